@@ -1,0 +1,286 @@
+"""Prove M(rho, lambda) >= 0 for a stacked form by an integer factor with a diagonally dominant residual.
+
+The factor is a rounded floating-point Cholesky factor and needs no trust. What has to hold is
+`E = 2^(2q) D M D - L L'` diagonally dominant, and that is decided here with `exact.Total`: every entry of E is known with a bound of
+its error, and the error is charged to the row. Whatever is accepted here, exact integer arithmetic accepts too
+(`docs/certificate-format.md`, `sdpcert.check`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from sdpcert.certificate.exact import Total, add_product, two_product
+from sdpcert.network.stacked import Block, StackedForm
+
+Array = np.ndarray
+PRECISION = 50
+#: Joint scalings (1 + tau) that are tried, ascending; beyond the last one the proof fails closed.
+REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
+
+
+@dataclass(frozen=True, eq=False)
+class InputFactor:
+    """R with R R' - G G' positive semidefinite, G the rows that read the input, and the row scaling of that proof."""
+
+    weights: Array
+    scaling: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A proved point: rho and multipliers (after repair by 1 + tau) with scaling, integer factor, input factor."""
+
+    rho: float
+    multipliers: tuple[Array, ...]
+    exponent: int
+    tau: float
+    scaling: Array
+    factor: Array
+    input_factor: InputFactor | None
+    precision: int = PRECISION
+
+
+class ProofProblem:
+    """The matrix M of one network, ready to be proved for one point after another."""
+
+    def __init__(self, form: StackedForm, exponent: int) -> None:
+        self.exponent = exponent
+        self.input_factor = factor_input(form)
+        self.inputs = form.inputs
+        self.blocks = dict(form.blocks)
+        if self.input_factor is not None:
+            self.inputs = len(self.input_factor.weights)
+            first = 0
+            for key in sorted(k for k in form.blocks if k[1] == 0):
+                size = len(form.blocks[key].weights)
+                self.blocks[key] = Block(self.input_factor.weights[first : first + size])
+                first += size
+        for key, block in self.blocks.items():
+            if key[0] == form.output_row:
+                self.blocks[key] = Block(np.ldexp(block.weights, -exponent), float(np.ldexp(block.radius, -exponent)))
+        self.output_row = form.output_row
+        sizes = [self.inputs, *(g.size for g in form.groups)]
+        bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+        self.slices = [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        self.order = int(bounds[-1])
+        self.slopes = [(g.alpha, g.beta) for g in form.groups]
+
+    def prove(self, rho: float, multipliers: tuple[Array, ...], repairs: tuple[float, ...] = REPAIRS) -> Proof | None:
+        """The first repair tau for which (1 + tau) (rho, lambda) is proved, or None."""
+        lengthened = [np.array(t, dtype=float) for t in multipliers]
+        if not (np.isfinite(rho) and rho >= 0 and all(np.all(np.isfinite(t)) for t in lengthened)):
+            return None
+        clamped = [np.maximum(t, 0.0) for t in lengthened]
+        for tau in repairs:
+            point = (rho * (1 + tau), tuple(t * (1 + tau) for t in clamped))
+            proof = self._attempt(*point, tau)
+            if proof is not None:
+                return proof
+        return None
+
+    def _attempt(self, rho: float, multipliers: tuple[Array, ...], tau: float) -> Proof | None:
+        diagonal = self._diagonal(rho, multipliers)
+        if not np.all(np.isfinite(diagonal)) or np.any(diagonal < 0):
+            return None
+        active = diagonal > 0
+        exponent = np.where(active, np.frexp(np.where(active, diagonal, 1.0))[1], 0)
+        scaling = exponent // 2
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            total, charges = self._scaled_matrix(rho, multipliers, scaling)
+        approximate = total.high + total.low
+        if not np.all(np.isfinite(approximate)):
+            return None
+        if np.any(approximate[~active]) or np.any(total.error[~active]):
+            return None
+        core = approximate[np.ix_(active, active)]
+        shift = 8 * 2.0**-53 * max(len(core), 1) ** 0.5 + 2 * float(np.max(charges, initial=0.0))
+        for _ in range(4):
+            factor = _rounded_cholesky(core, shift)
+            if factor is None:
+                return None
+            full = np.zeros_like(approximate)
+            full[np.ix_(active, active)] = factor
+            missing = _missing_dominance(total, charges, full)
+            if missing <= 0:
+                integers = np.rint(np.ldexp(full, PRECISION)).astype(np.int64)
+                return Proof(rho, multipliers, self.exponent, tau, scaling, integers, self.input_factor)
+            shift += 1.25 * missing
+        return None
+
+    def _diagonal(self, rho: float, multipliers: tuple[Array, ...]) -> Array:
+        diagonal = np.full(self.order, rho)
+        for g, t in enumerate(multipliers, start=1):
+            diagonal[self.slices[g]] = 2 * t
+        for (to, source), block in self.blocks.items():
+            squared = np.square(block.weights)
+            if to == self.output_row:
+                diagonal[self.slices[source]] -= squared.sum(axis=0)
+            else:
+                alpha, beta = self.slopes[to - 1]
+                diagonal[self.slices[source]] += (2 * multipliers[to - 1] * alpha * beta) @ squared
+        return diagonal
+
+    def _scaled_matrix(self, rho: float, multipliers: tuple[Array, ...], scaling: Array) -> tuple[Total, Array]:
+        """`D M D` with error bounds, and the row sums of what the radii of the blocks can change."""
+        total = Total(np.zeros((self.order, self.order)))
+        charges = np.zeros(self.order)
+        unit = np.ldexp(1.0, -scaling)
+        diagonal = np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)])
+        total.high[np.diag_indices(self.order)] = np.ldexp(diagonal, -2 * scaling)
+        for to in range(1, self.output_row + 1):
+            row = {s: block for (t, s), block in self.blocks.items() if t == to}
+            if to < self.output_row:
+                alpha, beta = self.slopes[to - 1]
+                self._couple(total, charges, to, row, multipliers[to - 1], scaling)
+                weight = two_product(2 * multipliers[to - 1], alpha)
+                weight = _times(weight, beta)
+            else:
+                weight = (-np.ones(len(next(iter(row.values())).weights)) if row else np.zeros(0), np.zeros(1))
+            if np.any(weight[0]):
+                self._square(total, charges, row, weight, scaling, unit)
+        return total, charges * (1 + 1e-10)
+
+    def _couple(
+        self, total: Total, charges: Array, to: int, row: dict[int, Block], multipliers: Array, scaling: Array
+    ) -> None:
+        """Entries `-lambda_i (alpha_i + beta_i) k_ij`."""
+        alpha, beta = self.slopes[to - 1]
+        own = self.slices[to]
+        slope = alpha + beta
+        back = slope - alpha
+        slope_low = (alpha - (slope - back)) + (beta - back)
+        high, low = two_product(-multipliers, slope)
+        low = low - multipliers * slope_low
+        high, low = np.ldexp(high, -scaling[own])[:, None], np.ldexp(low, -scaling[own])[:, None]
+        for source, block in row.items():
+            other = self.slices[source]
+            weights = np.ldexp(block.weights, -scaling[other][None, :])
+            entry, rest = two_product(high, weights)
+            rest = rest + low * weights
+            error = 2.0**-100 * np.abs(entry) + 16 * np.finfo(float).tiny
+            error = np.where(block.weights == 0, 0.0, error)
+            total.high[own, other], total.low[own, other], total.error[own, other] = entry, rest, error
+            total.high[other, own], total.low[other, own], total.error[other, own] = entry.T, rest.T, error.T
+            if block.radius > 0:
+                reach = np.abs(high[:, 0]) * (1 + 1e-15) * block.radius
+                unit = np.ldexp(1.0, -scaling[other])
+                charges[own] += reach * unit.sum()
+                charges[other] += unit * reach.sum()
+
+    def _square(
+        self, total: Total, charges: Array, row: dict[int, Block], weight: tuple[Array, Array], scaling: Array, unit: Array
+    ) -> None:
+        """Entries `sum_i w_i k_ij k_il` (activations with alpha beta != 0, and -F'F)."""
+        size = np.abs(weight[0]) * (1 + 1e-15)
+        scaled = {s: np.ldexp(block.weights, -scaling[self.slices[s]][None, :]) for s, block in row.items()}
+        for s in row:
+            high, low = two_product(weight[0][:, None], scaled[s])
+            low = low + weight[1][:, None] * scaled[s]
+            for t in row:
+                if t > s:
+                    continue
+                part = Total(np.zeros((scaled[s].shape[1], scaled[t].shape[1])))
+                add_product(part, np.ascontiguousarray(high.T), np.ascontiguousarray(scaled[t].T))
+                inner = len(high)
+                spill = np.abs(low).T @ np.abs(scaled[t])
+                part.add(low.T @ scaled[t], (inner + 4) * 2.0**-52 * spill)
+                bound = np.abs(high).T @ np.abs(scaled[t])
+                part.error += 2.0**-98 * bound + 64 * inner * np.finfo(float).tiny * (bound > 0)
+                if s == t:  # keep exact symmetry: the lower triangle rules
+                    part.high = np.tril(part.high) + np.tril(part.high, -1).T
+                    part.low = np.tril(part.low) + np.tril(part.low, -1).T
+                    part.error = np.maximum(part.error, part.error.T)
+                _accumulate(total, part, self.slices[s], self.slices[t])
+                if s != t:
+                    _accumulate(total, part, self.slices[t], self.slices[s], transposed=True)
+        for s, left in row.items():
+            for t, right in row.items():
+                if left.radius == 0 and right.radius == 0:
+                    continue
+                rows_t = np.abs(scaled[t]).sum(axis=1)
+                width = unit[self.slices[t]].sum()
+                reach = left.radius * rows_t + left.radius * right.radius * width
+                charges[self.slices[s]] += unit[self.slices[s]] * (size @ reach)
+                charges[self.slices[s]] += (size * right.radius * width) @ np.abs(scaled[s])
+
+
+def factor_input(form: StackedForm) -> InputFactor | None:
+    """A square factor that replaces an input wider than the rows that read it, or None where that saves nothing."""
+    readers = [form.blocks[key] for key in sorted(form.blocks) if key[1] == 0]
+    if not readers or form.inputs <= sum(len(b.weights) for b in readers):
+        return None
+    stacked = np.concatenate([b.weights for b in readers])
+    radius = np.concatenate([np.full(len(b.weights), b.radius) for b in readers])
+    size = np.sqrt(np.square(stacked).sum(axis=1))
+    active = size > 0
+    scaling = np.where(active, np.frexp(np.where(active, size, 1.0))[1], 0)
+    if not np.all(np.isfinite(size)):
+        return None
+    unit = np.ldexp(stacked, -scaling[:, None])
+    gram = Total(np.zeros((len(unit), len(unit))))
+    add_product(gram, unit, unit, sign=-1.0)
+    scaled_radius = np.ldexp(radius, -scaling)
+    rows = np.abs(unit).sum(axis=1)
+    charges = scaled_radius * rows.sum() + scaled_radius.sum() * rows + form.inputs * scaled_radius * scaled_radius.sum()
+    charges *= 1 + 1e-10
+    if np.any(charges[~active] > 0):
+        return None
+    core = -(gram.high + gram.low)[np.ix_(active, active)]
+    shift = 8 * 2.0**-53 * len(core) ** 0.5 + 2 * float(np.max(charges))
+    for _ in range(6):
+        factor = np.zeros_like(gram.high)
+        lower, info = lapack.dpotrf(core + shift * np.eye(len(core)), lower=1, clean=1)
+        if info == 0:
+            factor[np.ix_(active, active)] = lower
+            total = Total(gram.high)
+            total.low, total.error = gram.low.copy(), gram.error.copy()
+            add_product(total, factor, factor)
+            missing = _dominance(*total.value(), charges)
+            if missing <= 0:
+                return InputFactor(np.ldexp(factor, scaling[:, None]), scaling)
+            shift += 1.25 * missing
+        else:
+            shift *= 4
+    return None
+
+
+def _times(pair: tuple[Array, Array], factor: Array) -> tuple[Array, Array]:
+    high, low = two_product(pair[0], factor)
+    return high, low + pair[1] * factor
+
+
+def _accumulate(total: Total, part: Total, rows: slice, columns: slice, transposed: bool = False) -> None:
+    high, low, error = (a.T if transposed else a for a in (part.high, part.low, part.error))
+    view = Total(total.high[rows, columns])
+    view.low, view.error = total.low[rows, columns].copy(), total.error[rows, columns].copy()
+    view.add(high)
+    view.add(low, error)
+    total.high[rows, columns], total.low[rows, columns], total.error[rows, columns] = view.high, view.low, view.error
+
+
+def _rounded_cholesky(matrix: Array, shift: float) -> Array | None:
+    """The Cholesky factor of `matrix - shift I`, rounded to multiples of 2^-PRECISION."""
+    lower, info = lapack.dpotrf(matrix - shift * np.eye(len(matrix)), lower=1, clean=1)
+    if info != 0 or not np.all(np.isfinite(lower)):
+        return None
+    return np.ldexp(np.rint(np.ldexp(lower, PRECISION)), -PRECISION)
+
+
+def _missing_dominance(matrix: Total, charges: Array, factor: Array) -> float:
+    """By how much the worst row of `matrix - factor factor'` fails to be dominant (at most 0: it is)."""
+    total = Total(matrix.high)
+    total.low, total.error = matrix.low.copy(), matrix.error.copy()
+    add_product(total, factor, factor, sign=-1.0)
+    return _dominance(*total.value(), charges)
+
+
+def _dominance(value: Array, error: Array, charges: Array) -> float:
+    size = np.abs(value)
+    own = value.diagonal()
+    rows = size.sum(axis=1) - np.abs(own) + error.sum(axis=1)
+    rows = rows * (1 + len(rows) * 2.0**-51) + charges
+    return float(np.max(rows - own, initial=-np.inf))

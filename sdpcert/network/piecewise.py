@@ -1,0 +1,129 @@
+"""Maximum, MaxMin, max pooling and Householder as ReLU neurons with linear feed-through.
+
+`max(a, b) = b + relu(a - b)` is exact, so these enter the condition with slopes [0, 1], one multiplier a comparison.
+This is tighter than the published constraint for GroupSort, which only uses that sorting preserves norm and sum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdpcert.network.activations import relu
+from sdpcert.network.affine import Concat, Rearrange, Scale, Sum
+from sdpcert.network.graph import Graph
+
+Array = np.ndarray
+
+
+def maximum(graph: Graph, a: int, b: int) -> int:
+    """Elementwise maximum of two values of one shape."""
+    return graph.add(Sum(), b, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
+
+
+def minimum(graph: Graph, a: int, b: int) -> int:
+    """Elementwise minimum of two values of one shape."""
+    return graph.add(Sum((1, -1)), a, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
+
+
+def sorted_pairs(graph: Graph, value: int, first: Array, second: Array, ascending: bool = True) -> int:
+    """Sort pairs of entries: entry `first[k]` and entry `second[k]` (row major) of the value, k = 0, 1, ...
+
+    The two arrays together name every entry at most once; entries that are not named pass unchanged. One ReLU neuron
+    a pair: u = relu(a - b), maximum b + u, minimum a - u.
+    """
+    shape = graph.shape(value)
+    size = int(np.prod(shape))
+    used = np.concatenate([first, second])
+    if len(np.unique(used)) != len(used) or len(first) != len(second):
+        raise ValueError("pairs to be sorted must be disjoint")
+    a = graph.add(Rearrange(np.asarray(first)), value)
+    b = graph.add(Rearrange(np.asarray(second)), value)
+    u = graph.add(relu(), graph.add(Sum((1, -1)), a, b))
+    larger = graph.add(Sum(), b, u)
+    smaller = graph.add(Sum((1, -1)), a, u)
+    rest = np.setdiff1d(np.arange(size), used)
+    passed = graph.add(Rearrange(rest), value)
+    joined = graph.add(Concat(0), *((smaller, larger) if ascending else (larger, smaller)), passed)
+    # Position k of the joined vector belongs to entry order[k] of the tensor.
+    order = np.concatenate([first, second, rest])
+    position = np.empty(size, dtype=int)
+    position[order] = np.arange(size)
+    return graph.add(Rearrange(position.reshape(shape)), joined)
+
+
+def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True) -> int:
+    """MaxMin (GroupSort of size 2): neighbours (0, 1), (2, 3), ... along `axis` are sorted.
+
+    Raises ValueError where the axis has an odd length.
+    """
+    shape = graph.shape(value)
+    if shape[axis] % 2:
+        raise ValueError(f"maxmin needs an even number of channels, not {shape[axis]}")
+    indices = np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), axis, 0)
+    return sorted_pairs(graph, value, indices[0::2].ravel(), indices[1::2].ravel(), ascending)
+
+
+def householder(graph: Graph, value: int, first: Array, second: Array, angle: Array) -> int:
+    """Householder activation of order 1 on pairs of entries, `z = v + 2 w relu(-w'v)`.
+
+    `first[k]` and `second[k]` are the entries (row major) of pair k, `angle[k]` its angle theta in radians, and
+    w = (-sin(theta/2), cos(theta/2)); theta = pi/2 swaps the pair into descending order. Source: Singla, Singla, Feizi,
+    "Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100", Householder of order 1.
+    """
+    shape = graph.shape(value)
+    size = int(np.prod(shape))
+    half = np.asarray(angle, dtype=float) / 2
+    w1, w2 = -np.sin(half), np.cos(half)
+    a = graph.add(Rearrange(np.asarray(first)), value)
+    b = graph.add(Rearrange(np.asarray(second)), value)
+    u = graph.add(relu(), graph.add(Sum(), graph.add(Scale(-w1), a), graph.add(Scale(-w2), b)))
+    new_a = graph.add(Sum(), a, graph.add(Scale(2 * w1), u))
+    new_b = graph.add(Sum(), b, graph.add(Scale(2 * w2), u))
+    used = np.concatenate([first, second])
+    rest = np.setdiff1d(np.arange(size), used)
+    joined = graph.add(Concat(0), new_a, new_b, graph.add(Rearrange(rest), value))
+    position = np.empty(size, dtype=int)
+    position[np.concatenate([used, rest])] = np.arange(size)
+    return graph.add(Rearrange(position.reshape(shape)), joined)
+
+
+def max_pool(
+    graph: Graph,
+    value: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilation: tuple[int, int] = (1, 1),
+) -> int:
+    """Max pooling of a (channels, height, width) value by a tree of comparisons.
+
+    `padding` is (top, left, bottom, right) of minus infinity: a window's cell outside the image repeats one that is
+    inside. Raises ValueError where a window has no cell inside the image or does not fit.
+    """
+    channels, height, width = graph.shape(value)
+    top, left, bottom, right = padding
+    rows = (height + top + bottom - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    columns = (width + left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
+    if rows <= 0 or columns <= 0:
+        raise ValueError(f"a pooling window {kernel} does not fit into an image {(height, width)}")
+    y = np.arange(rows)[:, None] * stride[0] - top + np.arange(kernel[0])[None, :] * dilation[0]
+    x = np.arange(columns)[:, None] * stride[1] - left + np.arange(kernel[1])[None, :] * dilation[1]
+    y, x = _inside(y, height), _inside(x, width)
+    image = np.arange(channels * height * width).reshape(channels, height, width)
+    cells = [
+        graph.add(Rearrange(image[:, y[:, i][:, None], x[:, j][None, :]]), value)
+        for i in range(kernel[0])
+        for j in range(kernel[1])
+    ]
+    while len(cells) > 1:
+        pairs = [maximum(graph, a, b) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
+        cells = pairs + ([cells[-1]] if len(cells) % 2 else [])
+    return cells[0]
+
+
+def _inside(positions: Array, length: int) -> Array:
+    inside = (positions >= 0) & (positions < length)
+    if not inside.any(axis=1).all():
+        raise ValueError("a pooling window lies in the padding altogether")
+    substitute = positions[np.arange(len(positions)), inside.argmax(axis=1)]
+    return np.where(inside, positions, substitute[:, None])

@@ -1,0 +1,333 @@
+"""The stacked form v = K_x x + K_z z + b, z = phi(v), y = F_x x + F_z z + c of a network, in blocks.
+
+Every value of the graph is carried as an affine expression in the input and the neurons before it. Moving entries
+around is exact; where layers have to be multiplied together, the rounding is bounded and kept as the block's radius.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from sdpcert.network.activations import Activation
+from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Scale, Sum
+from sdpcert.network.graph import Network
+
+Array = np.ndarray
+UNIT_ROUNDOFF = 2.0**-53
+#: Memory that the blocks of one stacked form may take, in bytes.
+MEMORY_LIMIT = 8 * 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A matrix known up to `radius` in every entry."""
+
+    weights: Array
+    radius: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Neurons that are evaluated together; `alpha` and `beta` have one entry a neuron.
+
+    `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before` entries.
+    """
+
+    activation: Activation
+    shape: tuple[int, ...]
+    positions: Array
+    alpha: Array
+    beta: Array
+    bias: Array
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self.alpha)
+
+    def _tensor(self, values: Array) -> Array:
+        full = np.zeros((len(values), int(np.prod(self.shape))))
+        full[:, self.positions] = values
+        return full.reshape(-1, *self.shape)
+
+    def evaluate(self, values: Array) -> Array:
+        """The activation, on a batch of preactivations of shape (batch, size)."""
+        return self.activation(self._tensor(values)).reshape(len(values), -1)[:, self.positions]
+
+    def derivative(self, values: Array) -> Array:
+        """The derivative (a slope at kinks), on a batch of preactivations of shape (batch, size)."""
+        slopes = np.broadcast_to(self.activation.derivative(self._tensor(values)), (len(values), *self.shape))
+        return slopes.reshape(len(values), -1)[:, self.positions]
+
+    def select(self, keep: Array) -> Group:
+        """The group of the neurons in the boolean mask `keep`."""
+        return replace(
+            self, positions=self.positions[keep], alpha=self.alpha[keep], beta=self.beta[keep], bias=self.bias[keep]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StackedForm:
+    """A feed-forward network in blocks.
+
+    Source 0 is the input of `inputs` numbers, source g the neurons of `groups[g - 1]`, row g the preactivations of that
+    group and row `len(groups) + 1` the output of `outputs` numbers. `blocks[to, source]` maps source to row, source < to.
+    """
+
+    inputs: int
+    outputs: int
+    groups: tuple[Group, ...]
+    blocks: dict[tuple[int, int], Block]
+    offset: Array
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons in all groups."""
+        return sum(g.size for g in self.groups)
+
+    @property
+    def output_row(self) -> int:
+        """The number of the output in `blocks`."""
+        return len(self.groups) + 1
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes of the sources and of the output, in order."""
+        return [self.inputs, *(g.size for g in self.groups), self.outputs]
+
+    def row(self, to: int) -> dict[int, Block]:
+        """The blocks of one row by source."""
+        return {source: block for (row, source), block in self.blocks.items() if row == to}
+
+    def evaluate(self, inputs: Array) -> Array:
+        """Evaluate in float64 on a batch of shape (batch, inputs)."""
+        sources, _ = self._forward(np.asarray(inputs, dtype=float))
+        return self._combine(self.output_row, sources) + self.offset
+
+    def jacobian(self, point: Array) -> Array:
+        """The Jacobian at one point (with a slope of the activation at kinks), shape (outputs, inputs)."""
+        _, preactivations = self._forward(np.asarray(point, dtype=float)[None])
+        sensitivities = [np.eye(self.inputs)]
+        for number, group in enumerate(self.groups, start=1):
+            slopes = group.derivative(preactivations[number - 1])[0]
+            sensitivities.append(slopes[:, None] * self._combine(number, sensitivities, transposed=True))
+        return self._combine(self.output_row, sensitivities, transposed=True)
+
+    def _forward(self, inputs: Array) -> tuple[list[Array], list[Array]]:
+        sources, preactivations = [inputs], []
+        for number, group in enumerate(self.groups, start=1):
+            preactivations.append(self._combine(number, sources) + group.bias)
+            sources.append(group.evaluate(preactivations[-1]))
+        return sources, preactivations
+
+    def _combine(self, to: int, sources: list[Array], transposed: bool = False) -> Array:
+        if transposed:
+            total = np.zeros((self.sizes[to], sources[0].shape[1]))
+            for source, block in self.row(to).items():
+                total += block.weights @ sources[source]
+        else:
+            total = np.zeros((len(sources[0]), self.sizes[to]))
+            for source, block in self.row(to).items():
+                total += sources[source] @ block.weights.T
+        return total
+
+    def output_rows(self, rows: Sequence[int]) -> StackedForm:
+        """The form with only the chosen outputs (counted from 0).
+
+        Raises ValueError for an empty choice or a row that does not exist.
+        """
+        rows = list(rows)
+        if not rows:
+            raise ValueError("no output row was chosen")
+        for row in rows:
+            if not 0 <= row < self.outputs:
+                raise ValueError(f"output row {row} does not exist; the network has rows 0 to {self.outputs - 1}")
+        blocks = {
+            key: Block(block.weights[rows], block.radius) if key[0] == self.output_row else block
+            for key, block in self.blocks.items()
+        }
+        return replace(self, outputs=len(rows), blocks=blocks, offset=self.offset[rows])
+
+    def reduced(self) -> StackedForm:
+        """Without neurons that are constant or do not reach the output; exact, only rows and columns are dropped."""
+        keep = [np.ones(self.inputs, dtype=bool), *(np.ones(g.size, dtype=bool) for g in self.groups)]
+        for number in range(1, self.output_row):  # constant: no input, direct or through neurons, moves them
+            reads = np.zeros(self.groups[number - 1].size, dtype=bool)
+            for source, block in self.row(number).items():
+                reads |= (block.weights[:, keep[source]] != 0).any(axis=1) | (
+                    block.radius > 0 and bool(keep[source].any())
+                )
+            keep[number] &= reads
+        for number in range(len(self.groups), 0, -1):  # dead: nothing that reaches the output reads them
+            read = np.zeros(self.groups[number - 1].size, dtype=bool)
+            for to in range(number + 1, self.output_row + 1):
+                block = self.blocks.get((to, number))
+                if block is not None:
+                    rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
+                    read |= (block.weights[rows] != 0).any(axis=0) | (block.radius > 0 and bool(rows.any()))
+            keep[number] &= read
+        if all(k.all() for k in keep[1:]):
+            return self
+        kept = [number for number in range(1, self.output_row) if keep[number].any()]
+        renumber = {0: 0, **{old: new for new, old in enumerate(kept, start=1)}, self.output_row: len(kept) + 1}
+        blocks: dict[tuple[int, int], Block] = {}
+        for (to, source), block in self.blocks.items():
+            if to in renumber and source in renumber:
+                rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
+                part = Block(np.ascontiguousarray(block.weights[np.ix_(rows, keep[source])]), block.radius)
+                if part.radius > 0 or np.any(part.weights):
+                    blocks[renumber[to], renumber[source]] = part
+        groups = tuple(self.groups[number - 1].select(keep[number]) for number in kept)
+        return replace(self, groups=groups, blocks=blocks)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of sizes, slopes and blocks as `docs/certificate-format.md` defines it."""
+        digest = hashlib.sha256(b"sdpcert-network-1")
+        digest.update(struct.pack("<3q", self.inputs, self.outputs, len(self.groups)))
+        for group in self.groups:
+            digest.update(struct.pack("<q", group.size))
+            digest.update(group.alpha.astype("<f8").tobytes() + group.beta.astype("<f8").tobytes())
+        for (to, source), block in sorted(self.blocks.items()):
+            digest.update(struct.pack("<2q", to, source) + struct.pack("<d", block.radius))
+            digest.update(np.ascontiguousarray(block.weights, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class _Expression:
+    """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a constant."""
+
+    coefficients: dict[int, Array]
+    errors: dict[int, Array | float]
+    constant: Array
+
+
+def stack(network: Network) -> StackedForm:
+    """Bring a network to the stacked form.
+
+    Raises ValueError where the blocks would not fit into memory (an unrolled convolutional network of full size).
+    """
+    inputs = int(np.prod(network.input_shape))
+    _check_memory(inputs * inputs)
+    identity = np.eye(inputs).reshape(inputs, *network.input_shape)
+    expressions = [_Expression({0: identity}, {0: 0.0}, np.zeros(network.input_shape))]
+    groups: list[Group] = []
+    blocks: dict[tuple[int, int], Block] = {}
+    needed = _last_uses(network)
+    for number, node in enumerate(network.nodes, start=1):
+        arguments = [expressions[k] for k in node.inputs]
+        if isinstance(node.layer, AffineLayer):
+            expression = _apply(node.layer, arguments)
+        elif node.layer.is_linear:
+            scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
+            expression = _apply(scaling, arguments)
+        else:
+            expression = _activate(node.layer, arguments[0], node.shape, groups, blocks)
+        expressions.append(expression)
+        for k in set(node.inputs):
+            if needed[k] == number:
+                expressions[k] = _Expression({}, {}, np.zeros(0))
+    result = expressions[network.output]
+    _store_row(blocks, len(groups) + 1, result)
+    outputs = int(np.prod(network.output_shape))
+    return StackedForm(inputs, outputs, tuple(groups), blocks, result.constant.ravel())
+
+
+def _last_uses(network: Network) -> dict[int, int]:
+    last = {network.output: len(network.nodes) + 1}
+    for number, node in enumerate(network.nodes, start=1):
+        for k in node.inputs:
+            last[k] = max(last.get(k, 0), number)
+    return last
+
+
+def _activate(
+    activation: Activation,
+    argument: _Expression,
+    shape: tuple[int, ...],
+    groups: list[Group],
+    blocks: dict[tuple[int, int], Block],
+) -> _Expression:
+    size = int(np.prod(shape))
+    _check_memory(size * size + sum(b.weights.size for b in blocks.values()))
+    alpha = np.broadcast_to(np.asarray(activation.alpha, dtype=float), shape).ravel().copy()
+    beta = np.broadcast_to(np.asarray(activation.beta, dtype=float), shape).ravel().copy()
+    number = len(groups) + 1
+    _store_row(blocks, number, argument)
+    groups.append(Group(activation, shape, np.arange(size), alpha, beta, argument.constant.ravel()))
+    return _Expression({number: np.eye(size).reshape(size, *shape)}, {number: 0.0}, np.zeros(shape))
+
+
+def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expression) -> None:
+    for source, array in sorted(expression.coefficients.items()):
+        weights = np.ascontiguousarray(array.reshape(len(array), -1).T)
+        radius = float(np.max(expression.errors[source], initial=0.0))
+        if radius > 0:
+            radius = float(np.nextafter(radius * (1 + 1e-9), np.inf))
+        if radius > 0 or np.any(weights):
+            blocks[to, source] = Block(weights, radius)
+
+
+def _apply(layer: AffineLayer, arguments: list[_Expression]) -> _Expression:
+    constant = layer(*(a.constant[None] for a in arguments))[0]
+    sources = sorted(set().union(*(a.coefficients for a in arguments)))
+    coefficients: dict[int, Array] = {}
+    errors: dict[int, Array | float] = {}
+    for source in sources:
+        count = next(len(a.coefficients[source]) for a in arguments if source in a.coefficients)
+        given = [
+            a.coefficients[source] if source in a.coefficients else np.zeros((count, *a.constant.shape))
+            for a in arguments
+        ]
+        coefficients[source] = layer.linear(*given)
+        errors[source] = _error(layer, arguments, source, given, coefficients[source])
+    return _Expression(coefficients, errors, constant)
+
+
+def _error(
+    layer: AffineLayer, arguments: list[_Expression], source: int, given: list[Array], result: Array
+) -> Array | float:
+    """Bound, entry by entry, the difference between the computed and the exact coefficients of one source."""
+    inherited = [a.errors.get(source, 0.0) for a in arguments]
+    spread: Array | float = 0.0
+    if any(np.any(e) for e in inherited):
+        spread = layer.magnitude(*(np.broadcast_to(e, g.shape) for e, g in zip(inherited, given, strict=True)))
+        spread = spread * (1 + (layer.terms + 2) * 2 * UNIT_ROUNDOFF) + np.finfo(float).tiny
+    if isinstance(layer, Rearrange | Concat):
+        return spread
+    if isinstance(layer, Sum):
+        overlap = sum((g != 0).astype(np.int8) for g in given) > 1
+        rounding = np.where(overlap, len(given) * 2 * UNIT_ROUNDOFF * layer.magnitude(*map(np.abs, given)), 0.0)
+        return spread + rounding
+    if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given):
+        return spread
+    terms = layer.terms + 2
+    relative = terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF) + layer.coefficient_error
+    bound = layer.magnitude(*map(np.abs, given)) * (1 + 2 * relative)
+    underflow = layer.terms * np.finfo(float).smallest_subnormal
+    return spread * (1 + layer.coefficient_error) + relative * bound + underflow
+
+
+def _moves_entries(coefficients: Array) -> bool:
+    """Whether each source coordinate reaches at most one entry, with a power of two: then products are exact."""
+    flat = coefficients.reshape(len(coefficients), -1)
+    if np.count_nonzero(flat) > len(flat) or np.any(np.count_nonzero(flat, axis=1) > 1):
+        return False
+    values = np.abs(flat[flat != 0])
+    return bool(np.all(np.frexp(values)[0] == 0.5)) and bool(np.all((values >= 2.0**-100) & (values <= 2.0**100)))
+
+
+def _check_memory(entries: int) -> None:
+    if 8 * entries > MEMORY_LIMIT:
+        raise ValueError(
+            f"the unrolled network needs blocks of {8 * entries / 2**30:.0f} GiB, above the limit of "
+            f"{MEMORY_LIMIT / 2**30:.0f} GiB; certify a smaller input or a part of the network"
+        )

@@ -1,0 +1,67 @@
+"""Files in: `load` reads a `Network` from ONNX, `.npz`, `.mat` and `.safetensors` files.
+
+A reader refuses what it cannot represent exactly, by name and in one line, and never runs code from a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from sdpcert.network.activations import Activation
+from sdpcert.network.graph import Network
+from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
+from sdpcert.readers.errors import UnsupportedModel as UnsupportedModel
+
+ARRAY_SUFFIXES = (".npz", ".mat", ".safetensors")
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".params", ".bin", ".ckpt", ".joblib")
+
+
+def load(
+    path: str | os.PathLike[str], activation: str | Activation | None = None, orientation: str | None = None
+) -> Network:
+    """Read a network from a file; the suffix decides how.
+
+    `activation` and `orientation` ("out_in" or "in_out") are for array files (.npz, .mat, .safetensors), which hold
+    weights alone; see `sdpcert.readers.arrays` for their conventions and defaults. An ONNX file says both itself.
+
+    Raises `UnsupportedModel` (a ValueError) where the file holds what a `Network` cannot represent, ValueError where it
+    cannot be read, ImportError where an optional package is missing; each with one line.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    name = quoted(path)
+    if suffix in PICKLES:
+        raise ValueError(f"{name}: a pickle can run code and is not read; export to ONNX or safetensors")
+    if suffix not in (".onnx", *ARRAY_SUFFIXES):
+        known = ", ".join((".onnx", *ARRAY_SUFFIXES))
+        raise ValueError(f"{name}: unknown suffix {quoted(suffix)}; files that are read: {known}")
+    _check_file(path, name)
+    if suffix == ".onnx":
+        if activation is not None or orientation is not None:
+            raise ValueError(f"{name}: an ONNX file states its own activation and orientation; leave the options out")
+        from sdpcert.readers.onnx import read_onnx
+
+        return read_onnx(path)
+    from sdpcert.readers.arrays import read_arrays
+
+    return read_arrays(path, activation, orientation)
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise ValueError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {first_line(error)}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise ValueError(f"{name}: is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{name}: is not a regular file")
+    if status.st_size == 0:
+        raise ValueError(f"{name}: is empty")
+    if status.st_size > MAX_FILE_BYTES:
+        size, limit = status.st_size / 2**30, MAX_FILE_BYTES / 2**30
+        raise ValueError(f"{name}: has {size:.1f} GiB, above the limit of {limit:.0f} GiB")

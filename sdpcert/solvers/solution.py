@@ -1,0 +1,84 @@
+"""What every solver returns, and the interface of a solver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from sdpcert.network.stacked import StackedForm
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant."""
+
+    iteration: int
+    upper: float
+    lower: float
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """`(upper - lower) / upper`."""
+        return (self.upper - self.lower) / self.upper if self.upper > 0 else 0.0
+
+
+@dataclass
+class Budget:
+    """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback."""
+
+    tol: float = 1e-6
+    seconds: float = float("inf")
+    report: Callable[[Progress], None] | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+    @property
+    def spent(self) -> bool:
+        """Whether the time is over."""
+        return self.elapsed > self.seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A point of the condition that a solver offers; nothing in it is believed before it is proved.
+
+    The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original network
+    whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition in the units of the
+    bound (0 where none is known).
+    """
+
+    rho: float
+    multipliers: tuple[Array, ...]
+    exponent: int
+    dual: float
+    iterations: int
+    status: str
+    history: tuple[Progress, ...] = ()
+
+    @property
+    def bound(self) -> float:
+        """The bound that the point claims."""
+        return float(np.ldexp(np.sqrt(max(self.rho, 0.0)), self.exponent))
+
+
+class Solver(Protocol):
+    """A function from a reduced stacked form to a point; `method` is "neuron" or "layer"."""
+
+    def __call__(self, form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
+        """Solve the condition; raise `SolverError` where the solver gives no point."""
+        ...
+
+
+class SolverError(RuntimeError):
+    """A solver is missing, has no licence, or gave no usable point."""
