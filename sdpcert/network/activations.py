@@ -203,6 +203,23 @@ def mish() -> Activation:
     return Activation("mish", -0.112527, 1.088499, lambda v: v * np.tanh(np.logaddexp(0.0, v)), derivative)
 
 
+def hard_swish() -> Activation:
+    """Hard swish `v clip(v/6 + 1/2, 0, 1)`; its derivative v/3 + 1/2 on (-3, 3) ends at -1/2 and 3/2."""
+    return Activation(
+        "hard_swish",
+        -0.5,
+        1.5,
+        lambda v: v * np.clip(v / 6 + 0.5, 0.0, 1.0),
+        lambda v: np.where(v >= 3, 1.0, np.where(v > -3, v / 3 + 0.5, 0.0)),
+    )
+
+
+def erf() -> Activation:
+    """Error function, slopes [0, 2/sqrt(pi)] (the derivative 2/sqrt(pi) exp(-v^2) is largest at 0)."""
+    top = 1.1283791670955126  # the float64 above or at 2/sqrt(pi) = 1.12837916709551257...
+    return Activation("erf", 0.0, float(np.nextafter(top, 2.0)), special.erf, lambda v: top * np.exp(-v * v))
+
+
 BY_NAME: dict[str, Callable[[], Activation]] = {
     "relu": relu,
     "leaky_relu": leaky_relu,
@@ -221,6 +238,8 @@ BY_NAME: dict[str, Callable[[], Activation]] = {
     "gelu_tanh": gelu_tanh,
     "silu": silu,
     "mish": mish,
+    "hard_swish": hard_swish,
+    "erf": erf,
 }
 
 

@@ -1,8 +1,8 @@
 """Operators on constants: integers exactly, floats in float64 with a bound on the rounding.
 
-Files compute with constants for two reasons: shapes (integers), and weights that a parametrisation was left in (spectral
-and weight normalisation). A weight computed here is the weight that is certified, and the bound says how far it can be
-from the exact value of what the file states.
+Files compute with constants for two reasons: shapes (integers), and weights that a parametrisation was left in
+(spectral and weight normalisation). A weight computed here is the weight that is certified, and the bound says how far
+it can be from the exact value of what the file states.
 """
 
 from __future__ import annotations

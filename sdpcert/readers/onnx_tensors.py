@@ -111,10 +111,9 @@ def tensor_array(tensor: Any, label: str = "") -> Array:
     if tensor.HasField("segment"):
         raise UnsupportedModel(f"{name} is stored in segments, which is not read")
     if tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != count * np.dtype(dtype).itemsize:
-            raise ValueError(
-                f"{name}: shape {shape} needs {count * np.dtype(dtype).itemsize} bytes, there are {len(tensor.raw_data)}"
-            )
+        expected = count * np.dtype(dtype).itemsize
+        if len(tensor.raw_data) != expected:
+            raise ValueError(f"{name}: shape {shape} needs {expected} bytes, there are {len(tensor.raw_data)}")
         values = np.frombuffer(tensor.raw_data, dtype=dtype)
     else:
         stored = getattr(tensor, field)

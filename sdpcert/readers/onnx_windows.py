@@ -10,7 +10,8 @@ from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx_constants import EPS
-from sdpcert.readers.onnx_operators import OPERATORS, scaled
+from sdpcert.readers.onnx_linear import scaled
+from sdpcert.readers.onnx_operators import OPERATORS
 from sdpcert.readers.onnx_values import Call, Dynamic, inner
 
 #: Most cells of a pooling window.
@@ -37,17 +38,16 @@ class Window:
         return (*self.before, bottom, right)
 
 
-def _two(values: object, count: int, fill: int, least: int, what: str) -> tuple[int, ...]:
-    numbers = [int(k) for k in values] if values is not None else [fill] * count  # type: ignore[attr-defined]
-    if len(numbers) != count or min(numbers) < least:
-        raise ValueError(f"its {what} {tuple(numbers)} do not fit a window over {count} axes")
-    return tuple(numbers) if count == 2 else (1 if fill or what == "kernel_shape" else 0, *numbers)
+def _two(call: Call, name: str, axes: int) -> tuple[int, int]:
+    """An attribute with one positive number an axis, 1 by default, and 1 for the height of a sequence."""
+    numbers = tuple(int(k) for k in call.attribute(name, (1,) * axes))
+    if len(numbers) != axes or min(numbers) < 1:
+        raise ValueError(f"its {name} {numbers} do not fit a window over {axes} axes")
+    return (numbers[0], numbers[1]) if axes == 2 else (1, numbers[0])
 
 
 def _window(call: Call, image: tuple[int, int], axes: int, kernel: tuple[int, ...]) -> Window:
-    kernel = kernel if axes == 2 else (1, *kernel[-1:])
-    stride = _two(call.attribute("strides"), axes, 1, 1, "strides")
-    dilation = _two(call.attribute("dilations"), axes, 1, 1, "dilations")
+    stride, dilation = _two(call, "strides", axes), _two(call, "dilations", axes)
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
     mode = call.attribute("auto_pad", "NOTSET")
     ceil = bool(call.attribute("ceil_mode", 0))
@@ -123,15 +123,15 @@ def _conv(call: Call) -> Dynamic:
     vector = None if bias is None else bias.weight()
     if vector is not None and vector.shape != kernel.shape[:1]:
         raise ValueError(f"its bias of shape {vector.shape} does not have one entry for each of {len(kernel)} channels")
-    layer = Conv2d(
-        kernel, vector, window.stride, window.padding, window.dilation, groups, weight.relative_error()
-    )
+    layer = Conv2d(kernel, vector, window.stride, window.padding, window.dilation, groups, weight.relative_error())
     result = call.builder.layer(layer, (1, len(kernel), *window.output), value)
     return _lowered(call, result, axes)
 
 
 def _pool_window(call: Call, value: Dynamic, axes: int) -> Window:
-    kernel = _two(call.attribute("kernel_shape"), axes, 1, 1, "kernel_shape")
+    if call.attribute("kernel_shape") is None:
+        raise ValueError("its kernel_shape is missing")
+    kernel = _two(call, "kernel_shape", axes)
     if int(np.prod(kernel)) > MAX_WINDOW:
         raise UnsupportedModel(f"its window {kernel} has more than {MAX_WINDOW} cells")
     return _window(call, (value.shape[2], value.shape[3]), axes, kernel)
@@ -170,9 +170,7 @@ def _max_pool(call: Call) -> Dynamic:
     window = _pool_window(call, value, axes)
     shape = (1, value.shape[1], *window.output)
     check_size((*shape, int(np.prod(window.kernel))), "the windows of a maximum pooling")
-    number = max_pool(
-        call.builder.graph, value.number, window.kernel, window.stride, window.padding, window.dilation
-    )
+    number = max_pool(call.builder.graph, value.number, window.kernel, window.stride, window.padding, window.dilation)
     if call.builder.graph.shape(number) != inner(shape):
         raise ValueError(f"its output of shape {call.builder.graph.shape(number)} is not {inner(shape)}")
     return _lowered(call, Dynamic(number, shape), axes)

@@ -512,14 +512,36 @@ def test_exact_input_factor_needs_no_margin() -> None:
     assert not verdict(plain)
 
 
-def test_radius_just_too_large() -> None:
-    for name in ("uncertain relu", "uncertain mixed", "wide uncertain"):
-        seen: Counter[bool] = Counter()
-        for step in range(0, 24, 2):
-            plain = copy.deepcopy(CASES[name])
-            plain.radii = {key: radius * 2.0**step for key, radius in plain.radii.items()}
-            seen[verdict(plain)] += 1
-        assert seen[True] and seen[False]
+def test_exact_uncertain_input_factor_needs_no_margin() -> None:
+    """G = (1, 8) with radius 4 may become (5, 12), whose norm is 13: the page's eps is exact for one row."""
+    plain = Plain(2, 1, [], {(1, 0): np.array([[1.0, 8.0]])}, {(1, 0): 4.0}, rho=169.0, upper=13.0, precision=1)
+    plain.scaling, plain.start, plain.rows = [0], [0], [[0]]
+    plain.input_factor = ([-3], np.array([[13.0]]))
+    assert verdict(plain)
+    plain.input_factor = ([-3], np.array([[math.nextafter(13.0, 0.0)]]))
+    assert not verdict(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "only"), [(name, only) for name, plain in CASES.items() if plain.radii for only in (None, *plain.radii)]
+)
+def test_radius_at_the_edge(name: str, only: tuple[int, int] | None) -> None:
+    """Find by bisection the largest radii that are proved, of all blocks or of one: the two must agree all the way."""
+    base = CASES[name]
+    low, high = 0.0, 40.0  # binary logarithm of the factor
+
+    def proved(log: float) -> bool:
+        plain = copy.deepcopy(base)
+        plain.radii = {
+            key: radius * 2.0**log if only in (None, key) else 0.0 if only else radius
+            for key, radius in base.radii.items()
+        }
+        return verdict(plain)
+
+    assert proved(low) and not proved(high)
+    for _ in range(11):
+        middle = (low + high) / 2
+        low, high = (middle, high) if proved(middle) else (low, middle)
 
 
 def test_no_groups_and_no_blocks() -> None:
@@ -696,6 +718,32 @@ def drop(path: str) -> Change:
     return changed
 
 
+def rehash(document: dict[str, Any]) -> None:
+    """Make the hash right again, so that only what else is wrong can lead to rejection."""
+    network = document["network"]
+    raw = {"sha": hashlib.sha256(b"sdpcert-network-1")}
+
+    def feed(data: bytes) -> None:
+        raw["sha"].update(data)
+
+    feed(i8([network["inputs"], network["outputs"], len(network["groups"])]))
+    for group in network["groups"]:
+        feed(i8([group["size"]]))
+        feed(zlib.decompress(base64.b64decode(group["alpha"])) + zlib.decompress(base64.b64decode(group["beta"])))
+    for block in network["blocks"]:
+        feed(i8([block["to"], block["from"]]) + struct.pack("<d", float.fromhex(block["radius"])))
+        feed(zlib.decompress(base64.b64decode(block["weights"])))
+    network["sha256"] = raw["sha"].hexdigest()
+
+
+def rehashed(change: Change) -> Change:
+    def changed(document: dict[str, Any]) -> None:
+        change(document)
+        rehash(document)
+
+    return changed
+
+
 def swap_blocks(document: dict[str, Any]) -> None:
     document["network"]["blocks"].reverse()
 
@@ -782,6 +830,8 @@ def structural_mutations() -> dict[str, Change]:
         "input factor a list": put("proof.input_factor", []),
         "attained a number": put("attained", 0.0),
     }
+    for name in ("blocks swapped", "block twice", "alpha above beta", "missing block", "missing group", "extra group"):
+        changes[f"{name}, rehashed"] = rehashed(changes[name])
     for path in ("network", "multipliers", "proof"):
         changes[f"{path} has an unknown key"] = at(path, lambda x: {**x, "note": 1})
         changes[f"{path} a list"] = put(path, [])
@@ -807,6 +857,7 @@ def structural_mutations() -> dict[str, Change]:
         changes[f"{path} truncated"] = at(path, edit_array(code, lambda x: x[:-1]))
         changes[f"{path} longer"] = at(path, edit_array(code, lambda x: np.append(x, x[:1])))
         changes[f"{path} empty"] = put(path, pack(b""))
+        changes[f"{path} one byte more"] = at(path, lambda x: pack(zlib.decompress(base64.b64decode(x)) + b"\0"))
         changes[f"{path} half a value"] = put(path, pack(b"\0" * 12))
         changes[f"{path} not base64"] = at(path, lambda x: "*" + x[1:])
         changes[f"{path} not ASCII"] = at(path, lambda x: "\ud800" + x[1:])
@@ -835,6 +886,24 @@ def base_plain() -> Plain:
 
 STRUCTURAL = structural_mutations()
 
+REASONS = {  # where a mutation would fall to a later test as well, the reason shows that the first one works
+    "block twice, rehashed": "duplicate or out of order",
+    "blocks swapped, rehashed": "duplicate or out of order",
+    "alpha above beta, rehashed": "alpha > beta",
+    "scaling beyond": "out of range",
+    "scaling far beyond": "out of range",
+    "input scaling beyond": "out of range",
+    "lambda negative": "out of range",
+    "extra lambda": "one array a group",
+    "missing lambda": "one array a group",
+    "hash": "sha256",
+    "huge": "multipliers.exponent is not in",
+    "radius negative": "less than 0",
+    "rho negative": "less than 0",
+    "upper negative": "less than 0",
+    "lower above upper": "greater than upper",
+}
+
 
 @pytest.mark.parametrize("name", STRUCTURAL)
 def test_structural_mutation_is_rejected(name: str) -> None:
@@ -843,6 +912,9 @@ def test_structural_mutation_is_rejected(name: str) -> None:
     result = check_document(document)
     assert not result.ok
     assert_one_line(result)
+    for beginning, word in REASONS.items():
+        if name.startswith(beginning):
+            assert word in result.reason
 
 
 def test_unmutated_base_is_proved_and_mutations_are_many() -> None:
@@ -861,6 +933,16 @@ def test_every_array_entry_counts_for_the_hash() -> None:
             at(f"network.blocks.{block}.weights", flip)(changed)
             result = check_document(changed)
             assert not result.ok and "sha256" in result.reason
+
+
+def test_start_beyond_the_diagonal() -> None:
+    plain = copy.deepcopy(CASES["dead neuron"])
+    row = next(i for i, stored in enumerate(plain.rows) if stored == [0])
+    assert verdict(plain)
+    plain.start[row] += 1  # the row is zero, so nothing but the rule forbids this
+    plain.rows[row] = []
+    result = check_document(encode(plain))
+    assert not result.ok and "beyond the diagonal" in result.reason
 
 
 def test_start_earlier_than_the_stored_rows() -> None:
@@ -882,10 +964,11 @@ def test_not_a_certificate(document: Any) -> None:
 
 
 def test_limits_come_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = CASES["relu two layers"]
+    plain = CASES["wide"]
     entries = sum(map(len, plain.rows))
     count = len(plain.rows)
-    stored = sum(w.size for w in plain.blocks.values())
+    assert plain.input_factor is not None
+    stored = sum(w.size for w in plain.blocks.values()) + plain.input_factor[1].size
     for name, limit, word in (
         ("MAX_COORDINATES", count, "coordinates"),
         ("MAX_FACTOR_ENTRIES", entries, "entries of L"),
