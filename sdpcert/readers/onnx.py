@@ -10,6 +10,7 @@ without it. Half precision, quantised weights, control flow, functions and opera
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,12 @@ def _read(model: Any, path: Path) -> Network:
     _embed(graph, nodes, tensors, path.parent)
     builder = Builder(shape)
     values: dict[str, Value] = {"": Constant(np.zeros(0)), source.name: builder.input}
+    counted = total = 0
     for node in nodes:
         _evaluate(node, values, tensors, opset, builder)
+        total += sum(math.prod(new.shape) for new in builder.graph.nodes[counted:])
+        counted = len(builder.graph.nodes)
+        check_size((total,), "all tensors up to " + _label(node))
     result = values.get(output)
     if not isinstance(result, Dynamic):
         raise UnsupportedModel(f"the output {quoted(output)} does not depend on the input")

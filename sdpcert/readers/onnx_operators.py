@@ -1,7 +1,7 @@
 """ONNX operators on tensors that depend on the input, by name: `OPERATORS`.
 
-Each handler takes a `Call` and returns what the node computes. Here are activations, products with constants, maxima and
-moves; matrix products, sums and reductions are in `onnx_linear`, convolution and pooling in `onnx_windows`.
+Each handler takes a `Call` and returns what the node computes. Here are activations, products with constants, maxima
+and moves; matrix products, sums and reductions are in `onnx_linear`, convolution and pooling in `onnx_windows`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ compared sharply, and one that amplifies rounding is not refused for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ def verify(network: Network, model: Any, shape: tuple[int, ...], double: bool) -
         except Exception as error:
             raise ValueError(f"{name} cannot run the file: {first_line(error)}") from None
         batch = inputs.astype(float).reshape(len(inputs), *network.input_shape)
-        ours = network(batch).reshape(len(batch), -1)
+        ours = _in_parts(network, batch, network)
         if ours.shape != theirs.shape:
             raise ValueError(f"{name} gives {theirs.shape[1]} outputs, the network that was read {ours.shape[1]}")
         finite = np.isfinite(theirs).all(axis=1) & np.isfinite(ours).all(axis=1)
@@ -51,7 +52,11 @@ def verify(network: Network, model: Any, shape: tuple[int, ...], double: bool) -
             raise ValueError(f"{name} overflows on random inputs, so what was read cannot be checked")
         batch, ours, theirs = batch[finite], ours[finite], theirs[finite]
         unit = 2.0**-53 if double else 2.0**-24
-        spread = [_perturbed(network, batch, unit, generator).reshape(ours.shape) - ours for _ in range(4)]
+
+        def perturbed(part: Array) -> Array:
+            return _perturbed(network, part, unit, generator)
+
+        spread = [_in_parts(network, batch, perturbed) - ours for _ in range(4)]
     size = np.max(np.abs(ours), axis=1, initial=0.0)
     noise = np.sqrt(np.mean(np.square(spread), axis=(0, 2)))
     tolerance = ALLOWED * noise + 8 * unit * size + np.finfo(dtype).tiny
@@ -68,6 +73,14 @@ def verify(network: Network, model: Any, shape: tuple[int, ...], double: bool) -
         raise ValueError(f"the outputs of {name} are rounding errors only, so what was read cannot be checked")
     largest = float(np.max(deviation[informative] / np.maximum(size[informative], np.finfo(float).tiny), initial=0.0))
     return f"{name}, {int(informative.sum())} random inputs, largest deviation {largest:.2g} of the output"
+
+
+def _in_parts(network: Network, inputs: Array, function: Callable[[Array], Array]) -> Array:
+    """Evaluate on a batch in parts whose intermediate values take at most some 200 MB where one sample allows it."""
+    entries = sum(math.prod(node.shape) for node in network.nodes) or 1
+    step = max(1, 25_000_000 // entries)
+    parts = [function(inputs[k : k + step]) for k in range(0, len(inputs), step)]
+    return np.concatenate(parts).reshape(len(inputs), -1)
 
 
 def _perturbed(network: Network, inputs: Array, unit: float, generator: np.random.Generator) -> Array:

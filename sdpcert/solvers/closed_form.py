@@ -11,20 +11,20 @@ from scipy import linalg
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.solution import Budget, Solution
+from sdpcert.solvers.solution import Solution
 
 Array = np.ndarray
 
 
-def product(form: StackedForm, method: str = "product", budget: Budget | None = None, device: str = "cpu") -> Solution:
-    """The product of the layers' norms, with the multipliers that make it a point of the condition.
+def product(form: StackedForm, inflation: float = 0.0) -> Solution:
+    """The product of the layers' norms (each times 1 + `inflation`), with multipliers that make it a point of the condition.
 
     Forward, `l_g = m_g sum_s |K_gs| l_s` bounds how much group g can move, m_g being its largest absolute slope; for a chain
     that is the product of norms. Backward, with Cauchy's inequality weighted by the terms of these sums, `c_g |z_g|^2`
     is needed of group g; the multiplier `c_g m_i / (beta_i - alpha_i)` provides it, m_i the neuron's largest absolute slope.
     """
     blocks, scaling = equilibrate(form)
-    norms = {key: float(np.linalg.norm(weights, 2)) for key, weights in blocks.items()}
+    norms = {key: float(np.linalg.norm(weights, 2)) * (1 + inflation) for key, weights in blocks.items()}
     slopes = [float(np.max(np.maximum(np.abs(g.alpha), np.abs(g.beta)))) for g in form.groups]
     reach = [1.0]  # how far each source can move when the input moves by one
     for to in range(1, form.output_row + 1):
@@ -46,6 +46,15 @@ def product(form: StackedForm, method: str = "product", budget: Budget | None = 
                 needed[s] += amount * norm * incoming / reach[s]
     original = tuple(scaling.multipliers(multipliers))
     return Solution(needed[0], original, scaling.output, 0.0, 0, "closed form")
+
+
+def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
+    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers), never worse than the product for chains."""
+    condition = Condition(form, "neuron")
+    multipliers, rho = forward_multipliers(condition, theta)
+    rho *= 1 + 1e-9
+    y = np.concatenate([[rho], rho * multipliers])
+    return Solution(rho, tuple(condition.multipliers(y)), condition.scaling.output, 0.0, 0, "closed form")
 
 
 def forward_multipliers(condition: Condition, theta: float) -> tuple[Array, float]:

@@ -1,0 +1,84 @@
+"""What `sdpcert.certify` returns."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdpcert.attained import Attained
+from sdpcert.certificate.document import build_document, write_document
+from sdpcert.certificate.proof import Proof
+from sdpcert.network.stacked import StackedForm
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A bound on a Lipschitz constant with everything that stands behind it.
+
+    `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the
+    optimum of the condition from below (0 where the solver gives no dual point). `form` is the reduced stacked form that the proof is
+    about. `notes` says what a reader of the number has to know.
+    """
+
+    upper: float
+    lower: float
+    sdp_lower: float
+    status: str
+    method: str
+    solver: str
+    solver_status: str
+    seconds: float
+    iterations: int
+    proof_seconds: float
+    form: StackedForm = field(repr=False)
+    proof: Proof | None = field(repr=False)
+    attained: Attained = field(repr=False)
+    information: dict[str, Any] = field(repr=False, default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """`(upper - sdp_lower) / upper`: how far the bound is above the optimum of the condition, at most."""
+        if self.status != "proved":
+            return float("inf")
+        return 0.0 if self.upper == 0 else (self.upper - self.sdp_lower) / self.upper
+
+    @property
+    def tau(self) -> float:
+        """The joint scaling by 1 + tau that the proof needed; it raises the bound by tau / 2, relative."""
+        return 0.0 if self.proof is None else self.proof.tau
+
+    def document(self) -> dict[str, Any]:
+        """The certificate file's content; raises ValueError where nothing was proved."""
+        if self.proof is None:
+            raise ValueError("nothing was proved, so there is no certificate to save")
+        return build_document(self.form, self.proof, self.upper, self.attained, self.summary() | self.information)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the certificate file (see docs/certificate-format.md); raises ValueError where nothing was proved."""
+        write_document(self.document(), path)
+
+    def summary(self) -> dict[str, Any]:
+        """The attributes as plain values, for JSON."""
+        numbers = {
+            "upper": self.upper if self.status == "proved" else None,
+            "gap": self.gap if self.status == "proved" else None,
+        }
+        return {
+            "status": self.status,
+            "upper": numbers["upper"],
+            "lower": self.lower,
+            "sdp_lower": self.sdp_lower,
+            "gap": numbers["gap"],
+            "method": self.method,
+            "solver": self.solver,
+            "solver_status": self.solver_status,
+            "seconds": self.seconds,
+            "iterations": self.iterations,
+            "proof_seconds": self.proof_seconds,
+            "tau": self.tau,
+            "neurons": self.form.neurons,
+            "sha256": self.form.sha256,
+            "notes": list(self.notes),
+        }

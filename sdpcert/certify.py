@@ -1,0 +1,180 @@
+"""From a network to a proved bound: reduce, solve, repair, prove, and look for what is attained."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy
+
+from sdpcert.attained import attained_lower_bound
+from sdpcert.certificate.certificate import Certificate
+from sdpcert.certificate.exact import square_root_up
+from sdpcert.certificate.proof import Proof, ProofProblem
+from sdpcert.network.graph import Network
+from sdpcert.network.stacked import StackedForm
+from sdpcert.solvers import SOLVERS, closed_form, product
+from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
+
+METHODS = ("product", "layer", "neuron", "auto", "by-construction")
+
+
+class BoundContradiction(ArithmeticError):
+    """An attained value above a proved bound: a defect of this program, never a result."""
+
+
+def certify(
+    network: Network | StackedForm,
+    method: str = "auto",
+    solver: str = "native",
+    tol: float = 1e-6,
+    output_rows: Sequence[int] | None = None,
+    device: str = "cpu",
+    *,
+    time_limit: float = float("inf"),
+    memory_limit: float = 8 * 2**30,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+) -> Certificate:
+    """Prove an upper bound on the global l2 Lipschitz constant of a network.
+
+    `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the best of these that
+    fits `time_limit` (seconds) and `memory_limit` (bytes). `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it
+    answers is repaired and proved or the status is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses
+    outputs (counted from 0), `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
+
+    Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point, `BoundContradiction` if a
+    lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best feasible point is proved.
+    """
+    _check_arguments(method, solver, tol, time_limit)
+    budget = Budget(tol, time_limit, progress)
+    whole = network.stacked if isinstance(network, Network) else network
+    if output_rows is not None:
+        whole = whole.output_rows(output_rows)
+    form = whole.reduced()
+    _check_finite(form)
+    notes = list(_notes(form))
+    chosen, reason = (method, "") if method != "auto" else choose_method(form, time_limit, memory_limit)
+    if reason:
+        notes.append(reason)
+    solution, proof, proof_seconds = _solve_and_prove(form, chosen, solver, budget, device, notes)
+    if chosen != "product" and method != "product" and proof is None:
+        notes.append(f"the point of solver {solver} could not be proved")
+    upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
+    attained = attained_lower_bound(whole, seed=seed)
+    if attained.lower > upper:
+        raise BoundContradiction(
+            f"an attained lower bound {attained.lower!r} is above the upper bound {upper!r}; please report this network"
+        )
+    return Certificate(
+        upper=upper,
+        lower=attained.lower,
+        sdp_lower=min(solution.dual, upper),
+        status="unproved" if proof is None else "proved",
+        method=chosen,
+        solver="closed form" if chosen == "product" else solver,
+        solver_status=solution.status,
+        seconds=budget.elapsed,
+        iterations=solution.iterations,
+        proof_seconds=proof_seconds,
+        form=form,
+        proof=proof,
+        attained=attained,
+        information=_information(network, output_rows, seed, tol, solution),
+        notes=tuple(notes),
+    )
+
+
+def _check_arguments(method: str, solver: str, tol: float, time_limit: float) -> None:
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
+    if method == "by-construction":
+        raise ValueError("method 'by-construction' needs a model made of 1-Lipschitz layers; this is a plain network")
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must lie between 0 and 1, not {tol!r}")
+    if not time_limit > 0:
+        raise ValueError(f"time_limit must be positive, not {time_limit!r}")
+
+
+def _check_finite(form: StackedForm) -> None:
+    for (to, source), block in form.blocks.items():
+        if not (np.all(np.isfinite(block.weights)) and np.isfinite(block.radius)):
+            raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
+
+
+def _notes(form: StackedForm) -> list[str]:
+    radius = max((b.radius for b in form.blocks.values()), default=0.0)
+    if radius > 0:
+        return [f"affine layers were multiplied together in float64; the rounding, at most {radius:.2g} an entry, is charged"]
+    return []
+
+
+def _solve_and_prove(
+    form: StackedForm, method: str, solver: str, budget: Budget, device: str, notes: list[str]
+) -> tuple[Solution, Proof | None, float]:
+    if not form.neurons or method == "product":
+        # Without neurons the norm is the optimum, and the product of norms is a point of the condition in any case.
+        solution = product(form)
+        proof, seconds = _prove(form, solution, inflate=True)
+        if not form.neurons and proof is not None:
+            exact = solution.bound * (1 - 1e-12)
+            solution = Solution(solution.rho, solution.multipliers, solution.exponent, exact, 0, "closed form")
+        return solution, proof, seconds
+    solution = SOLVERS[solver](form, method, budget, device)
+    proof, seconds = _prove(form, solution)
+    if proof is None or solution.status in ("time limit", "interrupted"):
+        # A worse point that is proved beats a better one that is not.
+        fallback = closed_form(form)
+        if proof is None or fallback.bound < solution.bound:
+            other, more = _prove(form, fallback)
+            seconds += more
+            if other is not None and solver == "native":
+                notes.append("the bound is the closed form's: the solver did not get below it")
+                return Solution(
+                    fallback.rho, fallback.multipliers, fallback.exponent, solution.dual, solution.iterations, solution.status
+                ), other, seconds
+    return solution, proof, seconds
+
+
+def _prove(form: StackedForm, solution: Solution, inflate: bool = False) -> tuple[Proof | None, float]:
+    started = time.perf_counter()
+    proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
+    if proof is None and inflate:
+        # A product of norms can be tight in hidden directions, where joint scaling gives no room: larger norms do.
+        for relative in (1e-11, 1e-9, 1e-7):
+            solution = product(form, inflation=relative)
+            proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
+            if proof is not None:
+                break
+    return proof, time.perf_counter() - started
+
+
+def _information(
+    network: Network | StackedForm, output_rows: Sequence[int] | None, seed: int, tol: float, solution: Solution
+) -> dict[str, Any]:
+    from sdpcert import __version__
+
+    return {
+        "source": network.source if isinstance(network, Network) else "stacked form",
+        "source_details": dict(network.details) if isinstance(network, Network) else {},
+        "output_rows": None if output_rows is None else [int(r) for r in output_rows],
+        "seed": seed,
+        "tol": tol,
+        "execution_level": "R: real arithmetic on the stated weights, l2 to l2, global",
+        "history": [[p.iteration, p.upper, p.lower, p.seconds] for p in solution.history],
+        "versions": {
+            "sdpcert": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+        },
+    }
+
+
+__all__ = ["METHODS", "BoundContradiction", "Effort", "SolverError", "certify"]
