@@ -1,0 +1,232 @@
+"""The command line: parses, calls, prints. Results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import sdpcert
+from sdpcert.report import rounded_down, rounded_up, seconds
+
+app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
+Method = Annotated[str, typer.Option(help="product, layer, neuron, or auto")]
+SolverName = Annotated[str, typer.Option(help="native, clarabel, scs, sdpa or mosek")]
+Tolerance = Annotated[float, typer.Option(help="relative accuracy asked of the bound")]
+Rows = Annotated[str | None, typer.Option(help="outputs to certify, counted from 0, as in 7,8")]
+Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")]
+ActivationName = Annotated[str | None, typer.Option(help="activation of an array file (.npz, .mat, .safetensors)")]
+Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
+TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best feasible point is proved")]
+Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
+) -> None:
+    """Prove Lipschitz bounds of neural networks, and check the proofs."""
+    if version:
+        print(f"sdpcert {sdpcert.__version__}")
+    elif context.invoked_subcommand is None:
+        print("sdpcert proves bounds on the Lipschitz constant of trained neural networks.\n")
+        print("Try:  sdpcert certify MODEL.onnx        prove a bound and write the certificate")
+        print("      sdpcert check CERT.json           prove it again, from the certificate alone")
+        print("      sdpcert bounds MODEL.onnx         the whole ladder of bounds")
+        print("      sdpcert certify --help            all options, with an example")
+
+
+@app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
+def certify(
+    net: NetworkFile,
+    method: Method = "auto",
+    solver: SolverName = "native",
+    tol: Tolerance = 1e-6,
+    rows: Rows = None,
+    device: Device = "cpu",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="CERT", help="certificate file (default: NET's name .cert.json)")
+    ] = None,
+    activation: ActivationName = None,
+    orientation: Orientation = None,
+    time_limit: TimeLimit = float("inf"),
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Prove an upper bound on a network's global l2 Lipschitz constant."""
+    network = sdpcert.load(net, **_array_options(activation, orientation))
+    output = output or Path(f"{net.stem}.cert.json")
+    if not output.parent.is_dir():
+        raise ValueError(f"cannot write {output}: the folder {output.parent} does not exist")
+    with _progress() as progress:
+        certificate = sdpcert.certify(
+            network,
+            method,
+            solver,
+            tol,
+            _rows(rows),
+            device,
+            time_limit=time_limit,
+            seed=seed,
+            progress=progress,
+        )
+    proved = certificate.status == "proved"
+    if proved:
+        certificate.save(output)
+    if as_json:
+        print(json.dumps(certificate.summary() | {"certificate": str(output) if proved else None}))
+        return 0 if proved else 1
+    _print_certificate(certificate, network, output)
+    return 0 if proved else 1
+
+
+@app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
+def check(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="certificate file")],
+    network: Annotated[
+        Path | None, typer.Option(metavar="NET", help="model file that the certificate has to be about")
+    ] = None,
+    activation: ActivationName = None,
+    orientation: Orientation = None,
+    as_json: AsJson = False,
+) -> int:
+    """Prove a certificate again; with --network also that it is about that file's weights."""
+    from sdpcert.check.binding import check_with_network
+
+    if not certificate.is_file():
+        raise ValueError(f"{certificate}: no such file")
+    if network is None:
+        result = sdpcert.check(certificate)
+    else:
+        result = check_with_network(certificate, sdpcert.load(network, **_array_options(activation, orientation)))
+    if as_json:
+        print(json.dumps({"ok": result.ok, "upper": result.upper, "reason": result.reason}))
+    else:
+        print(("" if result.ok else "rejected: ") + result.reason.removeprefix("rejected: "))
+    return 0 if result.ok else 1
+
+
+@app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")
+def bounds(
+    net: NetworkFile,
+    solver: SolverName = "native",
+    tol: Tolerance = 1e-6,
+    rows: Rows = None,
+    device: Device = "cpu",
+    activation: ActivationName = None,
+    orientation: Orientation = None,
+    time_limit: TimeLimit = float("inf"),
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Print the ladder of bounds: attained, one multiplier a neuron, one a layer, product of norms."""
+    network = sdpcert.load(net, **_array_options(activation, orientation))
+    ladder = []
+    for method in ("neuron", "layer", "product"):
+        with _progress(method) as progress:
+            ladder.append(
+                sdpcert.certify(
+                    network, method, solver, tol, _rows(rows), device, time_limit=time_limit, seed=seed, progress=progress
+                )
+            )
+    proved = all(c.status == "proved" for c in ladder)
+    if as_json:
+        print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
+        return 0 if proved else 1
+    table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
+    table.add_row("attained", rounded_down(ladder[0].lower), "attained by two inputs", "", "")
+    for c in ladder:
+        gap = "" if c.sdp_lower == 0 else f"{c.gap:.1e}"
+        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.seconds + c.proof_seconds))
+    Console(soft_wrap=True).print(table)
+    return 0 if proved else 1
+
+
+def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
+    form = certificate.form
+    print(f"network     {network.source}: {form.inputs} inputs, {form.neurons} neurons, {form.outputs} outputs")
+    if certificate.status == "proved":
+        print(f"upper       {rounded_up(certificate.upper)}    proved in exact arithmetic, l2 to l2, all inputs")
+    else:
+        print("upper       unproved: the solver's point could not be proved")
+    print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate")
+    if certificate.sdp_lower > 0 and certificate.status == "proved":
+        print(f"gap         {certificate.gap:.1e}    at most, to the optimum of the condition")
+    steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
+    print(
+        f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
+        f"{seconds(certificate.seconds)}, of which proof {seconds(certificate.proof_seconds)}"
+    )
+    for note in certificate.notes:
+        print(f"note        {note}")
+    if certificate.status == "proved":
+        print(f"certificate {output}    (prove it again: sdpcert check {output})")
+
+
+def _array_options(activation: str | None, orientation: str | None) -> dict[str, str]:
+    options = {"activation": activation, "orientation": orientation}
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _rows(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--rows wants numbers separated by commas, as in 7,8, not {text!r}") from None
+
+
+@contextmanager
+def _progress(label: str = "") -> Iterator[Any]:
+    """A line with iteration, bound, gap and time on a terminal's stderr; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("solving ...") as status:
+
+        def report(line: Any) -> None:
+            status.update(
+                f"{label} iteration {line.iteration}  bound {line.upper:.9g}  gap {line.gap:.1e}  {line.seconds:.1f} s"
+            )
+
+        yield report
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected) or 2 (bad input)."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        code = _fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail("interrupted before there was a result")
+    except BrokenPipeError:
+        code = 0
+        sys.stderr.close()
+    except (ValueError, ImportError, OSError, sdpcert.SolverError) as error:
+        code = _fail(str(error))
+    except MemoryError:
+        code = _fail("out of memory: try --method product, or a smaller network")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    print("sdpcert: " + " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Numbers for people: rounded in the direction that keeps them true."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+
+def rounded_up(value: float, digits: int = 10) -> str:
+    """The value with `digits` significant digits, never below it."""
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def rounded_down(value: float, digits: int = 10) -> str:
+    """The value with `digits` significant digits, never above it."""
+    return _rounded(value, digits, ROUND_FLOOR)
+
+
+def _rounded(value: float, digits: int, direction: str) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    exact = Context(prec=digits, rounding=direction).create_decimal(Decimal(value))
+    return f"{float(exact):.{digits}g}" if exact == Decimal(f"{float(exact):.{digits}g}") else format(exact, "g")
+
+
+def seconds(value: float) -> str:
+    """A duration with a unit."""
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.1f} s"
