@@ -18,7 +18,7 @@ from sdpcert.network.stacked import Group, StackedForm
 
 Array = np.ndarray
 #: Operations that the search may spend; iteration counts follow from it, never from the clock.
-OPERATIONS = 2e10
+OPERATIONS = 1e10
 #: Relative error that is assumed of exp, tanh, erf and the like in float64 (a few units in the last place).
 FUNCTION_ERROR = 2.0**-48
 PIECEWISE_LINEAR = ("relu", "leaky_relu", "abs", "clip")
@@ -123,7 +123,8 @@ class _Search:
     def __init__(self, form: StackedForm, seed: int, operations: float) -> None:
         self.form = form
         self.generator = np.random.default_rng(seed)
-        cost = 2.0 * max(sum(b.weights.size for b in form.blocks.values()), 1)
+        # Small blocks cost what calling NumPy costs: count a few thousand operations a block and point for that.
+        cost = 2.0 * sum(b.weights.size for b in form.blocks.values()) + 4e3 * len(form.blocks)
         # One round evaluates about 12 maps on every point of the batch.
         self.batch = int(np.clip(operations / (cost * 12 * 60), 4, 128))
         self.rounds = int(np.clip(operations / (cost * 12 * self.batch), 8, 300))
@@ -199,12 +200,11 @@ class _Search:
             value_a, slopes_a = self._forward(a)
             value_b, slopes_b = self._forward(b)
             delta = _unit(value_a - value_b)
-            gradient_a, gradient_b = self._back(delta, slopes_a), self._back(delta, slopes_b)
+            gradient_a, gradient_b = self._back(delta, self._soften(slopes_a)), self._back(delta, self._soften(slopes_b))
             step = 0.15 * np.sqrt(np.square(a - b).sum(axis=1, keepdims=True))
-            centre_pull = 0.5 * (gradient_a - gradient_b)  # the part that keeps the distance fixed up to first order
             a, b = a + step * _unit(gradient_a), b - step * _unit(gradient_b)
             # keep the distance: only the quotient matters
-            middle, half = 0.5 * (a + b) + 0.0 * centre_pull, _unit(a - b) * 0.5 * reach
+            middle, half = 0.5 * (a + b), _unit(a - b) * 0.5 * reach
             a, b = middle + half, middle - half
         where = self.generator.random((self.batch, 1))
         return b + where * (a - b), _unit(a - b)
@@ -234,6 +234,10 @@ class _Search:
         gain = np.where(np.isfinite(gain), gain, 0.0)
         order = sorted(range(len(gain)), key=lambda k: (-round(float(np.log(gain[k] + 1e-300)) * 1e8), -float(_norms(starts[k : k + 1] - ends[k : k + 1])[0])))
         return [(starts[k], ends[k]) for k in order[:4]]
+
+    def _soften(self, slopes: list[Array]) -> list[Array]:
+        """Slopes for gradients: a switched-off neuron would hide all that lies behind it."""
+        return [0.8 * s + 0.1 * (g.alpha + g.beta) for s, g in zip(slopes, self.form.groups, strict=True)]
 
     # -- batched derivatives -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -209,9 +208,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected) or 2 (bad input)."""
     try:
         code = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        code = _fail(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        code = _fail(getattr(error, "format_message", error.__str__)())
+    except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted before there was a result")
     except BrokenPipeError:
         code = 0

@@ -75,6 +75,7 @@ class ProofProblem:
         if not (np.isfinite(rho) and rho >= 0 and all(np.all(np.isfinite(t)) for t in lengthened)):
             return None
         clamped = [np.maximum(t, 0.0) for t in lengthened]
+        self.shift = 0.0
         for tau in repairs:
             point = (rho * (1 + tau), tuple(t * (1 + tau) for t in clamped))
             proof = self._attempt(*point, tau)
@@ -97,8 +98,10 @@ class ProofProblem:
         if np.any(approximate[~active]) or np.any(total.error[~active]):
             return None
         core = approximate[np.ix_(active, active)]
-        shift = 8 * 2.0**-53 * max(len(core), 1) ** 0.5 + 2 * float(np.max(charges, initial=0.0))
+        # What an earlier repair needed to drown its rounding is a good guess: it saves a product where Cholesky fails anyway.
+        shift = max(self.shift, 8 * 2.0**-53 * max(len(core), 1) ** 0.5 + 2 * float(np.max(charges, initial=0.0)))
         for _ in range(4):
+            self.shift = shift
             factor = _rounded_cholesky(core, shift)
             if factor is None:
                 return None

@@ -108,8 +108,6 @@ def _read(model: Any, path: Path) -> Network:
     result = values.get(output)
     if not isinstance(result, Dynamic):
         raise UnsupportedModel(f"the output {quoted(output)} does not depend on the input")
-    if not builder.graph.shape(result.number):
-        result = builder.rearrange(result, lambda x: x.reshape(1))
     network = _pruned(builder.graph.network(result.number, source=str(path)))
     _keep(graph, nodes, source, output)
     details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": batch}

@@ -90,24 +90,16 @@ def _clip(call: Call) -> Dynamic:
     return call.builder.layer(kind, value.shape, value)
 
 
-def _legacy(call: Call, constant: Constant, rank: int) -> Constant:
-    """Broadcasting as it was before operator set 7: the axes of the second operand start at `axis`."""
-    axis = call.attribute("axis")
-    if call.opset >= 7 or axis is None or constant is not call.inputs[1]:
-        return constant
-    trailing = rank - axis_of(axis, rank) - constant.value.ndim
-    if trailing < 0:
-        raise ValueError(f"its second operand of shape {constant.shape} does not fit from axis {axis} on")
-    shape = (*constant.shape, *(1,) * trailing)
-    return Constant(
-        constant.value.reshape(shape), constant.name, np.reshape(constant.error, shape) if not constant.exact else 0.0
-    )
-
-
 def _operands(call: Call) -> list[Dynamic | Constant]:
     values = [v for v in call.inputs if v is not None]
-    rank = max(len(v.shape) for v in values)
-    return [_legacy(call, v, rank) if isinstance(v, Constant) else v for v in values]
+    axis = call.attribute("axis")
+    if call.opset < 7 and axis is not None and len(values) == 2:
+        rank, other = (len(v.shape) for v in values)
+        if axis_of(axis, rank) + other != rank:  # then neither runtime reads it as it was meant
+            raise UnsupportedModel(
+                f"its broadcasting from axis {axis} is of operator sets before 7; convert the model to a newer one"
+            )
+    return values
 
 
 def _add(call: Call) -> Dynamic:
@@ -243,6 +235,8 @@ OPERATORS: dict[str, Handler] = {
     "Mish": _activation(lambda call: activations.mish()),
     "Swish": _activation(_swish),
     "Atan": _activation(lambda call: activations.arctan()),
+    "Erf": _activation(lambda call: activations.erf()),
+    "HardSwish": _activation(lambda call: activations.hard_swish()),
     "Abs": _activation(lambda call: activations.absolute()),
     "PRelu": _prelu,
     "Clip": _clip,

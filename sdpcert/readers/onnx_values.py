@@ -82,8 +82,8 @@ Value = Constant | Dynamic
 
 
 def inner(shape: Shape) -> Shape:
-    """A shape without its first axis where that is one and another is left."""
-    return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape
+    """A shape without its first axis where that is one and another is left; (1,) for a scalar."""
+    return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape or (1,)
 
 
 class Builder:
