@@ -308,7 +308,7 @@ def _error(
         rounding = np.where(overlap, len(given) * 2 * UNIT_ROUNDOFF * layer.magnitude(*map(np.abs, given)), 0.0)
         return spread + rounding
     if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given):
-        return spread
+        return spread + _underflow(layer, given, result)
     terms = layer.terms + 2
     relative = terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF) + layer.coefficient_error
     bound = layer.magnitude(*map(np.abs, given)) * (1 + 2 * relative)
@@ -323,6 +323,15 @@ def _moves_entries(coefficients: Array) -> bool:
         return False
     values = np.abs(flat[flat != 0])
     return bool(np.all(np.frexp(values)[0] == 0.5)) and bool(np.all((values >= 2.0**-100) & (values <= 2.0**100)))
+
+
+def _underflow(layer: AffineLayer, given: list[Array], result: Array) -> Array | float:
+    """What products with powers of two below one can lose: they are exact unless the product is subnormal."""
+    if all(np.all((g == 0) | (np.abs(g) >= 1)) for g in given):
+        return 0.0
+    reached = layer.magnitude(*((g != 0).astype(float) for g in given)) != 0
+    lost = reached & (np.abs(result) < np.finfo(float).tiny)
+    return np.where(lost, np.finfo(float).smallest_subnormal, 0.0)
 
 
 def _check_memory(entries: int) -> None:

@@ -209,7 +209,7 @@ def _refuse(nodes: list[Any], source: str, functions: set[tuple[str, str]]) -> N
                 why = REASONS.get(node.op_type, _GENERAL)
             if node.op_type not in _SHAPES:
                 moving.update(name for name in node.output if name)
-        elif node.op_type not in FOLDED and node.op_type not in MOVES and node.op_type != "Constant":
+        elif node.op_type not in (*FOLDED, *MOVES, *_SHAPES, "Constant"):
             why = REASONS.get(node.op_type, "it is not computed on constants; store its value")
         if why:
             raise UnsupportedModel(f"{_label(node)} cannot be represented: {why}")
@@ -246,6 +246,8 @@ def _attributes(node: Any) -> dict[str, Any]:
             result[name] = list(attribute.floats if kind == 6 else attribute.ints)
         else:
             raise UnsupportedModel(f"its attribute {quoted(name)} has a type that is not read")
+        if kind in (1, 6) and node.op_type != "Clip" and not np.all(np.isfinite(result[name])):
+            raise ValueError(f"its attribute {quoted(name)} is not finite")
     return result
 
 

@@ -92,6 +92,8 @@ def _clip(call: Call) -> Dynamic:
 
 def _operands(call: Call) -> list[Dynamic | Constant]:
     values = [v for v in call.inputs if v is not None]
+    if len(values) != len(call.inputs) or (call.operator not in ("Sum", "Mean", "Max", "Min") and len(values) != 2):
+        raise ValueError(f"it has {len(values)} operands")
     axis = call.attribute("axis")
     if call.opset < 7 and axis is not None and len(values) == 2:
         rank, other = (len(v.shape) for v in values)

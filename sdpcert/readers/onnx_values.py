@@ -96,7 +96,8 @@ class Builder:
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
         """Append a layer whose output has the given ONNX shape."""
-        check_size(shape, "an intermediate tensor")
+        if check_size(shape, "an intermediate tensor") == 0:
+            raise ValueError(f"its output of shape {shape} is empty")
         number = self.graph.add(layer, *(a.number for a in arguments))
         if self.graph.shape(number) != inner(shape):
             raise ValueError(f"its output of shape {self.graph.shape(number)} is not {inner(shape)}")
@@ -104,7 +105,8 @@ class Builder:
 
     def move(self, argument: Dynamic, indices: Array) -> Dynamic:
         """The tensor of the entries `indices` (row major, -1 for zero) of a tensor, in the shape of `indices`."""
-        check_size(indices.shape, "an intermediate tensor")
+        if check_size(indices.shape, "an intermediate tensor") == 0:
+            raise ValueError(f"its output of shape {indices.shape} is empty")
         target = inner(indices.shape)
         size = int(np.prod(argument.shape))
         if target == self.graph.shape(argument.number) and np.array_equal(indices.ravel(), np.arange(size)):

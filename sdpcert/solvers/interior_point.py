@@ -101,7 +101,7 @@ class _Run:
         binds = condition.nonnegative_binds
         mu = float((dual * matrix).sum()) / condition.order
         slack = mu / y[1:] if binds else y[1:] * 0
-        best_gap, slow = float("inf"), 0
+        best_gap, best_merit, slow, stuck = float("inf"), float("inf"), 0, 0
         for iteration in range(MAXIMUM_ITERATIONS):
             self.best = y
             complementarity = float((dual * matrix).sum()) + (float((slack * y[1:]).sum()) if binds else 0.0)
@@ -118,8 +118,12 @@ class _Run:
             target = 2 * self.budget.tol
             slow = slow + 1 if gap > 0.5 * best_gap else 0
             best_gap = min(gap, best_gap)
+            # Far from the optimum of a deep network the relative gap stays near one while rho falls by orders of magnitude.
+            merit = abs(complementarity) + infeasible
+            stuck = stuck + 1 if merit > 0.97 * best_merit else 0
+            best_merit = min(merit, best_merit)
             # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
-            if gap < 1e-3 * target or (slow >= 4 and gap < 10 * target) or slow >= 25:
+            if gap < 1e-3 * target or (slow >= 4 and gap < 10 * target) or stuck >= 12:
                 self._update_dual(dual_factor)
                 reached = 1 - self.dual_bound / rho <= target
                 yield iteration, "optimal" if reached else "stalled"

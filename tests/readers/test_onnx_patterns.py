@@ -100,7 +100,7 @@ def gelu_variants():
 @pytest.mark.parametrize(("nodes", "constants"), gelu_variants())
 def test_gelu_written_out(nodes, constants, tmp_path):
     network = agrees(model(nodes, (1, 6), constants), tmp_path)
-    assert network.nodes[0].layer.name == "gelu" and len(network.nodes) <= 2  # type: ignore[union-attr]
+    assert network.nodes[0].layer.name == "gelu" and len(network.nodes) <= 3  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("order", [("x", "g"), ("g", "x")])
@@ -287,7 +287,7 @@ def test_deep_contraction_is_compared_sharply(tmp_path, monkeypatch):
         constants |= {f"w{k}": r.standard_normal((6, 6)) / 12, f"b{k}": r.standard_normal(6)}
         nodes += [
             node("Gemm", [last, f"w{k}", f"b{k}"], [f"h{k}"], f"g{k}", transB=1),
-            node("Relu", [f"h{k}"], [f"z{k}"]),
+            node("LeakyRelu", [f"h{k}"], [f"z{k}"], alpha=0.5),
         ]
         last = f"z{k}"
     nodes.append(node("Gemm", [last, "w", "b"], ["y"], transB=1))
@@ -312,9 +312,9 @@ def test_same_file_same_network(tmp_path):
     assert first.stacked.sha256 == second.stacked.sha256 and first.details == second.details
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_exported_from_torch(tmp_path):
     torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     module = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3, stride=2, padding=1),
@@ -328,7 +328,7 @@ def test_exported_from_torch(tmp_path):
     ).eval()
     x = torch.randn(1, 1, 8, 8)
     path = tmp_path / "torch.onnx"
-    torch.onnx.export(module, (x,), path)
+    torch.onnx.export(module, (x,), path, dynamo=False)
     network = load(path)
     with torch.no_grad():
         np.testing.assert_allclose(network(x[0].numpy()), module(x)[0].numpy(), rtol=1e-4, atol=1e-5)

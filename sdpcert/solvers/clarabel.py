@@ -1,0 +1,23 @@
+"""Clarabel through CVXPY: an interior-point method that decomposes the cone along the zeros of M."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdpcert.network.stacked import StackedForm
+from sdpcert.solvers.general import solve_general
+from sdpcert.solvers.solution import Budget, Solution
+
+
+def clarabel(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
+    """Solve the condition with Clarabel."""
+    return solve_general(form, method, device, "CLARABEL", "clarabel", "pip install clarabel", options(budget))
+
+
+def options(budget: Budget) -> dict[str, Any]:
+    """Clarabel's settings for a budget: its tolerances lie below `tol`, for what the repair of its point costs."""
+    accuracy = min(1e-8, max(1e-2 * budget.tol, 1e-12))
+    settings: dict[str, Any] = {"tol_gap_abs": accuracy, "tol_gap_rel": accuracy, "tol_feas": accuracy}
+    if budget.seconds < float("inf"):
+        settings["time_limit"] = max(budget.seconds - budget.elapsed, 1e-3)
+    return settings
