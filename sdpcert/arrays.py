@@ -1,21 +1,41 @@
 """The few array operations that solvers need beyond arithmetic and slicing, for NumPy and for torch.
 
-Everything else in the solvers is written in the part of the two libraries that is common: `*`, `.T`, `.sum(axis)`, slices.
-Factorizations return None instead of raising where a matrix is not positive definite.
+Everything else in the solvers is written in the part of the two libraries that is common: `*`, `.T`, `.sum(axis)`,
+slices. Factorizations return None instead of raising where a matrix is not positive definite.
 
 NumPy and SciPy each carry a BLAS with its own threads, which wait for work by spinning: a product in one and a
-factorization in the other fight for the cores (measured: 128 ms instead of 6 ms for the pair at order 512 on 4 cores). So products go
-through SciPy's BLAS like the factorizations.
+factorization in the other fight for the cores (measured: 128 ms instead of 6 ms for the pair at order 512 on 4
+cores). So products go through SciPy's BLAS like the factorizations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import blas, lapack
+import threadpoolctl
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 Matrix = Any
+
+
+_gemm, _gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.float64)
+_potrf, _potrs, _trtri, _lauum = get_lapack_funcs(("potrf", "potrs", "trtri", "lauum"), dtype=np.float64)
+
+#: Below this order several threads cost more than they give.
+THREADED_ORDER = 300
+
+
+@contextmanager
+def threads_for(order: int) -> Iterator[None]:
+    """Run BLAS on one thread while matrices are small, and leave the number alone where they are not."""
+    if order >= THREADED_ORDER:
+        yield
+        return
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 class Arrays(Protocol):
@@ -72,7 +92,7 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.zeros((left.shape[0], right.shape[1]))
     # BLAS is column major: the transposed product of transposed matrices is the wanted one in row-major order.
     (a, turn_a), (b, turn_b) = _column_major(right.T), _column_major(left.T)
-    return blas.dgemm(1.0, a, b, trans_a=turn_a, trans_b=turn_b).T
+    return _gemm(1.0, a, b, trans_a=turn_a, trans_b=turn_b).T
 
 
 def _column_major(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -81,6 +101,13 @@ def _column_major(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
     if matrix.flags.c_contiguous:
         return matrix.T, True
     return np.asfortranarray(matrix), False
+
+
+def cholesky(matrix: np.ndarray) -> np.ndarray | None:
+    """Lower Cholesky factor of a symmetric matrix, or None where it is not positive definite."""
+    # The transpose of a C-ordered symmetric matrix is the Fortran-ordered matrix that LAPACK wants, without a copy.
+    factor, info = _potrf(matrix.T, lower=1, clean=1)
+    return factor if info == 0 and np.all(np.isfinite(np.diagonal(factor))) else None
 
 
 class NumpyArrays:
@@ -103,25 +130,23 @@ class NumpyArrays:
 
     def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         a, turn = _column_major(matrix)
-        return blas.dgemv(1.0, a, vector, trans=turn)
+        return _gemv(1.0, a, vector, trans=turn)
 
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
-        # The transpose of a C-ordered symmetric matrix is the Fortran-ordered matrix that LAPACK wants, without a copy.
-        factor, info = lapack.dpotrf(matrix.T, lower=1, clean=1)
-        return factor if info == 0 and np.all(np.isfinite(np.diagonal(factor))) else None
+        return cholesky(matrix)
 
     def triangular_inverse(self, factor: np.ndarray) -> np.ndarray:
-        return lapack.dtrtri(factor, lower=1)[0]
+        return _trtri(factor, lower=1)[0]
 
     def inverse(self, inverse_factor: np.ndarray) -> np.ndarray:
-        upper = lapack.dlauum(inverse_factor, lower=1)[0].T  # row major, the upper triangle holds the result
+        upper = _lauum(inverse_factor, lower=1)[0].T  # row major, the upper triangle holds the result
         upper = np.triu(upper)
         full = upper + upper.T
         full.reshape(-1)[:: len(full) + 1] *= 0.5
         return full
 
     def solve(self, factor: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return lapack.dpotrs(factor, right, lower=1)[0]
+        return _potrs(factor, right, lower=1)[0]
 
     def synchronize(self) -> None:
         return None

@@ -1,8 +1,9 @@
 """An attained lower bound: two inputs whose outputs are far apart, found by search and evaluated with known error.
 
-The search maximises the norm of the Jacobian over inputs (power iteration, in batches) and difference quotients of pairs (gradient
-ascent), hopping between linear regions. What it returns is the quotient of two actual inputs, evaluated in twice the
-precision with a running error bound and rounded down; where blocks carry a radius, the stored weights are meant.
+The search maximises the norm of the Jacobian over inputs (power iteration, in batches) and difference quotients of
+pairs (gradient ascent), hopping between linear regions. What it returns is the quotient of two actual inputs,
+evaluated in twice the precision with a running error bound and rounded down; where blocks carry a radius, the stored
+weights are meant.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def attained_lower_bound(form: StackedForm, seed: int = 0, operations: float = O
 
 
 def evaluate_ratio(form: StackedForm, x: Array, x_prime: Array) -> float:
-    """A float that is at most |f(x) - f(x')| / |x - x'| for the real function of the stored weights; 0 where nothing is sure."""
+    """A float that is at most |f(x) - f(x')| / |x - x'| for the real function of the stored weights; 0 where nothing
+    is sure.
+    """
     x, x_prime = np.asarray(x, dtype=float).ravel(), np.asarray(x_prime, dtype=float).ravel()
     distance = sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(x, x_prime, strict=True) if a != b)
     if distance == 0 or not (np.all(np.isfinite(x)) and np.all(np.isfinite(x_prime))):
@@ -124,7 +127,7 @@ class _Search:
         self.form = form
         self.generator = np.random.default_rng(seed)
         # Small blocks cost what calling NumPy costs: count a few thousand operations a block and point for that.
-        cost = 2.0 * sum(b.weights.size for b in form.blocks.values()) + 4e3 * len(form.blocks)
+        cost = 2.0 * sum(b.weights.size for b in form.blocks.values()) + 4e3 * max(len(form.blocks), 1)
         # One round evaluates about 12 maps on every point of the batch.
         self.batch = int(np.clip(operations / (cost * 12 * 60), 4, 128))
         self.rounds = int(np.clip(operations / (cost * 12 * self.batch), 8, 300))
@@ -173,7 +176,9 @@ class _Search:
                 towards = points[self.generator.permutation(self.batch)] - points
                 kind = self.generator.integers(0, 4, (self.batch, 1))
                 sign = np.where(self.generator.random((self.batch, 1)) < 0.5, -1.0, 1.0)
-                move = np.where(kind == 0, wander, np.where(kind == 1, _unit(wander * 0.5 + sign * directions), sign * directions))
+                move = np.where(
+                    kind == 0, wander, np.where(kind == 1, _unit(wander * 0.5 + sign * directions), sign * directions)
+                )
                 move = np.where(kind == 3, towards * self.generator.random((self.batch, 1)), step * move)
                 trial, start = points + move, directions
             new_directions, new_values = self._stretch(trial, start, 3)
@@ -186,7 +191,9 @@ class _Search:
                 quarter = self.batch // 4
                 if quarter:
                     worst, best = order[-quarter:], order[:quarter]
-                    points[worst] = points[best] + 0.1 * size[best, None] * self.generator.standard_normal((quarter, points.shape[1])) / np.sqrt(points.shape[1])
+                    points[worst] = points[best] + 0.1 * size[best, None] * self.generator.standard_normal(
+                        (quarter, points.shape[1])
+                    ) / np.sqrt(points.shape[1])
                     directions[worst] = directions[best]
                     directions[worst], values[worst] = self._stretch(points[worst], directions[worst], 3)
         directions, values = self._stretch(points, directions, 20)
@@ -200,7 +207,10 @@ class _Search:
             value_a, slopes_a = self._forward(a)
             value_b, slopes_b = self._forward(b)
             delta = _unit(value_a - value_b)
-            gradient_a, gradient_b = self._back(delta, self._soften(slopes_a)), self._back(delta, self._soften(slopes_b))
+            gradient_a, gradient_b = (
+                self._back(delta, self._soften(slopes_a)),
+                self._back(delta, self._soften(slopes_b)),
+            )
             step = 0.15 * np.sqrt(np.square(a - b).sum(axis=1, keepdims=True))
             a, b = a + step * _unit(gradient_a), b - step * _unit(gradient_b)
             # keep the distance: only the quotient matters
@@ -232,7 +242,13 @@ class _Search:
         ends = np.concatenate([minus, np.broadcast_to(point, plus.shape), minus])
         gain = _norms(self._forward(starts)[0] - self._forward(ends)[0]) / _norms(starts - ends)
         gain = np.where(np.isfinite(gain), gain, 0.0)
-        order = sorted(range(len(gain)), key=lambda k: (-round(float(np.log(gain[k] + 1e-300)) * 1e8), -float(_norms(starts[k : k + 1] - ends[k : k + 1])[0])))
+        order = sorted(
+            range(len(gain)),
+            key=lambda k: (
+                -round(float(np.log(gain[k] + 1e-300)) * 1e8),
+                -float(_norms(starts[k : k + 1] - ends[k : k + 1])[0]),
+            ),
+        )
         return [(starts[k], ends[k]) for k in order[:4]]
 
     def _soften(self, slopes: list[Array]) -> list[Array]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from sdpcert.arrays import threads_for
 from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
@@ -42,13 +43,15 @@ def certify(
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
-    `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the best of these that
-    fits `time_limit` (seconds) and `memory_limit` (bytes). `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it
-    answers is repaired and proved or the status is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses
-    outputs (counted from 0), `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
+    `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the
+    best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). `solver`: "native", "clarabel", "scs",
+    "sdpa" or "mosek"; whatever it answers is repaired and proved or the status is "unproved". `tol` is the relative
+    accuracy asked of the bound, `output_rows` chooses outputs (counted from 0), `device` is where the native solver
+    works ("cpu", "cuda"). `seed` is for the attained lower bound.
 
-    Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point, `BoundContradiction` if a
-    lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best feasible point is proved.
+    Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point,
+    `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
+    feasible point is proved.
     """
     _check_arguments(method, solver, tol, time_limit)
     budget = Budget(tol, time_limit, progress)
@@ -61,11 +64,14 @@ def certify(
     chosen, reason = (method, "") if method != "auto" else choose_method(form, time_limit, memory_limit)
     if reason:
         notes.append(reason)
-    solution, proof, proof_seconds = _solve_and_prove(form, chosen, solver, budget, device, notes)
+    with threads_for(form.neurons + min(form.inputs, form.neurons)):
+        solution, proof, proof_seconds = _solve_and_prove(form, chosen, solver, budget, device, notes)
     if chosen != "product" and method != "product" and proof is None:
         notes.append(f"the point of solver {solver} could not be proved")
     upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
-    attained = attained_lower_bound(whole, seed=seed)
+    solve_seconds = budget.elapsed - proof_seconds
+    with threads_for(0):  # one thread: batches of small products
+        attained = attained_lower_bound(whole, seed=seed)
     if attained.lower > upper:
         raise BoundContradiction(
             f"an attained lower bound {attained.lower!r} is above the upper bound {upper!r}; please report this network"
@@ -80,6 +86,7 @@ def certify(
         solver_status=solution.status,
         seconds=budget.elapsed,
         iterations=solution.iterations,
+        solve_seconds=solve_seconds,
         proof_seconds=proof_seconds,
         form=form,
         proof=proof,
@@ -111,7 +118,10 @@ def _check_finite(form: StackedForm) -> None:
 def _notes(form: StackedForm) -> list[str]:
     radius = max((b.radius for b in form.blocks.values()), default=0.0)
     if radius > 0:
-        return [f"affine layers were multiplied together in float64; the rounding, at most {radius:.2g} an entry, is charged"]
+        return [
+            "affine layers were multiplied together in float64; "
+            f"the rounding, at most {radius:.2g} an entry, is charged"
+        ]
     return []
 
 
@@ -136,9 +146,18 @@ def _solve_and_prove(
             seconds += more
             if other is not None and solver == "native":
                 notes.append("the bound is the closed form's: the solver did not get below it")
-                return Solution(
-                    fallback.rho, fallback.multipliers, fallback.exponent, solution.dual, solution.iterations, solution.status
-                ), other, seconds
+                return (
+                    Solution(
+                        fallback.rho,
+                        fallback.multipliers,
+                        fallback.exponent,
+                        solution.dual,
+                        solution.iterations,
+                        solution.status,
+                    ),
+                    other,
+                    seconds,
+                )
     return solution, proof, seconds
 
 

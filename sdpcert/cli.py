@@ -55,7 +55,8 @@ def certify(
     rows: Rows = None,
     device: Device = "cpu",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="CERT", help="certificate file (default: NET's name .cert.json)")
+        Path | None,
+        typer.Option("--output", "-o", metavar="CERT", help="certificate file (default: NET's name .cert.json)"),
     ] = None,
     activation: ActivationName = None,
     orientation: Orientation = None,
@@ -112,7 +113,7 @@ def check(
     if as_json:
         print(json.dumps({"ok": result.ok, "upper": result.upper, "reason": result.reason}))
     else:
-        print(("" if result.ok else "rejected: ") + result.reason.removeprefix("rejected: "))
+        print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
 
 
@@ -136,7 +137,15 @@ def bounds(
         with _progress(method) as progress:
             ladder.append(
                 sdpcert.certify(
-                    network, method, solver, tol, _rows(rows), device, time_limit=time_limit, seed=seed, progress=progress
+                    network,
+                    method,
+                    solver,
+                    tol,
+                    _rows(rows),
+                    device,
+                    time_limit=time_limit,
+                    seed=seed,
+                    progress=progress,
                 )
             )
     proved = all(c.status == "proved" for c in ladder)
@@ -147,7 +156,7 @@ def bounds(
     table.add_row("attained", rounded_down(ladder[0].lower), "attained by two inputs", "", "")
     for c in ladder:
         gap = "" if c.sdp_lower == 0 else f"{c.gap:.1e}"
-        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.seconds + c.proof_seconds))
+        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
     Console(soft_wrap=True).print(table)
     return 0 if proved else 1
 
@@ -165,7 +174,7 @@ def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
     steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
     print(
         f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
-        f"{seconds(certificate.seconds)}, of which proof {seconds(certificate.proof_seconds)}"
+        f"solved in {seconds(certificate.solve_seconds)}, proved in {seconds(certificate.proof_seconds)}"
     )
     for note in certificate.notes:
         print(f"note        {note}")

@@ -16,9 +16,9 @@ from sdpcert.network.stacked import StackedForm
 class Certificate:
     """A bound on a Lipschitz constant with everything that stands behind it.
 
-    `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the
-    optimum of the condition from below (0 where the solver gives no dual point). `form` is the reduced stacked form that the proof is
-    about. `notes` says what a reader of the number has to know.
+    `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`,
+    `sdp_lower` bounds the optimum of the condition from below (0 where the solver gives no dual point). `form` is the
+    reduced stacked form that the proof is about. `notes` says what a reader of the number has to know.
     """
 
     upper: float
@@ -30,6 +30,7 @@ class Certificate:
     solver_status: str
     seconds: float
     iterations: int
+    solve_seconds: float
     proof_seconds: float
     form: StackedForm = field(repr=False)
     proof: Proof | None = field(repr=False)
@@ -76,6 +77,7 @@ class Certificate:
             "solver_status": self.solver_status,
             "seconds": self.seconds,
             "iterations": self.iterations,
+            "solve_seconds": self.solve_seconds,
             "proof_seconds": self.proof_seconds,
             "tau": self.tau,
             "neurons": self.form.neurons,

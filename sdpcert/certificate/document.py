@@ -26,8 +26,8 @@ def build_document(
 ) -> dict[str, Any]:
     """The certificate of a proved point as a JSON-ready dictionary."""
     claim = (
-        f"The function of the stacked form below, {form.inputs} inputs, {form.neurons} neurons, {form.outputs} outputs, "
-        f"satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real arithmetic, Euclidean norms, for all x, x'."
+        f"The function of the stacked form below, {form.inputs} inputs, {form.neurons} neurons, {form.outputs} "
+        f"outputs, satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real arithmetic, Euclidean norms, for all x, x'."
     )
     return {
         "format": FORMAT,

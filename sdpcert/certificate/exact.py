@@ -64,7 +64,8 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 
 def slices(matrix: Array, inner: int, count: int = 3) -> tuple[list[Array], Array]:
-    """Cut the rows of a matrix into `count` slices (largest first) of (53 - log2(inner)) / 2 bits below the row's maximum.
+    """Cut the rows of a matrix into `count` slices (largest first) of (53 - log2(inner)) / 2 bits below the row's
+    maximum.
 
     Returns the slices and the remainder, all exact: matrix = sum of slices + remainder.
     """
@@ -98,10 +99,11 @@ def add_product(total: Total, left: Array, right: Array, sign: float = 1.0) -> N
     a_all, b_mid = a[1] + a_low, b[1]
     pairs = [(a_low, b_mid), (a_all, b_low), (a[0], b_rest), (a_rest, b[0])]
     pairs = [(x, y) for x, y in pairs if np.any(x) and np.any(y)]
-    small = sum(product(x, y.T) for x, y in pairs)
-    magnitude = sum(product(np.abs(x), np.abs(y).T) for x, y in pairs)
-    if pairs:
-        total.add(sign * small, (inner + 6) * 2 * UNIT_ROUNDOFF * magnitude + inner * 8 * np.finfo(float).tiny)
+    for x, y in pairs:
+        magnitude = product(np.abs(x), np.abs(y).T)
+        total.add(
+            sign * product(x, y.T), (inner + 4) * 2 * UNIT_ROUNDOFF * magnitude + inner * 4 * np.finfo(float).tiny
+        )
 
 
 def round_up(value: float) -> float:

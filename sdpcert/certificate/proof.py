@@ -1,18 +1,19 @@
 """Prove M(rho, lambda) >= 0 for a stacked form by an integer factor with a diagonally dominant residual.
 
-The factor is a rounded floating-point Cholesky factor and needs no trust. What has to hold is
-`E = 2^(2q) D M D - L L'` diagonally dominant, and that is decided here with `exact.Total`: every entry of E is known with a bound of
-its error, and the error is charged to the row. Whatever is accepted here, exact integer arithmetic accepts too
+The factor is a rounded floating-point Cholesky factor and needs no trust. What has to hold is `E = 2^(2q) D M D - L
+L'` diagonally dominant, and that is decided here with `exact.Total`: every entry of E is known with a bound of its
+error, and the error is charged to the row. Whatever is accepted here, exact integer arithmetic accepts too
 (`docs/certificate-format.md`, `sdpcert.check`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import lapack
 
+from sdpcert.arrays import cholesky
 from sdpcert.certificate.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
 
@@ -65,7 +66,7 @@ class ProofProblem:
         self.output_row = form.output_row
         sizes = [self.inputs, *(g.size for g in form.groups)]
         bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
-        self.slices = [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        self.slices = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
         self.order = int(bounds[-1])
         self.slopes = [(g.alpha, g.beta) for g in form.groups]
 
@@ -98,7 +99,8 @@ class ProofProblem:
         if np.any(approximate[~active]) or np.any(total.error[~active]):
             return None
         core = approximate[np.ix_(active, active)]
-        # What an earlier repair needed to drown its rounding is a good guess: it saves a product where Cholesky fails anyway.
+        # What an earlier repair needed to drown its rounding is a good guess: it saves a product where Cholesky fails
+        # anyway.
         shift = max(self.shift, 8 * 2.0**-53 * max(len(core), 1) ** 0.5 + 2 * float(np.max(charges, initial=0.0)))
         for _ in range(4):
             self.shift = shift
@@ -175,7 +177,13 @@ class ProofProblem:
                 charges[other] += unit * reach.sum()
 
     def _square(
-        self, total: Total, charges: Array, row: dict[int, Block], weight: tuple[Array, Array], scaling: Array, unit: Array
+        self,
+        total: Total,
+        charges: Array,
+        row: dict[int, Block],
+        weight: tuple[Array, Array],
+        scaling: Array,
+        unit: Array,
     ) -> None:
         """Entries `sum_i w_i k_ij k_il` (activations with alpha beta != 0, and -F'F)."""
         size = np.abs(weight[0]) * (1 + 1e-15)
@@ -228,7 +236,9 @@ def factor_input(form: StackedForm) -> InputFactor | None:
     add_product(gram, unit, unit, sign=-1.0)
     scaled_radius = np.ldexp(radius, -scaling)
     rows = np.abs(unit).sum(axis=1)
-    charges = scaled_radius * rows.sum() + scaled_radius.sum() * rows + form.inputs * scaled_radius * scaled_radius.sum()
+    charges = (
+        scaled_radius * rows.sum() + scaled_radius.sum() * rows + form.inputs * scaled_radius * scaled_radius.sum()
+    )
     charges *= 1 + 1e-10
     if np.any(charges[~active] > 0):
         return None
@@ -236,8 +246,8 @@ def factor_input(form: StackedForm) -> InputFactor | None:
     shift = 8 * 2.0**-53 * len(core) ** 0.5 + 2 * float(np.max(charges))
     for _ in range(6):
         factor = np.zeros_like(gram.high)
-        lower, info = lapack.dpotrf(core + shift * np.eye(len(core)), lower=1, clean=1)
-        if info == 0:
+        lower = cholesky(core + shift * np.eye(len(core)))
+        if lower is not None:
             factor[np.ix_(active, active)] = lower
             total = Total(gram.high)
             total.low, total.error = gram.low.copy(), gram.error.copy()
@@ -267,8 +277,8 @@ def _accumulate(total: Total, part: Total, rows: slice, columns: slice, transpos
 
 def _rounded_cholesky(matrix: Array, shift: float) -> Array | None:
     """The Cholesky factor of `matrix - shift I`, rounded to multiples of 2^-PRECISION."""
-    lower, info = lapack.dpotrf(matrix - shift * np.eye(len(matrix)), lower=1, clean=1)
-    if info != 0 or not np.all(np.isfinite(lower)):
+    lower = cholesky(matrix - shift * np.eye(len(matrix)))
+    if lower is None:
         return None
     return np.ldexp(np.rint(np.ldexp(lower, PRECISION)), -PRECISION)
 

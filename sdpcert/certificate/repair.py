@@ -1,8 +1,9 @@
 """A feasible point near an infeasible one.
 
-With multipliers given, the least rho is an eigenvalue of a Schur complement, and it exists where M is positive definite on the
-neurons. So the multipliers go from the solver's towards a strictly feasible point (the forward recursion's) as far as pays:
-the least rho is a convex function on that line. Plain float64; what comes out is proved like every other point.
+With multipliers given, the least rho is an eigenvalue of a Schur complement, and it exists where M is positive
+definite on the neurons. So the multipliers go from the solver's towards a strictly feasible point (the forward
+recursion's) as far as pays: the least rho is a convex function on that line. Plain float64; what comes out is proved
+like every other point.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SHARES = (0.0, *(10.0 ** (k / 2) for k in range(-28, 0)), 1.0)
 def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution | None:
     """The point with the least rho on the line from the solution's multipliers to strictly feasible ones, or None.
 
-    Negative multipliers count as 0. `steps` bounds the search of the minimum on that line. The status and the dual bound are the solution's.
+    Negative multipliers count as 0. `steps` bounds the search of the minimum on that line. The status and the dual
+    bound are the solution's.
     """
     condition = Condition(form, "neuron")
     lift = 2.0 ** (2 * (condition.scaling.output - solution.exponent))

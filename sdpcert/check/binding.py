@@ -15,7 +15,9 @@ from sdpcert.network.graph import Network
 
 
 def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckResult:
-    """Check a certificate, that it is about this network's weights, and that its attained points attain its lower bound."""
+    """Check a certificate, that it is about this network's weights, and that its attained points attain its lower
+    bound.
+    """
     from sdpcert.attained import evaluate_ratio
 
     result = check(path)
@@ -31,7 +33,9 @@ def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckR
         except (ValueError, TypeError):
             return replace(result, ok=False, upper=None, reason=f"output rows {rows} do not exist in {network.source}")
     if form.reduced().sha256 != document["network"]["sha256"]:
-        return replace(result, ok=False, upper=None, reason=f"the certificate is about other weights than {network.source}")
+        return replace(
+            result, ok=False, upper=None, reason=f"the certificate is about other weights than {network.source}"
+        )
     attained = document.get("attained")
     if attained is not None:
         x, x_prime = (
@@ -39,5 +43,7 @@ def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckR
         )
         lower = float.fromhex(attained["lower"])
         if x.shape != (form.inputs,) or evaluate_ratio(form, x, x_prime) < lower:
-            return replace(result, ok=False, upper=None, reason="the attained points do not attain the stated lower bound")
+            return replace(
+                result, ok=False, upper=None, reason="the attained points do not attain the stated lower bound"
+            )
     return replace(result, reason=f"{result.reason}; the weights are those of {network.source}")

@@ -1,9 +1,10 @@
 """A feasible point of the dual problem from an approximate one, and the lower bound on the optimum that it gives.
 
-A dual matrix X = Y Y' assigns a vector y_j to every coordinate. It is feasible when the input's vectors have squares that
-sum to one and when every variable's neurons satisfy `sum_i (y_i - alpha_i v_i) . (y_i - beta_i v_i) <= 0` with
-`v_i = sum_j K_ij y_j`: for one neuron, y_i lies in the ball with the diameter from alpha_i v_i to beta_i v_i. A forward sweep that projects onto these
-balls makes any X feasible, at any depth, and its value `|F Y|^2` is at most the optimum rho.
+A dual matrix X = Y Y' assigns a vector y_j to every coordinate. It is feasible when the input's vectors have squares
+that sum to one and when every variable's neurons satisfy `sum_i (y_i - alpha_i v_i) . (y_i - beta_i v_i) <= 0` with
+`v_i = sum_j K_ij y_j`: for one neuron, y_i lies in the ball with the diameter from alpha_i v_i to beta_i v_i. A
+forward sweep that projects onto these balls makes any X feasible, at any depth, and its value `|F Y|^2` is at most
+the optimum rho.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ ROUNDING = 1e-13
 
 
 def feasible_dual_value(condition: Condition, factor: Array) -> float:
-    """The value `|F Y|^2` after the rows of `factor` (X = factor factor') were projected; 0 where X vanishes on inputs."""
+    """The value `|F Y|^2` after the rows of `factor` (X = factor factor') were projected; 0 where X vanishes on
+    inputs.
+    """
     arrays = condition.arrays
     alpha, beta = arrays.numpy(condition.alpha), arrays.numpy(condition.beta)
     vectors = np.array(factor, dtype=float)

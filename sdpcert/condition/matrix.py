@@ -1,9 +1,9 @@
 """The condition M(rho, lambda) >= 0 of a network as an operator that solvers work with.
 
-With p_i = e_i - alpha_i k_i and q_i = e_i - beta_i k_i the matrix is `rho E0 + sum_i lambda_i (p_i q_i' + q_i p_i') - F'F`, of the
-order of inputs plus neurons. Every neuron enters with rank two, so the Schur complement of an interior-point method is a
-sum of elementwise products of matrices of the order of the neurons (reference: DESIGN.md section 1; derived in
-docs/architecture.md). Products with K follow the blocks of the network.
+With p_i = e_i - alpha_i k_i and q_i = e_i - beta_i k_i the matrix is `rho E0 + sum_i lambda_i (p_i q_i' + q_i p_i') -
+F'F`, of the order of inputs plus neurons. Every neuron enters with rank two, so the Schur complement of an
+interior-point method is a sum of elementwise products of matrices of the order of the neurons (reference: DESIGN.md
+section 1; derived in docs/architecture.md). Products with K follow the blocks of the network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Powers of two and an orthogonal reduction that bring a network to unit scale before it is solved.
 
-The change of scale z_g -> 2^(a_g) z_g, y -> 2^(-f) y is a congruence of the condition and exact in floating point. It maps
-multipliers back exactly; the orthogonal reduction of a wide input is used by solvers only, never in a certificate.
+The change of scale z_g -> 2^(a_g) z_g, y -> 2^(-f) y is a congruence of the condition and exact in floating point. It
+maps multipliers back exactly; the orthogonal reduction of a wide input is used by solvers only, never in a
+certificate.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def equilibrate(form: StackedForm) -> tuple[dict[tuple[int, int], Array], Scalin
 
 
 def _norm_exponent(weights: Array) -> float:
-    """Exponent of a power of two near the spectral norm (rough: one pass of the Frobenius norm over sqrt of the rank)."""
+    """Exponent of a power of two near the spectral norm (rough: one pass of the Frobenius norm over sqrt of the
+    rank).
+    """
     largest = float(np.max(np.abs(weights), initial=0.0))
     if largest == 0:
         return -np.inf
@@ -72,7 +75,8 @@ def _norm_exponent(weights: Array) -> float:
 
 
 def reduce_input(blocks: dict[tuple[int, int], Array], inputs: int) -> tuple[dict[tuple[int, int], Array], int]:
-    """Replace the blocks that read the input by a factor of their Gram matrix when the input is wider than they are tall.
+    """Replace the blocks that read the input by a factor of their Gram matrix when the input is wider than they are
+    tall.
 
     With G the stacked blocks and G' = Q R, the network that reads R' instead of G has the same condition value.
     """
@@ -85,12 +89,10 @@ def reduce_input(blocks: dict[tuple[int, int], Array], inputs: int) -> tuple[dic
     if inputs <= rank or rank == 0:
         return blocks, inputs
     factor = np.zeros((len(stacked), rank))
-    factor[nonzero] = np.linalg.qr(stacked[nonzero].T, mode="r").T
+    factor[nonzero] = np.linalg.qr(stacked[nonzero].T)[1].T
     reduced = dict(blocks)
     first = 0
     for key in readers:
         reduced[key] = factor[first : first + len(blocks[key])]
         first += len(blocks[key])
     return reduced, rank
-
-

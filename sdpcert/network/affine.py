@@ -95,7 +95,9 @@ class Conv2d(AffineLayer):
         (shape,) = shapes
         out, per_group, *kernel = self.kernel.shape
         if len(shape) != 3 or shape[0] != per_group * self.groups or out % self.groups:
-            raise ValueError(f"a convolution with kernel {self.kernel.shape} and {self.groups} groups cannot read {shape}")
+            raise ValueError(
+                f"a convolution with kernel {self.kernel.shape} and {self.groups} groups cannot read {shape}"
+            )
         top, left, bottom, right = self.padding
         padded = (shape[1] + top + bottom, shape[2] + left + right)
         spatial = []

@@ -36,7 +36,8 @@ class Block:
 class Group:
     """Neurons that are evaluated together; `alpha` and `beta` have one entry a neuron.
 
-    `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before` entries.
+    `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before`
+    entries.
     """
 
     activation: Activation
@@ -76,8 +77,9 @@ class Group:
 class StackedForm:
     """A feed-forward network in blocks.
 
-    Source 0 is the input of `inputs` numbers, source g the neurons of `groups[g - 1]`, row g the preactivations of that
-    group and row `len(groups) + 1` the output of `outputs` numbers. `blocks[to, source]` maps source to row, source < to.
+    Source 0 is the input of `inputs` numbers, source g the neurons of `groups[g - 1]`, row g the preactivations of
+    that group and row `len(groups) + 1` the output of `outputs` numbers. `blocks[to, source]` maps source to row,
+    source < to.
     """
 
     inputs: int
@@ -203,7 +205,9 @@ class StackedForm:
 
 @dataclass
 class _Expression:
-    """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a constant."""
+    """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a
+    constant.
+    """
 
     coefficients: dict[int, Array]
     errors: dict[int, Array | float]

@@ -17,10 +17,11 @@ def gated_activation(graph: Graph, value: int, gate: int) -> tuple[Activation, i
     if node is not None and node.inputs == (value,):
         if name == "sigmoid":
             return activations.silu(), value, 1.0
-        # With any positive slope s and offset 1/2 this is a hard swish up to the scale of its argument.
-        if name == "hard_sigmoid" and np.allclose(
-            node.layer(np.array([-1.0, 0.0, 1.0])), [1 / 3, 0.5, 2 / 3], atol=1e-6
-        ):
+        # The offset decides the slopes, 1/2 gives [-1/2, 3/2]; the slope 1/6, rounded in the file, scales the argument.
+        if name == "hard_sigmoid":
+            low, middle, high = node.layer(np.array([-1.0, 0.0, 1.0]))
+            if middle != 0.5 or abs(low - 1 / 3) > 1e-6 or abs(high - 2 / 3) > 1e-6:
+                return None
             return activations.hard_swish(), value, 1.0
     if node is not None and name == "tanh":
         before = _node(graph, node.inputs[0])

@@ -17,11 +17,13 @@ Array = np.ndarray
 
 
 def product(form: StackedForm, inflation: float = 0.0) -> Solution:
-    """The product of the layers' norms (each times 1 + `inflation`), with multipliers that make it a point of the condition.
+    """The product of the layers' norms (each times 1 + `inflation`), with multipliers that make it a point of the
+    condition.
 
-    Forward, `l_g = m_g sum_s |K_gs| l_s` bounds how much group g can move, m_g being its largest absolute slope; for a chain
-    that is the product of norms. Backward, with Cauchy's inequality weighted by the terms of these sums, `c_g |z_g|^2`
-    is needed of group g; the multiplier `c_g m_i / (beta_i - alpha_i)` provides it, m_i the neuron's largest absolute slope.
+    Forward, `l_g = m_g sum_s |K_gs| l_s` bounds how much group g can move, m_g being its largest absolute slope; for
+    a chain that is the product of norms. Backward, with Cauchy's inequality weighted by the terms of these sums, `c_g
+    |z_g|^2` is needed of group g; the multiplier `c_g m_i / (beta_i - alpha_i)` provides it, m_i the neuron's largest
+    absolute slope.
     """
     blocks, scaling = equilibrate(form)
     norms = {key: float(np.linalg.norm(weights, 2)) * (1 + inflation) for key, weights in blocks.items()}
@@ -49,7 +51,9 @@ def product(form: StackedForm, inflation: float = 0.0) -> Solution:
 
 
 def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
-    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers), never worse than the product for chains."""
+    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers), never worse than the product for
+    chains.
+    """
     condition = Condition(form, "neuron")
     multipliers, rho = forward_multipliers(condition, theta)
     rho *= 1 + 1e-9
@@ -60,9 +64,10 @@ def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
 def forward_multipliers(condition: Condition, theta: float) -> tuple[Array, float]:
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
-    Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g'`, X the matrix of the groups
-    before it; 0 < theta < 1 keeps it strictly feasible, theta = 1/2 is the closed form of ECLipsE-Fast. Returns the multipliers
-    per neuron for rho = 1 without output and the least rho that they then allow: (rho t, rho) is the point.
+    Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g'`, X the
+    matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta = 1/2 is the closed form of
+    ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the least rho that they then
+    allow: (rho t, rho) is the point.
     """
     arrays = condition.arrays
     alpha, beta = arrays.numpy(condition.alpha), arrays.numpy(condition.beta)

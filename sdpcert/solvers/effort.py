@@ -31,7 +31,8 @@ def estimate(form: StackedForm, method: str) -> Effort:
 def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> tuple[str, str]:
     """The best method that fits, and a sentence that says why it is not the best of all ("" if it is).
 
-    One multiplier a layer needs the same matrix, so it costs nearly as much; where "neuron" does not fit, it is the product.
+    One multiplier a layer needs the same matrix, so it costs nearly as much; where "neuron" does not fit, it is the
+    product.
     """
     for method in ("neuron", "layer"):
         effort = estimate(form, method)
@@ -39,6 +40,6 @@ def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> 
             return method, "" if method == "neuron" else "one multiplier a layer: one a neuron would not fit the budget"
     need = estimate(form, "neuron")
     return "product", (
-        f"product of norms: one multiplier a neuron is estimated at {need.seconds:.0f} s and {need.memory / 2**30:.1f} GiB, "
-        "above the budget"
+        f"product of norms: one multiplier a neuron is estimated at {need.seconds:.0f} s "
+        f"and {need.memory / 2**30:.1f} GiB, above the budget"
     )

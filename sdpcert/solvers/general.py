@@ -1,8 +1,9 @@
 """The condition as one CVXPY problem, for solvers of general cone programs (one file each beside this one).
 
-The matrix M(y) is one sparse matrix times the variables, so CVXPY compiles it in one step and solvers see its zeros: Clarabel
-decomposes the cone along them. Everything is brought to order one first, by powers of two: the network by its
-equilibration, rho by the output's scale, M by a congruence and the variables by units, both taken from the closed-form point.
+The matrix M(y) is one sparse matrix times the variables, so CVXPY compiles it in one step and solvers see its zeros:
+Clarabel decomposes the cone along them. Everything is brought to order one first, by powers of two: the network by
+its equilibration, rho by the output's scale, M by a congruence and the variables by units, both taken from the
+closed-form point.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ MAXIMUM_NONZEROS = 200_000_000
 
 
 class GeneralProblem:
-    """Minimise rho over y = (rho, multipliers) >= 0 with M(y) positive semidefinite, compiled and solved through CVXPY."""
+    """Minimise rho over y = (rho, multipliers) >= 0 with M(y) positive semidefinite, compiled and solved through
+    CVXPY.
+    """
 
     def __init__(self, form: StackedForm, method: str) -> None:
         cvxpy = import_package("cvxpy", "pip install cvxpy")
@@ -69,7 +72,9 @@ class GeneralProblem:
                 answer = chain.solve_via_data(self.problem, data, False, False, dict(options))
                 self.problem.unpack_results(answer, chain, inverse)
             except Exception as error:
-                raise SolverError(f"the solver failed: {' '.join(str(error).split()) or type(error).__name__}") from None
+                raise SolverError(
+                    f"the solver failed: {' '.join(str(error).split()) or type(error).__name__}"
+                ) from None
         return self._solution()
 
     def _solution(self) -> Solution:

@@ -1,9 +1,10 @@
 """A primal-dual interior-point method on the rank-two structure of the condition.
 
-Minimise rho over y = (rho, lambda) with M(y) >= 0; the dual matrix X >= 0 has tr(X on inputs) = 1 and <A_i, X> <= 0. The
-direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and Monteiro, with Mehrotra's predictor
-and corrector; y is strictly feasible from the start, X becomes feasible on the way. The start is the closed form of
-`closed_form.forward_multipliers` with X a multiple of the inverse of M, which is centred. Every iterate is a bound.
+Minimise rho over y = (rho, lambda) with M(y) >= 0; the dual matrix X >= 0 has tr(X on inputs) = 1 and <A_i, X> <= 0.
+The direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and Monteiro, with Mehrotra's
+predictor and corrector; y is strictly feasible from the start, X becomes feasible on the way. The start is the closed
+form of `closed_form.forward_multipliers` with X a multiple of the inverse of M, which is centred. Every iterate is a
+bound.
 """
 
 from __future__ import annotations
@@ -68,14 +69,11 @@ class _Run:
     def solve(self) -> Solution:
         iteration, status = 0, "stalled"
         try:
-            for iteration, status in self._iterate():
-                if status != "running":
-                    break
+            for iteration, status in self._iterate():  # noqa: B007
+                pass
         except KeyboardInterrupt:
             status = "interrupted"
-        if self.best is None:
-            self.best = self.start
-        y = self.best
+        y = self.start if self.best is None else self.best
         scale = self.condition.scaling.output + self.shift
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
         return Solution(
@@ -118,7 +116,8 @@ class _Run:
             target = 2 * self.budget.tol
             slow = slow + 1 if gap > 0.5 * best_gap else 0
             best_gap = min(gap, best_gap)
-            # Far from the optimum of a deep network the relative gap stays near one while rho falls by orders of magnitude.
+            # Far from the optimum of a deep network the relative gap stays near one while rho falls by orders of
+            # magnitude.
             merit = abs(complementarity) + infeasible
             stuck = stuck + 1 if merit > 0.97 * best_merit else 0
             best_merit = min(merit, best_merit)
@@ -258,7 +257,9 @@ def _length_in_orthant(point: Matrix, direction: Matrix) -> float:
 
 
 def _length_to_boundary(arrays: Any, inverse_factor: Matrix, direction: Matrix, steps: int = 24) -> float:
-    """How far a positive definite matrix can go along `direction`: 1 / -(least eigenvalue of L^-1 D L^-T), by Lanczos."""
+    """How far a positive definite matrix can go along `direction`: 1 / -(least eigenvalue of L^-1 D L^-T), by
+    Lanczos.
+    """
     size = len(direction)
     if size == 1:
         value = float(inverse_factor[0, 0] ** 2 * direction[0, 0])

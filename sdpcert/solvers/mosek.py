@@ -16,7 +16,8 @@ def mosek(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -
     except SolverError as error:
         if "licen" in str(error).lower():
             raise SolverError(
-                "mosek: no valid licence was found: get one at https://www.mosek.com/license/request and put it into ~/mosek/mosek.lic"
+                "mosek: no valid licence was found: get one at https://www.mosek.com/license/request "
+                "and put it into ~/mosek/mosek.lic"
             ) from None
         raise
 

@@ -1,4 +1,6 @@
-"""SCS through CVXPY: a first-order method. Its "optimal" points are often infeasible; they are repaired or not proved."""
+"""SCS through CVXPY: a first-order method. Its "optimal" points are often infeasible; they are repaired or not
+proved.
+"""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ class Budget:
 class Solution:
     """A point of the condition that a solver offers; nothing in it is believed before it is proved.
 
-    The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original network
-    whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition in the units of the
-    bound (0 where none is known).
+    The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original
+    network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition in the
+    units of the bound (0 where none is known).
     """
 
     rho: float

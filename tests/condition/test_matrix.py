@@ -102,7 +102,7 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
 
     linear = arrays.numpy(condition.linear(arrays.asarray(y)))
     np.testing.assert_allclose(linear, dense.linear(y), **close)
-    np.testing.assert_array_equal(linear, linear.T)
+    np.testing.assert_allclose(linear, linear.T, **close)
     matrix = arrays.numpy(condition.matrix(arrays.asarray(y)))
     np.testing.assert_allclose(matrix, dense.linear(y) - dense.F.T @ dense.F, **close)
 
@@ -170,7 +170,9 @@ def test_multipliers_go_back_to_the_original_network(seed: int, scale: float) ->
     y = np.exp(rng.standard_normal(condition.variables))
     _, scaling = equilibrate(form)
     original = matrix_of(form, y[0], condition.multipliers(y), scaling.output)
-    units = np.concatenate([np.zeros(1), *(np.full(g.size, a) for g, a in zip(form.groups, scaling.neurons, strict=True))])
+    units = np.concatenate(
+        [np.zeros(1), *(np.full(g.size, a) for g, a in zip(form.groups, scaling.neurons, strict=True))]
+    )
     congruent = np.ldexp(original, -(units[:, None] + units).astype(int))
     scaled = condition.matrix(y)
     size = np.sqrt(np.abs(scaled.diagonal()) + np.abs(condition.constant.diagonal()) + y[0])
@@ -246,16 +248,23 @@ def test_dual_sweep_gives_feasible_points_below_every_bound(multipliers: str, se
     Y = sweep(condition, dense, factor.copy())
     X = Y @ Y.T
     assert np.trace(X[: condition.inputs, : condition.inputs]) == pytest.approx(1, rel=1e-12)
+    length = np.linalg.norm(Y, axis=1)
+    size = float(np.sum(np.square(length)) + np.sum(np.square(np.abs(dense.K) @ length)))
     for term in dense.terms[1:]:
-        assert np.sum(term * X) <= 1e-11 * np.sum(np.abs(term * X))
-    assert value == pytest.approx(float(np.sum(np.square(dense.F @ Y))), rel=1e-10, abs=1e-300)
+        assert np.sum(term * X) <= 1e-14 * size
+    assert value == pytest.approx(float(np.sum(np.square(dense.F @ Y))), rel=1e-7, abs=1e-300)
     # Weak duality against the closed form's point, which is feasible.
     each, rho = forward_multipliers(Condition(random_form(seed, scale=scale)), 0.4)
     assert value <= rho * (1 + 1e-9)
     assert np.all(each > 0)
 
 
-@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.0, 5.0]), wide=st.booleans(), theta=st.sampled_from([0.2, 0.4, 0.49]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([0.0, 5.0]),
+    wide=st.booleans(),
+    theta=st.sampled_from([0.2, 0.4, 0.49]),
+)
 def test_closed_form_start_is_strictly_feasible(seed: int, scale: float, wide: bool, theta: float) -> None:
     condition = Condition(random_form(seed, 30 if wide else None, scale))
     multipliers, rho = forward_multipliers(condition, theta)

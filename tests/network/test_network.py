@@ -110,7 +110,9 @@ def test_smooth_activations_have_their_extreme_slopes(activation: Activation, fu
             zip(grid, curvature, strict=True), zip(grid[1:], curvature[1:], strict=True), strict=False
         ):
             if before * after <= 0 and abs(before) > mpmath.mpf("1e-12"):
-                root = mpmath.findroot(lambda v: mpmath.diff(function, v, 2), (left, right), solver="anderson", tol=1e-30)
+                root = mpmath.findroot(
+                    lambda v: mpmath.diff(function, v, 2), (left, right), solver="anderson", tol=1e-30
+                )
                 extremes.append(mpmath.diff(function, root))
         assert len(extremes) == 2
         low, high = min(extremes), max(extremes)

@@ -65,7 +65,9 @@ def residual() -> Network:
     c = graph.add(act.tanh(), graph.add(Dense(rng.standard_normal((4, 5))), b))
     d = graph.add(Concat(0), c, a, b)
     e = graph.add(act.absolute(), graph.add(Rearrange(np.array([3, -1, 8, 13, 0, 0])), d))
-    return graph.network(graph.add(Sum((1, 1, -1)), graph.rearrange(e, lambda i: i[:4]), c, graph.rearrange(b, lambda i: i[:4])))
+    return graph.network(
+        graph.add(Sum((1, 1, -1)), graph.rearrange(e, lambda i: i[:4]), c, graph.rearrange(b, lambda i: i[:4]))
+    )
 
 
 def sorting() -> Network:
@@ -149,7 +151,10 @@ def exact_matrix(layers: list[Dense | Scale], inputs: int) -> list[list[Fraction
             rows = [[Fraction(float(f)) * x for x in row] for f, row in zip(factor, rows, strict=True)]
         else:
             rows = [
-                [sum((Fraction(float(w)) * row[j] for w, row in zip(line, rows, strict=True)), Fraction(0)) for j in range(inputs)]
+                [
+                    sum((Fraction(float(w)) * row[j] for w, row in zip(line, rows, strict=True)), Fraction(0))
+                    for j in range(inputs)
+                ]
                 for line in layer.weight
             ]
     return rows

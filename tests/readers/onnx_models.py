@@ -57,7 +57,7 @@ def run(proto: onnx.ModelProto | Path, x: np.ndarray) -> np.ndarray:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: x})[0]
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
 
 
 def agrees(proto: onnx.ModelProto, folder: Path, samples: int = 3) -> Network:

@@ -1,5 +1,7 @@
 """Every operator that is read, against ONNX Runtime."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -15,7 +17,7 @@ def w(*shape):
     return R.standard_normal(shape)
 
 
-def one(operator, shape, constants=None, opset=17, outputs=("y",), **attributes):
+def one(operator, shape, constants=None, opset=17, outputs=("y",), **attributes: Any):
     """A model of one node that reads x and the constants in order."""
     return model([node(operator, ["x", *(constants or {})], list(outputs), "n", **attributes)], shape, constants, opset)
 
@@ -163,7 +165,7 @@ def test_batch_normalization(rank, tmp_path):
 @pytest.mark.parametrize(("group", "strides", "kernel"), [(1, 1, 3), (2, 2, 3), (4, 2, 2), (1, 3, 2)])
 def test_convolution(auto, group, strides, kernel, tmp_path):
     c = {"w": w(8, 4 // group, kernel, kernel), "b": w(8)}
-    pads = {"pads": [1, 0, 2, 1]} if auto == "NOTSET" else {}
+    pads: dict[str, Any] = {"pads": [1, 0, 2, 1]} if auto == "NOTSET" else {}
     proto = one("Conv", (1, 4, 7, 6), c, auto_pad=auto, group=group, strides=[strides] * 2, **pads)
     agrees(proto, tmp_path, 1)
 

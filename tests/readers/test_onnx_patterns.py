@@ -97,7 +97,7 @@ def gelu_variants():
     yield [node("Mul", ["h", "x"], ["p"]), *erf, node("Mul", ["p", "g"], ["y"])], half
 
 
-@pytest.mark.parametrize(("nodes", "constants"), gelu_variants())
+@pytest.mark.parametrize(("nodes", "constants"), list(gelu_variants()))
 def test_gelu_written_out(nodes, constants, tmp_path):
     network = agrees(model(nodes, (1, 6), constants), tmp_path)
     assert network.nodes[0].layer.name == "gelu" and len(network.nodes) <= 3  # type: ignore[union-attr]
