@@ -1,0 +1,33 @@
+"""Every example runs, and its docstring's values are the ones it prints."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+EXPECTED = {
+    "certify_onnx.py": {"neuron": 5.929890551, "layer": 6.978413210, "product": 10.170518881},
+    "optimal_is_not_a_proof.py": {"exact": 0.0513298395, "certified natively": 0.0513298395},
+    "maxmin_as_relu.py": {"product of norms": 2.83861306, "published chain": 1.69770, "ReLU embedding": 1.29404979},
+    "deep_network.py": {"product": 3.70001805, "closed form": 0.084818397, "neuron": 0.0058823419},
+}
+
+
+def test_every_example_has_expected_values() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_example(name: str) -> None:
+    values = runpy.run_path(str(EXAMPLES / name))["main"]()
+    for key, expected in EXPECTED[name].items():
+        assert values[key] == pytest.approx(expected, rel=1e-5), key
+
+
+def test_false_optimum_is_corrected() -> None:
+    values = runpy.run_path(str(EXAMPLES / "optimal_is_not_a_proof.py"))["main"]()
+    assert values["scs claims"] < values["exact"] <= values["certified natively"] <= values["certified from scs"]
