@@ -25,7 +25,7 @@ _gemm, _gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.float64)
 _potrf, _potrs, _trtri, _lauum = get_lapack_funcs(("potrf", "potrs", "trtri", "lauum"), dtype=np.float64)
 
 #: Below this order several threads cost more than they give.
-THREADED_ORDER = 300
+THREADED_ORDER = 600
 
 
 @contextmanager

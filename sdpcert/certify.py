@@ -14,7 +14,8 @@ from sdpcert.arrays import threads_for
 from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
-from sdpcert.certificate.proof import Proof, ProofProblem
+from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
+from sdpcert.certificate.repair import repair
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers import SOLVERS, closed_form, product
@@ -22,6 +23,8 @@ from sdpcert.solvers.effort import Effort, choose_method
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 
 METHODS = ("product", "layer", "neuron", "auto", "by-construction")
+#: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
+ROUNDING_REPAIR = 1e-9
 
 
 class BoundContradiction(ArithmeticError):
@@ -137,7 +140,7 @@ def _solve_and_prove(
             solution = Solution(solution.rho, solution.multipliers, solution.exponent, exact, 0, "closed form")
         return solution, proof, seconds
     solution = SOLVERS[solver](form, method, budget, device)
-    proof, seconds = _prove(form, solution)
+    proof, seconds = _prove(form, solution, notes=notes)
     if proof is None or solution.status in ("time limit", "interrupted"):
         # A worse point that is proved beats a better one that is not.
         fallback = closed_form(form)
@@ -161,9 +164,20 @@ def _solve_and_prove(
     return solution, proof, seconds
 
 
-def _prove(form: StackedForm, solution: Solution, inflate: bool = False) -> tuple[Proof | None, float]:
+def _prove(
+    form: StackedForm, solution: Solution, inflate: bool = False, notes: list[str] | None = None
+) -> tuple[Proof | None, float]:
     started = time.perf_counter()
-    proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
+    problem = ProofProblem(form, solution.exponent)
+    small = tuple(tau for tau in REPAIRS if tau <= ROUNDING_REPAIR)
+    proof = problem.prove(solution.rho, solution.multipliers, small)
+    if proof is None and notes is not None:
+        near = repair(form, solution)
+        proof = None if near is None else problem.prove(near.rho, near.multipliers)
+        if proof is not None:
+            notes.append("the solver's point is infeasible: the bound is that of a feasible point near it")
+    if proof is None:
+        proof = problem.prove(solution.rho, solution.multipliers, REPAIRS[len(small) :])
     if proof is None and inflate:
         # A product of norms can be tight in hidden directions, where joint scaling gives no room: larger norms do.
         for relative in (1e-11, 1e-9, 1e-7):

@@ -334,6 +334,8 @@ def test_maxmin_and_absolute_value_have_equal_bounds() -> None:
     size = graph.add(Scale(half), graph.add(activation_by_name("abs"), graph.add(Sum((1, -1)), a, b)))
     low, high = graph.add(Sum((1, -1)), mean, size), graph.add(Sum(), mean, size)
     output = graph.add(
-        Sum(), graph.add(Dense(np.ascontiguousarray(last[:, 0::2])), low), graph.add(Dense(np.ascontiguousarray(last[:, 1::2])), high)
+        Sum(),
+        graph.add(Dense(np.ascontiguousarray(last[:, 0::2])), low),
+        graph.add(Dense(np.ascontiguousarray(last[:, 1::2])), high),
     )
     assert certify(graph.network(output)).upper == pytest.approx(bound, rel=2e-6)

@@ -64,7 +64,6 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
     best = min(least, key=least.__getitem__)
     if not np.isfinite(least[best]):
         return None
-    # A trace more of the interior gives the proof room in every direction, also where the least rho gives none.
     multipliers, rho = point(best), least[best]
     parts = condition.scaling.multipliers([multipliers[rows] for rows in condition.rows[1:]])
     return replace(solution, rho=rho * (1 + MARGIN), multipliers=tuple(parts))

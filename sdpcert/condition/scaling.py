@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.network.stacked import StackedForm
+from sdpcert.network.stacked import Block, StackedForm
 
 Array = np.ndarray
 
@@ -41,15 +41,22 @@ def equilibrate(form: StackedForm) -> tuple[dict[tuple[int, int], Array], Scalin
     for number in range(1, form.output_row + 1):
         reach = -np.inf
         for source, block in form.row(number).items():
-            norm = _norm_exponent(block.weights)
+            norm = _norm_exponent(_weights(block))
             reach = max(reach, norm - exponents[source])
         exponents.append(0 if reach == -np.inf else -int(reach))
     output = -exponents[-1]
     blocks = {
-        (to, source): np.ldexp(block.weights, exponents[to] - exponents[source])
+        (to, source): np.ldexp(_weights(block), exponents[to] - exponents[source])
         for (to, source), block in form.blocks.items()
     }
     return blocks, Scaling(tuple(exponents[1:-1]), output)
+
+
+def _weights(block: Block) -> Array:
+    """The weights to solve for: where a block is nothing but its uncertainty, a matrix well above that."""
+    if block.radius == 0 or np.any(block.weights):
+        return block.weights
+    return np.full(block.weights.shape, 8 * block.radius)
 
 
 def _norm_exponent(weights: Array) -> float:

@@ -26,10 +26,24 @@ MEMORY_LIMIT = 8 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A matrix known up to `radius` in every entry."""
+    """A matrix known up to `radius` in every entry; `zero`, where given, marks entries that are zero without doubt."""
 
     weights: Array
     radius: float = 0.0
+    zero: Array | None = None
+
+    @property
+    def moving(self) -> Array:
+        """The entries that are not certainly zero."""
+        if self.radius == 0:
+            return self.weights != 0
+        return np.ones(self.weights.shape, dtype=bool) if self.zero is None else ~self.zero
+
+    def part(self, rows: Array, columns: Array) -> Block:
+        """The block of some rows and columns, exact where nothing uncertain is left."""
+        zero = None if self.zero is None else self.zero[np.ix_(rows, columns)]
+        weights = np.ascontiguousarray(self.weights[np.ix_(rows, columns)])
+        return Block(weights, 0.0 if zero is not None and bool(np.all(zero)) else self.radius, zero)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +166,7 @@ class StackedForm:
             if not 0 <= row < self.outputs:
                 raise ValueError(f"output row {row} does not exist; the network has rows 0 to {self.outputs - 1}")
         blocks = {
-            key: Block(block.weights[rows], block.radius) if key[0] == self.output_row else block
+            key: block.part(np.array(rows), np.arange(block.weights.shape[1])) if key[0] == self.output_row else block
             for key, block in self.blocks.items()
         }
         return replace(self, outputs=len(rows), blocks=blocks, offset=self.offset[rows])
@@ -163,9 +177,7 @@ class StackedForm:
         for number in range(1, self.output_row):  # constant: no input, direct or through neurons, moves them
             reads = np.zeros(self.groups[number - 1].size, dtype=bool)
             for source, block in self.row(number).items():
-                reads |= (block.weights[:, keep[source]] != 0).any(axis=1) | (
-                    block.radius > 0 and bool(keep[source].any())
-                )
+                reads |= block.moving[:, keep[source]].any(axis=1)
             keep[number] &= reads
         for number in range(len(self.groups), 0, -1):  # dead: nothing that reaches the output reads them
             read = np.zeros(self.groups[number - 1].size, dtype=bool)
@@ -173,7 +185,7 @@ class StackedForm:
                 block = self.blocks.get((to, number))
                 if block is not None:
                     rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
-                    read |= (block.weights[rows] != 0).any(axis=0) | (block.radius > 0 and bool(rows.any()))
+                    read |= block.moving[rows].any(axis=0)
             keep[number] &= read
         if all(k.all() for k in keep[1:]):
             return self
@@ -183,7 +195,7 @@ class StackedForm:
         for (to, source), block in self.blocks.items():
             if to in renumber and source in renumber:
                 rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
-                part = Block(np.ascontiguousarray(block.weights[np.ix_(rows, keep[source])]), block.radius)
+                part = block.part(np.flatnonzero(rows), np.flatnonzero(keep[source]))
                 if part.radius > 0 or np.any(part.weights):
                     blocks[renumber[to], renumber[source]] = part
         groups = tuple(self.groups[number - 1].select(keep[number]) for number in kept)
@@ -276,8 +288,11 @@ def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expre
         radius = float(np.max(expression.errors[source], initial=0.0))
         if radius > 0:
             radius = float(np.nextafter(radius * (1 + 1e-9), np.inf))
-        if radius > 0 or np.any(weights):
-            blocks[to, source] = Block(weights, radius)
+        if radius > 0:
+            uncertain = np.broadcast_to(expression.errors[source], array.shape).reshape(len(array), -1).T
+            blocks[to, source] = Block(weights, radius, (weights == 0) & (uncertain == 0))
+        elif np.any(weights):
+            blocks[to, source] = Block(weights)
 
 
 def _apply(layer: AffineLayer, arguments: list[_Expression]) -> _Expression:
@@ -303,21 +318,31 @@ def _error(
     inherited = [a.errors.get(source, 0.0) for a in arguments]
     spread: Array | float = 0.0
     if any(np.any(e) for e in inherited):
-        spread = layer.magnitude(*(np.broadcast_to(e, g.shape) for e, g in zip(inherited, given, strict=True)))
-        spread = spread * (1 + (layer.terms + 2) * 2 * UNIT_ROUNDOFF) + np.finfo(float).tiny
+        uncertain = [np.broadcast_to(e, g.shape) for e, g in zip(inherited, given, strict=True)]
+        spread = layer.magnitude(*uncertain) * (1 + (layer.terms + 2) * 2 * UNIT_ROUNDOFF)
+        spread = spread + np.where(_reached(layer, uncertain), np.finfo(float).tiny, 0.0)
     if isinstance(layer, Rearrange | Concat):
         return spread
     if isinstance(layer, Sum):
-        overlap = sum((g != 0).astype(np.int8) for g in given) > 1
-        rounding = np.where(overlap, len(given) * 2 * UNIT_ROUNDOFF * layer.magnitude(*map(np.abs, given)), 0.0)
-        return spread + rounding
+        return spread + _rounding_of_sum(layer, given)
     if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given):
         return spread + _underflow(layer, given, result)
     terms = layer.terms + 2
     relative = terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF) + layer.coefficient_error
     bound = layer.magnitude(*map(np.abs, given)) * (1 + 2 * relative)
-    underflow = layer.terms * np.finfo(float).smallest_subnormal
+    underflow = np.where(_reached(layer, given), layer.terms * np.finfo(float).smallest_subnormal, 0.0)
     return spread * (1 + layer.coefficient_error) + relative * bound + underflow
+
+
+def _rounding_of_sum(layer: Sum, given: list[Array]) -> Array:
+    """What `layer.linear` loses on the given terms, in its order of summation (each loss is a float64: Knuth)."""
+    total, lost = layer.signs[0] * given[0], np.zeros_like(given[0])
+    for sign, values in zip(layer.signs[1:], given[1:], strict=True):
+        term, before = sign * values, total
+        total = before + term
+        back = total - before
+        lost += np.abs((before - (total - back)) + (term - back))
+    return lost * (1 + len(given) * 2 * UNIT_ROUNDOFF)
 
 
 def _moves_entries(coefficients: Array) -> bool:
@@ -333,9 +358,13 @@ def _underflow(layer: AffineLayer, given: list[Array], result: Array) -> Array |
     """What products with powers of two below one can lose: they are exact unless the product is subnormal."""
     if all(np.all((g == 0) | (np.abs(g) >= 1)) for g in given):
         return 0.0
-    reached = layer.magnitude(*((g != 0).astype(float) for g in given)) != 0
-    lost = reached & (np.abs(result) < np.finfo(float).tiny)
+    lost = _reached(layer, given) & (np.abs(result) < np.finfo(float).tiny)
     return np.where(lost, np.finfo(float).smallest_subnormal, 0.0)
+
+
+def _reached(layer: AffineLayer, given: list[Array]) -> Array:
+    """The entries that a nonzero entry reaches with a nonzero coefficient, whatever underflows."""
+    return layer.magnitude(*((g != 0).astype(float) for g in given)) != 0
 
 
 def _check_memory(entries: int) -> None:

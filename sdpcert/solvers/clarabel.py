@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.general import solve_general
+from sdpcert.solvers.general import BackEnd, solve_general
 from sdpcert.solvers.solution import Budget, Solution
 
 
 def clarabel(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
     """Solve the condition with Clarabel."""
-    return solve_general(form, method, device, "CLARABEL", "clarabel", "pip install clarabel", options(budget))
+    return solve_general(form, method, budget, device, BACK_END)
 
 
 def options(budget: Budget) -> dict[str, Any]:
-    """Clarabel's settings for a budget: its tolerances lie below `tol`, for what the repair of its point costs."""
-    accuracy = min(1e-8, max(1e-2 * budget.tol, 1e-12))
+    """Clarabel's settings for a budget: its tolerances are relative to terms larger than rho, hence far below `tol`."""
+    accuracy = min(1e-8, max(1e-4 * budget.tol, 1e-12))
     settings: dict[str, Any] = {"tol_gap_abs": accuracy, "tol_gap_rel": accuracy, "tol_feas": accuracy}
     if budget.seconds < float("inf"):
         settings["time_limit"] = max(budget.seconds - budget.elapsed, 1e-3)
     return settings
+
+
+BACK_END = BackEnd("CLARABEL", "clarabel", "pip install clarabel", options)

@@ -9,8 +9,12 @@ closed-form point.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +24,21 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import forward_multipliers
-from sdpcert.solvers.solution import Solution, SolverError
+from sdpcert.solvers.solution import Budget, Solution, SolverError
 
 Array = np.ndarray
 #: Nonzeros of the coefficient matrices above which a general solver is not started.
 MAXIMUM_NONZEROS = 200_000_000
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """A solver that CVXPY knows as `name`: its Python package, the line that installs it, its options for a budget."""
+
+    name: str
+    package: str
+    install: str
+    options: Callable[[Budget], dict[str, Any]]
 
 
 class GeneralProblem:
@@ -56,7 +70,8 @@ class GeneralProblem:
 
     def compile(self, name: str) -> None:
         """Bring the problem to the form of the CVXPY solver `name` ("CLARABEL", "SCS", "SDPA", "MOSEK")."""
-        self._compiled = self.problem.get_problem_data(name)
+        # A point of a solver that stopped early is as good as any: it is proved or not.
+        self._compiled = self.problem.get_problem_data(name, solver_opts={"accept_unknown": True})
 
     def solve(self, options: Mapping[str, Any]) -> Solution:
         """Run the solver that `compile` was called for; what it answers is returned as it is.
@@ -66,7 +81,7 @@ class GeneralProblem:
         if self._compiled is None:
             raise RuntimeError("compile comes before solve")
         data, chain, inverse = self._compiled
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")  # "may be inaccurate": that is for the proof to say
             try:
                 answer = chain.solve_via_data(self.problem, data, False, False, dict(options))
@@ -144,22 +159,20 @@ class GeneralProblem:
         return matrix.tocsr()
 
 
-def solve_general(
-    form: StackedForm, method: str, device: str, name: str, package: str, install: str, options: Mapping[str, Any]
-) -> Solution:
-    """Formulate, compile and solve with the CVXPY solver `name`, which the Python package `package` provides.
+def solve_general(form: StackedForm, method: str, budget: Budget, device: str, back_end: BackEnd) -> Solution:
+    """Formulate, compile and solve with a CVXPY solver.
 
     Raises `SolverError` with one line where the package is missing, its licence is missing, or it gives no point.
     """
     if device != "cpu":
-        raise SolverError(f"solver {name.lower()!r} works on the CPU only, not on {device!r}: use solver 'native'")
-    import_package(package, install)
-    problem = GeneralProblem(form, method)
+        raise SolverError(f"{back_end.name.lower()} works on the CPU only, not on {device!r}: use solver 'native'")
+    import_package(back_end.package, back_end.install)
     try:
-        problem.compile(name)
-        return problem.solve(options)
+        problem = GeneralProblem(form, method)
+        problem.compile(back_end.name)
+        return problem.solve(back_end.options(budget))
     except SolverError as error:
-        raise SolverError(f"{name.lower()}: {error}") from None
+        raise SolverError(f"{back_end.name.lower()}: {error}") from None
 
 
 def import_package(package: str, install: str) -> Any:
@@ -174,3 +187,23 @@ def _power_of_two(values: Array) -> Array:
     """The nearest powers of two of positive values, 1 where a value is not positive."""
     positive = np.isfinite(values) & (values > 0)
     return np.exp2(np.round(np.log2(np.where(positive, values, 1.0))))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what compiled code prints (SDPA does, whatever its options) off the standard output, where results go."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+    except OSError:  # no standard output at all
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(null)

@@ -101,7 +101,8 @@ class _Run:
         slack = mu / y[1:] if binds else y[1:] * 0
         best_gap, best_merit, slow, stuck = float("inf"), float("inf"), 0, 0
         for iteration in range(MAXIMUM_ITERATIONS):
-            self.best = y
+            if self.best is None or float(y[0]) < float(self.best[0]):
+                self.best = y
             complementarity = float((dual * matrix).sum()) + (float((slack * y[1:]).sum()) if binds else 0.0)
             mu = complementarity / (condition.order + (condition.variables - 1 if binds else 0))
             given, inverted = condition.products(dual), condition.products(inverse)

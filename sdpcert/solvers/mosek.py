@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.general import solve_general
+from sdpcert.solvers.general import BackEnd, solve_general
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
 
 def mosek(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
     """Solve the condition with MOSEK."""
     try:
-        return solve_general(form, method, device, "MOSEK", "mosek", "pip install 'sdpcert[mosek]'", options(budget))
+        return solve_general(form, method, budget, device, BACK_END)
     except SolverError as error:
         if "licen" in str(error).lower():
             raise SolverError(
@@ -31,3 +31,6 @@ def options(budget: Budget) -> dict[str, Any]:
     if budget.seconds < float("inf"):
         parameters["MSK_DPAR_OPTIMIZER_MAX_TIME"] = max(budget.seconds - budget.elapsed, 1e-3)
     return {"mosek_params": parameters, "accept_unknown": True}
+
+
+BACK_END = BackEnd("MOSEK", "mosek", "pip install 'sdpcert[mosek]'", options)

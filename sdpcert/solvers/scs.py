@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.general import solve_general
+from sdpcert.solvers.general import BackEnd, solve_general
 from sdpcert.solvers.solution import Budget, Solution
 
 
 def scs(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
     """Solve the condition with SCS."""
-    return solve_general(form, method, device, "SCS", "scs", "pip install scs", options(budget))
+    return solve_general(form, method, budget, device, BACK_END)
 
 
 def options(budget: Budget) -> dict[str, Any]:
@@ -22,3 +22,6 @@ def options(budget: Budget) -> dict[str, Any]:
     if budget.seconds < float("inf"):
         settings["time_limit_secs"] = max(budget.seconds - budget.elapsed, 1e-3)
     return settings
+
+
+BACK_END = BackEnd("SCS", "scs", "pip install scs", options)
