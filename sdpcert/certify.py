@@ -24,7 +24,7 @@ from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 
 METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 #: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
-ROUNDING_REPAIR = 1e-9
+ROUNDING_REPAIR = 1e-7
 
 
 class BoundContradiction(ArithmeticError):
@@ -134,6 +134,11 @@ def _solve_and_prove(
     if not form.neurons or method == "product":
         # Without neurons the norm is the optimum, and the product of norms is a point of the condition in any case.
         solution = product(form)
+        if form.neurons and not form.is_chain:
+            recursion = closed_form(form)
+            if recursion.bound < solution.bound:
+                notes.append("the network is no chain: the closed form of the forward recursion, below the sum over paths")
+                solution = recursion
         proof, seconds = _prove(form, solution, inflate=True)
         if not form.neurons and proof is not None:
             exact = solution.bound * (1 - 1e-12)

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sdpcert.arrays import cholesky
+from sdpcert.arrays import cholesky, product
 from sdpcert.certificate.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.solvers.closed_form import closed_form
@@ -115,6 +115,8 @@ class ProofProblem:
         exponent = np.where(active, np.frexp(np.where(active, diagonal, 1.0))[1], 0)
         scaling = exponent // 2
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if self.shift > 0 and not self._promising(rho, multipliers, scaling, active):
+                return None
             total, charges = self._scaled_matrix(rho, multipliers, scaling)
         approximate = total.high + total.low
         if not np.all(np.isfinite(approximate)):
@@ -138,6 +140,28 @@ class ProofProblem:
                 return Proof(rho, multipliers, self.exponent, tau, scaling, integers, self.input_factor)
             shift += 1.25 * missing
         return None
+
+    def _promising(self, rho: float, multipliers: tuple[Array, ...], scaling: Array, active: Array) -> bool:
+        """Whether float64 Cholesky passes with the shift that an earlier repair needed: cheap, and decides nothing."""
+        unit = np.ldexp(1.0, -scaling)
+        matrix = np.diag(np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)]) * unit * unit)
+        for to in range(1, self.output_row + 1):
+            row = {s: block.weights * unit[self.slices[s]] for (t, s), block in self.blocks.items() if t == to}
+            square = -np.ones(len(next(iter(row.values())))) if row else np.zeros(0)
+            if to < self.output_row:
+                alpha, beta = self.slopes[to - 1]
+                mixed = -multipliers[to - 1] * (alpha + beta) * unit[self.slices[to]]
+                square = 2 * multipliers[to - 1] * alpha * beta
+                for s, weights in row.items():
+                    part = mixed[:, None] * weights
+                    matrix[self.slices[to], self.slices[s]] += part
+                    matrix[self.slices[s], self.slices[to]] += part.T
+            if np.any(square):
+                for s, left in row.items():
+                    for t, right in row.items():
+                        matrix[self.slices[s], self.slices[t]] += product((square[:, None] * left).T, right)
+        core = matrix[np.ix_(active, active)]
+        return cholesky(core - self.shift * np.eye(len(core))) is not None
 
     def _diagonal(self, rho: float, multipliers: tuple[Array, ...]) -> Array:
         diagonal = np.full(self.order, rho)

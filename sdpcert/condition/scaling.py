@@ -53,10 +53,10 @@ def equilibrate(form: StackedForm) -> tuple[dict[tuple[int, int], Array], Scalin
 
 
 def _weights(block: Block) -> Array:
-    """The weights to solve for: where a block is nothing but its uncertainty, a matrix well above that."""
+    """The weights to solve for: where a block is nothing but its uncertainty, a matrix far above that."""
     if block.radius == 0 or np.any(block.weights):
         return block.weights
-    return np.full(block.weights.shape, 8 * block.radius)
+    return np.full(block.weights.shape, 1024 * block.radius)
 
 
 def _norm_exponent(weights: Array) -> float:

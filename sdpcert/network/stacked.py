@@ -114,6 +114,11 @@ class StackedForm:
         return len(self.groups) + 1
 
     @property
+    def is_chain(self) -> bool:
+        """Whether every row reads only the source before it."""
+        return all(source == to - 1 for to, source in self.blocks)
+
+    @property
     def sizes(self) -> list[int]:
         """Sizes of the sources and of the output, in order."""
         return [self.inputs, *(g.size for g in self.groups), self.outputs]
