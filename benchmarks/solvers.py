@@ -3,18 +3,20 @@
     python -m benchmarks.solvers [--quick] [--limit SECONDS] [--only TEXT] [--output FILE.json]
 
 Every run is a process of its own with a time limit and a memory limit; all of them may use all cores. The networks are
-random chains of ReLU layers with spectral norms of one. All solvers get the same scaled problem with the input already reduced,
-which the opponents would not do by themselves (Clarabel and SDPA lose digits without it).
+random chains of ReLU layers with spectral norms of one. All solvers get the same problem, scaled and with the input
+reduced, which no user of the opponents would have by default (on deep chains Clarabel loses digits without the scaling).
 
-- "compile" is the formulation and CVXPY's compilation, "solve" is what follows; the native solver has nothing to compile.
+- "compile" is the formulation and CVXPY's compilation, "solve" what follows; the native solver has nothing to compile.
   Times are medians of three runs where a run takes less than ten seconds.
-- "error" is the bound that the solver's point claims over the proved optimum, minus one. "feasible" says whether that point can be
-  proved as it is; "proved" is the error of the bound that is proved after the repair.
+- "error" is the bound that the solver's point claims over the bound proved for the native solver's, minus one (the gap
+  of that one to the optimum is stored as "gap"). "feasible" says whether the point can be proved as it is; "proved" is
+  the error of the bound that is proved, after a repair where one is needed.
 - "ratio" is the fastest opponent over the native solver, among opponents whose proved bound is within the tolerance;
-  with ">" where none of them is, the limit over the native solver.
-- Flops are those of the dense kernels as they are called: 2 m k n for a product, n^3 / 3 for a Cholesky factor, for the inverse of a
-  triangular matrix and for T'T, 2 n^2 for a matrix times a vector or a pair of triangular solves. Elementwise work and the
-  closed-form start count as time but not as flops. The share is flops a second over the rate of `product` at order 2000.
+  with ">" where there is none: the limit over the native solver. Compilation counts; the file has the ratio without.
+- Flops are those of the dense kernels as they are called: 2 m k n for a product, n^3 / 3 for a Cholesky factor, for the
+  inverse of a triangular matrix and for T'T, 2 n^2 for a matrix times a vector or a pair of triangular solves.
+  Elementwise work and the closed-form start count as time but not as flops. "share" is flops a second over the rate of
+  the matrix product at order 2000, measured in the same process.
 """
 
 from __future__ import annotations
@@ -183,7 +185,7 @@ def checker_seconds(form: StackedForm, proof: Proof, upper: float) -> dict[str, 
 def work(case: Case, solver: str) -> dict[str, Any]:
     """Everything measured in one process."""
     form = network(case)
-    result: dict[str, Any] = {"rate": matrix_rate() if solver == "native" else 0.0}
+    result: dict[str, Any] = {}
     if solver == "native":
         module = importlib.import_module("sdpcert.solvers.interior_point")
         setattr(module, "arrays_on", lambda device: CountingArrays())  # noqa: B010
@@ -195,6 +197,8 @@ def work(case: Case, solver: str) -> dict[str, Any]:
         times, solution, runs = repeat(lambda: opponent_run(form, solver))
     result |= {**times, "runs": runs, "iterations": solution.iterations, "status": solution.status}
     result |= {"claimed": solution.bound, "dual": solution.dual, "memory": peak_memory()}
+    if solver == "native":
+        result["rate"] = matrix_rate()
     feasible, proof, seconds = proved(form, solution)
     upper = None if proof is None else square_root_up(proof.rho, proof.exponent)
     result |= {"feasible": feasible, "upper": upper, "proof": seconds}
@@ -283,21 +287,8 @@ def print_table(rows: list[dict[str, Any]], exponents: dict[str, float]) -> None
     from rich.table import Table
 
     console = Console(width=150)
-    columns = (
-        "case",
-        "solver",
-        "compile",
-        "solve",
-        "it.",
-        "GiB",
-        "status",
-        "error",
-        "feasible",
-        "proved",
-        "proof",
-        "check",
-    )
-    table = Table(*columns, "share", "ratio", box=None, pad_edge=False, header_style="bold")
+    columns = "case solver compile solve it. GiB status error feasible proved proof check share ratio".split()
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         for name, result in row["solvers"].items():
             first = row["case"] if name == "native" else ""
@@ -363,7 +354,7 @@ def main(
     """Print and store the table."""
     memory = memory or 0.75 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     if worker[0]:
-        resource.setrlimit(resource.RLIMIT_AS, (int(memory * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory * 2**30), int(memory * 2**30)))
         try:
             print(json.dumps(work(next(c for c in CASES if c.name == worker[0]), worker[1])))
         except (SolverError, MemoryError) as error:

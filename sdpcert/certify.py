@@ -137,7 +137,9 @@ def _solve_and_prove(
         if form.neurons and not form.is_chain:
             recursion = closed_form(form)
             if recursion.bound < solution.bound:
-                notes.append("the network is no chain: the closed form of the forward recursion, below the sum over paths")
+                notes.append(
+                    "the network is no chain: the closed form of the forward recursion, below the sum over paths"
+                )
                 solution = recursion
         proof, seconds = _prove(form, solution, inflate=True)
         if not form.neurons and proof is not None:

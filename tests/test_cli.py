@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -125,7 +126,8 @@ def test_help_has_an_example(verb: str, tmp_path: Path) -> None:
 
 
 def test_import_is_light(tmp_path: Path) -> None:
-    code = "import sys, sdpcert; print([m for m in ('torch', 'cvxpy', 'sympy', 'matplotlib', 'onnx') if m in sys.modules])"
+    heavy = "('torch', 'cvxpy', 'sympy', 'matplotlib', 'onnx')"
+    code = f"import sys, sdpcert; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert result.stdout.strip() == "[]"
 
@@ -135,7 +137,7 @@ def test_interrupt_proves_the_best_point_so_far(tmp_path: Path) -> None:
     sizes = (40, 300, 300, 300, 10)
     weights = {
         f"weight_{k}": generator.standard_normal((b, a)) / np.sqrt(a)
-        for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for k, (a, b) in enumerate(itertools.pairwise(sizes))
     }
     np.savez(tmp_path / "large.npz", **weights)  # type: ignore[arg-type]
     command = [sys.executable, "-m", "sdpcert.cli", "certify", "large.npz", "--json"]

@@ -7,6 +7,7 @@ tests change a network in ways whose effect on the bound is known.
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -238,7 +239,7 @@ def close(certificate: Certificate, constant: float, relative: float = 1e-6) -> 
 def test_nonnegative_weights(seed: int) -> None:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 7, int(rng.integers(2, 6)))
-    weights = [rng.random((b, a)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.random((b, a)) for a, b in itertools.pairwise(sizes)]
     total = np.eye(sizes[0])
     for w in weights:
         total = w @ total
@@ -312,7 +313,7 @@ def test_one_input_networks_by_their_pieces() -> None:
 
 def chain(seed: int, sizes: tuple[int, ...] = (4, 6, 6, 3)) -> list[Array]:
     rng = np.random.default_rng(seed)
-    return [rng.standard_normal((b, a)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    return [rng.standard_normal((b, a)) for a, b in itertools.pairwise(sizes)]
 
 
 @pytest.mark.parametrize("method", LADDER)

@@ -62,7 +62,8 @@ class GeneralProblem:
         self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
         order = condition.order
         constant = (self.congruence[:, None] * condition.constant * self.congruence).ravel()
-        # Where no slope interval lies on one side of zero, the diagonal of M makes every variable nonnegative by itself.
+        # Where no slope interval lies on one side of zero, the diagonal of M makes every variable nonnegative by
+        # itself.
         self.variable = cvxpy.Variable(condition.variables, nonneg=condition.nonnegative_binds)
         vector = self._coefficients() @ self.variable - constant
         self.constraint = cvxpy.reshape(vector, (order, order), order="F") >> 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from fractions import Fraction
 
@@ -282,11 +283,11 @@ def test_reduction_keeps_exactly_what_is_on_a_path(seed: int, density: float) ->
     for _ in sizes:
         forward |= edges @ forward
         backward |= edges.T @ backward
-    on_path = [forward[a:b] & backward[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    on_path = [forward[a:b] & backward[a:b] for a, b in itertools.pairwise(offsets)]
     reduced = form.reduced()
     kept = [k for k in range(1, form.output_row) if on_path[k].any()]
     assert [g.size for g in reduced.groups] == [on_path[k].sum() for k in kept]
-    numbers = {0: 0, **{new: old for new, old in enumerate(kept, start=1)}, len(kept) + 1: form.output_row}
+    numbers = {0: 0, **dict(enumerate(kept, start=1)), len(kept) + 1: form.output_row}
     for (to, source), block in reduced.blocks.items():
         old = form.blocks[numbers[to], numbers[source]]
         rows = on_path[numbers[to]] if to <= len(kept) else np.ones(form.outputs, dtype=bool)

@@ -50,7 +50,11 @@ def by_clarabel(form: StackedForm, method: str) -> float:
         group = form.groups[to - 1]
         E = np.eye(n)[bounds[to] : bounds[to + 1]]
         P, Q = E - group.alpha[:, None] * K, E - group.beta[:, None] * K
-        t = cp.Variable(group.size, nonneg=True) if method == "neuron" else cp.Variable(nonneg=True) * np.ones(group.size)
+        t = (
+            cp.Variable(group.size, nonneg=True)
+            if method == "neuron"
+            else cp.Variable(nonneg=True) * np.ones(group.size)
+        )
         for i in range(group.size):
             M = M + t[i] * (np.outer(P[i], Q[i]) + np.outer(Q[i], P[i]))
     problem = cp.Problem(cp.Minimize(rho), [(M + M.T) / 2 >> 0])
@@ -98,7 +102,7 @@ def test_wide_inputs_and_their_factor_have_one_value(seed: int) -> None:
     solution = interior_point(wide, "neuron", Budget(tol=1e-8))
     readers = sorted(k for k in wide.blocks if k[1] == 0)
     stacked = np.concatenate([wide.blocks[k].weights for k in readers])
-    factor = np.linalg.qr(stacked.T, mode="r").T
+    factor = np.linalg.qr(stacked.T)[1].T
     blocks, first = dict(wide.blocks), 0
     for key in readers:
         size = len(wide.blocks[key].weights)
