@@ -4,7 +4,7 @@
 
 Every run is a process of its own with a time limit and a memory limit; all of them may use all cores. The networks are
 random chains of ReLU layers with spectral norms of one. All solvers get the same problem, scaled and with the input
-reduced, which no user of the opponents would have by default (on deep chains Clarabel loses digits without the scaling).
+reduced, which no user of the opponents has by default (on deep chains Clarabel loses digits without the scaling).
 
 - "compile" is the formulation and CVXPY's compilation, "solve" what follows; the native solver has nothing to compile.
   Times are medians of three runs where a run takes less than ten seconds.
@@ -287,13 +287,13 @@ def print_table(rows: list[dict[str, Any]], exponents: dict[str, float]) -> None
     from rich.table import Table
 
     console = Console(width=150)
-    columns = "case solver compile solve it. GiB status error feasible proved proof check share ratio".split()
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    first = ("case", "solver", "compile", "solve", "it.", "GiB", "status", "error", "feasible", "proved")
+    table = Table(*first, "proof", "check", "share", "ratio", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         for name, result in row["solvers"].items():
-            first = row["case"] if name == "native" else ""
+            label = row["case"] if name == "native" else ""
             if "failed" in result:
-                table.add_row(first, name, "", "", "", "", result["failed"])
+                table.add_row(label, name, "", "", "", "", result["failed"])
                 continue
             is_native = name == "native"
             ratio = ""
@@ -303,7 +303,7 @@ def print_table(rows: list[dict[str, Any]], exponents: dict[str, float]) -> None
                 ratio = f"> {row['ratio_above']:.0f}"
             proved_error = result.get("proved_error")
             table.add_row(
-                first,
+                label,
                 name,
                 f"{result['compile']:.2f}" if not is_native else "",
                 f"{result['solve']:.3f}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,28 +147,25 @@ def _solve_and_prove(
             exact = solution.bound * (1 - 1e-12)
             solution = Solution(solution.rho, solution.multipliers, solution.exponent, exact, 0, "closed form")
         return solution, proof, seconds
-    solution = SOLVERS[solver](form, method, budget, device)
-    proof, seconds = _prove(form, solution, notes=notes)
-    if proof is None or solution.status in ("time limit", "interrupted"):
-        # A worse point that is proved beats a better one that is not.
-        fallback = closed_form(form)
-        if proof is None or fallback.bound < solution.bound:
-            other, more = _prove(form, fallback)
+    if solver != "native":
+        solution = SOLVERS[solver](form, method, budget, device)
+        return solution, *_prove(form, solution, notes=notes)
+    try:
+        solution = SOLVERS[solver](form, method, budget, device)
+        proof, seconds = _prove(form, solution, notes=notes)
+    except SolverError as error:
+        notes.append(str(error))
+        solution, proof, seconds = product(form), None, 0.0
+    if proof is not None and solution.status not in ("time limit", "interrupted"):
+        return solution, proof, seconds
+    # A worse point that is proved beats a better one that is not.
+    for name, other, inflate in (("closed form", closed_form(form), False), ("product of norms", product(form), True)):
+        if proof is None or other.bound < solution.bound:
+            proof_of_other, more = _prove(form, other, inflate)
             seconds += more
-            if other is not None and solver == "native":
-                notes.append("the bound is the closed form's: the solver did not get below it")
-                return (
-                    Solution(
-                        fallback.rho,
-                        fallback.multipliers,
-                        fallback.exponent,
-                        solution.dual,
-                        solution.iterations,
-                        solution.status,
-                    ),
-                    other,
-                    seconds,
-                )
+            if proof_of_other is not None:
+                notes.append(f"the bound is the {name}'s: nothing better was proved")
+                return replace(other, dual=solution.dual, status=solution.status), proof_of_other, seconds
     return solution, proof, seconds
 
 
@@ -187,8 +185,8 @@ def _prove(
         proof = problem.prove(solution.rho, solution.multipliers, REPAIRS[len(small) :])
     if proof is None and inflate:
         # A product of norms can be tight in hidden directions, where joint scaling gives no room: larger norms do.
-        for relative in (1e-11, 1e-9, 1e-7):
-            solution = product(form, inflation=relative)
+        for relative, uncertainty in ((1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0)):
+            solution = product(form, relative, uncertainty)
             proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
             if proof is not None:
                 break

@@ -33,7 +33,10 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
     bound are the solution's.
     """
     condition = Condition(form, "neuron")
-    lift = 2.0 ** (2 * (condition.scaling.output - solution.exponent))
+    with np.errstate(over="ignore", under="ignore"):
+        lift = float(np.ldexp(1.0, 2 * (condition.scaling.output - solution.exponent)))
+    if not 0 < lift < np.inf:
+        return None
     condition.constant = condition.constant * lift
     given = np.concatenate(
         [np.ldexp(t, -2 * a) for t, a in zip(solution.multipliers, condition.scaling.neurons, strict=True)]

@@ -16,7 +16,7 @@ from sdpcert.solvers.solution import Solution
 Array = np.ndarray
 
 
-def product(form: StackedForm, inflation: float = 0.0) -> Solution:
+def product(form: StackedForm, inflation: float = 0.0, uncertainty: float = 0.0) -> Solution:
     """The product of the layers' norms (each times 1 + `inflation`), with multipliers that make it a point of the
     condition.
 
@@ -27,6 +27,10 @@ def product(form: StackedForm, inflation: float = 0.0) -> Solution:
     """
     blocks, scaling = equilibrate(form)
     norms = {key: float(np.linalg.norm(weights, 2)) * (1 + inflation) for key, weights in blocks.items()}
+    shifts = (0, *scaling.neurons, -scaling.output)
+    for (to, s), block in form.blocks.items():
+        spread = uncertainty * sum(block.weights.shape) * block.radius
+        norms[to, s] += float(np.ldexp(spread, shifts[to] - shifts[s]))
     slopes = [float(np.max(np.maximum(np.abs(g.alpha), np.abs(g.beta)))) for g in form.groups]
     reach = [1.0]  # how far each source can move when the input moves by one
     for to in range(1, form.output_row + 1):
