@@ -24,8 +24,8 @@ Matrix = Any
 _gemm, _gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.float64)
 _potrf, _potrs, _trtri, _lauum = get_lapack_funcs(("potrf", "potrs", "trtri", "lauum"), dtype=np.float64)
 
-#: Below this order several threads cost more than they give.
-THREADED_ORDER = 600
+#: Below this order several threads gain little, and lose much where other programs use the cores too.
+THREADED_ORDER = 1000
 
 
 @contextmanager

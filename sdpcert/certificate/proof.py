@@ -22,6 +22,8 @@ from sdpcert.solvers.closed_form import closed_form
 
 Array = np.ndarray
 PRECISION = 50
+#: Products of multipliers and slopes below this lose bits to underflow: such points are not proved.
+SMALLEST = 2.0**-900
 #: Joint scalings (1 + tau) that are tried, ascending; beyond the last one the proof fails closed.
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
 
@@ -109,7 +111,7 @@ class ProofProblem:
 
     def _attempt(self, rho: float, multipliers: tuple[Array, ...], tau: float) -> Proof | None:
         diagonal = self._diagonal(rho, multipliers)
-        if not np.all(np.isfinite(diagonal)) or np.any(diagonal < 0):
+        if not np.all(np.isfinite(diagonal)) or np.any(diagonal < 0) or self._underflows(multipliers):
             return None
         active = diagonal > 0
         exponent = np.where(active, np.frexp(np.where(active, diagonal, 1.0))[1], 0)
@@ -163,6 +165,20 @@ class ProofProblem:
         core = matrix[np.ix_(active, active)]
         return cholesky(core - self.shift * np.eye(len(core))) is not None
 
+    def _underflows(self, multipliers: tuple[Array, ...]) -> bool:
+        """Whether a product of a multiplier and slopes is nonzero but too small for error-free arithmetic."""
+        for t, (alpha, beta) in zip(multipliers, self.slopes, strict=True):
+            square = (t != 0) & (alpha != 0) & (beta != 0)
+            products = [
+                t[t != 0],
+                (t * (alpha + beta))[(t != 0) & (alpha + beta != 0)],
+                (t * alpha)[square],
+                (t * alpha * beta)[square],
+            ]
+            if any(np.any(np.abs(p) < SMALLEST) for p in products):
+                return True
+        return False
+
     def _diagonal(self, rho: float, multipliers: tuple[Array, ...]) -> Array:
         diagonal = np.full(self.order, rho)
         for g, t in enumerate(multipliers, start=1):
@@ -213,7 +229,8 @@ class ProofProblem:
             weights = np.ldexp(block.weights, -scaling[other][None, :])
             entry, rest = two_product(high, weights)
             rest = rest + low * weights
-            error = 2.0**-100 * np.abs(entry) + 16 * np.finfo(float).tiny
+            # Scaling may have rounded a weight below the smallest normal number.
+            error = 2.0**-100 * np.abs(entry) + np.finfo(float).tiny * (16 + np.abs(high))
             error = np.where(block.weights == 0, 0.0, error)
             total.high[own, other], total.low[own, other], total.error[own, other] = entry, rest, error
             total.high[other, own], total.low[other, own], total.error[other, own] = entry.T, rest.T, error.T
@@ -253,7 +270,8 @@ class ProofProblem:
                 if not np.all(touched):  # zero, or so small that the product vanished
                     used = weight[0] != 0
                     touched = (row[s].weights[used] != 0).T.astype(float) @ (row[t].weights[used] != 0) > 0
-                part.error += 2.0**-98 * bound + 64 * inner * np.finfo(float).tiny * touched
+                rounded = (size @ np.abs(scaled[s]))[:, None] + size @ np.abs(scaled[t])  # weights below normal numbers
+                part.error += 2.0**-98 * bound + np.finfo(float).tiny * (64 * inner + rounded) * touched
                 if s == t:  # keep exact symmetry: the lower triangle rules
                     part.high = np.tril(part.high) + np.tril(part.high, -1).T
                     part.low = np.tril(part.low) + np.tril(part.low, -1).T
@@ -299,6 +317,8 @@ def factor_input(form: StackedForm) -> InputFactor | None:
         scaled_radius * rows.sum() + scaled_radius.sum() * rows + form.inputs * scaled_radius * scaled_radius.sum()
     )
     charges[(radius > 0) | ((rows > 0) & bool(np.any(radius > 0)))] += np.finfo(float).tiny  # none of them vanishes
+    if np.any(np.ldexp(unit, scaling[:, None]) != stacked):
+        charges[active] += form.inputs * 2.0**-1000  # what the scaling lost
     charges *= 1 + 1e-10
     if np.any(charges[~active] > 0):
         return None

@@ -62,8 +62,7 @@ class GeneralProblem:
         self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
         order = condition.order
         constant = (self.congruence[:, None] * condition.constant * self.congruence).ravel()
-        # Where no slope interval lies on one side of zero, the diagonal of M makes every variable nonnegative by
-        # itself.
+        # Where no slope interval lies on one side of zero, the diagonal of M alone makes every variable nonnegative.
         self.variable = cvxpy.Variable(condition.variables, nonneg=condition.nonnegative_binds)
         vector = self._coefficients() @ self.variable - constant
         self.constraint = cvxpy.reshape(vector, (order, order), order="F") >> 0
@@ -71,9 +70,15 @@ class GeneralProblem:
         self._compiled: tuple[Any, Any, Any] | None = None
 
     def compile(self, name: str) -> None:
-        """Bring the problem to the form of the CVXPY solver `name` ("CLARABEL", "SCS", "SDPA", "MOSEK")."""
+        """Bring the problem to the form of the CVXPY solver `name` ("CLARABEL", "SCS", "SDPA", "MOSEK").
+
+        Raises `SolverError` where CVXPY does not find it.
+        """
         # A point of a solver that stopped early is as good as any: it is proved or not.
-        self._compiled = self.problem.get_problem_data(name, solver_opts={"accept_unknown": True})
+        try:
+            self._compiled = self.problem.get_problem_data(name, solver_opts={"accept_unknown": True})
+        except Exception as error:
+            raise SolverError(f"CVXPY cannot use the solver: {_one_line(error)}") from None
 
     def solve(self, options: Mapping[str, Any]) -> Solution:
         """Run the solver that `compile` was called for; what it answers is returned as it is.
@@ -89,9 +94,7 @@ class GeneralProblem:
                 answer = chain.solve_via_data(self.problem, data, False, False, dict(options))
                 self.problem.unpack_results(answer, chain, inverse)
             except Exception as error:
-                raise SolverError(
-                    f"the solver failed: {' '.join(str(error).split()) or type(error).__name__}"
-                ) from None
+                raise SolverError(f"the solver failed: {_one_line(error)}") from None
         return self._solution()
 
     def _solution(self) -> Solution:
@@ -183,6 +186,10 @@ def import_package(package: str, install: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise SolverError(f"this solver needs the package {package!r}, which is not installed: {install}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _power_of_two(values: Array) -> Array:
