@@ -1,0 +1,155 @@
+"""A network of shift-invariant maps on a torus: what a convolutional network becomes once its image is embedded.
+
+A signal assigns a vector of channels to every cell of a torus of `rows` by `columns` cells. Strided networks live on the
+coarsest lattice, a finer layer's pixels of one cell being channels of their own (polyphase, space to depth). `Taps` is a
+matrix of finite filters, `TorusForm` the stacked form with such matrices in place of numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sdpcert.network.activations import Activation
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """The map `y[cell] = sum_m weights[m] @ x[cell + offsets[m]]` on a torus.
+
+    `offsets` has shape (taps, 2), distinct rows of integers (row, column), in ascending order; `weights` has shape (taps,
+    out, in). Every entry of `weights` is known up to `radius`.
+    """
+
+    offsets: Array
+    weights: Array
+    radius: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Channels out and in."""
+        return self.weights.shape[1], self.weights.shape[2]
+
+    def symbol(self, frequency: tuple[int, int], torus: tuple[int, int]) -> Array:
+        """`sum_m weights[m] exp(2 pi i (k1 o1 / rows + k2 o2 / columns))`, complex, shape (out, in)."""
+        turns = sum(np.remainder(frequency[a] * self.offsets[:, a], torus[a]) / torus[a] for a in range(2))
+        return np.tensordot(np.exp(2j * np.pi * np.asarray(turns)), self.weights, axes=1)
+
+    def __call__(self, signal: Array) -> Array:
+        """Apply to a signal of shape (batch, in, rows, columns)."""
+        result = 0.0
+        for (row, column), weight in zip(self.offsets, self.weights, strict=True):
+            moved = np.roll(signal, (-int(row), -int(column)), axis=(2, 3))
+            result = result + np.einsum("oi,birc->borc", weight, moved)
+        return np.asarray(result)
+
+
+@dataclass(frozen=True, eq=False)
+class TorusGroup:
+    """Neurons with the same activation: one entry of `alpha` and `beta` a channel, the same in every cell.
+
+    `bias` has shape (channels, rows, columns), `inside` the same shape: 1 where the neuron exists in the network, 0 where it was
+    cropped (it is then constantly zero, which is a slope of 0 within [alpha, beta]).
+    """
+
+    activation: Activation
+    alpha: Array
+    beta: Array
+    bias: Array
+    inside: Array
+
+    @property
+    def size(self) -> int:
+        """Number of channels."""
+        return len(self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class TorusForm:
+    """A network on a torus in blocks, numbered as in `StackedForm`: source 0 is the input, row `len(groups) + 1` the output.
+
+    With `pooled` the output is one vector, the sum of the output signal over all cells.
+    """
+
+    torus: tuple[int, int]
+    inputs: int
+    outputs: int
+    groups: tuple[TorusGroup, ...]
+    blocks: dict[tuple[int, int], Taps]
+    pooled: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of the torus."""
+        return self.torus[0] * self.torus[1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of neurons, all groups: the number of multipliers."""
+        return sum(g.size for g in self.groups)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of the network that was embedded (cropped ones do not count)."""
+        return int(sum(np.count_nonzero(g.inside) for g in self.groups))
+
+    @property
+    def output_row(self) -> int:
+        """The number of the output in `blocks`."""
+        return len(self.groups) + 1
+
+    @property
+    def sizes(self) -> list[int]:
+        """Channels of the sources and of the output, in order."""
+        return [self.inputs, *(g.size for g in self.groups), self.outputs]
+
+    def row(self, to: int) -> dict[int, Taps]:
+        """The blocks of one row by source."""
+        return {source: block for (row, source), block in self.blocks.items() if row == to}
+
+    @property
+    def frequencies(self) -> list[tuple[int, int]]:
+        """One of every pair of opposite frequencies."""
+        rows, columns = self.torus
+        return [
+            (k, l)
+            for k in range(rows)
+            for l in range(columns)
+            if (k, l) <= ((rows - k) % rows, (columns - l) % columns)
+        ]
+
+    def evaluate(self, signal: Array) -> Array:
+        """The output without its offset for a batch of signals (batch, inputs, rows, columns)."""
+        sources: list[Any] = [np.asarray(signal, dtype=float)]
+        for number, group in enumerate(self.groups, start=1):
+            value = self._combine(number, sources) + group.bias
+            sources.append(group.activation(value) * group.inside)
+        result = self._combine(self.output_row, sources)
+        return result.sum(axis=(2, 3)) if self.pooled else result
+
+    def _combine(self, to: int, sources: list[Any]) -> Array:
+        total = np.zeros((len(sources[0]), self.sizes[to], *self.torus))
+        for source, block in self.row(to).items():
+            total += block(sources[source])
+        return total
+
+    @property
+    def sha256(self) -> str:
+        """Hash of torus, sizes, slopes and blocks as `docs/certificate-format.md` defines it."""
+        digest = hashlib.sha256(b"sdpcert-torus-1")
+        digest.update(struct.pack("<6q", *self.torus, self.inputs, self.outputs, len(self.groups), int(self.pooled)))
+        for group in self.groups:
+            digest.update(struct.pack("<q", group.size))
+            digest.update(group.alpha.astype("<f8").tobytes() + group.beta.astype("<f8").tobytes())
+        for (to, source), block in sorted(self.blocks.items()):
+            digest.update(struct.pack("<3q", to, source, len(block.offsets)) + struct.pack("<d", block.radius))
+            digest.update(np.ascontiguousarray(block.offsets, dtype="<i8").tobytes())
+            digest.update(np.ascontiguousarray(block.weights, dtype="<f8").tobytes())
+        return digest.hexdigest()
