@@ -21,8 +21,20 @@ from scipy.linalg import get_blas_funcs, get_lapack_funcs
 Matrix = Any
 
 
-_gemm, _gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.float64)
-_potrf, _potrs, _trtri, _lauum = get_lapack_funcs(("potrf", "potrs", "trtri", "lauum"), dtype=np.float64)
+class _Kernels:
+    """SciPy's BLAS and LAPACK for one type of numbers."""
+
+    def __init__(self, dtype: type) -> None:
+        self.gemm, self.gemv, self.trsm = get_blas_funcs(("gemm", "gemv", "trsm"), dtype=dtype)
+        self.potrf, self.potrs, self.trtri = get_lapack_funcs(("potrf", "potrs", "trtri"), dtype=dtype)
+
+
+_REAL, _COMPLEX = _Kernels(np.float64), _Kernels(np.complex128)
+
+
+def _kernels(*matrices: np.ndarray) -> _Kernels:
+    return _COMPLEX if any(np.iscomplexobj(m) for m in matrices) else _REAL
+
 
 #: Below this order several threads gain little, and lose much where other programs use the cores too.
 THREADED_ORDER = 1000
@@ -39,7 +51,10 @@ def threads_for(order: int) -> Iterator[None]:
 
 
 class Arrays(Protocol):
-    """Linear algebra on one kind of array, float64."""
+    """Linear algebra on one kind of array, float64 or complex128."""
+
+    #: Whether several threads of the caller may work at once.
+    parallel: bool
 
     def asarray(self, values: Any) -> Matrix:
         """Move values to this library and device."""
@@ -49,8 +64,8 @@ class Arrays(Protocol):
         """Copy to a NumPy array."""
         ...
 
-    def zeros(self, *shape: int) -> Matrix:
-        """An array of zeros."""
+    def zeros(self, *shape: int, like: Matrix | None = None) -> Matrix:
+        """An array of zeros, real or of the type of `like`."""
         ...
 
     def contiguous(self, values: Matrix) -> Matrix:
@@ -66,33 +81,41 @@ class Arrays(Protocol):
         ...
 
     def cholesky(self, matrix: Matrix) -> Matrix | None:
-        """Lower Cholesky factor of a symmetric matrix, or None."""
+        """Lower Cholesky factor of a Hermitian matrix, or None."""
         ...
 
     def triangular_inverse(self, factor: Matrix) -> Matrix:
         """Inverse of a lower triangular matrix."""
         ...
 
-    def inverse(self, inverse_factor: Matrix) -> Matrix:
-        """`T' T` for a lower triangular T: the inverse of a matrix from that of its Cholesky factor."""
+    def triangular_solve(self, factor: Matrix, right: Matrix, adjoint: bool = False) -> Matrix:
+        """Solve `L x = right`, or `L* x = right`, for a matrix."""
         ...
 
     def solve(self, factor: Matrix, right: Matrix) -> Matrix:
-        """Solve `L L' x = right` for a vector."""
+        """Solve `L L* x = right` for a vector."""
         ...
 
-    def synchronize(self) -> None:
-        """Wait until the device is done."""
+    def row_dots(self, left: Matrix, right: Matrix) -> Matrix:
+        """`Re sum_j left_ij conj(right_ij)` for every row i."""
+        ...
+
+    def inner(self, left: Matrix, right: Matrix) -> float:
+        """`Re sum_ij left_ij conj(right_ij)`."""
+        ...
+
+    def matched(self, left: Matrix, right: Matrix) -> Matrix:
+        """`Re left_ij conj(right_ij)`, entry by entry."""
         ...
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`left @ right` of two float64 matrices through SciPy's BLAS, C-contiguous."""
+    """`left @ right` of two matrices through SciPy's BLAS, C-contiguous."""
     if left.shape[0] == 0 or left.shape[1] == 0 or right.shape[1] == 0:
-        return np.zeros((left.shape[0], right.shape[1]))
+        return np.zeros((left.shape[0], right.shape[1]), dtype=np.result_type(left, right))
     # BLAS is column major: the transposed product of transposed matrices is the wanted one in row-major order.
     (a, turn_a), (b, turn_b) = _column_major(right.T), _column_major(left.T)
-    return _gemm(1.0, a, b, trans_a=turn_a, trans_b=turn_b).T
+    return _kernels(left, right).gemm(1.0, a, b, trans_a=turn_a, trans_b=turn_b).T
 
 
 def _column_major(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -104,23 +127,34 @@ def _column_major(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def cholesky(matrix: np.ndarray) -> np.ndarray | None:
-    """Lower Cholesky factor of a symmetric matrix, or None where it is not positive definite."""
-    # The transpose of a C-ordered symmetric matrix is the Fortran-ordered matrix that LAPACK wants, without a copy.
-    factor, info = _potrf(matrix.T, lower=1, clean=1)
+    """Lower Cholesky factor of a Hermitian matrix, or None where it is not positive definite."""
+    if np.iscomplexobj(matrix):
+        factor, info = _COMPLEX.potrf(np.asfortranarray(matrix), lower=1, clean=1)
+    else:
+        # The transpose of a C-ordered symmetric matrix is the Fortran-ordered one that LAPACK wants, without a copy.
+        factor, info = _REAL.potrf(matrix.T, lower=1, clean=1)
     return factor if info == 0 and np.all(np.isfinite(np.diagonal(factor))) else None
+
+
+def _as_real(matrix: np.ndarray) -> np.ndarray:
+    if not np.iscomplexobj(matrix):
+        return matrix
+    return np.ascontiguousarray(matrix).view(np.float64)
 
 
 class NumpyArrays:
     """NumPy arrays, SciPy's BLAS and LAPACK."""
 
+    parallel = True
+
     def asarray(self, values: Any) -> np.ndarray:
-        return np.asarray(values, dtype=float)
+        return np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
 
     def numpy(self, values: np.ndarray) -> np.ndarray:
-        return np.array(values, dtype=float)
+        return np.array(values)
 
-    def zeros(self, *shape: int) -> np.ndarray:
-        return np.zeros(shape)
+    def zeros(self, *shape: int, like: np.ndarray | None = None) -> np.ndarray:
+        return np.zeros(shape, dtype=np.float64 if like is None else like.dtype)
 
     def contiguous(self, values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values)
@@ -130,30 +164,44 @@ class NumpyArrays:
 
     def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         a, turn = _column_major(matrix)
-        return _gemv(1.0, a, vector, trans=turn)
+        return _kernels(matrix, vector).gemv(1.0, a, vector, trans=turn)
 
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return cholesky(matrix)
 
     def triangular_inverse(self, factor: np.ndarray) -> np.ndarray:
-        return _trtri(factor, lower=1)[0]
+        return _kernels(factor).trtri(factor, lower=1)[0]
 
-    def inverse(self, inverse_factor: np.ndarray) -> np.ndarray:
-        upper = _lauum(inverse_factor, lower=1)[0].T  # row major, the upper triangle holds the result
-        upper = np.triu(upper)
-        full = upper + upper.T
-        full.reshape(-1)[:: len(full) + 1] *= 0.5
-        return full
+    def triangular_solve(self, factor: np.ndarray, right: np.ndarray, adjoint: bool = False) -> np.ndarray:
+        # In row-major order: x' L' = right' is solved from the right.
+        a, turn = _column_major(factor)
+        lower, trans = (0, 0) if turn else (1, 1)  # a is L', upper, or L
+        if adjoint:
+            # x' conj(L) = right': conjugate everything.
+            b = right.conj().T
+            x = _kernels(factor, right).trsm(1.0, a, b, side=1, lower=lower, trans_a=1 - trans)
+            return x.T.conj()
+        return _kernels(factor, right).trsm(1.0, a, right.T, side=1, lower=lower, trans_a=trans).T
 
     def solve(self, factor: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return _potrs(factor, right, lower=1)[0]
+        return _kernels(factor, right).potrs(factor, right, lower=1)[0]
 
-    def synchronize(self) -> None:
-        return None
+    def row_dots(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.einsum("ij,ij->i", _as_real(left), _as_real(right))
+
+    def inner(self, left: np.ndarray, right: np.ndarray) -> float:
+        return float(np.einsum("ij,ij->", _as_real(left), _as_real(right)))
+
+    def matched(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        if np.iscomplexobj(left):
+            return left.real * right.real + left.imag * right.imag
+        return left * right
 
 
 class TorchArrays:
     """Torch tensors on a device."""
+
+    parallel = False
 
     def __init__(self, device: str) -> None:
         try:
@@ -168,13 +216,15 @@ class TorchArrays:
             raise ValueError(f"device {device!r} is not available: {str(error).splitlines()[0]}") from None
 
     def asarray(self, values: Any) -> Any:
-        return self.torch.as_tensor(np.asarray(values, dtype=float), dtype=self.torch.float64, device=self.device)
+        values = np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
+        return self.torch.as_tensor(values, device=self.device)
 
     def numpy(self, values: Any) -> np.ndarray:
-        return values.detach().cpu().numpy().copy()
+        return values.detach().resolve_conj().cpu().numpy().copy()
 
-    def zeros(self, *shape: int) -> Any:
-        return self.torch.zeros(shape, dtype=self.torch.float64, device=self.device)
+    def zeros(self, *shape: int, like: Any = None) -> Any:
+        dtype = self.torch.float64 if like is None else like.dtype
+        return self.torch.zeros(shape, dtype=dtype, device=self.device)
 
     def contiguous(self, values: Any) -> Any:
         return values.contiguous()
@@ -193,15 +243,22 @@ class TorchArrays:
         identity = self.torch.eye(len(factor), dtype=factor.dtype, device=self.device)
         return self.torch.linalg.solve_triangular(factor, identity, upper=False)
 
-    def inverse(self, inverse_factor: Any) -> Any:
-        return inverse_factor.T @ inverse_factor
+    def triangular_solve(self, factor: Any, right: Any, adjoint: bool = False) -> Any:
+        return self.torch.linalg.solve_triangular(factor.mH if adjoint else factor, right, upper=adjoint)
 
     def solve(self, factor: Any, right: Any) -> Any:
         return self.torch.cholesky_solve(right[:, None], factor)[:, 0]
 
-    def synchronize(self) -> None:
-        if self.device.type == "cuda":
-            self.torch.cuda.synchronize(self.device)
+    def row_dots(self, left: Any, right: Any) -> Any:
+        return self.matched(left, right).sum(1)
+
+    def inner(self, left: Any, right: Any) -> float:
+        return float(self.matched(left, right).sum())
+
+    def matched(self, left: Any, right: Any) -> Any:
+        if left.is_complex():
+            return (left * right.conj()).real
+        return left * right
 
 
 def arrays_on(device: str) -> Arrays:

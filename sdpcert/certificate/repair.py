@@ -41,7 +41,7 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
     given = np.concatenate(
         [np.ldexp(t, -2 * a) for t, a in zip(solution.multipliers, condition.scaling.neurons, strict=True)]
     )
-    inner, rho = forward_multipliers(condition, theta=0.4)
+    inner, rho = forward_multipliers([condition], theta=0.4)
     inner = 1.5 * rho * lift * inner
     if not (np.all(np.isfinite(given)) and np.all(np.isfinite(inner))):
         return None

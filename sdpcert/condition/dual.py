@@ -9,44 +9,103 @@ the optimum rho.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
-from sdpcert.condition.matrix import Condition
+from sdpcert.condition.conditions import Conditions, stages
+from sdpcert.condition.inequality import Inequality, Metric
 
 Array = np.ndarray
 #: Room left for the rounding of the sweep, relative.
 ROUNDING = 1e-13
 
 
-def feasible_dual_value(condition: Condition, factor: Array) -> float:
-    """The value `|F Y|^2` after the rows of `factor` (X = factor factor') were projected; 0 where X vanishes on
-    inputs.
+def feasible_dual_value(condition: Conditions, factors: Sequence[Array]) -> float:
+    """The value `|F Y|^2` after the rows of the factors (X = factor factor*, one an inequality) were projected.
+
+    Inequalities of one stage share multipliers, so a neuron's vector is made of its rows in all of them. The output of a
+    stage passes its squares, by metric variable, on to the input of the next. 0 where X vanishes on an input.
     """
-    arrays = condition.arrays
-    alpha, beta = arrays.numpy(condition.alpha), arrays.numpy(condition.beta)
-    vectors = np.array(factor, dtype=float)
-    size = float(np.linalg.norm(vectors[: condition.inputs]))
-    if not np.isfinite(size) or size == 0:
-        return 0.0
-    vectors /= size
-    blocks = {key: arrays.numpy(w) for key, w in condition.blocks.items()}
-    for g in range(1, len(condition.slices)):
-        own, rows = condition.slices[g], condition.rows[g]
-        incoming = np.zeros((own.stop - own.start, vectors.shape[1]))
-        for (to, s), block in blocks.items():
-            if to == g:
-                incoming += block @ vectors[condition.slices[s]]
-        centre = ((alpha[rows] + beta[rows]) / 2)[:, None] * incoming
-        reach = (beta[rows] - alpha[rows]) / 2 * np.linalg.norm(incoming, axis=1) * (1 - ROUNDING)
-        distance = vectors[own] - centre
-        length = np.linalg.norm(distance, axis=1)
-        if condition.per_group:  # only the sum over the group is constrained
-            reach, length = (np.full(len(reach), np.linalg.norm(v)) for v in (reach, length))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shrink = np.where(length > reach, reach / length, 1.0)
-        vectors[own] = centre + shrink[:, None] * distance
-    total = 0.0
-    for s, block in condition.output_blocks.items():
-        total = total + arrays.numpy(block) @ vectors[condition.slices[s]]
-    value = float(np.sum(np.square(total)))
+    to_numpy = condition.arrays.numpy
+    amounts = np.zeros(condition.variables)
+    amounts[0] = 1.0
+    value, first = 0.0, 0
+    for stage in stages(condition):
+        vectors = [np.array(f) for f in factors[first : first + len(stage)]]
+        first += len(stage)
+        if not _rescale_input(stage, vectors, amounts, to_numpy):
+            return 0.0
+        for g in range(1, len(stage[0].slices)):
+            _project_group(stage, vectors, g, to_numpy)
+        for part, y in zip(stage, vectors, strict=True):
+            for metric in part.metrics:
+                if metric.sign < 0:
+                    amounts[metric.variables] += _squares(metric, y, to_numpy)
+            if part.output_blocks:
+                total = sum(to_numpy(block) @ y[part.slices[s]] for s, block in part.output_blocks.items())
+                value += float(np.sum(np.square(np.abs(total))))
     return value * (1 - ROUNDING) if np.isfinite(value) else 0.0
+
+
+def _squares(metric: Metric, vectors: Array, to_numpy: Callable[[Any], Array]) -> Array:
+    squares = np.square(np.abs(vectors[metric.coordinates])).sum(axis=1)
+    return squares if metric.share is None else to_numpy(metric.share) @ squares
+
+
+def _rescale_input(
+    stage: list[Inequality], vectors: list[Array], amounts: Array, to_numpy: Callable[[Any], Array]
+) -> bool:
+    """Give the input's vectors the sum of squares that each metric variable has; False where they vanish."""
+    found = np.zeros(len(amounts))
+    for part, y in zip(stage, vectors, strict=True):
+        for metric in part.metrics:
+            if metric.sign > 0:
+                found[metric.variables] += _squares(metric, y, to_numpy)
+    read = _read(stage, len(amounts))
+    usable = np.all(np.isfinite(found)) and np.any(found > 0)
+    if not usable or np.any((found == 0) & (amounts > 0) & read):
+        return False
+    # All vectors together first: what follows projects them, so their size beside the input's matters.
+    overall = np.sqrt(amounts[read].sum() / found.sum())
+    scale = np.sqrt(np.divide(amounts, found, out=np.zeros_like(found), where=found > 0)) / overall
+    for part, y in zip(stage, vectors, strict=True):
+        y *= overall
+        for metric in part.metrics:
+            if metric.sign > 0:
+                each = scale[metric.variables]
+                each = each if metric.share is None else to_numpy(metric.share).T @ each
+                y[metric.coordinates] *= each[:, None]
+    return True
+
+
+def _read(stage: list[Inequality], variables: int) -> Array:
+    read = np.zeros(variables, dtype=bool)
+    for part in stage:
+        for metric in part.metrics:
+            if metric.sign > 0:
+                read[metric.variables] = True
+    return read
+
+
+def _project_group(stage: list[Inequality], vectors: list[Array], g: int, to_numpy: Callable[[Any], Array]) -> None:
+    rows = stage[0].rows[g]
+    alpha, beta = to_numpy(stage[0].alpha)[rows], to_numpy(stage[0].beta)[rows]
+    reach, length, moves = np.zeros(len(alpha)), np.zeros(len(alpha)), []
+    for part, y in zip(stage, vectors, strict=True):
+        incoming = np.zeros((len(alpha), y.shape[1]), dtype=y.dtype)
+        for (to, s), block in part.blocks.items():
+            if to == g:
+                incoming += to_numpy(block) @ y[part.slices[s]]
+        centre = ((alpha + beta) / 2)[:, None] * incoming
+        distance = y[part.slices[g]] - centre
+        reach += np.square((beta - alpha) / 2) * np.square(np.abs(incoming)).sum(axis=1)
+        length += np.square(np.abs(distance)).sum(axis=1)
+        moves.append((centre, distance))
+    if stage[0].per_group:  # only the sum over the group is constrained
+        reach, length = (np.full(len(reach), v.sum()) for v in (reach, length))
+    reach, length = np.sqrt(reach) * (1 - ROUNDING), np.sqrt(length)
+    shrink = np.divide(reach, length, out=np.ones_like(reach), where=length > reach)
+    for part, y, (centre, distance) in zip(stage, vectors, moves, strict=True):
+        y[part.slices[g]] = centre + shrink[:, None] * distance

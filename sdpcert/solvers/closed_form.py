@@ -5,13 +5,17 @@ Both are points of the same matrix inequality, so both are proved like any other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import linalg
 
+from sdpcert.condition.conditions import Conditions, stages
+from sdpcert.condition.inequality import Inequality
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.solution import Solution
+from sdpcert.solvers.solution import Solution, SolverError
 
 Array = np.ndarray
 
@@ -59,62 +63,131 @@ def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
     chains.
     """
     condition = Condition(form, "neuron")
-    multipliers, rho = forward_multipliers(condition, theta)
+    multipliers, rho = forward_multipliers([condition], theta)
     rho *= 1 + 1e-9
     y = np.concatenate([[rho], rho * multipliers])
     return Solution(rho, tuple(condition.multipliers(y)), condition.scaling.output, 0.0, 0, "closed form")
 
 
-def forward_multipliers(condition: Condition, theta: float) -> tuple[Array, float]:
+def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1.5) -> tuple[Array, int]:
+    """A point y well inside of every inequality, and the power of two that brings its rho to order one.
+
+    The output maps of the condition are rescaled by that power, so that tolerances mean something at any depth. Raises
+    `SolverError` where float64 cannot hold the point.
+    """
+    y = np.zeros(condition.variables)
+    amount, shift = 1.0, 0
+    for number, stage in enumerate(reversed(stages(condition))):
+        multipliers, rho = forward_multipliers(stage, theta)
+        if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
+            raise SolverError("the closed-form start is not finite: the weights span too many orders of magnitude")
+        if number == 0:
+            shift = int(np.round(np.log2(rho) / 2))
+            for part in stage:
+                part.constant = part.constant * 2.0 ** (-2 * shift)
+                part.output_blocks = {s: w * 2.0**-shift for s, w in part.output_blocks.items()}
+            rho *= 2.0 ** (-2 * shift)
+        amount *= room * rho
+        first = stage[0]
+        if first.per_group:
+            multipliers = np.array([multipliers[rows][0] for rows in first.rows[1:]])
+        y[first.own] = amount * multipliers
+        for part in stage:
+            for metric in part.metrics:
+                if metric.sign > 0:
+                    y[metric.variables] = amount
+    return y, shift
+
+
+def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
-    Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g'`, X the
-    matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta = 1/2 is the closed form of
-    ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the least rho that they then
-    allow: (rho t, rho) is the point.
+    Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g*` over the
+    inequalities of the stage, X the matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta = 1/2 is
+    the closed form of ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the least rho that they
+    then allow, the output being F z or, where a metric variable measures it, those coordinates: (rho t, rho) is the point.
     """
-    arrays = condition.arrays
-    alpha, beta = arrays.numpy(condition.alpha), arrays.numpy(condition.beta)
-    blocks = {key: arrays.numpy(w) for key, w in condition.blocks.items()}
-    n = condition.order
-    matrix = np.zeros((n, n))
-    matrix[: condition.inputs, : condition.inputs] = np.eye(condition.inputs)
-    factor = np.zeros((n, n))
-    factor[: condition.inputs, : condition.inputs] = np.eye(condition.inputs)
-    multipliers = np.zeros(condition.neurons)
-    for g in range(1, len(condition.slices)):
-        own, rows = condition.slices[g], condition.rows[g]
+    recursions = [_Recursion(part) for part in stage]
+    first = stage[0]
+    multipliers = np.zeros(first.neurons)
+    beta, alpha = first.arrays.numpy(first.beta), first.arrays.numpy(first.alpha)
+    for g in range(1, len(first.slices)):
+        rows = first.rows[g]
+        largest = max(r.read(g, beta[rows] - alpha[rows]) for r in recursions)
+        multipliers[rows] = 2 * theta / largest if largest > 0 else 1.0
+        for r in recursions:
+            r.extend(g, multipliers[rows])
+    return multipliers, max(r.gain() for r in recursions)
+
+
+class _Recursion:
+    """The Cholesky factor of one inequality's matrix (rho = 1, no output), grown group by group."""
+
+    def __init__(self, part: Inequality) -> None:
+        self.part, numpy = part, part.arrays.numpy
+        self.alpha, self.beta = numpy(part.alpha), numpy(part.beta)
+        self.blocks = {key: numpy(w) for key, w in part.blocks.items()}
+        kind = complex if part.like is not None else float
+        self.factor = np.zeros((part.order, part.order), dtype=kind)
+        self.matrix = None if part.from_zero else np.zeros((part.order, part.order), dtype=kind)
+        inputs = np.arange(part.inputs)
+        for target in (self.factor, self.matrix):
+            if target is not None:
+                target[inputs, inputs] = 1.0
+        self.incoming = self.half = np.zeros((0, 0))
+
+    def read(self, g: int, width: Array) -> float:
+        """Largest eigenvalue of `W K_g X^-1 K_g* W`, W the widths of the slope intervals."""
+        part, own = self.part, self.part.slices[g]
         before = own.start
-        incoming = np.zeros((own.stop - before, before))
-        for (to, s), block in blocks.items():
-            if to == g:
-                incoming[:, condition.slices[s]] = block
-        first = min((condition.slices[s].start for (to, s) in blocks if to == g), default=before)
-        half = np.zeros_like(incoming)
-        half[:, first:] = linalg.solve_triangular(
-            factor[first:before, first:before], incoming[:, first:].T, lower=True, check_finite=False
-        ).T
-        width = beta[rows] - alpha[rows]
-        weighted = half * width[:, None]
-        largest = float(np.linalg.eigvalsh(weighted @ weighted.T)[-1])
-        t = np.full(own.stop - before, 2 * theta / largest if largest > 0 else 1.0)
-        multipliers[rows] = t
-        coupling = -(t * (alpha[rows] + beta[rows]))[:, None]
-        square = 2 * t * alpha[rows] * beta[rows]
-        matrix[own, :before] = coupling * incoming
-        matrix[own, own] = np.diag(2 * t)
-        if np.any(square):
-            matrix[:before, :before] += (square[:, None] * incoming).T @ incoming
-            factor[: own.stop, : own.stop] = _cholesky_of_lower(matrix[: own.stop, : own.stop])
+        sources = [s for (to, s) in self.blocks if to == g]
+        self.incoming = np.zeros((own.stop - before, before), dtype=self.factor.dtype)
+        for s in sources:
+            self.incoming[:, part.slices[s]] = self.blocks[g, s]
+        start = min((part.slices[s].start for s in sources), default=before)
+        self.half = np.zeros_like(self.incoming)
+        self.half[:, start:] = _solve_right(self.factor[start:before, start:before], self.incoming[:, start:])
+        weighted = self.half[:, start:] * width[:, None]
+        return float(np.linalg.eigvalsh(weighted @ weighted.conj().T)[-1])
+
+    def extend(self, g: int, t: Array) -> None:
+        """Add group g with multipliers t."""
+        part, own = self.part, self.part.slices[g]
+        before, rows = own.start, part.rows[g]
+        coupling = -(t * (self.alpha[rows] + self.beta[rows]))[:, None]
+        square = 2 * t * self.alpha[rows] * self.beta[rows]
+        if self.matrix is not None:
+            self.matrix[own, :before] = coupling * self.incoming
+            self.matrix[own, own] = np.diag(2 * t)
+        if self.matrix is not None and np.any(square):
+            self.matrix[:before, :before] += (square[:, None] * self.incoming).conj().T @ self.incoming
+            lower = np.tril(self.matrix[: own.stop, : own.stop])
+            self.factor[: own.stop, : own.stop] = np.linalg.cholesky(lower + np.tril(lower, -1).conj().T)
         else:
-            factor[own, :before] = coupling * half
-            factor[own, own] = np.linalg.cholesky(np.diag(2 * t) - factor[own, :before] @ factor[own, :before].T)
-    output = np.zeros((max((len(w) for w in condition.output_blocks.values()), default=1), n))
-    for s, block in condition.output_blocks.items():
-        output[:, condition.slices[s]] = arrays.numpy(block)
-    half = linalg.solve_triangular(factor, output.T, lower=True, check_finite=False)
-    return multipliers, float(np.linalg.norm(half, 2) ** 2)
+            self.factor[own, :before] = coupling * self.half
+            spent = self.factor[own, :before]
+            self.factor[own, own] = np.linalg.cholesky(np.diag(2 * t) - spent @ spent.conj().T)
+
+    def gain(self) -> float:
+        """The least rho for which the output fits: the largest eigenvalue of `F X^-1 F*`."""
+        part, numpy = self.part, self.part.arrays.numpy
+        measured = [m.coordinates for m in part.metrics if m.sign < 0]
+        count = sum(c.stop - c.start for c in measured)
+        count = max([len(w) for w in part.output_blocks.values()] + [count, 1])
+        output = np.zeros((count, part.order), dtype=self.factor.dtype)
+        for s, block in part.output_blocks.items():
+            output[:, part.slices[s]] = numpy(block)
+        row = 0
+        for c in measured:
+            size = c.stop - c.start
+            output[row : row + size, c] = np.eye(size)
+            row += size
+        half = _solve_right(self.factor, output)
+        return float(np.linalg.norm(half, 2) ** 2)
 
 
-def _cholesky_of_lower(matrix: Array) -> Array:
-    return linalg.cholesky(np.tril(matrix) + np.tril(matrix, -1).T, lower=True, check_finite=False)
+def _solve_right(factor: Array, right: Array) -> Array:
+    """`right factor^-*`."""
+    if not factor.size:
+        return right
+    return linalg.solve_triangular(factor, right.conj().T, lower=True, check_finite=False).conj().T

@@ -23,7 +23,7 @@ from scipy import linalg, sparse
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_form import forward_multipliers
+from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
 Array = np.ndarray
@@ -46,18 +46,10 @@ class GeneralProblem:
     CVXPY.
     """
 
-    def __init__(self, form: StackedForm, method: str) -> None:
+    def __init__(self, form: StackedForm, method: str, reduce: bool = True) -> None:
         cvxpy = import_package("cvxpy", "pip install cvxpy")
-        self.condition = condition = Condition(form, method)
-        multipliers, rho = forward_multipliers(condition, theta=0.4)
-        if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
-            raise SolverError("the closed-form point is not finite: the weights span too many orders of magnitude")
-        self.shift = int(np.round(np.log2(rho) / 2))
-        condition.constant = condition.constant * 2.0 ** (-2 * self.shift)
-        rho = 1.5 * rho * 2.0 ** (-2 * self.shift)
-        if condition.per_group:
-            multipliers = np.array([multipliers[rows][0] for rows in condition.rows[1:]])
-        start = np.concatenate([[rho], rho * multipliers])
+        self.condition = condition = Condition(form, method, reduce=reduce)
+        start, self.shift = strictly_feasible(condition)
         self.units = _power_of_two(start)
         self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
         order = condition.order
@@ -122,8 +114,8 @@ class GeneralProblem:
         except linalg.LinAlgError:
             return 0.0
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
-        root = np.sqrt(feasible_dual_value(self.condition, factor))
-        return float(np.ldexp(root, self.condition.scaling.output)) * (1 - 1e-15)
+        root = np.sqrt(feasible_dual_value(self.condition, [factor]))
+        return float(np.ldexp(root, self.condition.scaling.output + self.shift)) * (1 - 1e-15)
 
     def _coefficients(self) -> sparse.csr_array:
         """The matrix that takes the variables, in their units, to the entries of the scaled `M(y) + F'F`."""

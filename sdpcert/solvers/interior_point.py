@@ -1,24 +1,31 @@
 """A primal-dual interior-point method on the rank-two structure of the condition.
 
-Minimise rho over y = (rho, lambda) with M(y) >= 0; the dual matrix X >= 0 has tr(X on inputs) = 1 and <A_i, X> <= 0.
-The direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and Monteiro, with Mehrotra's
-predictor and corrector; y is strictly feasible from the start, X becomes feasible on the way. The start is the closed
-form of `closed_form.forward_multipliers` with X a multiple of the inverse of M, which is centred. Every iterate is a
-bound.
+Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one a frequency
+for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other metric variables
+and at most 0 for multipliers. The direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and
+Monteiro, with Mehrotra's predictor and corrector; y is strictly feasible from the start, X becomes feasible on the way. The
+start is the closed form of `closed_form.strictly_feasible` with X a multiple of the inverse of M, which is centred. Every
+iterate is a bound.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import cpu_count
 from typing import Any
 
 import numpy as np
 
-from sdpcert.arrays import arrays_on
+from sdpcert.arrays import Arrays, arrays_on
+from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
-from sdpcert.condition.matrix import Condition, Products
+from sdpcert.condition.factor import Factor
+from sdpcert.condition.inequality import Inequality, Products
+from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_form import forward_multipliers
+from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 
 Matrix = Any
@@ -33,154 +40,176 @@ def interior_point(form: StackedForm, method: str, budget: Budget, device: str =
     `method` is "neuron" or "layer". The solution's status is "optimal", "stalled", "time limit" or "interrupted".
     """
     condition = Condition(form, method, arrays_on(device))
-    return _Run(condition, budget).solve()
+    point = minimise(condition, budget)
+    multipliers = tuple(condition.multipliers(condition.arrays.asarray(point.y)))
+    return Solution(
+        float(point.y[0]), multipliers, point.exponent, point.dual, point.iterations, point.status, point.history
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of it."""
+
+    y: Matrix
+    exponent: int
+    dual: float
+    iterations: int
+    status: str
+    history: tuple[Progress, ...]
+
+
+def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3) -> Point:
+    """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance."""
+    return _Run(condition, budget, margin).solve()
+
+
+@dataclass(eq=False)
+class _Pair:
+    """M and X of one inequality, what is derived from them, and their directions."""
+
+    inequality: Inequality
+    matrix: Matrix
+    factor: Factor
+    dual: Matrix
+    dual_factor: Matrix
+    given: Products | None = None
+    inverted: Products | None = None
+    dual_inverse: Matrix = None
+    second: Matrix = None
+    matrix_step: Matrix = None
+    dual_step: Matrix = None
 
 
 @dataclass(eq=False)
 class _Step:
-    """Directions of y, M and X."""
+    """Directions of y and of the slack, and how far the primal and the dual can go along theirs."""
 
     y: Matrix
-    matrix: Matrix
-    dual: Matrix
     slack: Matrix
+    primal: float
+    dual: float
 
 
 class _Run:
-    def __init__(self, condition: Condition, budget: Budget) -> None:
-        self.condition, self.arrays, self.budget = condition, condition.arrays, budget
+    def __init__(self, condition: Conditions, budget: Budget, margin: float) -> None:
+        self.condition, self.budget, self.margin = condition, budget, margin
+        self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.dual_bound = 0.0
         self.history: list[Progress] = []
-        # rho is scaled to order one so that tolerances mean something at any depth.
-        multipliers, rho = forward_multipliers(condition, theta=0.4)
-        if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
-            raise SolverError("the closed-form start is not finite: the weights span too many orders of magnitude")
-        self.shift = int(np.round(np.log2(rho) / 2))
-        condition.constant = condition.constant * 2.0 ** (-2 * self.shift)
-        rho = 1.5 * rho * 2.0 ** (-2 * self.shift)
-        start = self.arrays.zeros(condition.variables)
-        start[0] = rho
-        if condition.per_group:
-            multipliers = np.array([multipliers[rows][0] for rows in condition.rows[1:]])
-        start[1:] = self.arrays.asarray(rho * multipliers)
-        self.start = start
+        self.order = sum(part.order for part in condition.inequalities)
+        # Multipliers whose sign does not follow from M >= 0 get a slack of their own.
+        self.binds = condition.nonnegative_binds
+        signed = np.zeros(condition.variables, dtype=bool)
+        for part in condition.inequalities:
+            signed[part.own] = self.binds
+        self.signed = np.flatnonzero(signed)
+        workers = min(len(condition.inequalities), cpu_count() or 1) if self.arrays.parallel else 1
+        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        start, self.shift = strictly_feasible(condition)
+        self.start = self.arrays.asarray(start)
 
-    def solve(self) -> Solution:
+    def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+        return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
+
+    def solve(self) -> Point:
         iteration, status = 0, "stalled"
         try:
             for iteration, status in self._iterate():  # noqa: B007
                 pass
         except KeyboardInterrupt:
             status = "interrupted"
+        finally:
+            if self.pool is not None:
+                self.pool.shutdown(cancel_futures=True)
         y = self.start if self.best is None else self.best
-        scale = self.condition.scaling.output + self.shift
+        scale = self.condition.exponent + self.shift
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
-        return Solution(
-            float(y[0]),
-            tuple(self.condition.multipliers(y)),
-            scale,
-            dual,
-            iteration,
-            status,
-            tuple(self.history),
-        )
+        return Point(self.arrays.numpy(y), scale, dual, iteration, status, tuple(self.history))
 
-    def _iterate(self) -> Any:
-        condition, arrays = self.condition, self.arrays
-        y = self.start
-        matrix = condition.matrix(y)
-        factor = arrays.cholesky(matrix)
-        if factor is None:
-            raise SolverError("the closed-form start is not feasible in floating point")
-        inverse = arrays.inverse(arrays.triangular_inverse(factor))
-        dual = inverse * (1 / inverse[: condition.inputs, : condition.inputs].diagonal().sum())
-        dual_factor = arrays.cholesky(dual)
-        binds = condition.nonnegative_binds
-        mu = float((dual * matrix).sum()) / condition.order
-        slack = mu / y[1:] if binds else y[1:] * 0
+    def _iterate(self) -> Iterator[tuple[int, str]]:
+        arrays, y = self.arrays, self.start
+        pairs = self._begin(y)
+        mu = sum(arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
+        slack = mu / y[self.signed]
         best_gap, best_merit, slow, stuck = float("inf"), float("inf"), 0, 0
+        target = 2 * self.budget.tol
         for iteration in range(MAXIMUM_ITERATIONS):
             if self.best is None or float(y[0]) < float(self.best[0]):
                 self.best = y
-            complementarity = float((dual * matrix).sum()) + (float((slack * y[1:]).sum()) if binds else 0.0)
-            mu = complementarity / (condition.order + (condition.variables - 1 if binds else 0))
-            given, inverted = condition.products(dual), condition.products(inverse)
-            residual = -condition.adjoint(given)
-            residual[0] += 1
-            if binds:
-                residual[1:] -= slack
-            infeasible = float((residual * y).abs().sum() if hasattr(y, "abs") else np.abs(residual * y).sum())
+            results = self._map(self._measure, pairs)
             rho = float(y[0])
-            gap = (abs(complementarity) + infeasible) / rho
+            complementarity = sum(r[0] for r in results) + float((slack * y[self.signed]).sum())
+            mu = complementarity / (self.order + len(self.signed))
+            residual = -sum(r[1] for r in results)
+            residual[0] += 1
+            residual[self.signed] -= slack
+            infeasible = float(abs(residual * y).sum())
+            merit = abs(complementarity) + infeasible
+            gap = merit / rho
             self._report(iteration, rho, max(rho - complementarity - infeasible, 0.0))
-            target = 2 * self.budget.tol
             slow = slow + 1 if gap > 0.5 * best_gap else 0
             best_gap = min(gap, best_gap)
             # Far from the optimum of a deep network the relative gap stays near one while rho falls by orders of
             # magnitude.
-            merit = abs(complementarity) + infeasible
             stuck = stuck + 1 if merit > 0.97 * best_merit else 0
             best_merit = min(merit, best_merit)
             # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
-            if gap < 1e-3 * target or (slow >= 4 and gap < 10 * target) or stuck >= 12:
-                self._update_dual(dual_factor)
-                reached = 1 - self.dual_bound / rho <= target
-                yield iteration, "optimal" if reached else "stalled"
-                return
-            if self.budget.spent:
-                self._update_dual(dual_factor)
+            if gap < target:
+                self._update_dual(pairs)
+            done = gap < self.margin * target or (slow >= 4 and gap < 10 * target) or stuck >= 12
+            if not done and self.budget.spent:
+                self._update_dual(pairs)
                 yield iteration, "time limit"
                 return
-            step = self._direction(y, matrix, dual, slack, given, inverted, factor, dual_factor, mu)
-            if step is None:
-                self._update_dual(dual_factor)
-                reached = 1 - self.dual_bound / rho <= target
-                yield iteration, "optimal" if reached else "stalled"
+            step = None if done else self._direction(y, pairs, slack, sum(r[2] for r in results), mu)
+            moved = None if step is None else self._move(y, pairs, step)
+            if step is None or moved is None:
+                self._update_dual(pairs)
+                yield iteration, "optimal" if 1 - self.dual_bound / rho <= target else "stalled"
                 return
-            direction, primal_length, dual_length = step
-            moved = None
-            for _ in range(12):
-                trial = y + primal_length * direction.y
-                trial_matrix = condition.matrix(trial)
-                moved = arrays.cholesky(trial_matrix)
-                if moved is not None and (not binds or bool((trial[1:] > 0).all())):
-                    break
-                moved = None
-                primal_length *= 0.7
-            if moved is None:
-                self._update_dual(dual_factor)
-                reached = 1 - self.dual_bound / rho <= target
-                yield iteration, "optimal" if reached else "stalled"
-                return
-            y, matrix, factor = trial, trial_matrix, moved
-            for _ in range(12):
-                trial_dual = dual + dual_length * direction.dual
-                dual_moved = arrays.cholesky(trial_dual)
-                if dual_moved is not None:
-                    dual, dual_factor = trial_dual, dual_moved
-                    slack = slack + dual_length * direction.slack if binds else slack
-                    break
-                dual_length *= 0.7
-            inverse = arrays.inverse(arrays.triangular_inverse(factor))
+            y = moved
+            slack = slack + self._move_dual(pairs, step.dual) * step.slack
             yield iteration, "running"
 
-    def _direction(
-        self,
-        y: Matrix,
-        matrix: Matrix,
-        dual: Matrix,
-        slack: Matrix,
-        given: Products,
-        inverted: Products,
-        factor: Matrix,
-        dual_factor: Matrix,
-        mu: float,
-    ) -> tuple[_Step, float, float] | None:
-        condition, arrays, binds = self.condition, self.arrays, self.condition.nonnegative_binds
-        schur = condition.schur(given, inverted)
-        if binds:
-            schur.reshape(-1)[:: condition.variables + 1][1:] += slack / y[1:]
+    def _begin(self, y: Matrix) -> list[_Pair]:
+        arrays = self.arrays
+
+        def begin(part: Inequality) -> tuple[Matrix, Factor | None, Matrix]:
+            matrix = part.matrix(y)
+            factor = part.factor(matrix)
+            return matrix, factor, None if factor is None else factor.inverse()
+
+        started = self._map(begin, self.condition.inequalities)
+        if any(factor is None for _, factor, _ in started):
+            raise SolverError("the closed-form start is not feasible in floating point")
+        total = 0.0
+        for part, (_, _, inverse) in zip(self.condition.inequalities, started, strict=True):
+            total = total + part.adjoint(part.products(inverse))[0]
+        pairs = []
+        for part, (matrix, factor, inverse) in zip(self.condition.inequalities, started, strict=True):
+            dual = inverse * (1 / float(total))
+            dual_factor = arrays.cholesky(dual)
+            if dual_factor is None:
+                raise SolverError("the closed-form start is not centred in floating point")
+            pairs.append(_Pair(part, matrix, factor, dual, dual_factor))
+        return pairs
+
+    def _measure(self, pair: _Pair) -> tuple[float, Matrix, Matrix]:
+        part = pair.inequality
+        pair.given, pair.inverted = part.products(pair.dual), part.products(pair.factor.inverse())
+        return (
+            self.arrays.inner(pair.dual, pair.matrix),
+            part.adjoint(pair.given),
+            part.schur(pair.given, pair.inverted),
+        )
+
+    def _direction(self, y: Matrix, pairs: list[_Pair], slack: Matrix, schur: Matrix, mu: float) -> _Step | None:
+        arrays, signed = self.arrays, self.signed
+        ratio = slack / y[signed]
+        if len(signed):
+            schur.reshape(-1)[signed * (len(schur) + 1)] += ratio
         scale = schur.diagonal() ** -0.5
         schur_factor = arrays.cholesky(schur * scale[:, None] * scale)
         if schur_factor is None:
@@ -189,53 +218,121 @@ class _Run:
         def newton(right: Matrix) -> Matrix:
             return scale * arrays.solve(schur_factor, scale * right)
 
-        objective = arrays.zeros(condition.variables)
-        objective[0] = 1.0
-        inverse = inverted.matrix
-        primal_inverse, dual_inverse = arrays.triangular_inverse(factor), arrays.triangular_inverse(dual_factor)
+        def lengths(step_y: Matrix, step_slack: Matrix, each: list[Any]) -> tuple[float, float]:
+            primal, dual = min(r[0] for r in each), min(r[1] for r in each)
+            if len(signed):
+                primal = min(primal, _length_in_orthant(y[signed], step_y[signed]))
+                dual = min(dual, _length_in_orthant(slack, step_slack))
+            return min(1.0, STEP * primal), min(1.0, STEP * dual)
 
-        def lengths(step: _Step) -> tuple[float, float]:
-            primal = _length_to_boundary(arrays, primal_inverse, step.matrix)
-            dual_length = _length_to_boundary(arrays, dual_inverse, step.dual)
-            if binds:
-                primal = min(primal, _length_in_orthant(y[1:], step.y[1:]))
-                dual_length = min(dual_length, _length_in_orthant(slack, step.slack))
-            return min(1.0, STEP * primal), min(1.0, STEP * dual_length)
+        objective = arrays.zeros(self.condition.variables)
+        objective[0] = 1.0
 
         # Predictor: straight at the optimum.
         affine_y = newton(-objective)
-        affine_matrix = condition.linear(affine_y)
-        affine_dual = -dual - _symmetric(arrays.product(inverse, condition.linear_times(affine_matrix, dual)))
-        affine_slack = -slack - slack / y[1:] * affine_y[1:] if binds else slack
-        affine = _Step(affine_y, affine_matrix, affine_dual, affine_slack)
-        primal_length, dual_length = lengths(affine)
-        moved = float(((dual + dual_length * affine_dual) * (matrix + primal_length * affine_matrix)).sum())
-        size = condition.order
-        if binds:
-            moved += float(((slack + dual_length * affine_slack) * (y[1:] + primal_length * affine_y[1:])).sum())
-            size += condition.variables - 1
-        ratio = max(moved / size / mu, 0.0)
-        centring = min(1.0, ratio ** (3 if min(primal_length, dual_length) > 0.3 else 1)) * mu
-        # Corrector: towards the central path, with the second-order term of the predictor.
-        second = condition.linear_times(affine_matrix, affine_dual)
-        right = centring * condition.adjoint(inverted) - objective - condition.adjoint_of_product(second, inverted)
-        if binds:
-            second_slack = (centring - affine_slack * affine_y[1:]) / y[1:]
-            right[1:] += second_slack
-        step_y = newton(right)
-        step_matrix = condition.linear(step_y)
-        product = arrays.product(inverse, condition.linear_times(step_matrix, dual) + second)
-        step_dual = centring * inverse - dual - _symmetric(product)
-        step_slack = second_slack - slack - slack / y[1:] * step_y[1:] if binds else slack
-        step = _Step(step_y, step_matrix, step_dual, step_slack)
-        return step, *lengths(step)
 
-    def _update_dual(self, factor: Matrix) -> None:
-        value = feasible_dual_value(self.condition, self.arrays.numpy(factor)) * 2.0 ** (-2 * self.shift)
+        def predict(pair: _Pair) -> tuple[float, float]:
+            part = pair.inequality
+            pair.dual_inverse = arrays.triangular_inverse(pair.dual_factor)
+            pair.matrix_step = part.linear(affine_y)
+            pair.dual_step = -pair.dual - _hermitian(pair.factor.solve(part.linear_times(pair.matrix_step, pair.dual)))
+            return self._lengths(pair)
+
+        affine_slack = -slack - ratio * affine_y[signed]
+        primal, dual = lengths(affine_y, affine_slack, self._map(predict, pairs))
+
+        def after(pair: _Pair) -> float:
+            return arrays.inner(pair.dual + dual * pair.dual_step, pair.matrix + primal * pair.matrix_step)
+
+        moved = sum(self._map(after, pairs))
+        moved += float(((slack + dual * affine_slack) * (y[signed] + primal * affine_y[signed])).sum())
+        ahead = max(moved / (self.order + len(signed)) / mu, 0.0)
+        centring = min(1.0, ahead ** (3 if min(primal, dual) > 0.3 else 1)) * mu
+
+        # Corrector: towards the central path, with the second-order term of the predictor.
+        def curve(pair: _Pair) -> Matrix:
+            part = pair.inequality
+            assert pair.inverted is not None
+            pair.second = part.linear_times(pair.matrix_step, pair.dual_step)
+            return centring * part.adjoint(pair.inverted) - part.adjoint_of_product(pair.second, pair.inverted)
+
+        right = sum(self._map(curve, pairs)) - objective
+        second_slack = (centring - affine_slack * affine_y[signed]) / y[signed]
+        right[signed] += second_slack
+        step_y = newton(right)
+
+        def correct(pair: _Pair) -> tuple[float, float]:
+            part = pair.inequality
+            assert pair.inverted is not None
+            pair.matrix_step = part.linear(step_y)
+            product = pair.factor.solve(part.linear_times(pair.matrix_step, pair.dual) + pair.second)
+            pair.dual_step = centring * pair.inverted.matrix - pair.dual - _hermitian(product)
+            return self._lengths(pair)
+
+        step_slack = second_slack - slack - ratio * step_y[signed]
+        return _Step(step_y, step_slack, *lengths(step_y, step_slack, self._map(correct, pairs)))
+
+    def _lengths(self, pair: _Pair) -> tuple[float, float]:
+        arrays, whiten = self.arrays, pair.dual_inverse
+        adjoint = arrays.contiguous(whiten.conj().T)
+        assert pair.inverted is not None
+        inverse = pair.inverted.matrix
+
+        def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:
+            image = arrays.apply(pair.matrix_step, vector)
+            return arrays.apply(inverse, image), image
+
+        def dual_image(vector: Matrix) -> tuple[Matrix, Matrix]:
+            image = arrays.apply(whiten, arrays.apply(pair.dual_step, arrays.apply(adjoint, vector)))
+            return image, image
+
+        generator = np.random.default_rng(0)  # the same start every time: same seed, same result
+        start = arrays.asarray(generator.standard_normal(pair.inequality.order))
+        return (
+            _length_to_boundary(primal_image, start, arrays.apply(pair.matrix, start)),
+            _length_to_boundary(dual_image, start, start),
+        )
+
+    def _move(self, y: Matrix, pairs: list[_Pair], step: _Step) -> Matrix | None:
+        for _ in range(12):
+            trial = y + step.primal * step.y
+
+            def attempt(pair: _Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
+                matrix = pair.inequality.matrix(trial)
+                return matrix, pair.inequality.factor(matrix)
+
+            if not len(self.signed) or bool((trial[self.signed] > 0).all()):
+                moved = self._map(attempt, pairs)
+                if all(factor is not None for _, factor in moved):
+                    for pair, (matrix, factor) in zip(pairs, moved, strict=True):
+                        pair.matrix, pair.factor = matrix, factor
+                    return trial
+            step.primal *= 0.7
+        return None
+
+    def _move_dual(self, pairs: list[_Pair], length: float) -> float:
+        """Move the dual matrices and return the length that was possible (0 where none was)."""
+        for _ in range(12):
+
+            def attempt(pair: _Pair, length: float = length) -> tuple[Matrix, Matrix | None]:
+                dual = pair.dual + length * pair.dual_step
+                return dual, self.arrays.cholesky(dual)
+
+            moved = self._map(attempt, pairs)
+            if all(factor is not None for _, factor in moved):
+                for pair, (dual, factor) in zip(pairs, moved, strict=True):
+                    pair.dual, pair.dual_factor = dual, factor
+                return length
+            length *= 0.7
+        return 0.0
+
+    def _update_dual(self, pairs: list[_Pair]) -> None:
+        factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
+        value = feasible_dual_value(self.condition, factors)
         self.dual_bound = max(self.dual_bound, value)
 
     def _report(self, iteration: int, rho: float, dual: float) -> None:
-        scale = self.condition.scaling.output + self.shift
+        scale = self.condition.exponent + self.shift
         line = Progress(
             iteration,
             float(np.ldexp(np.sqrt(rho), scale)),
@@ -247,8 +344,8 @@ class _Run:
             self.budget.report(line)
 
 
-def _symmetric(matrix: Matrix) -> Matrix:
-    return 0.5 * (matrix + matrix.T)
+def _hermitian(matrix: Matrix) -> Matrix:
+    return 0.5 * (matrix + matrix.conj().T)
 
 
 def _length_in_orthant(point: Matrix, direction: Matrix) -> float:
@@ -257,29 +354,28 @@ def _length_in_orthant(point: Matrix, direction: Matrix) -> float:
     return 1 / largest if largest > 0 else 1e9
 
 
-def _length_to_boundary(arrays: Any, inverse_factor: Matrix, direction: Matrix, steps: int = 24) -> float:
-    """How far a positive definite matrix can go along `direction`: 1 / -(least eigenvalue of L^-1 D L^-T), by
-    Lanczos.
+def _length_to_boundary(
+    image: Callable[[Matrix], tuple[Matrix, Matrix]], start: Matrix, dual_start: Matrix, steps: int = 24
+) -> float:
+    """How far a positive definite matrix B can go along D: 1 / -(least eigenvalue of B^-1 D), by Lanczos.
+
+    Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector to its
+    image under the operator and G times that; `dual_start` is G times `start`.
     """
-    size = len(direction)
-    if size == 1:
-        value = float(inverse_factor[0, 0] ** 2 * direction[0, 0])
-        return 1 / -value if value < 0 else 1e9
-    generator = np.random.default_rng(0)  # the same start every time: same seed, same result
-    vector = arrays.asarray(generator.standard_normal(size))
-    vector = vector * float((vector * vector).sum()) ** -0.5
-    before, beta = vector * 0, 0.0
+    unit = abs(_dot(start, dual_start)) ** -0.5
+    vector, dual = start * unit, dual_start * unit
+    before, dual_before, beta = vector * 0, dual * 0, 0.0
     alphas: list[float] = []
     betas: list[float] = []
-    least, bound = 0.0, 0.0
-    for k in range(min(steps, size)):
-        image = arrays.apply(inverse_factor, arrays.apply(direction, arrays.apply(inverse_factor.T, vector)))
-        image = image - beta * before
-        alpha = float((image * vector).sum())
-        image = image - alpha * vector
-        beta = float((image * image).sum()) ** 0.5
+    least, bound, count = 0.0, 0.0, min(steps, len(start))
+    for k in range(count):
+        moved, dual_moved = image(vector)
+        alpha = _dot(vector, dual_moved)
+        moved = moved - alpha * vector - beta * before
+        dual_moved = dual_moved - alpha * dual - beta * dual_before
+        beta = max(_dot(moved, dual_moved), 0.0) ** 0.5
         alphas.append(alpha)
-        last = k + 1 == min(steps, size) or beta < 1e-12 * (abs(alpha) + 1e-300)
+        last = k + 1 == count or beta < 1e-12 * (abs(alpha) + 1e-300)
         if k % 4 == 3 or last:
             tridiagonal = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
             values, vectors = np.linalg.eigh(tridiagonal)
@@ -288,5 +384,9 @@ def _length_to_boundary(arrays: Any, inverse_factor: Matrix, direction: Matrix, 
             if last or (least < 0 and bound > 1.05 * least) or (least >= 0 and bound > -0.5):
                 break
         betas.append(beta)
-        before, vector = vector, image * (1 / beta)
+        before, dual_before, vector, dual = vector, dual, moved * (1 / beta), dual_moved * (1 / beta)
     return 1 / -bound if bound < 0 else 1e9
+
+
+def _dot(left: Matrix, right: Matrix) -> float:
+    return float((left.conj() * right).sum().real)

@@ -246,7 +246,7 @@ def test_dual_sweep_gives_feasible_points_below_every_bound(multipliers: str, se
     condition = Condition(random_form(seed, scale=scale), multipliers)
     dense, rng = Dense(condition), np.random.default_rng(seed)
     factor = rng.standard_normal((condition.order, condition.order)) * 10.0 ** rng.uniform(-2, 2, (condition.order, 1))
-    value = feasible_dual_value(condition, factor)
+    value = feasible_dual_value(condition, [factor])
     Y = sweep(condition, dense, factor.copy())
     X = Y @ Y.T
     assert np.trace(X[: condition.inputs, : condition.inputs]) == pytest.approx(1, rel=1e-12)
@@ -256,7 +256,7 @@ def test_dual_sweep_gives_feasible_points_below_every_bound(multipliers: str, se
         assert np.sum(term * X) <= 1e-14 * size
     assert value == pytest.approx(float(np.sum(np.square(dense.F @ Y))), rel=1e-7, abs=1e-300)
     # Weak duality against the closed form's point, which is feasible.
-    each, rho = forward_multipliers(Condition(random_form(seed, scale=scale)), 0.4)
+    each, rho = forward_multipliers([Condition(random_form(seed, scale=scale))], 0.4)
     assert value <= rho * (1 + 1e-9)
     assert np.all(each > 0)
 
@@ -269,7 +269,7 @@ def test_dual_sweep_gives_feasible_points_below_every_bound(multipliers: str, se
 )
 def test_closed_form_start_is_strictly_feasible(seed: int, scale: float, wide: bool, theta: float) -> None:
     condition = Condition(random_form(seed, 30 if wide else None, scale))
-    multipliers, rho = forward_multipliers(condition, theta)
+    multipliers, rho = forward_multipliers([condition], theta)
     y = 1.5 * rho * np.concatenate([[1.0], multipliers])
     matrix = condition.matrix(y)
     size = np.sqrt(matrix.diagonal())
@@ -278,5 +278,5 @@ def test_closed_form_start_is_strictly_feasible(seed: int, scale: float, wide: b
 
 def test_dual_value_of_nothing_is_zero() -> None:
     condition = Condition(random_form(3))
-    assert feasible_dual_value(condition, np.zeros((condition.order, condition.order))) == 0
-    assert feasible_dual_value(condition, np.full((condition.order, condition.order), np.nan)) == 0
+    assert feasible_dual_value(condition, [np.zeros((condition.order, condition.order))]) == 0
+    assert feasible_dual_value(condition, [np.full((condition.order, condition.order), np.nan)]) == 0
