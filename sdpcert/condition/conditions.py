@@ -41,6 +41,10 @@ class Conditions(Protocol):
         """The bound is `2**exponent * sqrt(rho)`."""
         ...
 
+    def rescale_output(self, shift: int) -> None:
+        """Divide the output by `2**shift`, which enters the exponent."""
+        ...
+
 
 def stages(condition: Conditions) -> list[list[Inequality]]:
     """The inequalities by stage."""

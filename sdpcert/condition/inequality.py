@@ -88,6 +88,11 @@ class Inequality:
             for t, right in self.output_blocks.items():
                 self.constant[self.slices[s], self.slices[t]] = arrays.product(left.conj().T, right)
 
+    def rescale_output(self, shift: int) -> None:
+        """Divide the output by a power of two: F becomes `2**-shift F`."""
+        self.output_blocks = {s: w * 2.0**-shift for s, w in self.output_blocks.items()}
+        self.constant = self.constant * 2.0 ** (-2 * shift)
+
     # -- variables -----------------------------------------------------------------------------------------------------
 
     @property

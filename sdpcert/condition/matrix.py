@@ -46,12 +46,18 @@ class Condition(Inequality):
             per_group,
         )
         self.inequalities = (self,)
+        self.shift = 0
         self.nonnegative_binds = bool(np.any(slopes[0] * slopes[1] > 0))
 
     @property
     def exponent(self) -> int:
-        """Power of two of the output's scale."""
-        return self.scaling.output
+        """The bound is `2**exponent * sqrt(rho)`."""
+        return self.scaling.output + self.shift
+
+    def rescale_output(self, shift: int) -> None:
+        """Divide the output by a power of two more."""
+        self.shift += shift
+        super().rescale_output(shift)
 
     def dual_value(self, dual: Matrix) -> Matrix:
         """`<F'F, X>`."""

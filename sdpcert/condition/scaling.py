@@ -32,24 +32,33 @@ class Scaling:
         return float(np.ldexp(scaled, self.output))
 
 
-def equilibrate(form: StackedForm) -> tuple[dict[tuple[int, int], Array], Scaling]:
+def equilibrate(form: StackedForm, first: int = 0) -> tuple[dict[tuple[int, int], Array], Scaling]:
     """Blocks of the network rescaled so that every group's incoming map has norm about one, and the exponents.
 
-    The scale of a group follows from the largest norm of its incoming blocks after the scales of its sources are known.
+    The scale of a group follows from the largest norm of its incoming blocks after the scales of its sources are known;
+    that of the input is 2^first.
     """
-    exponents = [0]
-    for number in range(1, form.output_row + 1):
-        reach = -np.inf
-        for source, block in form.row(number).items():
-            norm = _norm_exponent(_weights(block))
-            reach = max(reach, norm - exponents[source])
-        exponents.append(0 if reach == -np.inf else -int(reach))
+    norms = {key: norm_exponent(_weights(block)) for key, block in form.blocks.items()}
+    exponents = scale_exponents(norms, form.output_row, first)
     output = -exponents[-1]
     blocks = {
         (to, source): np.ldexp(_weights(block), exponents[to] - exponents[source])
         for (to, source), block in form.blocks.items()
     }
     return blocks, Scaling(tuple(exponents[1:-1]), output)
+
+
+def scale_exponents(norms: dict[tuple[int, int], float], output_row: int, first: int = 0) -> list[int]:
+    """Exponents a_g of the rescaling z_g -> 2^(a_g) z_g for all sources, and of the output, from those of the blocks'
+    norms.
+
+    `first` is that of the input.
+    """
+    exponents = [first]
+    for number in range(1, output_row + 1):
+        reach = max((norm - exponents[s] for (to, s), norm in norms.items() if to == number), default=-np.inf)
+        exponents.append(0 if reach == -np.inf else -int(reach))
+    return exponents
 
 
 def _weights(block: Block) -> Array:
@@ -59,7 +68,7 @@ def _weights(block: Block) -> Array:
     return np.full(block.weights.shape, 1024 * block.radius)
 
 
-def _norm_exponent(weights: Array) -> float:
+def norm_exponent(weights: Array) -> float:
     """Exponent of a power of two near the spectral norm (rough: one pass of the Frobenius norm over sqrt of the
     rank).
     """

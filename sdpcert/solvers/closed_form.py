@@ -69,23 +69,21 @@ def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
     return Solution(rho, tuple(condition.multipliers(y)), condition.scaling.output, 0.0, 0, "closed form")
 
 
-def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1.5) -> tuple[Array, int]:
-    """A point y well inside of every inequality, and the power of two that brings its rho to order one.
+def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1.5) -> Array:
+    """A point y well inside of every inequality.
 
-    The output maps of the condition are rescaled by that power, so that tolerances mean something at any depth. Raises
-    `SolverError` where float64 cannot hold the point.
+    The output of the condition is rescaled by the power of two that brings rho to order one, so that tolerances mean
+    something at any depth. Raises `SolverError` where float64 cannot hold the point.
     """
     y = np.zeros(condition.variables)
-    amount, shift = 1.0, 0
+    amount = 1.0
     for number, stage in enumerate(reversed(stages(condition))):
         multipliers, rho = forward_multipliers(stage, theta)
         if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
             raise SolverError("the closed-form start is not finite: the weights span too many orders of magnitude")
         if number == 0:
             shift = int(np.round(np.log2(rho) / 2))
-            for part in stage:
-                part.constant = part.constant * 2.0 ** (-2 * shift)
-                part.output_blocks = {s: w * 2.0**-shift for s, w in part.output_blocks.items()}
+            condition.rescale_output(shift)
             rho *= 2.0 ** (-2 * shift)
         amount *= room * rho
         first = stage[0]
@@ -96,7 +94,7 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
             for metric in part.metrics:
                 if metric.sign > 0:
                     y[metric.variables] = amount
-    return y, shift
+    return y
 
 
 def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:

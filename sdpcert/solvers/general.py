@@ -49,7 +49,7 @@ class GeneralProblem:
     def __init__(self, form: StackedForm, method: str, reduce: bool = True) -> None:
         cvxpy = import_package("cvxpy", "pip install cvxpy")
         self.condition = condition = Condition(form, method, reduce=reduce)
-        start, self.shift = strictly_feasible(condition)
+        start = strictly_feasible(condition)
         self.units = _power_of_two(start)
         self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
         order = condition.order
@@ -98,7 +98,7 @@ class GeneralProblem:
         return Solution(
             float(y[0]),
             tuple(self.condition.multipliers(y)),
-            self.condition.scaling.output + self.shift,
+            self.condition.exponent,
             self._dual_bound(),
             int(iterations) if isinstance(iterations, (int, np.integer)) else 0,
             status,
@@ -115,7 +115,7 @@ class GeneralProblem:
             return 0.0
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         root = np.sqrt(feasible_dual_value(self.condition, [factor]))
-        return float(np.ldexp(root, self.condition.scaling.output + self.shift)) * (1 - 1e-15)
+        return float(np.ldexp(root, self.condition.exponent)) * (1 - 1e-15)
 
     def _coefficients(self) -> sparse.csr_array:
         """The matrix that takes the variables, in their units, to the entries of the scaled `M(y) + F'F`."""

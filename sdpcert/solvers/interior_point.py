@@ -107,8 +107,7 @@ class _Run:
         self.signed = np.flatnonzero(signed)
         workers = min(len(condition.inequalities), cpu_count() or 1) if self.arrays.parallel else 1
         self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
-        start, self.shift = strictly_feasible(condition)
-        self.start = self.arrays.asarray(start)
+        self.start = self.arrays.asarray(strictly_feasible(condition))
 
     def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
         return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
@@ -124,7 +123,7 @@ class _Run:
             if self.pool is not None:
                 self.pool.shutdown(cancel_futures=True)
         y = self.start if self.best is None else self.best
-        scale = self.condition.exponent + self.shift
+        scale = self.condition.exponent
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
         return Point(self.arrays.numpy(y), scale, dual, iteration, status, tuple(self.history))
 
@@ -332,7 +331,7 @@ class _Run:
         self.dual_bound = max(self.dual_bound, value)
 
     def _report(self, iteration: int, rho: float, dual: float) -> None:
-        scale = self.condition.exponent + self.shift
+        scale = self.condition.exponent
         line = Progress(
             iteration,
             float(np.ldexp(np.sqrt(rho), scale)),
