@@ -5,7 +5,7 @@ slices. Factorizations return None instead of raising where a matrix is not posi
 
 NumPy and SciPy each carry a BLAS with its own threads, which wait for work by spinning: a product in one and a
 factorization in the other fight for the cores (measured: 128 ms instead of 6 ms for the pair at order 512 on 4
-cores). So products go through SciPy's BLAS like the factorizations.
+cores). So products go through SciPy's BLAS like the factorizations (`blas.py`).
 """
 
 from __future__ import annotations
@@ -16,24 +16,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import threadpoolctl
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+from sdpcert import blas
 
 Matrix = Any
-
-
-class _Kernels:
-    """SciPy's BLAS and LAPACK for one type of numbers."""
-
-    def __init__(self, dtype: type) -> None:
-        self.gemm, self.gemv, self.trsm = get_blas_funcs(("gemm", "gemv", "trsm"), dtype=dtype)
-        self.potrf, self.potrs, self.trtri = get_lapack_funcs(("potrf", "potrs", "trtri"), dtype=dtype)
-
-
-_REAL, _COMPLEX = _Kernels(np.float64), _Kernels(np.complex128)
-
-
-def _kernels(*matrices: np.ndarray) -> _Kernels:
-    return _COMPLEX if any(np.iscomplexobj(m) for m in matrices) else _REAL
 
 
 #: Below this order several threads gain little, and lose much where other programs use the cores too.
@@ -76,6 +62,10 @@ class Arrays(Protocol):
         """Matrix product of two matrices."""
         ...
 
+    def add_product(self, into: Matrix, left: Matrix, right: Matrix, scale: float = 1.0) -> None:
+        """Add `scale * left @ right` to a block of a matrix, in place."""
+        ...
+
     def apply(self, matrix: Matrix, vector: Matrix) -> Matrix:
         """Matrix times vector."""
         ...
@@ -104,42 +94,16 @@ class Arrays(Protocol):
         """`Re sum_ij left_ij conj(right_ij)`."""
         ...
 
-    def matched(self, left: Matrix, right: Matrix) -> Matrix:
-        """`Re left_ij conj(right_ij)`, entry by entry."""
+    def matched(self, *pairs: tuple[Matrix, Matrix]) -> Matrix:
+        """`Re left_ij conj(right_ij)`, entry by entry, summed over the pairs."""
         ...
-
-
-def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`left @ right` of two matrices through SciPy's BLAS, C-contiguous."""
-    if left.shape[0] == 0 or left.shape[1] == 0 or right.shape[1] == 0:
-        return np.zeros((left.shape[0], right.shape[1]), dtype=np.result_type(left, right))
-    # BLAS is column major: the transposed product of transposed matrices is the wanted one in row-major order.
-    (a, turn_a), (b, turn_b) = _column_major(right.T), _column_major(left.T)
-    return _kernels(left, right).gemm(1.0, a, b, trans_a=turn_a, trans_b=turn_b).T
-
-
-def _column_major(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
-    if matrix.flags.f_contiguous:
-        return matrix, False
-    if matrix.flags.c_contiguous:
-        return matrix.T, True
-    return np.asfortranarray(matrix), False
-
-
-def cholesky(matrix: np.ndarray) -> np.ndarray | None:
-    """Lower Cholesky factor of a Hermitian matrix, or None where it is not positive definite."""
-    if np.iscomplexobj(matrix):
-        factor, info = _COMPLEX.potrf(np.asfortranarray(matrix), lower=1, clean=1)
-    else:
-        # The transpose of a C-ordered symmetric matrix is the Fortran-ordered one that LAPACK wants, without a copy.
-        factor, info = _REAL.potrf(matrix.T, lower=1, clean=1)
-    return factor if info == 0 and np.all(np.isfinite(np.diagonal(factor))) else None
 
 
 def _as_real(matrix: np.ndarray) -> np.ndarray:
     if not np.iscomplexobj(matrix):
         return matrix
-    return np.ascontiguousarray(matrix).view(np.float64)
+    matrix = matrix if matrix.strides[-1] == matrix.itemsize else np.ascontiguousarray(matrix)
+    return matrix.view(np.float64)
 
 
 class NumpyArrays:
@@ -160,31 +124,25 @@ class NumpyArrays:
         return np.ascontiguousarray(values)
 
     def product(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return product(left, right)
+        return blas.product(left, right)
+
+    def add_product(self, into: np.ndarray, left: np.ndarray, right: np.ndarray, scale: float = 1.0) -> None:
+        blas.product(left, right, into, scale)
 
     def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-        a, turn = _column_major(matrix)
-        return _kernels(matrix, vector).gemv(1.0, a, vector, trans=turn)
+        return blas.apply(matrix, vector)
 
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
-        return cholesky(matrix)
+        return blas.cholesky(matrix)
 
     def triangular_inverse(self, factor: np.ndarray) -> np.ndarray:
-        return _kernels(factor).trtri(factor, lower=1)[0]
+        return blas.triangular_inverse(factor)
 
     def triangular_solve(self, factor: np.ndarray, right: np.ndarray, adjoint: bool = False) -> np.ndarray:
-        # In row-major order: x' L' = right' is solved from the right.
-        a, turn = _column_major(factor)
-        lower, trans = (0, 0) if turn else (1, 1)  # a is L', upper, or L
-        if adjoint:
-            # x' conj(L) = right': conjugate everything.
-            b = right.conj().T
-            x = _kernels(factor, right).trsm(1.0, a, b, side=1, lower=lower, trans_a=1 - trans)
-            return x.T.conj()
-        return _kernels(factor, right).trsm(1.0, a, right.T, side=1, lower=lower, trans_a=trans).T
+        return blas.triangular_solve(factor, right, adjoint)
 
     def solve(self, factor: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return _kernels(factor, right).potrs(factor, right, lower=1)[0]
+        return blas.solve(factor, right)
 
     def row_dots(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.einsum("ij,ij->i", _as_real(left), _as_real(right))
@@ -192,10 +150,11 @@ class NumpyArrays:
     def inner(self, left: np.ndarray, right: np.ndarray) -> float:
         return float(np.einsum("ij,ij->", _as_real(left), _as_real(right)))
 
-    def matched(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        if np.iscomplexobj(left):
-            return left.real * right.real + left.imag * right.imag
-        return left * right
+    def matched(self, *pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        total = np.multiply(*map(_as_real, pairs[0]))
+        for pair in pairs[1:]:
+            total += np.multiply(*map(_as_real, pair))
+        return total[:, 0::2] + total[:, 1::2] if np.iscomplexobj(pairs[0][0]) else total
 
 
 class TorchArrays:
@@ -232,6 +191,9 @@ class TorchArrays:
     def product(self, left: Any, right: Any) -> Any:
         return left @ right
 
+    def add_product(self, into: Any, left: Any, right: Any, scale: float = 1.0) -> None:
+        into += scale * (left @ right)
+
     def apply(self, matrix: Any, vector: Any) -> Any:
         return matrix @ vector
 
@@ -250,15 +212,14 @@ class TorchArrays:
         return self.torch.cholesky_solve(right[:, None], factor)[:, 0]
 
     def row_dots(self, left: Any, right: Any) -> Any:
-        return self.matched(left, right).sum(1)
+        return self.matched((left, right)).sum(1)
 
     def inner(self, left: Any, right: Any) -> float:
-        return float(self.matched(left, right).sum())
+        return float(self.matched((left, right)).sum())
 
-    def matched(self, left: Any, right: Any) -> Any:
-        if left.is_complex():
-            return (left * right.conj()).real
-        return left * right
+    def matched(self, *pairs: tuple[Any, Any]) -> Any:
+        total = sum(left * right.conj() for left, right in pairs)
+        return total.real if total.is_complex() else total  # type: ignore[union-attr]
 
 
 def arrays_on(device: str) -> Arrays:

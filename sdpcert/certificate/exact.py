@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdpcert.arrays import product
+from sdpcert.blas import product
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53

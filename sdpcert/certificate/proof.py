@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sdpcert.arrays import cholesky, product
+from sdpcert.blas import cholesky, product
 from sdpcert.certificate.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.solvers.closed_form import closed_form

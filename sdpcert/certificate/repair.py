@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import linalg
 
-from sdpcert.arrays import product
+from sdpcert.blas import product
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import forward_multipliers

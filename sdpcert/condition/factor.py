@@ -77,9 +77,9 @@ class Factor:
                 column[i] = arrays.triangular_solve(factor, entry.conj().T).conj().T
             for position, i in enumerate(elimination.later[j]):
                 for k in elimination.later[j][: position + 1]:
-                    change = arrays.product(column[i], column[k].conj().T)
-                    before = updated.get((i, k))
-                    updated[i, k] = (matrix[slices[i], slices[k]] if before is None else before) - change
+                    if (i, k) not in updated:
+                        updated[i, k] = matrix[slices[i], slices[k]] + 0.0
+                    arrays.add_product(updated[i, k], column[i], column[k].conj().T, -1.0)
             diagonal.append(factor)
             below.append(column)
         return Factor(arrays, elimination, tuple(diagonal), tuple(below))
@@ -91,7 +91,7 @@ class Factor:
             part = self.arrays.triangular_solve(self.diagonal[j], result[own])
             result[own] = part
             for i, block in self.below[j].items():
-                result[self.elimination.slices[i]] -= self.arrays.product(block, part)
+                self.arrays.add_product(result[self.elimination.slices[i]], block, part, -1.0)
         return result
 
     def backward(self, right: Matrix) -> Matrix:
@@ -101,7 +101,7 @@ class Factor:
             own = self.elimination.slices[j]
             part = result[own]
             for i, block in self.below[j].items():
-                part = part - self.arrays.product(block.conj().T, result[self.elimination.slices[i]])
+                self.arrays.add_product(part, block.conj().T, result[self.elimination.slices[i]], -1.0)
             result[own] = self.arrays.triangular_solve(self.diagonal[j], part, adjoint=True)
         return result
 
@@ -119,16 +119,16 @@ class Factor:
             small = arrays.triangular_inverse(self.diagonal[j])
             if own.stop < order:
                 behind = slice(own.stop, order)
-                total = 0.0
+                row = result[own, behind]
                 for i, block in self.below[j].items():
-                    total = total + arrays.product(block.conj().T, result[slices[i], behind])
+                    arrays.add_product(row, block.conj().T, result[slices[i], behind], -1.0)
                 if self.below[j]:
-                    row = -arrays.triangular_solve(self.diagonal[j], total, adjoint=True)
+                    row = arrays.triangular_solve(self.diagonal[j], row, adjoint=True)
                     result[own, behind] = row
                     result[behind, own] = row.conj().T
-            corner = small
+            corner = arrays.contiguous(small)
             for i, block in self.below[j].items():
-                corner = corner - arrays.product(block.conj().T, result[slices[i], own])
+                arrays.add_product(corner, block.conj().T, result[slices[i], own], -1.0)
             corner = arrays.triangular_solve(self.diagonal[j], corner, adjoint=True)
             result[own, own] = 0.5 * (corner + corner.conj().T)
         return result

@@ -77,7 +77,7 @@ class Inequality:
         self.rows = [slice(s.start - self.inputs, s.stop - self.inputs) for s in self.slices]
         self.group_sizes = sizes[1:]
         self.alpha, self.beta = arrays.asarray(slopes[0]), arrays.asarray(slopes[1])
-        self.from_zero = not np.any(slopes[0])
+        self.from_zero, self.to_one = not np.any(slopes[0]), bool(np.all(slopes[1] == 1))
         self.blocks = {key: arrays.asarray(w) for key, w in blocks.items()}
         self.output_blocks = {source: arrays.asarray(w) for source, w in output.items()}
         self.metrics = metrics
@@ -143,7 +143,7 @@ class Inequality:
                 weighted = square[self.rows[to]][:, None] * left
                 for (other, t), right in self.blocks.items():
                     if other == to:
-                        matrix[self.slices[s], self.slices[t]] += self.arrays.product(weighted.conj().T, right)
+                        self.arrays.add_product(matrix[self.slices[s], self.slices[t]], weighted.conj().T, right)
         return matrix
 
     def matrix(self, y: Matrix) -> Matrix:
@@ -165,7 +165,7 @@ class Inequality:
             result = self.arrays.zeros(*right.shape, like=right)
         for a, b in self._pattern:
             block = direction[self.slices[a], self.slices[b]]
-            result[self.slices[a]] += self.arrays.product(block, right[self.slices[b]])
+            self.arrays.add_product(result[self.slices[a]], block, right[self.slices[b]])
         return result
 
     @cached_property
@@ -189,7 +189,7 @@ class Inequality:
         """`K @ matrix`: rows of neurons, columns as given."""
         result = self.arrays.zeros(self.neurons, matrix.shape[1], like=matrix)
         for (to, source), block in self.blocks.items():
-            result[self.rows[to]] += self.arrays.product(block, matrix[self.slices[source]])
+            self.arrays.add_product(result[self.rows[to]], block, matrix[self.slices[source]])
         return result
 
     def products(self, matrix: Matrix, both: bool = True) -> Products:
@@ -240,9 +240,10 @@ class Inequality:
         """P X P*, P X Q*, Q X Q* on neurons."""
         own = given.matrix[self.inputs :, self.inputs :]
         mixed = given.rows[:, self.inputs :]
-        beta_mixed = self.beta[:, None] * mixed
+        beta_mixed = mixed if self.to_one else self.beta[:, None] * mixed
         p_q = own - beta_mixed.conj().T
-        q_q = p_q - beta_mixed + self.beta[:, None] * given.both * self.beta
+        q_q = p_q - beta_mixed
+        q_q += given.both if self.to_one else self.beta[:, None] * given.both * self.beta
         if self.from_zero:
             return own, p_q, q_q
         alpha_mixed = self.alpha[:, None] * mixed
@@ -255,21 +256,21 @@ class Inequality:
         schur = self.arrays.zeros(self.variables, self.variables)
         x_pp, x_pq, x_qq = self._quadratics(dual)
         s_pp, s_pq, s_qq = self._quadratics(inverse)
-        crossed = matched(x_pq, s_pq.conj().T)
-        each = matched(x_pp, s_qq) + matched(x_qq, s_pp) + crossed + crossed.T
+        crossed = matched((x_pq, self.arrays.contiguous(s_pq.conj().T)))
+        each = matched((x_pp, s_qq), (x_qq, s_pp)) + crossed + crossed.T
         schur[self.own, self.own] = self.gather(self.gather(each).T)
         for metric in self.metrics:
             columns = metric.coordinates
             x, s = dual.matrix[n0:, columns], inverse.matrix[n0:, columns]
             kx, ks = dual.rows[:, columns], inverse.rows[:, columns]
-            border = 2 * matched(x, s) - (self.alpha + self.beta)[:, None] * (matched(x, ks) + matched(kx, s))
+            border = 2 * matched((x, s)) - (self.alpha + self.beta)[:, None] * matched((x, ks), (kx, s))
             if not self.from_zero:
-                border = border + (2 * self.alpha * self.beta)[:, None] * matched(kx, ks)
+                border = border + (2 * self.alpha * self.beta)[:, None] * matched((kx, ks))
             shared = metric.sign * self._share(metric, self.arrays.contiguous(self.gather(border).T))
             schur[metric.variables, self.own] += shared
             schur[self.own, metric.variables] += shared.T
             for other in self.metrics:
-                part = matched(dual.matrix[columns, other.coordinates], inverse.matrix[columns, other.coordinates])
+                part = matched((dual.matrix[columns, other.coordinates], inverse.matrix[columns, other.coordinates]))
                 part = self._share(other, self.arrays.contiguous(self._share(metric, part).T)).T
                 schur[metric.variables, other.variables] += metric.sign * other.sign * part
         return schur

@@ -32,6 +32,10 @@ Matrix = Any
 MAXIMUM_ITERATIONS = 200
 #: Fraction of the way to the boundary that a step goes.
 STEP = 0.95
+#: Below this order Python is busier than BLAS, and threads would wait for each other.
+PARALLEL_ORDER = 100
+#: Shares of the closed form's point that are tried to make another point feasible.
+SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 def interior_point(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
@@ -59,9 +63,12 @@ class Point:
     history: tuple[Progress, ...]
 
 
-def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3) -> Point:
-    """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance."""
-    return _Run(condition, budget, margin).solve()
+def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3, near: Point | None = None) -> Point:
+    """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance.
+
+    `near` is a point of a similar condition, where the search begins as far as feasibility allows.
+    """
+    return _Run(condition, budget, margin, near).solve()
 
 
 @dataclass(eq=False)
@@ -92,7 +99,7 @@ class _Step:
 
 
 class _Run:
-    def __init__(self, condition: Conditions, budget: Budget, margin: float) -> None:
+    def __init__(self, condition: Conditions, budget: Budget, margin: float, near: Point | None) -> None:
         self.condition, self.budget, self.margin = condition, budget, margin
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
@@ -105,12 +112,26 @@ class _Run:
         for part in condition.inequalities:
             signed[part.own] = self.binds
         self.signed = np.flatnonzero(signed)
-        workers = min(len(condition.inequalities), cpu_count() or 1) if self.arrays.parallel else 1
+        large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
+        workers = min(len(condition.inequalities), cpu_count() or 1) if self.arrays.parallel and large else 1
         self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self.start = self.arrays.asarray(strictly_feasible(condition))
+        if near is not None:
+            lifted = near.y * 2.0 ** (2 * (near.exponent - condition.exponent))
+            self.start = self._between(self.arrays.asarray(lifted))
 
     def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
         return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
+
+    def _between(self, near: Matrix) -> Matrix:
+        """A strictly feasible point between the closed form's and one that may be infeasible, closer to the latter."""
+        for share in SHARES:
+            y = (1 - share) * near + share * self.start
+            definite = self._map(lambda part, y=y: part.factor(part.matrix(y)) is not None, self.condition.inequalities)
+            if all(definite):
+                share = min(2 * share, 1.0)
+                return (1 - share) * near + share * self.start
+        return self.start
 
     def solve(self) -> Point:
         iteration, status = 0, "stalled"

@@ -1,0 +1,166 @@
+"""BLAS and LAPACK kernels that work on blocks in place and let other threads run.
+
+SciPy's own wrappers hold Python's lock and copy every block that is not contiguous. Its library is the same here, called
+through the addresses that `scipy.linalg.cython_blas` publishes: a block of a matrix is passed with its row length, and
+several threads work on several matrices at once. Arrays are float64 or complex128, two-dimensional unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cython_blas, cython_lapack
+
+Array = np.ndarray
+_INTEGER = ctypes.c_int
+#: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
+SMALL = 20_000
+
+
+@cache
+def _function(name: str, arguments: int) -> Any:
+    module: Any = cython_blas if name in cython_blas.__pyx_capi__ else cython_lapack
+    capsule = module.__pyx_capi__[name]
+    get_name = ctypes.pythonapi.PyCapsule_GetName
+    get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    address = get_pointer(capsule, get_name(capsule))
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(address)
+
+
+def _call(name: str, kind: np.dtype[Any], *arguments: Any) -> None:
+    """Call `d<name>` or `z<name>`; characters, integers and scalars are passed by reference as Fortran wants."""
+    passed = [
+        ctypes.byref(_INTEGER(argument))
+        if type(argument) is int
+        else argument.__array_interface__["data"][0]
+        if type(argument) is np.ndarray
+        else argument
+        for argument in arguments
+    ]
+    _function(("z" if kind.kind == "c" else "d") + name, len(arguments))(*passed)
+
+
+@cache
+def _scalar(value: float, kind: str) -> Any:
+    return (ctypes.c_double * 2)(value, 0.0) if kind == "c" else (ctypes.c_double * 1)(value)
+
+
+def _layout(matrix: Array) -> tuple[Array, int, bool]:
+    """The matrix, the distance of its columns (rows, if row major), and whether it is row major; copied if it is neither."""
+    rows, columns = matrix.shape
+    size = matrix.itemsize
+    by_row, by_column = matrix.strides
+    if by_column == size or columns == 1:
+        if rows == 1 or (by_row % size == 0 and by_row >= size * max(columns, 1)):
+            return matrix, max(by_row // size if rows > 1 else columns, columns, 1), True
+    if (by_row == size or rows == 1) and by_column % size == 0 and by_column >= size * max(rows, 1):
+        return matrix, max(by_column // size, rows, 1), False
+    matrix = np.ascontiguousarray(matrix)
+    return matrix, max(columns, 1), True
+
+
+def product(left: Array, right: Array, into: Array | None = None, scale: float = 1.0) -> Array:
+    """`scale * left @ right`, row major; with `into`, a block of a row-major matrix, it is added there."""
+    m, n, k = left.shape[0], right.shape[1], left.shape[1]
+    if m * n * k <= SMALL:
+        if into is None:
+            return left @ right if scale == 1.0 else scale * (left @ right)
+        into += scale * (left @ right)
+        return into
+    kind = np.result_type(left, right)
+    left, right = left.astype(kind, copy=False), right.astype(kind, copy=False)
+    result = np.empty((m, n), dtype=kind) if into is None else into
+    a, step_a, by_row_a = _layout(left)
+    b, step_b, by_row_b = _layout(right)
+    c, step_c, by_row_c = _layout(result)
+    if c is not result or not by_row_c or result.dtype != kind:
+        result += scale * (left @ right)
+        return result
+    keep = _scalar(0.0 if into is None else 1.0, kind.kind)
+    # Fortran sees the transposes: C' = B' A'.
+    turn_b, turn_a = (b"N" if by_row_b else b"T"), (b"N" if by_row_a else b"T")
+    _call("gemm", kind, turn_b, turn_a, n, m, k, _scalar(scale, kind.kind), b, step_b, a, step_a, keep, c, step_c)
+    return result
+
+
+def apply(matrix: Array, vector: Array) -> Array:
+    """`matrix @ vector` for a vector."""
+    if matrix.size <= SMALL // 4:
+        return matrix @ vector
+    kind = np.result_type(matrix, vector)
+    matrix, vector = matrix.astype(kind, copy=False), np.ascontiguousarray(vector, dtype=kind)
+    result = np.empty(len(matrix), dtype=kind)
+    a, step, by_row = _layout(matrix)
+    rows, columns = (matrix.shape[1], matrix.shape[0]) if by_row else matrix.shape
+    one, zero = _scalar(1.0, kind.kind), _scalar(0.0, kind.kind)
+    _call("gemv", kind, b"T" if by_row else b"N", rows, columns, one, a, step, vector, 1, zero, result, 1)
+    return result
+
+
+def cholesky(matrix: Array) -> Array | None:
+    """Lower Cholesky factor of a Hermitian matrix (column major), or None where it is not positive definite."""
+    factor = np.array(matrix, order="F")
+    if not factor.size:
+        return factor
+    info = _INTEGER(0)
+    _call("potrf", factor.dtype, b"L", len(factor), factor, len(factor), ctypes.byref(info))
+    if info.value != 0 or not np.all(np.isfinite(factor.diagonal())):
+        return None
+    np.copyto(factor, 0.0, where=_upper(len(factor)))
+    return factor
+
+
+@cache
+def _upper_cached(size: int) -> Array:
+    return np.asfortranarray(np.triu(np.ones((size, size), dtype=bool), 1))
+
+
+def _upper(size: int) -> Array:
+    return _upper_cached(size) if size <= 1024 else np.asfortranarray(np.triu(np.ones((size, size), dtype=bool), 1))
+
+
+def triangular_inverse(factor: Array) -> Array:
+    """Inverse of a lower triangular matrix (column major)."""
+    result = np.array(factor, order="F")
+    if result.size:
+        _call("trtri", result.dtype, b"L", b"N", len(result), result, len(result), ctypes.byref(_INTEGER(0)))
+    return result
+
+
+def triangular_solve(factor: Array, right: Array, adjoint: bool = False) -> Array:
+    """Solve `L x = right`, or `L* x = right` with `adjoint`, for a matrix; L is lower triangular."""
+    kind = np.result_type(factor, right)
+    factor = factor.astype(kind, copy=False)
+    a, step, by_row = _layout(factor)
+    one = _scalar(1.0, kind.kind)
+    if adjoint and kind.kind == "c":
+        result = np.array(right, dtype=kind, order="F")
+        if by_row and len(factor) > 1:  # what Fortran sees is L', and conj(L') is wanted
+            return triangular_solve(np.asfortranarray(factor), right, True)
+        m, n = result.shape
+        if result.size:
+            _call("trsm", kind, b"L", b"L", b"C", b"N", m, n, one, a, step, result, max(m, 1))
+        return result
+    # Row major: x' L' = right' is solved from the right; Fortran sees L' (upper) or L (lower).
+    result = np.array(right, dtype=kind, order="C")
+    n, m = result.shape
+    transposed = (not by_row) != adjoint
+    if result.size:
+        side = b"U" if by_row else b"L"
+        _call("trsm", kind, b"R", side, b"T" if transposed else b"N", b"N", m, n, one, a, step, result, max(m, 1))
+    return result
+
+
+def solve(factor: Array, right: Array) -> Array:
+    """Solve `L L* x = right` for a vector."""
+    kind = np.result_type(factor, right)
+    factor, result = np.asfortranarray(factor, dtype=kind), np.array(right, dtype=kind)
+    n = len(factor)
+    if n:
+        _call("potrs", kind, b"L", n, 1, factor, n, result, n, ctypes.byref(_INTEGER(0)))
+    return result
