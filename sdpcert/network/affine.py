@@ -74,7 +74,7 @@ class Dense(AffineLayer):
 
 @dataclass(frozen=True, eq=False)
 class Conv2d(AffineLayer):
-    """Two-dimensional cross-correlation with zero padding, as ONNX and torch define `Conv`.
+    """Two-dimensional cross-correlation with zero or circular padding, as ONNX and torch define `Conv`.
 
     `kernel` has shape (out, in / groups, height, width), `bias` (out,); `padding` is (top, left, bottom, right).
     """
@@ -86,6 +86,7 @@ class Conv2d(AffineLayer):
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     coefficient_error: float = 0.0
+    circular: bool = False
 
     @property
     def terms(self) -> int:  # type: ignore[override]
@@ -111,7 +112,8 @@ class Conv2d(AffineLayer):
     def _correlate(self, images: Array, kernel: Array) -> Array:
         out, height, width = self.output_shape(images.shape[1:])
         top, left, bottom, right = self.padding
-        images = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        around = ((0, 0), (0, 0), (top, bottom), (left, right))
+        images = np.pad(images, around, mode="wrap" if self.circular else "constant")
         result = np.zeros((len(images), out, height, width))
         ins, outs = kernel.shape[1], out // self.groups
         for dy in range(kernel.shape[2]):

@@ -21,6 +21,8 @@ from sdpcert.solvers.interior_point import Point, minimise
 from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray
+#: Below this order threads wait for each other more than they do.
+PARALLEL_ORDER = 100
 #: Up to this many frequencies all of them are solved at once.
 ALL = 12
 #: A violation, relative to the diagonal of M, that rounding in the proof repairs.
@@ -83,7 +85,8 @@ def find_violations(condition: FrequencyCondition, y: Array) -> dict[Frequency, 
     known = set(condition.frequencies)
     others = [k for k in condition.form.frequencies if k not in known]
     y = condition.arrays.asarray(y)
-    with ThreadPoolExecutor(cpu_count() if condition.arrays.parallel else 1) as pool:
+    large = condition.inequalities[0].order >= PARALLEL_ORDER and condition.arrays.parallel
+    with ThreadPoolExecutor(cpu_count() if large else 1) as pool:
         sizes = pool.map(lambda k: _violation(condition, y, k), others)
         return {k: size for k, size in zip(others, sizes, strict=True) if size > 0}
 

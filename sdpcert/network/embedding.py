@@ -1,0 +1,431 @@
+"""The convolutional front of a network, embedded in a torus.
+
+A zero-padded image becomes a signal on a torus that is larger than the image by at least what the layers read beyond it.
+Neurons outside the image do not exist: they are neurons of slope 0 there, and 0 is made part of the slope interval. So every
+bound for all networks on the torus with these slopes holds for the network. Circular convolutions need no margin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sdpcert.network.activations import Activation
+from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
+from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
+from sdpcert.network.graph import Graph, Network
+from sdpcert.network.torus import Taps, TorusForm, TorusGroup
+
+Array = np.ndarray
+Level = tuple[int, int]
+#: A head's matrix is looked at for a mean over the image up to this many entries.
+LARGEST_HEAD = 50_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The front of a network as a `TorusForm`, and what follows.
+
+    `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,
+    columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled), `output_group`
+    the group of neurons that the cut is (0 where it is something else), `head` the network behind the cut, or None.
+    """
+
+    form: TorusForm
+    image: tuple[int, int, int]
+    input_index: Array
+    output_index: Array
+    output_group: int
+    head: Network | None
+
+    def signal(self, inputs: Array) -> Array:
+        """The torus signals of a batch of inputs."""
+        inputs = np.asarray(inputs, dtype=float).reshape(-1, len(self.input_index))
+        result = np.zeros((len(inputs), self.form.inputs * self.form.cells))
+        result[:, self.input_index] = inputs
+        return result.reshape(len(inputs), self.form.inputs, *self.form.torus)
+
+    def value(self, inputs: Array) -> Array:
+        """The value at the cut (the output, if there is no head) without its offset, shape (batch, size)."""
+        output = self.form.evaluate(self.signal(inputs)).reshape(len(inputs), -1)
+        return output if self.form.pooled else output[:, self.output_index]
+
+
+@dataclass(eq=False)
+class _Value:
+    """An image as an affine combination of sources on the coarse lattice."""
+
+    shape: tuple[int, ...]
+    level: Level
+    parts: dict[int, Combination]
+    constant: Array
+    clean: bool
+
+
+def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
+    """Embed the convolutional front of a network in a torus, the smallest valid one or one of `torus` cells.
+
+    Raises ValueError where the network does not begin with shift-invariant layers, or the torus asked for is too small.
+    """
+    if len(network.input_shape) != 3:
+        raise ValueError(
+            f"the condition over frequencies needs an image (channels, height, width) as input, not {network.input_shape}"
+        )
+    levels, reasons = _levels(network)
+    cut = _cut(network, levels)
+    if cut is None or not any(hasattr(network.nodes[k - 1].layer, "kernel") for k in range(1, cut + 1)):
+        reason = next(iter(reasons.values()), "there is no convolution before an activation")
+        raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
+    trunk = _needed(network, cut)
+    total = tuple(int(np.lcm.reduce([levels[k][axis] for k in {0, *trunk}])) for axis in range(2))
+    builder = _Builder(network, levels, (total[0], total[1]))
+    size = builder.choose_torus(trunk, torus)
+    embedding = builder.build(trunk, cut, size)
+    if embedding.head is not None:
+        pooled = _pooled(embedding, builder.values[cut])
+        embedding = embedding if pooled is None else pooled
+    _compare(network, embedding)
+    return embedding
+
+
+def _levels(network: Network) -> tuple[dict[int, Level], dict[int, str]]:
+    """The level of every value that is an image on the lattice, and why the others are not."""
+    levels: dict[int, Level] = {0: (1, 1)}
+    reasons: dict[int, str] = {}
+    shapes = [network.input_shape, *(n.shape for n in network.nodes)]
+    for number, node in enumerate(network.nodes, start=1):
+        if any(k not in levels for k in node.inputs):
+            continue
+        given = {levels[k] for k in node.inputs}
+        try:
+            if len(given) != 1:
+                raise NotInvariant("branches of different strides are joined")
+            levels[number] = _level(node.layer, given.pop(), shapes[node.inputs[0]], node.shape)
+        except NotInvariant as error:
+            reasons[number] = f"layer {number}: {error}"
+    return levels, reasons
+
+
+def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...], output: tuple[int, ...]) -> Level:
+    if len(output) != 3:
+        raise NotInvariant("its output is no image")
+    if isinstance(layer, Activation):
+        for slopes in (layer.alpha, layer.beta):
+            _per_channel(slopes, output)
+        return level
+    if isinstance(layer, Scale):
+        _per_channel(layer.factor, output)
+        return level
+    if isinstance(layer, Sum):
+        return level
+    if isinstance(layer, Concat):
+        if layer.axis not in (0, -3):
+            raise NotInvariant("images are joined side by side")
+        return level
+    if shape[1:] == output[1:] == (1, 1) and not hasattr(layer, "kernel"):
+        raise NotInvariant("its output is no image")
+    stride = stencil(layer, shape, output).pixels.stride
+    return level[0] * stride[0], level[1] * stride[1]
+
+
+def _per_channel(values: Array | float, shape: tuple[int, ...]) -> Array:
+    """One value a channel from something that broadcasts against an image; raises `NotInvariant`."""
+    full = np.broadcast_to(np.asarray(values, dtype=float), shape)
+    if np.any(full != full[:, :1, :1]):
+        raise NotInvariant("its coefficients differ over the image")
+    return full[:, 0, 0]
+
+
+def _needed(network: Network, value: int) -> list[int]:
+    """The nodes that a value depends on, itself included, in order."""
+    needed, open_values = set(), [value]
+    while open_values:
+        k = open_values.pop()
+        if k and k not in needed:
+            needed.add(k)
+            open_values.extend(network.nodes[k - 1].inputs)
+    return sorted(needed)
+
+
+def _cut(network: Network, levels: dict[int, Level]) -> int | None:
+    """The output if it is an image on the lattice, else the latest activation that all later nodes depend on the front by."""
+    if network.output in levels and network.output:
+        return network.output
+    needed = _needed(network, network.output)
+    for k in reversed(needed):
+        if k not in levels or not isinstance(network.nodes[k - 1].layer, Activation):
+            continue
+        behind = {k}
+        for later in needed:
+            if all(i in behind for i in network.nodes[later - 1].inputs):
+                behind.add(later)
+        if network.output in behind:
+            return k
+    return None
+
+
+class _Builder:
+    def __init__(self, network: Network, levels: dict[int, Level], total: Level) -> None:
+        self.network, self.levels, self.total = network, levels, total
+        self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
+        self.values: dict[int, _Value] = {}
+        self.groups: list[TorusGroup] = []
+        self.blocks: dict[tuple[int, int], Taps] = {}
+        self.notes: list[str] = []
+        self.torus = (0, 0)
+
+    def phases(self, level: Level) -> tuple[int, int]:
+        """Pixels of a cell, an axis."""
+        return self.total[0] // level[0], self.total[1] // level[1]
+
+    def choose_torus(self, trunk: list[int], asked: tuple[int, int] | None) -> tuple[int, int]:
+        """The smallest torus on which nothing wraps around into the image; raises ValueError where none is right."""
+        least, exact = [1, 1], [0, 0]
+        for number in {0, *trunk}:
+            phases = self.phases(self.levels[number])
+            for axis in range(2):
+                least[axis] = max(least[axis], -(-self.shapes[number][1 + axis] // phases[axis]))
+        padded = False
+        for number in trunk:
+            pixels = self._pixels(number)
+            if pixels is None:
+                continue
+            source = self.network.nodes[number - 1].inputs[0]
+            phases, shape = self.phases(self.levels[source]), self.shapes[source]
+            for axis in range(2):
+                size = shape[1 + axis]
+                if pixels.circular:
+                    if size % phases[axis] or exact[axis] not in (0, size // phases[axis]):
+                        raise ValueError(f"layer {number}: circular padding needs an image that the strides divide")
+                    exact[axis] = size // phases[axis]
+                else:
+                    padded |= pixels.lowest[axis] < 0 or pixels.highest[axis] >= size
+                    needed = max(size - min(pixels.lowest[axis], 0), pixels.highest[axis] + 1)
+                    least[axis] = max(least[axis], -(-needed // phases[axis]))
+        if any(exact) and padded:
+            raise ValueError("circular and zero padding in one network have no common torus; certify it unrolled")
+        smallest = (exact[0] or least[0], exact[1] or least[1])
+        if asked is None:
+            return smallest
+        if any(a != s if e else a < s for a, s, e in zip(asked, smallest, exact, strict=True)):
+            raise ValueError(f"a torus of {asked} cells is not valid for this network; it needs {smallest} or more")
+        return asked
+
+    def _pixels(self, number: int) -> Pixels | None:
+        node = self.network.nodes[number - 1]
+        if isinstance(node.layer, Activation | Scale | Sum | Concat):
+            return None
+        return stencil(node.layer, self.shapes[node.inputs[0]], node.shape).pixels
+
+    def build(self, trunk: list[int], cut: int, torus: tuple[int, int]) -> Embedding:
+        """Carry every value of the trunk as filters of the sources."""
+        network, self.torus = self.network, torus
+        channels = network.input_shape[0] * int(np.prod(self.total))
+        identity = Combination({(0, 0): np.eye(channels)})
+        self.values[0] = _Value(network.input_shape, (1, 1), {0: identity}, np.zeros(network.input_shape), True)
+        for number in trunk:
+            node = network.nodes[number - 1]
+            arguments = [self.values[k] for k in node.inputs]
+            if isinstance(node.layer, Activation) and not node.layer.is_linear:
+                self.values[number] = self._activate(node.layer, arguments[0])
+            else:
+                self.values[number] = self._affine(node.layer, arguments, number)
+        value, row = self.values[cut], len(self.groups) + 1
+        self._store(row, value)
+        form = TorusForm(
+            torus,
+            channels,
+            value.shape[0] * int(np.prod(self.phases(value.level))),
+            tuple(self.groups),
+            self.blocks,
+            notes=tuple(self.notes),
+        )
+        own = [s for s, part in value.parts.items() if s and part.is_identity]
+        group = own[0] if len(value.parts) == 1 and own and not np.any(value.constant) else 0
+        head = _behind(network, cut)
+        return Embedding(
+            form, network.input_shape, self._index(self.values[0]), self._index(value), group, head  # type: ignore[arg-type]
+        )
+
+    def _affine(self, layer: AffineLayer | Activation, arguments: list[_Value], number: int) -> _Value:
+        first, shape = arguments[0], self.shapes[number]
+        level = self.levels[number]
+        if isinstance(layer, Activation):
+            layer = Scale(np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape))
+        if isinstance(layer, Sum):
+            parts: dict[int, Combination] = {}
+            for sign, argument in zip(layer.signs, arguments, strict=True):
+                for s, part in argument.parts.items():
+                    empty = Combination({})
+                    parts[s] = parts.get(s, empty).plus(part, float(sign))
+            clean = all(a.clean for a in arguments)
+            return _Value(shape, level, parts, layer(*(a.constant[None] for a in arguments))[0], clean)
+        if isinstance(layer, Concat):
+            return self._concat(layer, arguments, shape, level)
+        if isinstance(layer, Scale):
+            factor = np.repeat(_per_channel(layer.factor, shape), int(np.prod(self.phases(level))))
+            left, uncertainty = {(0, 0): np.diag(factor)}, layer.coefficient_error
+            clean = first.clean
+        else:
+            picture = stencil(layer, first.shape, shape)
+            if not first.clean and self._reads_outside(picture.pixels, first):
+                first = self._gate(first)
+            left = picture.filters(self.phases(first.level), self.phases(level))
+            uncertainty, clean = getattr(layer, "coefficient_error", 0.0), False
+        parts = {s: part.after(left, uncertainty) for s, part in first.parts.items()}
+        return _Value(shape, level, parts, layer(first.constant[None])[0], clean)
+
+    def _concat(self, layer: Concat, arguments: list[_Value], shape: tuple[int, ...], level: Level) -> _Value:
+        pixels = int(np.prod(self.phases(level)))
+        rows = shape[0] * pixels
+        parts: dict[int, Combination] = {}
+        first = 0
+        for argument in arguments:
+            size = argument.shape[0] * pixels
+            for s, part in argument.parts.items():
+                placed = {}
+                for cell, matrix in part.filters.items():
+                    placed[cell] = np.zeros((rows, matrix.shape[1]))
+                    placed[cell][first : first + size] = matrix
+                parts[s] = parts.get(s, Combination({})).plus(Combination(placed, part.error), 1.0)
+            first += size
+        constant = layer(*(a.constant[None] for a in arguments))[0]
+        return _Value(shape, level, parts, constant, all(a.clean for a in arguments))
+
+    def _reads_outside(self, pixels: Pixels, value: _Value) -> bool:
+        if pixels.circular:
+            return False
+        return any(pixels.lowest[a] < 0 or pixels.highest[a] >= value.shape[1 + a] for a in range(2))
+
+    def _gate(self, value: _Value) -> _Value:
+        """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside."""
+        self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
+        gate = Activation("crop", 0.0, 1.0, lambda v: v, np.ones_like)
+        return self._activate(gate, value)
+
+    def _activate(self, activation: Activation, value: _Value) -> _Value:
+        number = len(self.groups) + 1
+        self._store(number, value)
+        index, channels = self._index(value), value.shape[0] * int(np.prod(self.phases(value.level)))
+        inside = np.zeros(channels * int(np.prod(self.torus)))
+        inside[index] = 1.0
+        bias = np.zeros_like(inside)
+        bias[index] = value.constant.ravel()
+        alpha, beta = (
+            np.repeat(_per_channel(slopes, value.shape), channels // value.shape[0])
+            for slopes in (activation.alpha, activation.beta)
+        )
+        if not np.all(inside):
+            alpha, beta = np.minimum(alpha, 0.0), np.maximum(beta, 0.0)
+        shape = (channels, *self.torus)
+        moved = replace(activation, alpha=alpha, beta=beta, function=_on_image(activation, index, value.shape))
+        self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
+        parts = {number: Combination({(0, 0): np.eye(channels)})}
+        return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
+
+    def _index(self, value: _Value) -> Array:
+        """Flat places of the image's pixels in the torus's signal."""
+        py, px = self.phases(value.level)
+        c, y, x = np.indices(value.shape)
+        channel = (c * py + y % py) * px + x % px
+        return np.ravel(((channel * self.torus[0]) + y // py) * self.torus[1] + x // px)
+
+    def _store(self, to: int, value: _Value) -> None:
+        for source, part in sorted(value.parts.items()):
+            # Offsets that differ by a turn of the torus are one.
+            cells: dict[tuple[int, int], Array] = {}
+            rounding = 0.0
+            for (a, b), matrix in part.filters.items():
+                if not np.any(matrix) and not part.error:
+                    continue
+                cell = (a % self.torus[0], b % self.torus[1])
+                if cell in cells:
+                    cells[cell] = cells[cell] + matrix
+                    rounding += float(np.max(np.abs(cells[cell]))) * 2.0**-53 + part.error
+                else:
+                    cells[cell] = matrix
+            if not cells:
+                continue
+            offsets = sorted(cells)
+            radius = float(np.nextafter(part.error + rounding, np.inf)) if part.error + rounding > 0 else 0.0
+            self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
+
+
+def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):  # noqa: ANN202
+    def function(signal: Array) -> Array:
+        flat = signal.reshape(len(signal), -1)
+        result = np.zeros_like(flat)
+        result[:, index] = activation(flat[:, index].reshape(-1, *shape)).reshape(len(signal), -1)
+        return result.reshape(signal.shape)
+
+    return function
+
+
+def _behind(network: Network, cut: int) -> Network | None:
+    """The network from the value at the cut to the output."""
+    needed = [k for k in _needed(network, network.output) if k > cut]
+    if network.output == cut:
+        return None
+    graph = Graph(network.nodes[cut - 1].shape)
+    number = {cut: 0}
+    for k in needed:
+        node = network.nodes[k - 1]
+        if all(i in number for i in node.inputs):
+            number[k] = graph.add(node.layer, *(number[i] for i in node.inputs))
+    return graph.network(number[network.output], source=f"head of {network.source}")
+
+
+def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
+    """The embedding with its head folded in, where the head is an affine function of the sums over the image's channels."""
+    head, group = embedding.head, embedding.output_group
+    if head is None or not group or head.neurons:
+        return None
+    outputs = int(np.prod(head.output_shape))
+    if outputs * len(embedding.output_index) > LARGEST_HEAD or not _ignores_places(head):
+        return None
+    block = head.stacked.blocks.get((1, 0))
+    if block is None:
+        return None
+    channels = embedding.output_index // embedding.form.cells
+    weights = np.zeros((outputs, embedding.form.outputs))
+    spread = 0.0
+    for c in np.unique(channels):
+        columns = block.weights[:, channels == c]
+        weights[:, c] = (columns.min(axis=1) + columns.max(axis=1)) / 2
+        spread = max(spread, float(np.max(np.abs(columns - weights[:, c : c + 1]))))
+    if spread > 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
+        return None
+    radius = spread + block.radius
+    radius = float(np.nextafter(radius * (1 + 1e-9), np.inf)) if radius > 0 else 0.0
+    form = embedding.form
+    blocks = {key: t for key, t in form.blocks.items() if key[0] != form.output_row}
+    blocks[form.output_row, group] = Taps(np.zeros((1, 2), dtype=int), weights[None], radius)
+    form = replace(form, outputs=outputs, blocks=blocks, pooled=True)
+    return replace(embedding, form=form, output_index=np.zeros(0, dtype=int), output_group=0, head=None)
+
+
+def _ignores_places(head: Network) -> bool:
+    """Whether moving the pixels of every channel around leaves the head's output as it is: a fast test, no proof."""
+    generator = np.random.default_rng(0)
+    image = generator.standard_normal(head.input_shape)
+    moved = image.reshape(len(image), -1)[:, generator.permutation(image[0].size)].reshape(image.shape)
+    first, second = head(np.stack([image, moved]))
+    return bool(np.allclose(first, second, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(first), initial=0.0))))
+
+
+def _compare(network: Network, embedding: Embedding) -> None:
+    """Evaluate both on random inputs, differences of two at a time: offsets of the output are not part of the form."""
+    inputs = np.random.default_rng(0).standard_normal((3, *network.input_shape))
+    expected = network(inputs).reshape(3, -1)
+    found = embedding.value(inputs)
+    if embedding.head is not None:
+        cut = embedding.head.input_shape
+        if embedding.output_group:
+            found = embedding.head(found.reshape(3, *cut)).reshape(3, -1)
+        else:
+            return
+    difference = (expected[1:] - expected[:1]) - (found[1:] - found[:1])
+    size = float(np.max(np.abs(expected[1:] - expected[:1]), initial=0.0))
+    if not np.max(np.abs(difference), initial=0.0) <= 1e-9 * max(size, 1e-300):
+        raise ArithmeticError("the network on the torus differs from the network; please report this model")

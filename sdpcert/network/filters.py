@@ -1,0 +1,182 @@
+"""Matrices of filters on the coarse lattice, as affine layers are brought to the torus.
+
+A value of level (sy, sx) has every sy-th row and sx-th column of the input's lattice; on the coarsest lattice its pixels of
+one cell are P = total stride / level phases an axis, channels of their own (c, py, px), row major. A layer is then a
+matrix of finite filters: a dictionary from the offset of a cell to a matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+
+import numpy as np
+
+from sdpcert.network.affine import AffineLayer, Conv2d, Rearrange
+
+Array = np.ndarray
+Filters = dict[tuple[int, int], Array]
+UNIT_ROUNDOFF = 2.0**-53
+
+
+class NotInvariant(ValueError):
+    """A layer that is no shift-invariant map between images; the message names it."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels that a layer reads: `stride` and, an axis, the least and the largest coordinate; whether it wraps around."""
+
+    stride: tuple[int, int]
+    lowest: tuple[int, int]
+    highest: tuple[int, int]
+    circular: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Stencil:
+    """A layer as picks: output channel o at pixel q gets `weight * input[channel, q * stride + shift]`, summed over taps."""
+
+    pixels: Pixels
+    taps: dict[tuple[int, int], Array] = field(repr=False)
+
+    def filters(self, phases_in: tuple[int, int], phases_out: tuple[int, int]) -> Filters:
+        """The filters between coarse channels."""
+        result: Filters = {}
+        for (dy, dx), weight in self.taps.items():
+            out, channels = weight.shape
+            for qy in range(phases_out[0]):
+                for qx in range(phases_out[1]):
+                    ty, tx = qy * self.pixels.stride[0] + dy, qx * self.pixels.stride[1] + dx
+                    cell = (ty // phases_in[0], tx // phases_in[1])
+                    shape = (out, *phases_out, channels, *phases_in)
+                    matrix = result.setdefault(cell, np.zeros(shape))
+                    matrix[:, qy, qx, :, ty % phases_in[0], tx % phases_in[1]] += weight
+        size_in, size_out = int(np.prod(phases_in)), int(np.prod(phases_out))
+        return {o: m.reshape(m.shape[0] * size_out, m.shape[3] * size_in) for o, m in result.items()}
+
+
+@singledispatch
+def stencil(layer: AffineLayer, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
+    """The stencil of a layer from an image of `shape` to one of `output`; raises `NotInvariant`."""
+    raise NotInvariant(f"{type(layer).__name__} layer is no convolution")
+
+
+@stencil.register
+def _(layer: Conv2d, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
+    out, per_group, height, width = layer.kernel.shape
+    top, left, _, _ = layer.padding
+    taps: dict[tuple[int, int], Array] = {}
+    outs = out // layer.groups
+    for ky in range(height):
+        for kx in range(width):
+            full = np.zeros((out, per_group * layer.groups))
+            for g in range(layer.groups):
+                rows = slice(g * outs, (g + 1) * outs)
+                full[rows, g * per_group : (g + 1) * per_group] = layer.kernel[rows, :, ky, kx]
+            if np.any(full):
+                taps[ky * layer.dilation[0] - top, kx * layer.dilation[1] - left] = full
+    reach = [(k - 1) * d for k, d in zip((height, width), layer.dilation, strict=True)]
+    highest = [(output[1 + a] - 1) * layer.stride[a] + reach[a] - layer.padding[a] for a in range(2)]
+    lowest = (-top, -left)
+    return Stencil(Pixels(layer.stride, lowest, (highest[0], highest[1]), layer.circular), taps)
+
+
+@stencil.register
+def _(layer: Rearrange, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
+    if len(shape) != 3 or len(output) != 3:
+        raise NotInvariant("a reshape to a vector")
+    channels, height, width = shape
+    strides = []
+    for axis in range(2):
+        moved = np.moveaxis(layer.indices, 1 + axis, 0)
+        both = (moved[1:] >= 0) & (moved[:-1] >= 0)
+        steps = (moved[1:] - moved[:-1])[both]
+        step = width if axis == 0 else 1
+        if not steps.size:
+            strides.append(1)
+        elif np.any(steps != steps[0]) or steps[0] <= 0 or steps[0] % step:
+            raise NotInvariant("a rearrangement that is no regular pick of pixels")
+        else:
+            strides.append(int(steps[0]) // step)
+    taps: dict[tuple[int, int], Array] = {}
+    y, x = np.arange(output[1])[:, None] * strides[0], np.arange(output[2])[None, :] * strides[1]
+    lowest, highest = [0, 0], [0, 0]
+    for o, picked in enumerate(layer.indices):
+        where = np.argwhere(picked >= 0)
+        if not len(where):
+            continue
+        first = tuple(int(v) for v in where[0])
+        channel, row, column = (int(v) for v in np.unravel_index(int(picked[first]), shape))
+        dy, dx = row - first[0] * strides[0], column - first[1] * strides[1]
+        inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
+        expected = np.where(inside, (channel * height + y + dy) * width + x + dx, -1)
+        if not np.array_equal(expected, picked):
+            raise NotInvariant("a rearrangement that is no regular pick of pixels")
+        taps.setdefault((dy, dx), np.zeros((output[0], channels)))[o, channel] = 1.0
+        ends = (int(y[-1, 0]) + dy, int(x[0, -1]) + dx)
+        lowest = [min(lowest[0], dy), min(lowest[1], dx)]
+        highest = [max(highest[a], ends[a]) for a in range(2)]
+    pixels = Pixels((strides[0], strides[1]), (lowest[0], lowest[1]), (highest[0], highest[1]))
+    return Stencil(pixels, taps)
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """Filters with a bound of the error of their entries."""
+
+    filters: Filters
+    error: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the map is exactly the identity."""
+        if self.error or set(self.filters) != {(0, 0)}:
+            return False
+        matrix = self.filters[0, 0]
+        return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix)))
+
+    def after(self, left: Filters, uncertainty: float = 0.0) -> Combination:
+        """`left` applied to this, with the rounding of the products and the relative uncertainty of `left`'s entries."""
+        if self.is_identity:
+            largest = max((float(np.max(np.abs(m), initial=0.0)) for m in left.values()), default=0.0)
+            return Combination(left, _up(uncertainty * largest))
+        result: Filters = {}
+        size: Filters = {}
+        for (a, b), first in left.items():
+            for (c, d), second in self.filters.items():
+                cell = (a + c, b + d)
+                change, bound = first @ second, np.abs(first) @ np.abs(second)
+                result[cell] = result[cell] + change if cell in result else change
+                size[cell] = size[cell] + bound if cell in size else bound
+        largest = max((float(np.max(m, initial=0.0)) for m in size.values()), default=0.0)
+        rows = sum(np.abs(m).sum(axis=1) for m in left.values()) if left else np.zeros(1)
+        inherited = self.error * float(np.max(rows, initial=0.0)) * (1 + uncertainty)
+        exact = all(_picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
+        terms = len(left) * len(self.filters) + next(iter(self.filters.values())).shape[0] + 4
+        rounding = 0.0 if exact else (2 * terms * UNIT_ROUNDOFF + uncertainty) * largest
+        return Combination(result, _up(inherited + rounding))
+
+    def plus(self, other: Combination, sign: float) -> Combination:
+        """The sum with another combination times `sign`."""
+        result = dict(self.filters)
+        rounding = 0.0
+        for cell, matrix in other.filters.items():
+            if cell not in result:
+                result[cell] = sign * matrix
+                continue
+            both = (result[cell] != 0) & (matrix != 0)
+            result[cell] = result[cell] + sign * matrix
+            if np.any(both):
+                rounding = max(rounding, UNIT_ROUNDOFF * float(np.max(np.abs(result[cell][both]))))
+        return Combination(result, _up(self.error + other.error + rounding))
+
+
+def _picks(matrix: Array) -> bool:
+    """Whether every row has one entry at most, and that a power of two."""
+    values = np.abs(matrix[matrix != 0])
+    return bool(np.all((matrix != 0).sum(axis=1) <= 1) and np.all(np.frexp(values)[0] == 0.5))
+
+
+def _up(value: float) -> float:
+    return float(np.nextafter(value * (1 + 1e-9), np.inf)) if value > 0 else 0.0
