@@ -34,21 +34,33 @@ def build_document(
         "version": VERSION,
         "claim": claim,
         "upper": upper.hex(),
+        **members_of_stacked(form, proof),
+        "attained": attained_of(attained),
+        "information": information,
+    }
+
+
+def members_of_stacked(form: StackedForm, proof: Proof) -> dict[str, Any]:
+    """Network, multipliers and proof of a stacked form."""
+    return {
         "network": _network(form),
         "multipliers": {
             "rho": proof.rho.hex(),
-            "lambda": [_encode(t, "<f8") for t in proof.multipliers],
+            "lambda": [encode(t) for t in proof.multipliers],
             "exponent": proof.exponent,
         },
         "proof": _proof(proof),
-        "attained": None
-        if attained is None
-        else {
-            "lower": float(attained.lower).hex(),
-            "x": _encode(attained.x, "<f8"),
-            "x_prime": _encode(attained.x_prime, "<f8"),
-        },
-        "information": information,
+    }
+
+
+def attained_of(attained: Attained | None) -> dict[str, Any] | None:
+    """The two points that attain the lower bound."""
+    if attained is None:
+        return None
+    return {
+        "lower": float(attained.lower).hex(),
+        "x": encode(attained.x),
+        "x_prime": encode(attained.x_prime),
     }
 
 
@@ -60,13 +72,13 @@ def _network(form: StackedForm) -> dict[str, Any]:
             {
                 "size": g.size,
                 "activation": g.activation.name,
-                "alpha": _encode(g.alpha, "<f8"),
-                "beta": _encode(g.beta, "<f8"),
+                "alpha": encode(g.alpha),
+                "beta": encode(g.beta),
             }
             for g in form.groups
         ],
         "blocks": [
-            {"to": to, "from": source, "radius": block.radius.hex(), "weights": _encode(block.weights, "<f8")}
+            {"to": to, "from": source, "radius": block.radius.hex(), "weights": encode(block.weights)}
             for (to, source), block in sorted(form.blocks.items())
         ],
         "sha256": form.sha256,
@@ -82,16 +94,17 @@ def _proof(proof: Proof) -> dict[str, Any]:
     return {
         "kind": "diagonal-dominance",
         "precision": proof.precision,
-        "scaling": _encode(proof.scaling, "<i8"),
-        "start": _encode(start, "<i8"),
-        "factor": _encode(np.concatenate(stored) if stored else np.zeros(0), "<i8"),
+        "scaling": encode(proof.scaling, "<i8"),
+        "start": encode(start, "<i8"),
+        "factor": encode(np.concatenate(stored) if stored else np.zeros(0), "<i8"),
         "input_factor": None
         if factor is None
-        else {"scaling": _encode(factor.scaling, "<i8"), "weights": _encode(factor.weights, "<f8")},
+        else {"scaling": encode(factor.scaling, "<i8"), "weights": encode(factor.weights)},
     }
 
 
-def _encode(values: Array, kind: str) -> str:
+def encode(values: Array, kind: str = "<f8") -> str:
+    """Base64 of the compressed little-endian values."""
     data = np.ascontiguousarray(values, dtype=kind).tobytes()
     return base64.b64encode(zlib.compress(data, 6)).decode("ascii")
 

@@ -245,7 +245,12 @@ class _Builder:
         group = own[0] if len(value.parts) == 1 and own and not np.any(value.constant) else 0
         head = _behind(network, cut)
         return Embedding(
-            form, network.input_shape, self._index(self.values[0]), self._index(value), group, head  # type: ignore[arg-type]
+            form,
+            network.input_shape,
+            self._index(self.values[0]),
+            self._index(value),
+            group,
+            head,  # type: ignore[arg-type]
         )
 
     def _affine(self, layer: AffineLayer | Activation, arguments: list[_Value], number: int) -> _Value:

@@ -1,0 +1,91 @@
+"""The difference of two outputs of a stacked form, in twice the precision with a running error bound.
+
+Where blocks carry a radius, the stored weights are meant.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from sdpcert.certificate.exact import Total, add_product, two_product
+from sdpcert.network.stacked import Group, StackedForm
+
+Array = np.ndarray
+#: Relative error that is assumed of exp, tanh, erf and the like in float64 (a few units in the last place).
+FUNCTION_ERROR = 2.0**-48
+PIECEWISE_LINEAR = ("relu", "leaky_relu", "abs", "clip")
+
+
+def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
+    """Floats that are at most the entries of |f(x) - f(x')|."""
+    zero = np.zeros((2, form.inputs))
+    sources = [(np.stack([x, x_prime]), zero, zero)]
+    for number, group in enumerate(form.groups, start=1):
+        sources.append(_activate(group, *_affine(form, number, sources, group.bias)))
+    high, low, error = _affine(form, form.output_row, sources, np.zeros(form.outputs))
+    difference = (high[0] - high[1]) + (low[0] - low[1])
+    unsure = error.sum(axis=0) + 4 * 2.0**-53 * (np.abs(high[0] - high[1]) + np.abs(low).sum(axis=0))
+    return np.maximum(np.abs(difference) - unsure * (1 + 1e-9), 0.0)
+
+
+def quotient_down(difference: Array, x: Array, x_prime: Array) -> float:
+    """The largest float that is at most |difference| / |x - x'|, for x not x'."""
+    numerator = _sum_of_squares([float(d).as_integer_ratio() for d in difference])
+    distances = (Fraction(float(a)) - Fraction(float(b)) for a, b in zip(x, x_prime) if a != b)
+    return _root_down(numerator / _sum_of_squares([d.as_integer_ratio() for d in distances]))
+
+
+def _sum_of_squares(dyadic: list[tuple[int, int]]) -> Fraction:
+    """The sum of squares of fractions whose denominators are powers of two."""
+    largest = max(denominator for _, denominator in dyadic)
+    return Fraction(sum((n * (largest // d)) ** 2 for n, d in dyadic), largest**2)
+
+
+def _root_down(square: Fraction) -> float:
+    """The largest float whose square is at most `square`."""
+    shift = (square.denominator.bit_length() - square.numerator.bit_length()) // 2
+    scaled = square * Fraction(4) ** shift
+    try:
+        root = math.ldexp(math.sqrt(scaled), -shift)
+    except OverflowError:
+        return float(np.finfo(float).max)
+    while Fraction(root) ** 2 > square:
+        root = math.nextafter(root, 0.0)
+    return root
+
+
+def _affine(
+    form: StackedForm, to: int, sources: list[tuple[Array, Array, Array]], bias: Array
+) -> tuple[Array, Array, Array]:
+    """Preactivations of both inputs, shape (2, size), as high + low with an error bound."""
+    total = Total(np.broadcast_to(bias, (2, len(bias))))
+    for source, block in form.row(to).items():
+        high, low, error = sources[source]
+        add_product(total, high, block.weights)
+        inner = block.weights.shape[1]
+        magnitude = np.abs(low) @ np.abs(block.weights).T
+        spread = error @ np.abs(block.weights).T
+        total.add(low @ block.weights.T, (inner + 4) * 2.0**-52 * magnitude + spread * (1 + inner * 2.0**-51))
+    return total.high, total.low, total.error * (1 + 1e-9)
+
+
+def _activate(group: Group, high: Array, low: Array, error: Array) -> tuple[Array, Array, Array]:
+    steepest = np.maximum(np.abs(group.alpha), np.abs(group.beta))
+    name = group.activation.name
+    if name in PIECEWISE_LINEAR:
+        total = high + low
+        if name == "clip":
+            clamped = group.evaluate(total)
+            inside = clamped == total
+            return np.where(inside, high, clamped), np.where(inside, low, 0.0), error + 2.0**-52 * np.abs(total)
+        slope = np.where(total > 0, 1.0, group.derivative(-np.ones_like(total)))
+        out, rest = two_product(high, slope)
+        rest = rest + low * slope
+        return out, rest, steepest * error + 2.0**-100 * np.abs(out) + 2.0**-1070
+    value = group.evaluate(high)
+    correction = low * group.derivative(high)
+    slack = FUNCTION_ERROR * np.abs(value) + 2 * steepest * np.abs(low) + 2.0**-1070
+    return value, correction * 0.0, steepest * error + slack
