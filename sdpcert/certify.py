@@ -23,6 +23,10 @@ from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.effort import Effort, choose_method
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 
+FORMS = ("auto", "unrolled", "frequency")
+HEADS = ("joint", "composed")
+#: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
+LARGEST_UNROLLED = 4000
 METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 #: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
 ROUNDING_REPAIR = 1e-7
@@ -40,6 +44,8 @@ def certify(
     output_rows: Sequence[int] | None = None,
     device: str = "cpu",
     *,
+    form: str = "auto",
+    head: str = "joint",
     time_limit: float = float("inf"),
     memory_limit: float = 8 * 2**30,
     seed: int = 0,
@@ -53,23 +59,33 @@ def certify(
     accuracy asked of the bound, `output_rows` chooses outputs (counted from 0), `device` is where the native solver
     works ("cpu", "cuda"). `seed` is for the attained lower bound.
 
+    `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in a
+    torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is bounded
+    then: "joint" with them, or "composed".
+
     Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point,
     `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
     feasible point is proved.
     """
     _check_arguments(method, solver, tol, time_limit)
+    if form not in FORMS or head not in HEADS:
+        raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
     budget = Budget(tol, time_limit, progress)
+    if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
+        return _certify_over_frequencies(network, method, solver, output_rows, device, budget, head == "joint", seed)
+    if form == "frequency":
+        raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
     whole = network.stacked if isinstance(network, Network) else network
     if output_rows is not None:
         whole = whole.output_rows(output_rows)
-    form = whole.reduced()
-    _check_finite(form)
-    notes = list(_notes(form))
-    chosen, reason = (method, "") if method != "auto" else choose_method(form, time_limit, memory_limit)
+    reduced = whole.reduced()
+    _check_finite(reduced)
+    notes = list(_notes(reduced))
+    chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
     if reason:
         notes.append(reason)
-    with threads_for(form.neurons + min(form.inputs, form.neurons)):
-        solution, proof, proof_seconds = _solve_and_prove(form, chosen, solver, budget, device, notes)
+    with threads_for(reduced.neurons + min(reduced.inputs, reduced.neurons)):
+        solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
     if chosen != "product" and method != "product" and proof is None:
         notes.append(f"the point of solver {solver} could not be proved")
     upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
@@ -92,11 +108,80 @@ def certify(
         iterations=solution.iterations,
         solve_seconds=solve_seconds,
         proof_seconds=proof_seconds,
-        form=form,
+        form=reduced,
         proof=proof,
         attained=attained,
         information=_information(network, output_rows, seed, tol, solution),
         notes=tuple(notes),
+    )
+
+
+def _is_too_large(network: Network) -> bool:
+    """Whether unrolling is out of question and a condition over frequencies is possible."""
+    from sdpcert.network.embedding import embed
+
+    if network.neurons + int(np.prod(network.input_shape)) <= LARGEST_UNROLLED:
+        return False
+    try:
+        embed(network)
+    except ValueError:
+        return False
+    return True
+
+
+def _certify_over_frequencies(
+    network: Network,
+    method: str,
+    solver: str,
+    output_rows: Sequence[int] | None,
+    device: str,
+    budget: Budget,
+    joint: bool,
+    seed: int,
+) -> Certificate:
+    from sdpcert.convolutional import bound_convolutional
+
+    if solver != "native":
+        raise ValueError(f"solver {solver!r} does not work over frequencies: use solver 'native', or form='unrolled'")
+    chosen = "neuron" if method == "auto" else method
+    proof_seconds = 0.0
+
+    def prove_head(form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
+        solution, proof, _ = _solve_and_prove(form, method, "native", budget, device, [])
+        return solution, proof
+
+    with threads_for(0):  # threads take a frequency each
+        result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)  # type: ignore[arg-type]
+    seconds = budget.elapsed
+    with threads_for(0):
+        attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+    if attained.lower > result.upper:
+        raise BoundContradiction(
+            f"an attained lower bound {attained.lower!r} is above the upper bound {result.upper!r}; "
+            "please report this network"
+        )
+    proved = bool(result.parts)
+    solution = Solution(0.0, (), 0, result.dual, result.iterations, result.status, result.history)
+    return Certificate(
+        upper=result.upper,
+        lower=attained.lower,
+        sdp_lower=min(result.dual, result.upper),
+        status="proved" if proved else "unproved",
+        method=chosen,
+        solver="closed form" if chosen == "product" else "native, over frequencies",
+        solver_status=result.status,
+        seconds=budget.elapsed,
+        iterations=result.iterations,
+        solve_seconds=seconds,
+        proof_seconds=proof_seconds,
+        form=None,
+        proof=None,
+        attained=attained,
+        information=_information(network, output_rows, seed, budget.tol, solution),
+        notes=result.notes,
+        parts=result.parts,
+        neurons=network.neurons,
+        level=result.level,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sdpcert.attained import Attained
 from sdpcert.certificate.document import build_document, write_document
+from sdpcert.certificate.parts import Part, build_parts_document, hash_of
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import StackedForm
 
@@ -18,7 +19,9 @@ class Certificate:
 
     `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`,
     `sdp_lower` bounds the optimum of the condition from below (0 where the solver gives no dual point). `form` is the
-    reduced stacked form that the proof is about. `notes` says what a reader of the number has to know.
+    reduced stacked form that the proof is about; for a network certified over frequencies it is None, and `parts` has the
+    parts. `level` is how the proof was verified, "exact" or "floating-point". `notes` says what a reader of the number has
+    to know.
     """
 
     upper: float
@@ -32,11 +35,14 @@ class Certificate:
     iterations: int
     solve_seconds: float
     proof_seconds: float
-    form: StackedForm = field(repr=False)
+    form: StackedForm | None = field(repr=False)
     proof: Proof | None = field(repr=False)
     attained: Attained = field(repr=False)
     information: dict[str, Any] = field(repr=False, default_factory=dict)
     notes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = field(repr=False, default=())
+    neurons: int = 0
+    level: str = "exact"
 
     @property
     def gap(self) -> float:
@@ -48,13 +54,21 @@ class Certificate:
     @property
     def tau(self) -> float:
         """The joint scaling by 1 + tau that the proof needed; it raises the bound by tau / 2, relative."""
-        return 0.0 if self.proof is None else self.proof.tau
+        return max((p.proof.tau for p in self.parts), default=0.0) if self.proof is None else self.proof.tau
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the network that the proof is about."""
+        return hash_of(self.parts) if self.form is None else self.form.sha256
 
     def document(self) -> dict[str, Any]:
         """The certificate file's content; raises ValueError where nothing was proved."""
-        if self.proof is None:
+        if self.status != "proved":
             raise ValueError("nothing was proved, so there is no certificate to save")
-        return build_document(self.form, self.proof, self.upper, self.attained, self.summary() | self.information)
+        information = self.summary() | self.information
+        if self.form is None or self.proof is None:
+            return build_parts_document(self.parts, self.upper, self.attained, information, self.level)
+        return build_document(self.form, self.proof, self.upper, self.attained, information)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate file (see docs/certificate-format.md); raises ValueError where nothing was proved."""
@@ -80,7 +94,8 @@ class Certificate:
             "solve_seconds": self.solve_seconds,
             "proof_seconds": self.proof_seconds,
             "tau": self.tau,
-            "neurons": self.form.neurons,
-            "sha256": self.form.sha256,
+            "neurons": self.neurons or (self.form.neurons if self.form is not None else 0),
+            "sha256": self.sha256,
+            "level": self.level,
             "notes": list(self.notes),
         }

@@ -32,8 +32,8 @@ class TorusPart:
         """Hash of the network on the torus."""
         return self.proof.form.sha256
 
-    def document(self) -> dict[str, Any]:
-        """The part as the format page describes it."""
+    def document(self, level: str) -> dict[str, Any]:
+        """The part as the format page describes it; `level` is "exact" or "floating-point"."""
         form, proof = self.proof.form, self.proof
         groups = [
             {"size": g.size, "activation": g.activation.name, "alpha": encode(g.alpha), "beta": encode(g.beta)}
@@ -68,7 +68,7 @@ class TorusPart:
                 "exponent": proof.exponent,
                 "metric": encode(proof.metric),
             },
-            "proof": {"kind": "frequency", "level": "floating-point", "scaling": encode(proof.scaling, "<i8")},
+            "proof": {"kind": "frequency", "level": level, "scaling": encode(proof.scaling, "<i8")},
             "reads": None,
         }
 
@@ -88,8 +88,8 @@ class StackedPart:
         """Hash of the stacked form."""
         return self.form.sha256
 
-    def document(self) -> dict[str, Any]:
-        """The part as the format page describes it."""
+    def document(self, level: str) -> dict[str, Any]:
+        """The part as the format page describes it; its proof is exact whatever the `level` of the others."""
         reads = {"layout": encode(self.layout, "<i8"), "scale": encode(self.scale)}
         return {
             "kind": "stacked",
@@ -117,7 +117,11 @@ def hash_of(parts: tuple[Part, ...]) -> str:
 
 
 def build_parts_document(
-    parts: tuple[Part, ...], upper: float, attained: Attained | None, information: dict[str, Any]
+    parts: tuple[Part, ...],
+    upper: float,
+    attained: Attained | None,
+    information: dict[str, Any],
+    level: str = "floating-point",
 ) -> dict[str, Any]:
     """The certificate of parts that are proved, as a JSON-ready dictionary."""
     claim = (
@@ -129,7 +133,7 @@ def build_parts_document(
         "version": VERSION,
         "claim": claim,
         "upper": upper.hex(),
-        "parts": [part.document() for part in parts],
+        "parts": [part.document(level) for part in parts],
         "attained": attained_of(attained),
         "information": information,
     }

@@ -6,6 +6,7 @@ Both are points of the same matrix inequality, so both are proved like any other
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy import linalg
@@ -18,6 +19,25 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.solution import Solution, SolverError
 
 Array = np.ndarray
+
+
+class Slopes(Protocol):
+    """A group of neurons with the ends of their slope intervals."""
+
+    @property
+    def alpha(self) -> Array:
+        """Lower ends."""
+        ...
+
+    @property
+    def beta(self) -> Array:
+        """Upper ends."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        ...
 
 
 def product(form: StackedForm, inflation: float = 0.0, uncertainty: float = 0.0) -> Solution:
@@ -35,27 +55,37 @@ def product(form: StackedForm, inflation: float = 0.0, uncertainty: float = 0.0)
     for (to, s), block in form.blocks.items():
         spread = uncertainty * sum(block.weights.shape) * block.radius
         norms[to, s] += float(np.ldexp(spread, shifts[to] - shifts[s]))
-    slopes = [float(np.max(np.maximum(np.abs(g.alpha), np.abs(g.beta)))) for g in form.groups]
+    rho, multipliers = product_multipliers(norms, form.groups)
+    original = tuple(scaling.multipliers(multipliers))
+    return Solution(rho, original, scaling.output, 0.0, 0, "closed form")
+
+
+def product_multipliers(norms: dict[tuple[int, int], float], groups: Sequence[Slopes]) -> tuple[float, list[Array]]:
+    """The square of the product bound and multipliers, one a neuron by group, from the norms of all blocks.
+
+    See `product`; `norms[to, source]` bounds the block from source to row, `len(groups) + 1` being the output.
+    """
+    output_row = len(groups) + 1
+    slopes = [float(np.max(np.maximum(np.abs(g.alpha), np.abs(g.beta)))) for g in groups]
     reach = [1.0]  # how far each source can move when the input moves by one
-    for to in range(1, form.output_row + 1):
+    for to in range(1, output_row + 1):
         incoming = sum(norm * reach[s] for (row, s), norm in norms.items() if row == to)
-        reach.append(incoming * (slopes[to - 1] if to < form.output_row else 1.0))
+        reach.append(incoming * (slopes[to - 1] if to < output_row else 1.0))
     needed = [0.0] * len(reach)
-    multipliers = [np.zeros(g.size) for g in form.groups]
-    for to in range(form.output_row, 0, -1):
+    multipliers = [np.zeros(g.size) for g in groups]
+    for to in range(output_row, 0, -1):
         if reach[to] == 0:
             continue
         amount, incoming = 1.0, reach[to]
-        if to < form.output_row:
-            group, slope = form.groups[to - 1], slopes[to - 1]
+        if to < output_row:
+            group, slope = groups[to - 1], slopes[to - 1]
             own = np.maximum(np.abs(group.alpha), np.abs(group.beta))
             multipliers[to - 1] = needed[to] * own / (group.beta - group.alpha)
             amount, incoming = needed[to] * slope**2, reach[to] / slope
         for (row, s), norm in norms.items():
             if row == to and reach[s] > 0:
                 needed[s] += amount * norm * incoming / reach[s]
-    original = tuple(scaling.multipliers(multipliers))
-    return Solution(needed[0], original, scaling.output, 0.0, 0, "closed form")
+    return needed[0], multipliers
 
 
 def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
