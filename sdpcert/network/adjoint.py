@@ -60,26 +60,24 @@ def _(layer: Rearrange, output: Array, *input_shapes: Shape) -> tuple[Array, ...
 @adjoint.register
 def _(layer: Conv2d, output: Array, *input_shapes: Shape) -> tuple[Array, ...]:
     (shape,) = input_shapes
-    count, _, height, width = output.shape
+    count, out, height, width = output.shape
     _, ins, rows, columns = layer.kernel.shape
     top, left, bottom, right = layer.padding
-    outs = len(layer.kernel) // layer.groups
+    kernel = layer.kernel.reshape(layer.groups, out // layer.groups, ins, rows, columns)
+    part = output.reshape(count, layer.groups, out // layer.groups, height * width)
     padded = np.zeros((count, shape[0], shape[1] + top + bottom, shape[2] + left + right))
-    for g in range(layer.groups):
-        part = output[:, g * outs : (g + 1) * outs].reshape(count, outs, -1)
-        for dy in range(rows):
-            for dx in range(columns):
-                y, x = dy * layer.dilation[0], dx * layer.dilation[1]
-                taps = np.ascontiguousarray(layer.kernel[g * outs : (g + 1) * outs, :, dy, dx].T)
-                padded[
-                    :,
-                    g * ins : (g + 1) * ins,
-                    y : y + (height - 1) * layer.stride[0] + 1 : layer.stride[0],
-                    x : x + (width - 1) * layer.stride[1] + 1 : layer.stride[1],
-                ] += (taps @ part).reshape(count, ins, height, width)
+    for dy in range(rows):
+        for dx in range(columns):
+            y, x = dy * layer.dilation[0], dx * layer.dilation[1]
+            taps = np.ascontiguousarray(kernel[:, :, :, dy, dx].transpose(0, 2, 1))
+            padded[
+                :,
+                :,
+                y : y + (height - 1) * layer.stride[0] + 1 : layer.stride[0],
+                x : x + (width - 1) * layer.stride[1] + 1 : layer.stride[1],
+            ] += (taps @ part).reshape(count, shape[0], height, width)
     if layer.circular:
-        padded = _fold(_fold(padded, 2, top, shape[1]), 3, left, shape[2])
-        return (padded,)
+        return (_fold(_fold(padded, 2, top, shape[1]), 3, left, shape[2]),)
     return (padded[:, :, top : top + shape[1], left : left + shape[2]],)
 
 
