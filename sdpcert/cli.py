@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,8 @@ ActivationName = Annotated[str | None, typer.Option(help="activation of an array
 Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
 TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best feasible point is proved")]
 Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound")]
+Form = Annotated[str, typer.Option(help="unrolled, frequency (convolutional networks), or auto")]
+HeadOption = Annotated[str, typer.Option("--head", help="dense head behind convolutions: joint or composed")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -61,6 +64,8 @@ def certify(
     activation: ActivationName = None,
     orientation: Orientation = None,
     time_limit: TimeLimit = float("inf"),
+    form: Form = "auto",
+    head: HeadOption = "joint",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -77,6 +82,8 @@ def certify(
             tol,
             _rows(rows),
             device,
+            form=form,
+            head=head,
             time_limit=time_limit,
             seed=seed,
             progress=progress,
@@ -127,6 +134,8 @@ def bounds(
     activation: ActivationName = None,
     orientation: Orientation = None,
     time_limit: TimeLimit = float("inf"),
+    form: Form = "auto",
+    head: HeadOption = "joint",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -143,6 +152,8 @@ def bounds(
                     tol,
                     _rows(rows),
                     device,
+                    form=form,
+                    head=head,
                     time_limit=time_limit,
                     seed=seed,
                     progress=progress,
@@ -163,9 +174,13 @@ def bounds(
 
 def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
     form = certificate.form
-    print(f"network     {network.source}: {form.inputs} inputs, {form.neurons} neurons, {form.outputs} outputs")
+    sizes = [int(np.prod(shape)) for shape in (network.input_shape, network.output_shape)]
+    neurons = form.neurons if form is not None else certificate.neurons
+    outputs = form.outputs if form is not None else sizes[1]
+    print(f"network     {network.source}: {sizes[0]} inputs, {neurons} neurons, {outputs} outputs")
     if certificate.status == "proved":
-        print(f"upper       {rounded_up(certificate.upper)}    proved in exact arithmetic, l2 to l2, all inputs")
+        how = "in exact arithmetic" if certificate.level == "exact" else "with rigorous floating-point bounds"
+        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, all inputs")
     else:
         print("upper       unproved: the solver's point could not be proved")
     print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate")

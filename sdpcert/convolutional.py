@@ -69,17 +69,8 @@ def bound_convolutional(
     `joint` of False bounds front and head one after the other. Raises ValueError where the network has no convolutional
     front, or output rows are asked of a network that ends in an image.
     """
-    embedding = embed(network, torus)
-    form, notes = embedding.form, list(embedding.form.notes)
-    head = None if embedding.head is None else embedding.head.stacked
-    if output_rows is not None:
-        if head is not None:
-            head = head.output_rows(output_rows)
-        elif form.pooled:
-            form = _rows_of_pooled(form, output_rows)
-        else:
-            raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
-    head = None if head is None else head.reduced()
+    embedding, form, head = front_and_head(network, output_rows, torus)
+    notes = list(form.notes)
     notes.append(_embedded(embedding, form))
     d = np.ones(form.outputs)
     if method == "product":
@@ -88,7 +79,9 @@ def bound_convolutional(
         if head is not None:
             notes.append("front and head were bounded one after the other")
     else:
-        together = Head(head, embedding.output_index // form.cells, embedding.output_group) if head is not None else None
+        together = (
+            Head(head, embedding.output_index // form.cells, embedding.output_group) if head is not None else None
+        )
         together = together if joint and embedding.output_group and head is not None else None
         solved = solve_frequencies(form, method, budget, device, together)
         point, condition = solved.point, solved.condition
@@ -112,7 +105,7 @@ def bound_convolutional(
     if head is not None:
         t = np.ones(form.outputs) if method == "product" or together is None else t
         scale = t[embedding.output_index // form.cells]
-        scaled = _read_scaled(head, scale).reduced()
+        scaled = read_scaled(head, scale).reduced()
         solution, head_proof = prove_head(scaled, method)
         if head_proof is None:
             return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
@@ -126,6 +119,23 @@ def bound_convolutional(
         notes.append("the checker did not accept the proof")
         return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
     return ConvolutionalResult(tuple(parts), upper, dual, level, iterations, status, history, tuple(notes))
+
+
+def front_and_head(
+    network: Network, output_rows: Sequence[int] | None = None, torus: tuple[int, int] | None = None
+) -> tuple[Embedding, TorusForm, StackedForm | None]:
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
+    embedding = embed(network, torus)
+    form = embedding.form
+    head = None if embedding.head is None else embedding.head.stacked
+    if output_rows is not None:
+        if head is not None:
+            head = head.output_rows(output_rows)
+        elif form.pooled:
+            form = _rows_of_pooled(form, output_rows)
+        else:
+            raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
+    return embedding, form, None if head is None else head.reduced()
 
 
 def _verify(parts: tuple[Part, ...], upper: float) -> str | None:
@@ -185,7 +195,7 @@ def _measured(form: TorusForm, d: Array) -> TorusForm:
     return replace(form, blocks=blocks)
 
 
-def _read_scaled(head: StackedForm, scale: Array) -> StackedForm:
+def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
     """The head as a function of its input over the scales: the columns of the maps that read it are multiplied."""
     blocks = dict(head.blocks)
     for (to, source), block in head.blocks.items():
@@ -202,9 +212,7 @@ def _read_scaled(head: StackedForm, scale: Array) -> StackedForm:
 
 def _short_products(weights: Array, scale: Array) -> bool:
     """Whether the products are exact: factors of 27 and SCALE_BITS bits."""
-    return bool(np.all(weights.astype(np.float32).astype(float) == weights)) or bool(
-        np.all(np.frexp(scale)[0] == 0.5)
-    )
+    return bool(np.all(weights.astype(np.float32).astype(float) == weights)) or bool(np.all(np.frexp(scale)[0] == 0.5))
 
 
 def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:

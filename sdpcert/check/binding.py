@@ -7,43 +7,82 @@ import json
 import os
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from sdpcert.check.checker import CheckResult, check
+from sdpcert.check import check
+from sdpcert.check.checker import CheckResult
 from sdpcert.network.graph import Network
+
+Array = np.ndarray
 
 
 def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckResult:
     """Check a certificate, that it is about this network's weights, and that its attained points attain its lower
     bound.
     """
-    from sdpcert.attained import evaluate_ratio
-
     result = check(path)
     if not result.ok:
         return result
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
-    form = network.stacked
     rows = document.get("information", {}).get("output_rows")
-    if rows is not None:
-        try:
-            form = form.output_rows(rows)
-        except (ValueError, TypeError):
-            return replace(result, ok=False, upper=None, reason=f"output rows {rows} do not exist in {network.source}")
-    if form.reduced().sha256 != document["network"]["sha256"]:
-        return replace(
-            result, ok=False, upper=None, reason=f"the certificate is about other weights than {network.source}"
-        )
-    attained = document.get("attained")
-    if attained is not None:
-        x, x_prime = (
-            np.frombuffer(zlib.decompress(base64.b64decode(attained[key])), dtype="<f8") for key in ("x", "x_prime")
-        )
-        lower = float.fromhex(attained["lower"])
-        if x.shape != (form.inputs,) or evaluate_ratio(form, x, x_prime) < lower:
-            return replace(
-                result, ok=False, upper=None, reason="the attained points do not attain the stated lower bound"
-            )
+    try:
+        same = _same_parts(document, network, rows) if document["version"] == 2 else _same_form(document, network, rows)
+    except (ValueError, TypeError) as error:
+        return _refused(result, f"the certificate does not fit {network.source}: {error}")
+    if not same:
+        return _refused(result, f"the certificate is about other weights than {network.source}")
+    if not _attains(document, network, rows):
+        return _refused(result, "the attained points do not attain the stated lower bound")
     return replace(result, reason=f"{result.reason}; the weights are those of {network.source}")
+
+
+def _refused(result: CheckResult, reason: str) -> CheckResult:
+    return replace(result, ok=False, upper=None, reason=reason)
+
+
+def _same_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
+    form = network.stacked if rows is None else network.stacked.output_rows(rows)
+    return form.reduced().sha256 == document["network"]["sha256"]
+
+
+def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
+    """Whether front and head, embedded in the certificate's torus and read in its scales, are the certificate's parts."""
+    from sdpcert.convolutional import front_and_head, read_scaled
+
+    front, *behind = document["parts"]
+    torus = front["network"].get("torus")
+    if torus is None or len(behind) > 1:
+        return False
+    embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
+    if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
+        return False
+    if head is None:
+        return True
+    reads = behind[0]["reads"]
+    layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
+    if not np.array_equal(layout, embedding.output_index):
+        return False
+    return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
+
+
+def _attains(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
+    from sdpcert.attained import evaluate_ratio
+
+    attained = document.get("attained")
+    if attained is None:
+        return True
+    x, x_prime = _decode(attained["x"]), _decode(attained["x_prime"])
+    if x.shape != x_prime.shape or x.size != int(np.prod(network.input_shape)):
+        return False
+    lower = float.fromhex(attained["lower"])
+    if document["version"] == 2:
+        return evaluate_ratio(network, x, x_prime, rows) >= lower
+    form = network.stacked if rows is None else network.stacked.output_rows(rows)
+    return evaluate_ratio(form, x, x_prime) >= lower
+
+
+def _decode(text: str, kind: str = "<f8") -> Array:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=kind)

@@ -1,0 +1,255 @@
+"""Certificates of parts: both checkers, with an eigenvalue oracle, mutations, and the binding to a network."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sdpcert
+from sdpcert.certificate.document import encode
+from sdpcert.certificate.exact import square_root_up
+from sdpcert.certificate.parts import TorusPart, build_parts_document
+from sdpcert.certificate.torus_proof import TorusProof, prove_torus
+from sdpcert.check import floating_checker, frequency_checker
+from sdpcert.check.binding import check_with_network
+from sdpcert.network.torus import TorusForm
+from sdpcert.solvers import Budget
+from sdpcert.solvers.working_set import solve_frequencies
+from tests.network.torus_networks import random_convolutional, random_torus
+
+CHECKERS = [frequency_checker, floating_checker]
+FOLDER = Path(frequency_checker.__file__).parent
+
+
+def proved(form: TorusForm, method: str = "neuron") -> TorusProof:
+    solved = solve_frequencies(form, method, Budget())
+    proof = prove_torus(solved.condition, solved.point.y)
+    assert proof is not None
+    return proof
+
+
+def document_of(proof: TorusProof, upper: float | None = None) -> dict[str, Any]:
+    part = TorusPart(proof, square_root_up(proof.rho, proof.exponent) if upper is None else upper)
+    return json.loads(json.dumps(build_parts_document((part,), part.upper, None, {})))
+
+
+def least_eigenvalue(proof: TorusProof, rho: float, multipliers: list[np.ndarray], metric: np.ndarray) -> float:
+    """The least eigenvalue of D M D over all frequencies, from the definition."""
+    form, least = proof.form, np.inf
+    sizes = form.sizes[:-1]
+    bounds = np.cumsum([0, *sizes])
+    down = np.ldexp(1.0, -proof.scaling)
+    for k in form.frequencies:
+        n = int(bounds[-1])
+        M = np.diag(np.concatenate([np.full(sizes[0], rho), np.zeros(n - sizes[0])])).astype(complex)
+        rows = {to: np.zeros((form.sizes[to], n), dtype=complex) for to in range(1, form.output_row + 1)}
+        for (to, s), block in form.blocks.items():
+            rows[to][:, bounds[s] : bounds[s + 1]] = block.symbol(k, form.torus)
+        for g, (group, t) in enumerate(zip(form.groups, multipliers, strict=True), start=1):
+            for i in range(group.size):
+                e = np.zeros(n)
+                e[bounds[g] + i] = 1
+                p, q = e - group.alpha[i] * rows[g][i].conj(), e - group.beta[i] * rows[g][i].conj()
+                M += t[i] * (np.outer(p, q.conj()) + np.outer(q, p.conj()))
+        F = rows[form.output_row] * 2.0**-proof.exponent
+        if form.pooled:
+            F = F * (np.sqrt(form.cells) if k == (0, 0) else 0)
+        M -= F.conj().T @ (metric[:, None] * F)
+        least = min(least, float(np.linalg.eigvalsh(down[:, None] * M * down)[0]))
+    return least
+
+
+@given(seed=st.integers(0, 2**32 - 1), pooled=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_both_checkers_accept_what_was_proved_and_nothing_below(seed: int, pooled: bool) -> None:
+    form = random_torus(seed)
+    if pooled:
+        row = form.output_row
+        zero = {k: t for k, t in form.blocks.items() if k[0] == row and k[1] == len(form.groups)}
+        key, taps = next(iter(zero.items()))
+        taps = type(taps)(np.zeros((1, 2), dtype=int), taps.weights[:1])
+        blocks = {k: t for k, t in form.blocks.items() if k[0] != row} | {key: taps}
+        form = type(form)(form.torus, form.inputs, form.outputs, form.groups, blocks, True)
+    proof = proved(form)
+    document = document_of(proof)
+    for checker in CHECKERS:
+        result = checker.check_document(document)
+        assert result.ok, result.reason
+    for less in (1e-8, 1e-5):
+        low = TorusProof(
+            form, proof.rho * (1 - less), proof.multipliers, proof.metric, proof.exponent, proof.scaling, 0.0
+        )
+        assert least_eigenvalue(low, low.rho, list(low.multipliers), low.metric) < 0
+        for checker in CHECKERS:
+            assert not checker.check_document(document_of(low)).ok
+
+
+def test_near_the_boundary_no_checker_accepts_what_is_false() -> None:
+    """Multipliers of a proved point, rho at one part in 10^12 steps around the least that they allow."""
+    form = random_torus(7)
+    proof = proved(form)
+    multipliers = [1.01 * t for t in proof.multipliers]
+    low, high = 0.5 * proof.rho, 4 * proof.rho
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (low, middle) if least_eigenvalue(proof, middle, multipliers, proof.metric) > 0 else (middle, high)
+    for step in (-1e-7, -1e-10, -1e-12, 1e-9):
+        rho = high * (1 + step)
+        point = TorusProof(form, rho, tuple(multipliers), proof.metric, proof.exponent, proof.scaling, 0.0)
+        for checker in CHECKERS:
+            verdict = checker.check_document(document_of(point)).ok
+            assert verdict == (step > 0) or abs(step) < 1e-11
+
+
+def _mutate(document: dict[str, Any], rng: np.random.Generator) -> str:
+    """Change a document at random; returns what was done."""
+    part = document["parts"][0]
+    kind = int(rng.integers(0, 16))
+    groups = len(part["network"]["groups"])
+
+    def decode(text: str, code: str = "<f8") -> np.ndarray:
+        return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=code).copy()
+
+    if kind == 0:
+        part["multipliers"]["rho"] = (
+            float.fromhex(part["multipliers"]["rho"]) * (1 - 10.0 ** rng.uniform(-7, -2))
+        ).hex()
+        return "rho lowered"
+    if kind in (1, 2):
+        g = int(rng.integers(0, groups))
+        t = decode(part["multipliers"]["lambda"][g])
+        t[rng.integers(0, len(t))] *= -1.0 if kind == 1 else 1 + 10.0 ** rng.uniform(-3, -1) * rng.choice([-1, 1])
+        part["multipliers"]["lambda"][g] = encode(t)
+        return "lambda"
+    if kind == 3:
+        block = part["network"]["blocks"][0]
+        w = decode(block["weights"])
+        w[rng.integers(0, len(w))] += 0.1
+        block["weights"] = encode(w)
+        return "weight without hash"
+    if kind == 4:
+        part["network"]["torus"][0] += 1
+        return "torus without hash"
+    if kind == 5:
+        part["multipliers"]["metric"] = encode(decode(part["multipliers"]["metric"]) * 0.99)
+        return "metric below one"
+    if kind == 6:
+        document["upper"] = (float.fromhex(document["upper"]) * (1 - 1e-12)).hex()
+        return "upper"
+    if kind == 7:
+        part["upper"] = (float.fromhex(part["upper"]) * (1 - 1e-12)).hex()
+        return "upper of the part"
+    if kind == 8:
+        part["network"]["groups"][0]["alpha"] = part["network"]["groups"][0]["alpha"][:-3]
+        return "truncated"
+    if kind == 9:
+        part["proof"]["scaling"] = encode(decode(part["proof"]["scaling"], "<i8") + 5000, "<i8")
+        return "scaling out of range"
+    if kind == 10:
+        document["extra"] = 1
+        return "extra key"
+    if kind == 11:
+        document["version"] = 3
+        return "version"
+    if kind == 12:
+        part["multipliers"]["lambda"][0] = encode(decode(part["multipliers"]["lambda"][0]) * np.nan)
+        return "nan"
+    if kind == 13:
+        part["multipliers"]["exponent"] -= 1
+        return "exponent"
+    if kind == 14:
+        part["reads"] = {"layout": "", "scale": ""}
+        return "reads"
+    part["network"]["pooled"] = not part["network"]["pooled"]
+    return "pooled"
+
+
+def test_mutated_certificates_are_rejected_or_true() -> None:
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for seed in range(10):
+        proof = proved(random_torus(seed))
+        original = document_of(proof)
+        for _ in range(20):
+            document = copy.deepcopy(original)
+            what = _mutate(document, rng)
+            verdicts = [checker.check_document(document).ok for checker in CHECKERS]
+            rejected += not any(verdicts)
+            if any(verdicts):  # one multiplier may be changed without harm: then the claim is still true
+                assert what == "lambda"
+                multipliers = [
+                    np.frombuffer(zlib.decompress(base64.b64decode(t)), dtype="<f8")
+                    for t in document["parts"][0]["multipliers"]["lambda"]
+                ]
+                assert least_eigenvalue(proof, proof.rho, multipliers, proof.metric) > 0
+    assert rejected >= 180
+
+
+def test_roots_of_unity_are_enclosed() -> None:
+    decimal = pytest.importorskip("flint")
+    decimal.ctx.prec = 300
+    for whole in (1, 2, 3, 5, 8, 29, 35, 1024, 4095):
+        roots = frequency_checker.Roots(whole)
+        for turns in {0, 1, 2, whole // 3, whole // 2, whole - 1, 5 * whole + 3}:
+            angle = 2 * decimal.arb(turns) / whole
+            for value, exact in zip(roots.at(turns), (angle.cos_pi(), angle.sin_pi()), strict=True):
+                assert abs(decimal.arb(value) - exact * decimal.arb(2) ** frequency_checker.BITS) < 1
+
+
+@pytest.mark.parametrize("name", ["frequency_checker.py", "floating_checker.py"])
+def test_the_checkers_run_alone(tmp_path: Path, name: str) -> None:
+    for file in ("checker.py", "frequency_checker.py", "floating_checker.py"):
+        shutil.copy(FOLDER / file, tmp_path)
+    document = document_of(proved(random_torus(1)))
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps(document))
+    done = subprocess.run(
+        [sys.executable, "-O", name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stdout.startswith("proved: |f(x)-f(x')| <= ")
+    document["parts"][0]["multipliers"]["rho"] = (0.0).hex()
+    file.write_text(json.dumps(document))
+    done = subprocess.run(
+        [sys.executable, "-O", name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and done.stdout.startswith("rejected: ")
+    file.write_text("{")
+    done = subprocess.run([sys.executable, name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_rounding_is_looked_at() -> None:
+    assert floating_checker.rounds_to_nearest()
+
+
+@given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["neuron", "layer", "product"]), head=st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_certify_over_frequencies_end_to_end(seed: int, method: str, head: bool, tmp_path_factory: Any) -> None:
+    network = random_convolutional(seed, head)
+    cert = sdpcert.certify(network, method, form="frequency")
+    assert cert.status == "proved" and cert.level == "exact"
+    assert 0 <= cert.lower <= cert.upper
+    if method == "neuron":
+        assert cert.gap <= 1e-5
+        dense = network.stacked.reduced()
+        if dense.neurons <= 200:  # zero padding on a torus is never below the unrolled optimum
+            exact = sdpcert.certify(network, "neuron", form="unrolled")
+            assert cert.upper >= exact.sdp_lower * (1 - 1e-9)
+    path = tmp_path_factory.mktemp("cert") / "c.json"
+    cert.save(path)
+    result = check_with_network(path, network)
+    assert result.ok, result.reason
+    other = random_convolutional(seed + 1, head)
+    assert not check_with_network(path, other).ok

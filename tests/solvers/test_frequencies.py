@@ -1,0 +1,111 @@
+"""The condition over frequencies against the unrolled one, which a different code path solves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdpcert.condition.dual import feasible_dual_value
+from sdpcert.condition.factor import Elimination, Factor
+from sdpcert.condition.frequency import FrequencyCondition, Head
+from sdpcert.network.embedding import embed
+from sdpcert.solvers import Budget, interior_point
+from sdpcert.solvers.interior_point import minimise
+from sdpcert.solvers.working_set import find_violations, solve_frequencies
+from tests.network.torus_networks import random_convolutional, random_torus, unrolled
+
+
+def bound_of(condition: FrequencyCondition, y: np.ndarray) -> float:
+    return float(np.ldexp(np.sqrt(y[0]), condition.exponent))
+
+
+@pytest.mark.parametrize("method", ["neuron", "layer"])
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=12, deadline=None)
+def test_frequency_optimum_is_the_unrolled_optimum(method: str, seed: int) -> None:
+    form = random_torus(seed)
+    condition = FrequencyCondition(form, method)
+    point = minimise(condition, Budget())
+    dense = interior_point(unrolled(form), method, Budget())
+    assert point.status == "optimal" and dense.status == "optimal"
+    assert bound_of(condition, point.y) == pytest.approx(dense.bound, rel=1e-6)
+    assert point.dual <= bound_of(condition, point.y) * (1 + 1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_the_working_set_reaches_the_optimum_of_all_frequencies(seed: int) -> None:
+    form = random_torus(seed)
+    form = type(form)((9, 8), form.inputs, form.outputs, form.groups, form.blocks)
+    solved = solve_frequencies(form, "neuron", Budget())
+    whole = FrequencyCondition(form, "neuron")
+    point = minimise(whole, Budget())
+    assert solved.bound == pytest.approx(bound_of(whole, point.y), rel=1e-6)
+    assert not find_violations(whole, point.y)
+    assert solved.frequencies <= len(form.frequencies)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None)
+def test_front_and_head_together_are_above_the_unrolled_optimum_and_below_one_after_the_other(seed: int) -> None:
+    network = random_convolutional(seed)
+    embedding = embed(network)
+    if not embedding.output_group or embedding.head is None or network.stacked.reduced().neurons > 300:
+        return
+    head = embedding.head.stacked.reduced()
+    form = embedding.form
+    together = solve_frequencies(
+        form, "neuron", Budget(), head=Head(head, embedding.output_index // form.cells, embedding.output_group)
+    )
+    front = solve_frequencies(form, "neuron", Budget())
+    behind = (
+        interior_point(head, "neuron", Budget()).bound if head.neurons else np.linalg.norm(head.blocks[1, 0].weights, 2)
+    )
+    exact = interior_point(network.stacked.reduced(), "neuron", Budget())
+    assert together.bound >= exact.dual * (1 - 1e-9)
+    assert together.bound <= front.bound * behind * (1 + 1e-6)
+
+
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.1, 10))
+@settings(max_examples=30, deadline=None)
+def test_any_dual_matrices_give_a_lower_bound(seed: int, share: float) -> None:
+    form = random_torus(seed)
+    condition = FrequencyCondition(form)
+    rng = np.random.default_rng(seed)
+    factors = []
+    for part in condition.inequalities:
+        factor = rng.standard_normal((part.order, part.order)) * share ** rng.standard_normal((part.order, 1))
+        factors.append(factor + 1j * rng.standard_normal(factor.shape) if part.like is not None else factor)
+    value = feasible_dual_value(condition, factors)
+    point = minimise(FrequencyCondition(form), Budget())
+    bound = np.ldexp(np.sqrt(value), condition.exponent)
+    assert bound <= np.ldexp(np.sqrt(point.y[0]), point.exponent) * (1 + 1e-9)
+
+
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["real", "complex"]))
+@settings(max_examples=40, deadline=None)
+def test_block_factor(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    condition = FrequencyCondition(random_torus(seed))
+    sizes = [int(k) for k in rng.integers(1, 60, int(rng.integers(1, 5)))]
+    bounds = np.cumsum([0, *sizes])
+    slices = [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    pattern = [(a, b) for a in range(len(sizes)) for b in range(a) if rng.random() < 0.6]
+    n = int(bounds[-1])
+    matrix = np.zeros((n, n), dtype=complex if kind == "complex" else float)
+    for a, b in pattern:
+        block = rng.standard_normal((sizes[a], sizes[b]))
+        matrix[slices[a], slices[b]] = block + (1j * rng.standard_normal(block.shape) if kind == "complex" else 0)
+    matrix = matrix + matrix.conj().T
+    matrix += np.eye(n) * (1 + np.abs(matrix).sum(axis=1).max())
+    factor = Factor.of(condition.arrays, Elimination.of(slices, pattern), matrix)
+    assert factor is not None
+    np.testing.assert_allclose(factor.inverse() @ matrix, np.eye(n), atol=1e-9)
+    right = rng.standard_normal((n, 3)).astype(matrix.dtype)
+    np.testing.assert_allclose(matrix @ factor.solve(right), right, atol=1e-9)
+    assert (
+        Factor.of(condition.arrays, Elimination.of(slices, pattern), matrix - 3 * np.abs(matrix).max() * np.eye(n))
+        is None
+    )
