@@ -15,7 +15,8 @@ opponent that solves it gets the problem as a user poses it too, with all inputs
 - "ratio" is the fastest opponent over the native solver, among opponents whose proved bound is within the tolerance;
   with ">" where there is none: the limit over the native solver. Compilation counts; the file has the ratio without,
   and the one over the opponents as posed.
-- Flops are those of the dense kernels as they are called: 2 m k n for a product, n^3 / 3 for a Cholesky factor and for the
+- Flops are those of the dense kernels as they are called: 2 m k n for a product, n^3 / 3 for a Cholesky factor and
+for the
   inverse of a triangular matrix, n^2 m for a triangular solve with m right sides, 2 n^2 for a matrix times a vector.
   Elementwise work and the closed-form start count as time but not as flops. "share" is flops a second over the rate of
   the matrix product at order 2000, measured in the same process.

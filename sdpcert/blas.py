@@ -1,29 +1,31 @@
 """BLAS and LAPACK kernels that work on blocks in place and let other threads run.
 
-SciPy's own wrappers hold Python's lock and copy every block that is not contiguous. Its library is the same here, called
-through the addresses that `scipy.linalg.cython_blas` publishes: a block of a matrix is passed with its row length, and
-several threads work on several matrices at once. Arrays are float64 or complex128, two-dimensional unless said otherwise.
+SciPy's own wrappers hold Python's lock and copy every block that is not contiguous. Its library is the same here,
+called through the addresses that `scipy.linalg.cython_blas` publishes: a block of a matrix is passed with its row
+length, and several threads work on several matrices at once. Arrays are float64 or complex128, two-dimensional unless
+said otherwise.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cython_blas, cython_lapack
 
 Array = np.ndarray
 _INTEGER = ctypes.c_int
+_BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
+_LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
 #: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
 SMALL = 20_000
 
 
 @cache
 def _function(name: str, arguments: int) -> Any:
-    module: Any = cython_blas if name in cython_blas.__pyx_capi__ else cython_lapack
-    capsule = module.__pyx_capi__[name]
+    capsule = (_BLAS if name in _BLAS.__pyx_capi__ else _LAPACK).__pyx_capi__[name]
     get_name = ctypes.pythonapi.PyCapsule_GetName
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -51,7 +53,9 @@ def _scalar(value: float, kind: str) -> Any:
 
 
 def _layout(matrix: Array) -> tuple[Array, int, bool]:
-    """The matrix, the distance of its columns (rows, if row major), and whether it is row major; copied if it is neither."""
+    """The matrix, the distance of its columns (rows, if row major), and whether it is row major; copied if it is
+    neither.
+    """
     rows, columns = matrix.shape
     size = matrix.itemsize
     by_row, by_column = matrix.strides

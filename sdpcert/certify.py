@@ -59,9 +59,9 @@ def certify(
     accuracy asked of the bound, `output_rows` chooses outputs (counted from 0), `device` is where the native solver
     works ("cpu", "cuda"). `seed` is for the attained lower bound.
 
-    `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in a
-    torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is bounded
-    then: "joint" with them, or "composed".
+    `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in
+    a torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is
+    bounded then: "joint" with them, or "composed".
 
     Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point,
     `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best

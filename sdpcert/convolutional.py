@@ -1,8 +1,8 @@
 """Certify a convolutional network over frequencies: the front on a torus, the head behind it, each proved, in one file.
 
-Where the head reads a group of neurons, front and head are solved together: the head in the metric `sum_c d_c |z_c|^2` with
-one d_c for each channel, a shift-invariant upper bound of the head's Gram matrix, which the front has its output measured
-in. Elsewhere they are bounded one after the other, and the bound is the product.
+Where the head reads a group of neurons, front and head are solved together: the head in the metric `sum_c d_c
+|z_c|^2` with one d_c for each channel, a shift-invariant upper bound of the head's Gram matrix, which the front has
+its output measured in. Elsewhere they are bounded one after the other, and the bound is the product.
 """
 
 from __future__ import annotations

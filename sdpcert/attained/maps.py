@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,22 @@ from sdpcert.network.stacked import StackedForm
 Array = np.ndarray
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How a search goes about; a round of either plan evaluates about 12 maps on every point."""
+
+    #: Least number of points and of rounds, however little the search may spend.
+    least_batch: int
+    least_rounds: int
+    #: Power iterations on every new point.
+    power_steps: int
+    #: Every such round moves pairs by their gradients; the others hop at random.
+    ascend_every: int
+    #: Step of a pair relative to its distance, and the decimal logarithms of its distance relative to the points' size.
+    ascent_step: float
+    reach: tuple[float, float]
+
+
 class DifferentiableMap(ABC):
     """A network with activations, on batches of rows; slopes are the derivatives of its activations."""
 
@@ -28,8 +45,7 @@ class DifferentiableMap(ABC):
     neurons: int
     #: What one evaluation of one point costs, in the unit of the search's operations.
     cost: float
-    #: Least number of points and of rounds that a search makes, however little it may spend.
-    least: tuple[int, int]
+    plan: Plan
     #: Points around which pairs are tried at the end, and the distances (powers of two of the points' size).
     finalists: int
     distances: Array
@@ -66,7 +82,7 @@ class DifferentiableMap(ABC):
 class StackedMap(DifferentiableMap):
     """The map of a stacked form."""
 
-    least = (4, 8)
+    plan = Plan(4, 8, 3, 3, 0.15, (-2, 0.5))
     finalists = 3
     distances = np.arange(1, -28, -1)
 
@@ -131,7 +147,8 @@ class StackedMap(DifferentiableMap):
 class GraphMap(DifferentiableMap):
     """The map of a network graph, without unrolling; `rows` chooses outputs (row major)."""
 
-    least = (2, 4)
+    # Few evaluations are affordable: long steps, and one power iteration from the direction of the point before.
+    plan = Plan(2, 4, 1, 2, 0.4, (-1.5, 0.8))
 
     def __init__(self, network: Network, operations: float, rows: Sequence[int] | None = None) -> None:
         self.network = network
@@ -256,10 +273,10 @@ def _cost(layer: AffineLayer | Activation, shape: Shape) -> float:
     """Operations of one evaluation of a layer, and what calling NumPy and moving the entries costs."""
     entries = int(np.prod(shape))
     if isinstance(layer, Conv2d):
-        return 2.0 * entries * layer.terms + entries * 10.0 * layer.kernel.shape[2] * layer.kernel.shape[3] + 4e3
+        return 2.0 * entries * layer.terms + entries * 25.0 * layer.kernel.shape[2] * layer.kernel.shape[3] + 4e3
     if isinstance(layer, Dense):
         return 2.0 * entries * layer.terms + 4e3
-    return 20.0 * entries + 4e3
+    return 60.0 * entries + 4e3
 
 
 def norms(rows: Array) -> Array:

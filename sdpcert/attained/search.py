@@ -21,8 +21,8 @@ class Search:
         self.size = searched.scale()
         self.generator = np.random.default_rng(seed)
         # One round evaluates about 12 maps on every point of the batch.
-        self.batch = int(np.clip(operations / (searched.cost * 12 * 60), searched.least[0], 128))
-        self.rounds = int(np.clip(operations / (searched.cost * 12 * self.batch), searched.least[1], 300))
+        self.batch = int(np.clip(operations / (searched.cost * 12 * 60), searched.plan.least_batch, 128))
+        self.rounds = int(np.clip(operations / (searched.cost * 12 * self.batch), searched.plan.least_rounds, 300))
 
     def run(self) -> list[tuple[Array, Array]]:
         """Pairs of inputs to evaluate, the most promising first."""
@@ -47,8 +47,9 @@ class Search:
 
     def _climb(self, points: Array, directions: Array, values: Array) -> tuple[Array, Array, Array]:
         size = np.maximum(np.sqrt(np.square(points).sum(axis=1)), self.size)
+        plan = self.map.plan
         for k in range(self.rounds):
-            if k % 3 == 0:
+            if k % plan.ascend_every == 0:
                 trial, start = self._ascend_pairs(points, directions, size)
             else:
                 step = 10.0 ** self.generator.uniform(-3, 0.7, (self.batch, 1)) * size[:, None]
@@ -61,7 +62,7 @@ class Search:
                 )
                 move = np.where(kind == 3, towards * self.generator.random((self.batch, 1)), step * move)
                 trial, start = points + move, directions
-            new_directions, new_values = self._stretch(trial, start, 3)
+            new_directions, new_values = self._stretch(trial, start, plan.power_steps)
             better = new_values > values
             points = np.where(better[:, None], trial, points)
             directions = np.where(better[:, None], new_directions, directions)
@@ -81,7 +82,8 @@ class Search:
 
     def _ascend_pairs(self, points: Array, directions: Array, size: Array) -> tuple[Array, Array]:
         """A few gradient steps on the difference quotient of pairs around the points."""
-        reach = 10.0 ** self.generator.uniform(-2, 0.5, (self.batch, 1)) * size[:, None]
+        plan = self.map.plan
+        reach = 10.0 ** self.generator.uniform(*plan.reach, (self.batch, 1)) * size[:, None]
         a, b = points + 0.5 * reach * directions, points - 0.5 * reach * directions
         for _ in range(4):
             value_a, slopes_a = self.map.forward(a)
@@ -89,7 +91,7 @@ class Search:
             delta = unit(value_a - value_b)
             gradient_a = self.map.back(delta, self.map.soften(slopes_a))
             gradient_b = self.map.back(delta, self.map.soften(slopes_b))
-            step = 0.15 * np.sqrt(np.square(a - b).sum(axis=1, keepdims=True))
+            step = plan.ascent_step * np.sqrt(np.square(a - b).sum(axis=1, keepdims=True))
             a, b = a + step * unit(gradient_a), b - step * unit(gradient_b)
             # keep the distance: only the quotient matters
             middle, half = 0.5 * (a + b), unit(a - b) * 0.5 * reach

@@ -1,8 +1,8 @@
 """A point over frequencies made ready for the checkers: every frequency positive definite with room for rounding.
 
-What a checker must be able to show is that D M(k) D exceeds its own rounding at every frequency k. Rounding of the solver
-and frequencies outside its working set are repaired by a share of a strictly feasible point; the room that is left is
-tested with the floating-point Cholesky factor of D M D - room I, and the verdict is the checker's.
+What a checker must be able to show is that D M(k) D exceeds its own rounding at every frequency k. Rounding of the
+solver and frequencies outside its working set are repaired by a share of a strictly feasible point; the room that is
+left is tested with the floating-point Cholesky factor of D M D - room I, and the verdict is the checker's.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def prove_torus(condition: FrequencyCondition, y: Array) -> TorusProof | None:
 
 
 def room_needed(form: TorusForm) -> float:
-    """What the floating-point checker may lose to rounding, relative to a unit diagonal, with a factor of three to spare."""
+    """What the floating-point checker may lose to rounding, relative to a unit diagonal, with a factor of three to
+    spare.
+    """
     order = 2 * (form.inputs + form.channels)
     taps = max((len(block.offsets) for block in form.blocks.values()), default=1)
     return 3 * 2.0**-53 * order * (2 * order + taps + 30)

@@ -49,7 +49,9 @@ def _same_form(document: dict[str, Any], network: Network, rows: list[int] | Non
 
 
 def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    """Whether front and head, embedded in the certificate's torus and read in its scales, are the certificate's parts."""
+    """Whether front and head, embedded in the certificate's torus and read in its scales, are the certificate's
+    parts.
+    """
     from sdpcert.convolutional import front_and_head, read_scaled
 
     front, *behind = document["parts"]

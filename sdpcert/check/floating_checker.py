@@ -1,13 +1,15 @@
-"""Check a certificate made of parts (format version 2) in floating point with rigorous error bounds: for large networks.
+"""Check a certificate made of parts (format version 2) in floating point with rigorous error bounds: for large
+networks.
 
     python floating_checker.py CERT.json        exit 0: proved, 1: rejected, 2: unreadable file or wrong usage
 
 Needs NumPy, and `checker.py` and `frequency_checker.py` beside it, which read the file and prove its stacked parts in
-integers. For a torus part, D M(k) D is formed in float64 at every frequency with a bound for every entry's error, as a real
-symmetric matrix of twice the order; the bounds are charged to the diagonal. It is positive definite if the floating-point
-Cholesky factorization of what is left, minus the constant c of S. M. Rump, "Verification of positive definiteness" (BIT 46,
-2006), runs to completion: c bounds the backward error, with g = (n + 3) u / (1 - (n + 3) u) instead of n + 1 because BLAS
-multiplies by reciprocals. Needs rounding to nearest and subnormal numbers, which is tested.
+integers. For a torus part, D M(k) D is formed in float64 at every frequency with a bound for every entry's error, as
+a real symmetric matrix of twice the order; the bounds are charged to the diagonal. It is positive definite if the
+floating-point Cholesky factorization of what is left, minus the constant c of S. M. Rump, "Verification of positive
+definiteness" (BIT 46, 2006), runs to completion: c bounds the backward error, with g = (n + 3) u / (1 - (n + 3) u)
+instead of n + 1 because BLAS multiplies by reciprocals. Needs rounding to nearest and subnormal numbers, which is
+tested.
 """
 
 import math
@@ -229,7 +231,7 @@ def check_document(document: Any) -> "checker.CheckResult":
                 prove_torus(part)
             else:
                 frequency_checker.prove_stacked(part, p)
-        how = "torus part proved by floating-point Cholesky with rigorous error bounds, the rest in exact integer arithmetic"
+        how = "torus part proved by floating-point Cholesky with rigorous error bounds, the rest in exact integers"
         reason = frequency_checker.claim_of(parsed, how)
         return CheckResult(True, parsed.upper, reason, parsed.sha256, parsed.lower)
     except Rejected as error:

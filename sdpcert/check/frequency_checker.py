@@ -16,6 +16,7 @@ Certificates too large for integers are for `floating_checker.py`.
 """
 
 import hashlib
+import itertools
 import math
 import os
 import struct
@@ -237,7 +238,7 @@ def parse_torus(part: Any) -> TorusPart:
         offsets = checker.values(offsets, f"blocks[{b}].offsets", "q", 2 * taps, -(2**31), 2**31)
         weights = checker.values(weights, f"blocks[{b}].weights", "d", taps * entries)
         pairs = list(zip(offsets[0::2], offsets[1::2], strict=True))
-        if any(first >= second for first, second in zip(pairs, pairs[1:], strict=False)):
+        if any(first >= second for first, second in itertools.pairwise(pairs)):
             raise Rejected(f"blocks[{b}].offsets are not ascending")
         if pooled and target == len(groups) + 1 and pairs != [(0, 0)]:
             raise Rejected("the output of a pooled network has an offset")
@@ -513,7 +514,7 @@ def is_definite(matrix: Hermitian) -> bool:
 
 
 def leaves_dominant(matrix: Hermitian, factor: list[list[complex]]) -> bool:
-    """Whether `2^(2q) D M D - L L*` is diagonally dominant, all errors charged; L is the factor, rounded to integers."""
+    """Whether `2^(2q) D M D - L L*` is diagonally dominant, all errors charged; L is the rounded factor."""
     n, unit = len(factor), float(1 << PRECISION)
     real = [[round(v.real * unit) for v in row] for row in factor]
     imaginary = [[round(v.imag * unit) for v in row] for row in factor]
@@ -568,8 +569,8 @@ def claim_of(parsed: Parsed, how: str) -> str:
     context = checker.decimal.Context(prec=12, rounding=checker.decimal.ROUND_CEILING)
     bound = context.create_decimal_from_float(parsed.upper)
     return (
-        f"|f(x)-f(x')| <= {bound} |x-x'| for all inputs x, x' (Euclidean norms; real arithmetic; networks on a torus and "
-        f"stacked forms in sequence, {len(parsed.parts)} in all; {how}; sha256 {parsed.sha256})"
+        f"|f(x)-f(x')| <= {bound} |x-x'| for all inputs x, x' (Euclidean norms; real arithmetic; networks on a "
+        f"torus and stacked forms in sequence, {len(parsed.parts)} in all; {how}; sha256 {parsed.sha256})"
     )
 
 

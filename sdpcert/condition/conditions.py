@@ -12,8 +12,9 @@ from sdpcert.condition.inequality import Inequality
 class Conditions(Protocol):
     """Minimise rho = y[0] subject to M(y) >= 0 for every one of `inequalities`.
 
-    Inequalities with the same `first` belong to one stage: they share all multipliers (frequencies of one network). Stages are
-    in order from input to output; the metric that a stage's output is measured in is that of the next stage's input.
+    Inequalities with the same `first` belong to one stage: they share all multipliers (frequencies of one network).
+    Stages are in order from input to output; the metric that a stage's output is measured in is that of the next
+    stage's input.
     """
 
     @property

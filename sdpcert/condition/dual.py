@@ -25,8 +25,8 @@ ROUNDING = 1e-13
 def feasible_dual_value(condition: Conditions, factors: Sequence[Array]) -> float:
     """The value `|F Y|^2` after the rows of the factors (X = factor factor*, one an inequality) were projected.
 
-    Inequalities of one stage share multipliers, so a neuron's vector is made of its rows in all of them. The output of a
-    stage passes its squares, by metric variable, on to the input of the next. 0 where X vanishes on an input.
+    Inequalities of one stage share multipliers, so a neuron's vector is made of its rows in all of them. The output
+    of a stage passes its squares, by metric variable, on to the input of the next. 0 where X vanishes on an input.
     """
     to_numpy = condition.arrays.numpy
     amounts = np.zeros(condition.variables)

@@ -1,8 +1,8 @@
 """Cholesky factors that follow the blocks of the network.
 
-The matrix of a chain is block tridiagonal, so its factor is block bidiagonal and products with its inverse cost as much as
-the network is wide, not as it is deep. Any pattern of blocks is possible; eliminating a block connects those that it is
-connected with.
+The matrix of a chain is block tridiagonal, so its factor is block bidiagonal and products with its inverse cost as
+much as the network is wide, not as it is deep. Any pattern of blocks is possible; eliminating a block connects those
+that it is connected with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ SMALLEST = 48
 
 @dataclass(frozen=True, eq=False)
 class Elimination:
-    """The order of elimination: the coordinates of each block, and for each the later blocks that it is connected with."""
+    """The order of elimination: the coordinates of each block, and for each the later blocks that it is connected
+    with.
+    """
 
     slices: tuple[slice, ...]
     later: tuple[tuple[int, ...], ...]

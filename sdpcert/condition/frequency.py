@@ -1,13 +1,15 @@
 """The condition of a network on a torus: one Hermitian inequality a frequency, all with the same multipliers.
 
-A shift of all signals leaves the network as it is, so multipliers that are the same in every cell lose nothing, and the
-discrete Fourier transform splits M into blocks of the order of the channels (Parseval). Opposite frequencies have
+A shift of all signals leaves the network as it is, so multipliers that are the same in every cell lose nothing, and
+the discrete Fourier transform splits M into blocks of the order of the channels (Parseval). Opposite frequencies have
 conjugate blocks. A head, the dense part behind the convolutions, is a second stage: it is bounded in the metric
-`sum_c d_c |z_c|^2` with one variable d_c for each channel c that it reads, and the first stage has its output measured so.
+`sum_c d_c |z_c|^2` with one variable d_c for each channel c that it reads, and the first stage has its output
+measured so.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +40,8 @@ class Head:
 
 
 class FrequencyCondition:
-    """The condition over the chosen `frequencies` (all, if none are given), y = (rho, multipliers[, d, head's multipliers]).
+    """The condition over the chosen `frequencies` (all, if none are given), y = (rho, multipliers[, d, head's
+    multipliers]).
 
     `multipliers` is "neuron" (one a channel) or "layer" (one a group). Every choice of frequencies is a relaxation.
     """
@@ -108,7 +111,7 @@ class FrequencyCondition:
             if at_output and (self.head is not None or (form.pooled and frequency != (0, 0))):
                 continue
             symbol = block.symbol(frequency, form.torus)
-            symbol = (symbol.real if real else symbol) * 2.0 ** (self.exponents[to] - self.exponents[source])
+            symbol = (np.real(symbol) if real else symbol) * 2.0 ** (self.exponents[to] - self.exponents[source])
             if at_output:
                 output[source] = symbol * (np.sqrt(form.cells) if form.pooled else 1.0)
             else:
@@ -181,13 +184,13 @@ def _split(values: Array, sizes: list[int], exponents: Sequence[int], per_group:
     if per_group:
         values = np.repeat(values, sizes)
     bounds = np.cumsum([0, *sizes])
-    parts = [values[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [values[a:b] for a, b in itertools.pairwise(bounds)]
     return tuple(np.ldexp(t, 2 * e) for t, e in zip(parts, exponents, strict=True))
 
 
 def _halves(symbol: Array) -> Array:
     """A real matrix with the norm of a complex one, up to a factor of root two."""
-    return np.concatenate([symbol.real, symbol.imag])
+    return np.concatenate([np.real(symbol), np.imag(symbol)])
 
 
 def _sample(form: TorusForm) -> list[Frequency]:
@@ -196,7 +199,9 @@ def _sample(form: TorusForm) -> list[Frequency]:
 
 
 def _reduce_head(blocks: dict[tuple[int, int], Array], head: Head) -> tuple[dict[tuple[int, int], Array], Array]:
-    """Replace, channel by channel, the inputs by fewer ones where the rows that read them are fewer (as `reduce_input`)."""
+    """Replace, channel by channel, the inputs by fewer ones where the rows that read them are fewer (as
+    `reduce_input`).
+    """
     readers = sorted(key for key in blocks if key[1] == 0)
     stacked = np.concatenate([blocks[key] for key in readers])
     parts, channels = [], []

@@ -1,13 +1,15 @@
 """One matrix inequality M(y) >= 0 of a condition, as an operator that solvers work with.
 
-With p_i = e_i - alpha_i k_i* and q_i = e_i - beta_i k_i* the matrix is `diag(metric variables) + sum_i lambda_i (p_i q_i* +
-q_i p_i*) - F* F`. It is real for a network of dense layers and complex for one frequency of a convolutional network.
-Every neuron enters with rank two, so the Schur complement of an interior-point method is a sum of elementwise products of
-matrices of the order of the neurons (docs/architecture.md). Products with K follow the blocks of the network.
+With p_i = e_i - alpha_i k_i* and q_i = e_i - beta_i k_i* the matrix is `diag(metric variables) + sum_i lambda_i (p_i
+q_i* + q_i p_i*) - F* F`. It is real for a network of dense layers and complex for one frequency of a convolutional
+network. Every neuron enters with rank two, so the Schur complement of an interior-point method is a sum of
+elementwise products of matrices of the order of the neurons (docs/architecture.md). Products with K follow the blocks
+of the network.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,9 +53,9 @@ class Metric:
 class Inequality:
     """A matrix inequality in `variables` variables y.
 
-    Coordinates are those of the sources, of `sizes` entries: the input, then groups of neurons. `blocks[to, source]` are the
-    rows K of group `to`, `output[source]` those of F. Neuron variables begin at y[first]: one a neuron, or one a group with
-    `per_group`.
+    Coordinates are those of the sources, of `sizes` entries: the input, then groups of neurons. `blocks[to, source]`
+    are the rows K of group `to`, `output[source]` those of F. Neuron variables begin at y[first]: one a neuron, or
+    one a group with `per_group`.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Inequality:
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
         self.order = int(offsets[-1])
         self.neurons = self.order - self.inputs
-        self.slices = [slice(int(a), int(b)) for a, b in zip(offsets, offsets[1:], strict=False)]
+        self.slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
         self.rows = [slice(s.start - self.inputs, s.stop - self.inputs) for s in self.slices]
         self.group_sizes = sizes[1:]
         self.alpha, self.beta = arrays.asarray(slopes[0]), arrays.asarray(slopes[1])
@@ -170,7 +172,9 @@ class Inequality:
 
     @cached_property
     def _pattern(self) -> list[tuple[int, int]]:
-        """Pairs of sources whose block of M + F*F is not zero; diagonal blocks that are diagonal matrices are left out."""
+        """Pairs of sources whose block of M + F*F is not zero; diagonal blocks that are diagonal matrices are left
+        out.
+        """
         pairs = set() if self.from_zero else {(k, k) for k in range(len(self.slices))}
         for to, source in self.blocks:
             pairs |= {(to, source), (source, to)}

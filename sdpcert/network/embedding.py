@@ -1,8 +1,9 @@
 """The convolutional front of a network, embedded in a torus.
 
-A zero-padded image becomes a signal on a torus that is larger than the image by at least what the layers read beyond it.
-Neurons outside the image do not exist: they are neurons of slope 0 there, and 0 is made part of the slope interval. So every
-bound for all networks on the torus with these slopes holds for the network. Circular convolutions need no margin.
+A zero-padded image becomes a signal on a torus that is larger than the image by at least what the layers read beyond
+it. Neurons outside the image do not exist: they are neurons of slope 0 there, and 0 is made part of the slope
+interval. So every bound for all networks on the torus with these slopes holds for the network. Circular convolutions
+need no margin.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class Embedding:
     """The front of a network as a `TorusForm`, and what follows.
 
     `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,
-    columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled), `output_group`
-    the group of neurons that the cut is (0 where it is something else), `head` the network behind the cut, or None.
+    columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled),
+    `output_group` the group of neurons that the cut is (0 where it is something else), `head` the network behind the
+    cut, or None.
     """
 
     form: TorusForm
@@ -70,7 +72,8 @@ def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
     """
     if len(network.input_shape) != 3:
         raise ValueError(
-            f"the condition over frequencies needs an image (channels, height, width) as input, not {network.input_shape}"
+            "the condition over frequencies needs an image (channels, height, width) as input, "
+            f"not {network.input_shape}"
         )
     levels, reasons = _levels(network)
     cut = _cut(network, levels)
@@ -149,7 +152,9 @@ def _needed(network: Network, value: int) -> list[int]:
 
 
 def _cut(network: Network, levels: dict[int, Level]) -> int | None:
-    """The output if it is an image on the lattice, else the latest activation that all later nodes depend on the front by."""
+    """The output if it is an image on the lattice, else the latest activation that all later nodes depend on the
+    front by.
+    """
     if network.output in levels and network.output:
         return network.output
     needed = _needed(network, network.output)
@@ -246,11 +251,11 @@ class _Builder:
         head = _behind(network, cut)
         return Embedding(
             form,
-            network.input_shape,
+            (network.input_shape[0], network.input_shape[1], network.input_shape[2]),
             self._index(self.values[0]),
             self._index(value),
             group,
-            head,  # type: ignore[arg-type]
+            head,
         )
 
     def _affine(self, layer: AffineLayer | Activation, arguments: list[_Value], number: int) -> _Value:
@@ -357,7 +362,7 @@ class _Builder:
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
 
 
-def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):  # noqa: ANN202
+def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):
     def function(signal: Array) -> Array:
         flat = signal.reshape(len(signal), -1)
         result = np.zeros_like(flat)
@@ -382,7 +387,9 @@ def _behind(network: Network, cut: int) -> Network | None:
 
 
 def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
-    """The embedding with its head folded in, where the head is an affine function of the sums over the image's channels."""
+    """The embedding with its head folded in, where the head is an affine function of the sums over the image's
+    channels.
+    """
     head, group = embedding.head, embedding.output_group
     if head is None or not group or head.neurons:
         return None

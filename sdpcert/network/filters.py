@@ -1,8 +1,8 @@
 """Matrices of filters on the coarse lattice, as affine layers are brought to the torus.
 
-A value of level (sy, sx) has every sy-th row and sx-th column of the input's lattice; on the coarsest lattice its pixels of
-one cell are P = total stride / level phases an axis, channels of their own (c, py, px), row major. A layer is then a
-matrix of finite filters: a dictionary from the offset of a cell to a matrix.
+A value of level (sy, sx) has every sy-th row and sx-th column of the input's lattice; on the coarsest lattice its
+pixels of one cell are P = total stride / level phases an axis, channels of their own (c, py, px), row major. A layer
+is then a matrix of finite filters: a dictionary from the offset of a cell to a matrix.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class NotInvariant(ValueError):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels that a layer reads: `stride` and, an axis, the least and the largest coordinate; whether it wraps around."""
+    """The pixels that a layer reads: `stride` and, an axis, the least and the largest coordinate; whether it wraps
+    around.
+    """
 
     stride: tuple[int, int]
     lowest: tuple[int, int]
@@ -35,7 +37,9 @@ class Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Stencil:
-    """A layer as picks: output channel o at pixel q gets `weight * input[channel, q * stride + shift]`, summed over taps."""
+    """A layer as picks: output channel o at pixel q gets `weight * input[channel, q * stride + shift]`, summed over
+    taps.
+    """
 
     pixels: Pixels
     taps: dict[tuple[int, int], Array] = field(repr=False)
@@ -137,7 +141,7 @@ class Combination:
         return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix)))
 
     def after(self, left: Filters, uncertainty: float = 0.0) -> Combination:
-        """`left` applied to this, with the rounding of the products and the relative uncertainty of `left`'s entries."""
+        """`left` applied to this, with the rounding of the products and the relative uncertainty of `left`."""
         if self.is_identity:
             largest = max((float(np.max(np.abs(m), initial=0.0)) for m in left.values()), default=0.0)
             return Combination(left, _up(uncertainty * largest))

@@ -1,8 +1,8 @@
 """A network of shift-invariant maps on a torus: what a convolutional network becomes once its image is embedded.
 
-A signal assigns a vector of channels to every cell of a torus of `rows` by `columns` cells. Strided networks live on the
-coarsest lattice, a finer layer's pixels of one cell being channels of their own (polyphase, space to depth). `Taps` is a
-matrix of finite filters, `TorusForm` the stacked form with such matrices in place of numbers.
+A signal assigns a vector of channels to every cell of a torus of `rows` by `columns` cells. Strided networks live on
+the coarsest lattice, a finer layer's pixels of one cell being channels of their own (polyphase, space to depth).
+`Taps` is a matrix of finite filters, `TorusForm` the stacked form with such matrices in place of numbers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Array = np.ndarray
 class Taps:
     """The map `y[cell] = sum_m weights[m] @ x[cell + offsets[m]]` on a torus.
 
-    `offsets` has shape (taps, 2), distinct rows of integers (row, column), in ascending order; `weights` has shape (taps,
-    out, in). Every entry of `weights` is known up to `radius`.
+    `offsets` has shape (taps, 2), distinct rows of integers (row, column), in ascending order; `weights` has shape
+    (taps, out, in). Every entry of `weights` is known up to `radius`.
     """
 
     offsets: Array
@@ -54,8 +54,8 @@ class Taps:
 class TorusGroup:
     """Neurons with the same activation: one entry of `alpha` and `beta` a channel, the same in every cell.
 
-    `bias` has shape (channels, rows, columns), `inside` the same shape: 1 where the neuron exists in the network, 0 where it was
-    cropped (it is then constantly zero, which is a slope of 0 within [alpha, beta]).
+    `bias` has shape (channels, rows, columns), `inside` the same shape: 1 where the neuron exists in the network, 0
+    where it was cropped (it is then constantly zero, which is a slope of 0 within [alpha, beta]).
     """
 
     activation: Activation
@@ -72,7 +72,8 @@ class TorusGroup:
 
 @dataclass(frozen=True, eq=False)
 class TorusForm:
-    """A network on a torus in blocks, numbered as in `StackedForm`: source 0 is the input, row `len(groups) + 1` the output.
+    """A network on a torus in blocks, numbered as in `StackedForm`: source 0 is the input, row `len(groups) + 1` the
+    output.
 
     With `pooled` the output is one vector, the sum of the output signal over all cells.
     """

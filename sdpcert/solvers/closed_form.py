@@ -131,9 +131,10 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Arra
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
     Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g*` over the
-    inequalities of the stage, X the matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta = 1/2 is
-    the closed form of ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the least rho that they
-    then allow, the output being F z or, where a metric variable measures it, those coordinates: (rho t, rho) is the point.
+    inequalities of the stage, X the matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta =
+    1/2 is the closed form of ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the
+    least rho that they then allow, the output being F z or, where a metric variable measures it, those coordinates:
+    (rho t, rho) is the point.
     """
     recursions = [_Recursion(part) for part in stage]
     first = stage[0]

@@ -1,11 +1,11 @@
 """A primal-dual interior-point method on the rank-two structure of the condition.
 
-Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one a frequency
-for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other metric variables
-and at most 0 for multipliers. The direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and
-Monteiro, with Mehrotra's predictor and corrector; y is strictly feasible from the start, X becomes feasible on the way. The
-start is the closed form of `closed_form.strictly_feasible` with X a multiple of the inverse of M, which is centred. Every
-iterate is a bound.
+Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one a
+frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
+metric variables and at most 0 for multipliers. The direction is the one of Helmberg, Rendl, Vanderbei and Wolkowicz,
+Kojima et al. and Monteiro, with Mehrotra's predictor and corrector; y is strictly feasible from the start, X becomes
+feasible on the way. The start is the closed form of `closed_form.strictly_feasible` with X a multiple of the inverse
+of M, which is centred. Every iterate is a bound.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def interior_point(form: StackedForm, method: str, budget: Budget, device: str =
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of it."""
+    """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of
+    it.
+    """
 
     y: Matrix
     exponent: int
@@ -162,7 +164,7 @@ class _Run:
             rho = float(y[0])
             complementarity = sum(r[0] for r in results) + float((slack * y[self.signed]).sum())
             mu = complementarity / (self.order + len(self.signed))
-            residual = -sum(r[1] for r in results)
+            residual = -_total(r[1] for r in results)
             residual[0] += 1
             residual[self.signed] -= slack
             infeasible = float(abs(residual * y).sum())
@@ -183,7 +185,7 @@ class _Run:
                 self._update_dual(pairs)
                 yield iteration, "time limit"
                 return
-            step = None if done else self._direction(y, pairs, slack, sum(r[2] for r in results), mu)
+            step = None if done else self._direction(y, pairs, slack, _total(r[2] for r in results), mu)
             moved = None if step is None else self._move(y, pairs, step)
             if step is None or moved is None:
                 self._update_dual(pairs)
@@ -276,7 +278,7 @@ class _Run:
             pair.second = part.linear_times(pair.matrix_step, pair.dual_step)
             return centring * part.adjoint(pair.inverted) - part.adjoint_of_product(pair.second, pair.inverted)
 
-        right = sum(self._map(curve, pairs)) - objective
+        right = _total(self._map(curve, pairs)) - objective
         second_slack = (centring - affine_slack * affine_y[signed]) / y[signed]
         right[signed] += second_slack
         step_y = newton(right)
@@ -364,6 +366,13 @@ class _Run:
             self.budget.report(line)
 
 
+def _total(terms: Iterable[Matrix]) -> Matrix:
+    total = None
+    for term in terms:
+        total = term if total is None else total + term
+    return total
+
+
 def _hermitian(matrix: Matrix) -> Matrix:
     return 0.5 * (matrix + matrix.conj().T)
 
@@ -379,8 +388,8 @@ def _length_to_boundary(
 ) -> float:
     """How far a positive definite matrix B can go along D: 1 / -(least eigenvalue of B^-1 D), by Lanczos.
 
-    Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector to its
-    image under the operator and G times that; `dual_start` is G times `start`.
+    Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector
+    to its image under the operator and G times that; `dual_start` is G times `start`.
     """
     unit = abs(_dot(start, dual_start)) ** -0.5
     vector, dual = start * unit, dual_start * unit

@@ -1,8 +1,8 @@
 """The condition over frequencies, solved on a working set: few frequencies are tight at the optimum.
 
-Solve over some frequencies, look for the ones that the point violates, add the worst of every neighbourhood, and solve
-again, loosely first. Any working set is a relaxation, so its dual bound holds for the whole; a point is a bound only once
-it satisfies every frequency, which the proof looks at again.
+Solve over some frequencies, look for the ones that the point violates, add the worst of every neighbourhood, and
+solve again, loosely first. Any working set is a relaxation, so its dual bound holds for the whole; a point is a bound
+only once it satisfies every frequency, which the proof looks at again.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def solve_frequencies(
 ) -> FrequencySolution:
     """Solve the condition over all frequencies of a torus to `budget.tol`.
 
-    `method` is "neuron" (one multiplier a channel) or "layer". Interrupted or out of time, the last point is returned, whose
-    `violation` says how far it is from satisfying every frequency.
+    `method` is "neuron" (one multiplier a channel) or "layer". Interrupted or out of time, the last point is
+    returned, whose `violation` says how far it is from satisfying every frequency.
     """
     every = form.frequencies
     chosen = every if len(every) <= ALL else _spread(form)
@@ -76,12 +76,15 @@ def solve_frequencies(
         if not final and violation < 0.1 * tol:
             tol = max(budget.tol, tol * 1e-2 if tol > 1e-4 else budget.tol)
         condition.choose([*condition.frequencies, *added])
+    assert point is not None
     point = replace(point, iterations=iterations, history=tuple(history))
     return FrequencySolution(condition, point, round_number, len(condition.frequencies), violation)
 
 
 def find_violations(condition: FrequencyCondition, y: Array) -> dict[Frequency, float]:
-    """The frequencies outside the working set that y violates, with the size of the violation relative to M's diagonal."""
+    """The frequencies outside the working set that y violates, with the size of the violation relative to M's
+    diagonal.
+    """
     known = set(condition.frequencies)
     others = [k for k in condition.form.frequencies if k not in known]
     y = condition.arrays.asarray(y)

@@ -312,7 +312,11 @@ def test_singular_conditions_are_proved() -> None:
         for method in ("neuron", "layer", "product"):
             certificate = certify(Network.mlp(weights), method=method)
             assert certificate.status == "proved"
-            assert certificate.proof is not None and holds(certificate.form, certificate.proof)
+            assert (
+                certificate.form is not None
+                and certificate.proof is not None
+                and holds(certificate.form, certificate.proof)
+            )
             assert certificate.tau <= 1e-7
             assert check_document(certificate.document()).ok
 
@@ -497,9 +501,9 @@ def test_a_saved_certificate_checks(name: str, method: str, tmp_path: Path) -> N
     verdict = check(path)
     assert verdict.ok, verdict.reason
     assert verdict.upper == certificate.upper and verdict.lower == certificate.lower
-    assert verdict.sha256 == certificate.form.sha256
+    assert verdict.sha256 == certificate.sha256
     assert json.loads(path.read_text()) == json.loads(json.dumps(certificate.document()))
-    assert certificate.proof is not None and holds(certificate.form, certificate.proof)
+    assert certificate.form is not None and certificate.proof is not None and holds(certificate.form, certificate.proof)
     assert certificate.upper == square_root_up(certificate.proof.rho, certificate.proof.exponent)
 
 

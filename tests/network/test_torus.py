@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -111,9 +112,9 @@ def test_weights_that_are_only_placed_stay_exact() -> None:
 def _conv_chain(channels: tuple[int, ...] = (1, 2, 3), size: int = 6) -> Network:
     rng = np.random.default_rng(0)
     graph, value = Graph((channels[0], size, size)), 0
-    for inner, out in zip(channels, channels[1:], strict=False):
+    for inner, out in itertools.pairwise(channels):
         value = graph.add(
-            relu(), graph.add(Conv2d(rng.standard_normal((out, inner, 3, 3)), None, padding=(1,) * 4), value)
+            relu(), graph.add(Conv2d(rng.standard_normal((out, inner, 3, 3)), None, padding=(1, 1, 1, 1)), value)
         )
     return graph.network(value, source="chain")
 
@@ -125,7 +126,7 @@ def test_the_least_torus_has_the_margin_of_one_kernel_radius() -> None:
 def test_max_pooling_is_exact_on_the_torus() -> None:
     graph = Graph((2, 8, 8))
     value = graph.add(
-        relu(), graph.add(Conv2d(np.random.default_rng(0).standard_normal((3, 2, 3, 3)), padding=(1,) * 4), 0)
+        relu(), graph.add(Conv2d(np.random.default_rng(0).standard_normal((3, 2, 3, 3)), padding=(1, 1, 1, 1)), 0)
     )
     network = graph.network(max_pool(graph, value, (2, 2), (2, 2)), source="pooled")
     embedding = embed(network)
@@ -135,7 +136,7 @@ def test_max_pooling_is_exact_on_the_torus() -> None:
 def test_the_mean_over_the_image_is_folded_into_the_output() -> None:
     rng = np.random.default_rng(1)
     graph = Graph((1, 5, 5))
-    value = graph.add(relu(), graph.add(Conv2d(rng.standard_normal((4, 1, 3, 3)), padding=(1,) * 4), 0))
+    value = graph.add(relu(), graph.add(Conv2d(rng.standard_normal((4, 1, 3, 3)), padding=(1, 1, 1, 1)), 0))
     mean = graph.add(Conv2d(np.full((4, 1, 5, 5), 1 / 25), groups=4), value)
     value = graph.add(Dense(rng.standard_normal((3, 4))), graph.add(Rearrange(np.arange(4)), mean))
     embedding = embed(graph.network(value, source="mean"))
@@ -151,7 +152,7 @@ def test_the_mean_over_the_image_is_folded_into_the_output() -> None:
         (lambda: _dense_first(), "no convolutional front"),
     ],
 )
-def test_what_is_not_shift_invariant_is_refused(build, message: str) -> None:  # noqa: ANN001
+def test_what_is_not_shift_invariant_is_refused(build, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         embed(build())
 

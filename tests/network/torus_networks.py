@@ -61,7 +61,9 @@ def unrolled(form: TorusForm) -> StackedForm:
 
 
 def random_convolutional(seed: int, head: bool = True, circular: bool = False) -> Network:
-    """Convolutions with strides, dilation, groups, odd paddings, residual sums, pooling, a scale; perhaps a dense head."""
+    """Convolutions with strides, dilation, groups, odd paddings, residual sums, pooling, a scale; perhaps a dense
+    head.
+    """
     rng = np.random.default_rng(seed)
     size = int(rng.integers(4, 8))
     channels = int(rng.integers(1, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_block_factor(seed: int, kind: str) -> None:
     condition = FrequencyCondition(random_torus(seed))
     sizes = [int(k) for k in rng.integers(1, 60, int(rng.integers(1, 5)))]
     bounds = np.cumsum([0, *sizes])
-    slices = [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
     pattern = [(a, b) for a in range(len(sizes)) for b in range(a) if rng.random() < 0.6]
     n = int(bounds[-1])
     matrix = np.zeros((n, n), dtype=complex if kind == "complex" else float)
