@@ -73,7 +73,7 @@ def bound_convolutional(
     notes = list(form.notes)
     notes.append(_embedded(embedding, form))
     d = np.ones(form.outputs)
-    if method == "product":
+    if method == "product" or not form.groups:
         front, proof = _product(form)
         dual, iterations, status, history = 0.0, 0, "closed form", ()
         if head is not None:
@@ -98,6 +98,10 @@ def bound_convolutional(
         if together is not None:
             unit = 2.0 ** (-2 * front.exponent)
         proof = prove_torus(front, np.asarray(y[: front.variables]) * unit)
+    if proof is None and method != "product":
+        product = bound_convolutional(network, "product", budget, prove_head, output_rows, device, joint, torus)
+        note = "the bound is the product of norms: nothing better was proved"
+        return replace(product, dual=dual, iterations=iterations, status=status, history=history, notes=(*notes, note))
     if proof is None:
         return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
     proof = replace(proof, form=form, metric=d)

@@ -13,6 +13,13 @@ EXPECTED = {
     "certify_onnx.py": {"neuron": 5.929890551, "layer": 6.978413210, "product": 10.170518881},
     "optimal_is_not_a_proof.py": {"exact": 0.0546288660, "certified natively": 0.0546288660},
     "maxmin_as_relu.py": {"product of norms": 2.83861306, "published chain": 1.69770, "ReLU embedding": 1.29404979},
+    "convolutions_by_frequencies.py": {
+        "circular, unrolled": 2.57950881,
+        "circular, frequencies": 2.57950881,
+        "zero padding 3x3, above": 1.26822274,
+        "zero padding 5x5, above": 0.367696849,
+        "zero padding 8x8, above": 0.180893547,
+    },
     "deep_network.py": {"product": 3.70001805, "closed form": 0.084818397, "neuron": 0.0058823419},
 }
 

@@ -161,7 +161,7 @@ class GraphMap(DifferentiableMap):
         self.neurons = sum(
             int(np.prod(n.shape)) for n in nodes if isinstance(n.layer, Activation) and not n.layer.is_linear
         )
-        self.cost = sum(_cost(n.layer, n.shape) for n in nodes)
+        self.cost = 4e3 + sum(_cost(n.layer, n.shape) for n in nodes)
         self.memory = 8.0 * max(sum(int(np.prod(n.shape)) for n in nodes), self.inputs)
         # The pairs at the end are evaluated with error bounds, at four times the cost: at most a quarter of the work.
         affordable = operations / self.cost / 4
