@@ -16,6 +16,7 @@ import os
 import platform
 import resource
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,7 @@ def network(channels: tuple[int, ...], image: int, seed: int = 0) -> Network:
     """A chain of circular convolutions."""
     generator = np.random.default_rng([seed, image, *channels])
     graph, value = Graph((channels[0], image, image)), 0
-    for k, (inner, out) in enumerate(zip(channels, channels[1:], strict=False)):
+    for k, (inner, out) in enumerate(pairwise(channels)):
         kernel = generator.standard_normal((out, inner, 3, 3)) / np.sqrt(9 * inner)
         value = graph.add(relu(), value) if k else value
         value = graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), value)

@@ -1,11 +1,11 @@
 """Convolutions certified over DFT frequencies: exact on a torus, an upper bound with zero padding.
 
-On a torus the optimum over frequencies is that of the unrolled network, with one small Hermitian matrix a frequency. With zero
-padding the image is embedded in a larger torus; the bound is then above the unrolled optimum, and falls towards it as the
-image grows: what is lost is lost at the border.
+On a torus the optimum over frequencies is that of the unrolled network, with one small Hermitian matrix a frequency.
+With zero padding the image is embedded in a larger torus; the bound is then above the unrolled optimum, and falls
+towards it as the image grows: what is lost is lost at the border.
 
-Expected (measured): circular 4x4 unrolled and over frequencies 2.57950881; with zero padding on 3x3, 5x5 and 8x8 the bound
-over frequencies is 127 %, 37 % and 18 % above the unrolled optimum.
+Expected (measured): circular 4x4 unrolled and over frequencies 2.57950881; with zero padding on 3x3, 5x5 and 8x8 the
+bound over frequencies is 127 %, 37 % and 18 % above the unrolled optimum.
 """
 
 from __future__ import annotations

@@ -28,6 +28,11 @@ ALL = 12
 #: A violation, relative to the diagonal of M, that rounding in the proof repairs.
 TOLERABLE = 3e-12
 ROUNDS = 25
+#: Tolerance of the first round; it falls by ten a round down to `LAST`, and then to the one asked for. A loose point is well
+#: inside, where frequencies that are added violate little, so the next round can begin near it.
+FIRST, LAST = 0.3, 2e-3
+#: The gap aimed at in the end, over twice the tolerance.
+MARGIN = 1e-2
 #: Sizes of a violation that are told apart.
 SIZES = (1e-15, 3e-14, TOLERABLE, 1e-10, 3e-9, 1e-7, 1e-6, 1e-5, *(10.0 ** (k / 4) for k in range(-18, 1)))
 
@@ -61,10 +66,10 @@ def solve_frequencies(
     condition = FrequencyCondition(form, method, chosen, arrays_on(device), head)
     history: list[Progress] = []
     iterations, violation, point = 0, 0.0, None
-    tol = budget.tol if len(chosen) == len(every) else max(budget.tol, 1e-2)
+    tol = budget.tol if len(chosen) == len(every) else max(budget.tol, FIRST)
     for round_number in range(1, ROUNDS + 1):
         final = tol <= budget.tol
-        point = minimise(condition, replace(budget, tol=tol), 1e-3 if final else 0.5, point)
+        point = minimise(condition, replace(budget, tol=tol), MARGIN if final else 0.5, point)
         history += [replace(p, iteration=p.iteration + iterations) for p in point.history]
         iterations += point.iterations
         violations = find_violations(condition, point.y)
@@ -73,8 +78,8 @@ def solve_frequencies(
         if interrupted or (final and violation <= TOLERABLE) or round_number == ROUNDS:
             break
         added = _worst(violations, form.torus, len(condition.frequencies))
-        if not final and violation < 0.1 * tol:
-            tol = max(budget.tol, tol * 1e-2 if tol > 1e-4 else budget.tol)
+        if not final:
+            tol = max(budget.tol, 0.1 * tol if tol > LAST else budget.tol)
         condition.choose([*condition.frequencies, *added])
     assert point is not None
     point = replace(point, iterations=iterations, history=tuple(history))
