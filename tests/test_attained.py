@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sdpcert.attained.graph_ratio as graph_ratio
 from sdpcert import Network, certify, load
 from sdpcert.attained import Attained, attained_lower_bound, evaluate_ratio
 from sdpcert.network.activations import Activation, absolute, activation_by_name, clip, leaky_relu, relu
@@ -208,6 +209,30 @@ def test_close_pairs_do_not_cancel() -> None:
     x_prime = x + 1e-9 * np.maximum(np.abs(x), 1) * rng.standard_normal(6)
     exact_ratio = float(exact_square(network, x, x_prime)) ** 0.5
     assert exact_ratio * (1 - 1e-13) <= evaluate_ratio(network, x, x_prime) <= exact_ratio * (1 + 1e-15)
+
+
+@pytest.mark.parametrize("kind", ["conv", "dense", "scale", "rearrange", "sum", "concat"])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_norms_of_layers_are_bounded(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer, shapes = layers(kind, rng)
+    for k, shape in enumerate(shapes):
+        size = int(np.prod(shape))
+        given = [np.zeros((size, *s)) for s in shapes]
+        given[k] = np.eye(size).reshape(size, *shape)
+        matrix = layer.linear(*given).reshape(size, -1)
+        assert float(np.linalg.norm(matrix, 2)) <= graph_ratio._norm_bound(layer, shape) * (1 + 1e-12)
+
+
+def test_wide_and_deep_networks_keep_a_bound() -> None:
+    """Six layers of width 256: errors grow by the norms of the layers, not of their absolute values."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((256, 256)) / 16 for _ in range(6)]
+    network = Network.mlp(weights)
+    x, step = rng.standard_normal((2, 256))
+    outputs = network(np.stack([x, x + 1e-3 * step]))
+    ratio = np.linalg.norm(outputs[0] - outputs[1]) / np.linalg.norm(1e-3 * step)
+    assert ratio * (1 - 1e-7) <= evaluate_ratio(network, x, x + 1e-3 * step) <= ratio * (1 + 1e-11)
 
 
 def test_uncertain_coefficients_are_charged() -> None:

@@ -83,8 +83,7 @@ def evaluate_ratio(
     with np.errstate(all="ignore"):
         if isinstance(network, Network):
             rows = _rows(output_rows, int(np.prod(network.output_shape)))
-            sure = graph_ratio.sure_difference(network, x[None], x_prime[None])[0]
-            sure = sure if rows is None else sure[rows]
+            sure = graph_ratio.sure_difference(network, x[None], x_prime[None], rows)[0]
         else:
             form = network if output_rows is None else network.output_rows(output_rows)
             sure = stacked_ratio.sure_difference(form, x, x_prime)

@@ -2,17 +2,20 @@
 
 Affine layers map the difference of two runs without their offsets, so its error is relative to the difference and does
 not come from the values cancelling. The values of one run are carried too: they say on which piece an activation is.
+Errors are bounded twice: entry by entry, where absolute coefficients let them grow, and in norm, which grows by the
+norms of the layers only and stays useful in deep networks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange
+from sdpcert.network.adjoint import adjoint
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Shape, Sum
 from sdpcert.network.graph import Network
 
 Array = np.ndarray
@@ -24,51 +27,69 @@ SLACK = 1 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
-    """Batches of `value`, one run, and `step`, the other run minus this one, each with an entrywise error bound."""
+class _Batch:
+    """Tensors that are known up to `error` in every entry, and up to `norm` (one number a tensor) in Euclidean norm.
 
-    value: Array
-    value_error: Array
-    step: Array
-    step_error: Array
+    The first half of the batch are the values of one run, the second half what the other run differs by.
+    """
+
+    center: Array
+    error: Array
+    norm: Array
 
     @property
     def finite(self) -> Array:
-        """For every pair of the batch, whether all its numbers are finite."""
-        arrays = (self.value, self.value_error, self.step, self.step_error)
-        return np.all([np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in arrays], axis=0)
+        """For every pair, whether all its numbers are finite."""
+        rows = np.isfinite(self.center) & np.isfinite(self.error)
+        whole = np.all(rows.reshape(len(self.center), -1), axis=1)
+        first, second = np.split(whole, 2)
+        return first & second
 
 
-def sure_difference(network: Network, x: Array, x_prime: Array) -> Array:
-    """Floats that are at most the entries of |f(x) - f(x')|, for a batch of pairs of flat inputs.
+def _batch(center: Array, error: Array, norm: Array) -> _Batch:
+    """A batch with the better of both bounds in every entry."""
+    return _Batch(center, np.minimum(error, _spread(norm, center)), norm)
 
-    The row of a pair is zero where a number on the way is not finite. Whatever weights lie within the layers'
-    `coefficient_error` are meant.
+
+def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] | None = None) -> Array:
+    """Vectors whose norms are at most |f(x) - f(x')|, for a batch of pairs of flat inputs.
+
+    The vector of a pair is zero where a number on the way is not finite. Whatever weights lie within the layers'
+    `coefficient_error` are meant; `rows` chooses outputs (row major).
     """
+    count = len(x)
     step = x - x_prime
     back = step + x_prime
     rounding = np.abs((x - back) - (x_prime - (back - step)))
-    shape = (len(x), *network.input_shape)
-    start = _Pair(*(a.reshape(shape) for a in (x_prime, np.zeros_like(x), step, rounding)))
-    finite = start.finite
-    pairs: dict[int, _Pair] = {0: start}
+    center = np.concatenate([x_prime, step]).reshape(2 * count, *network.input_shape)
+    error = np.concatenate([np.zeros_like(x), rounding]).reshape(center.shape)
+    batches = {0: _batch(center, error, _norms(error))}
+    finite = batches[0].finite
     last = network_last_uses(network)
     for number, node in enumerate(network.nodes, start=1):
         if number not in last:
             continue
-        given = [pairs[k] for k in node.inputs]
+        given = [batches[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
-            pairs[number] = _affine(node.layer, given)
+            batches[number] = _affine(node.layer, given)
         else:
-            pairs[number] = _activate(node.layer, given[0])
-        finite &= pairs[number].finite
+            batches[number] = _activate(node.layer, given[0])
+        finite &= batches[number].finite
         for k in set(node.inputs):
             if last[k] == number:
-                del pairs[k]
-    output = pairs[network.output]
-    sure = np.maximum(np.abs(output.step) - output.step_error * SLACK, 0.0) * (1 - 2 * UNIT_ROUNDOFF)
-    sure = sure.reshape(len(x), -1)
-    return np.where(finite[:, None], sure, 0.0)
+                del batches[k]
+    output = batches[network.output]
+    difference = np.abs(output.center[count:]).reshape(count, -1)
+    error = output.error[count:].reshape(count, -1)
+    if rows is not None:
+        difference, error = difference[:, rows], error[:, rows]
+    repeated = 1 if rows is None else max(rows.count(r) for r in set(rows))
+    entrywise = np.maximum(difference - error * SLACK, 0.0) * (1 - 4 * UNIT_ROUNDOFF)
+    whole = _norms(difference, 1 / SLACK)
+    left = 1 - np.minimum(output.norm[count:] * np.sqrt(repeated) * SLACK / whole, 1.0)
+    shrunk = difference * np.nan_to_num(left)[:, None] * (1 - 8 * UNIT_ROUNDOFF)
+    better = (_norms(shrunk) > _norms(entrywise))[:, None]
+    return np.where(finite[:, None], np.where(better, shrunk, entrywise), 0.0)
 
 
 def network_last_uses(network: Network) -> dict[int, int]:
@@ -81,32 +102,35 @@ def network_last_uses(network: Network) -> dict[int, int]:
     return last
 
 
-def _affine(layer: AffineLayer, given: list[_Pair]) -> _Pair:
-    count = len(given[0].value)
-    result = layer.linear(*(np.concatenate([g.value, g.step]) for g in given))
+def _affine(layer: AffineLayer, given: list[_Batch]) -> _Batch:
+    center = layer.linear(*(g.center for g in given))
+    gain = np.array([_norm_bound(layer, g.center.shape[1:]) for g in given])
+    norms = gain @ np.stack([g.norm for g in given]) * SLACK
+    if isinstance(layer, Concat):
+        norms = np.minimum(norms, np.sqrt(sum(np.square(g.norm) for g in given)) * SLACK + UNDERFLOW)
     if isinstance(layer, Rearrange | Concat):
-        error = layer.linear(*(np.concatenate([g.value_error, g.step_error]) for g in given))
-        return _Pair(result[:count], error[:count], result[count:], error[count:])
+        return _batch(center, layer.linear(*(g.error for g in given)), norms)
     roundings = max(layer.terms, len(given)) + 4
     gamma = roundings * UNIT_ROUNDOFF / (1 - roundings * UNIT_ROUNDOFF)
-    uncertain = []
-    for g in given:
-        sizes = np.concatenate([np.abs(g.value), np.abs(g.step)]) * (gamma + layer.coefficient_error)
-        errors = np.concatenate([g.value_error, g.step_error]) * (1 + layer.coefficient_error)
-        uncertain.append(sizes + errors)
-    error = layer.magnitude(*uncertain) * (SLACK + 4 * gamma) + roundings * UNDERFLOW
-    value = result[:count] + layer.offset()
-    value_error = error[:count] + 2 * UNIT_ROUNDOFF * np.abs(value)
-    return _Pair(value, value_error * SLACK, result[count:], error[count:])
+    sizes = [np.abs(g.center) * (gamma + layer.coefficient_error) for g in given]
+    spread = [g.error * (1 + layer.coefficient_error) for g in given]
+    bounds = layer.magnitude(*(np.concatenate(pair) for pair in zip(sizes, spread, strict=True)))
+    bounds = bounds * (SLACK + 4 * gamma) + roundings * UNDERFLOW
+    local, inherited = bounds[: len(center)], bounds[len(center) :]
+    half = len(center) // 2
+    center[:half] = center[:half] + layer.offset()
+    local[:half] += 2 * UNIT_ROUNDOFF * np.abs(center[:half])
+    return _batch(center, (inherited + local) * SLACK, (norms + _norms(local)) * SLACK)
 
 
-def _activate(activation: Activation, given: _Pair) -> _Pair:
+def _activate(activation: Activation, given: _Batch) -> _Batch:
     """The activation of both runs, with p the value and d the step.
 
     phi(p + d) - phi(p) moves by at most beta - alpha times the error of p, and by no more than beta - alpha times d
     wherever p lies; where both runs are surely on one linear piece it is a multiple of d.
     """
-    value, value_error, step, step_error = given.value, given.value_error, given.step, given.step_error
+    half = len(given.center) // 2
+    (value, step), (value_error, step_error) = (np.split(a, 2) for a in (given.center, given.error))
     alpha, beta = np.asarray(activation.alpha, dtype=float), np.asarray(activation.beta, dtype=float)
     steepest, width = np.maximum(np.abs(alpha), np.abs(beta)), beta - alpha
     piecewise = activation.name in PIECEWISE_LINEAR
@@ -117,27 +141,29 @@ def _activate(activation: Activation, given: _Pair) -> _Pair:
 
     other = value + step
     after, after_other = activation(value), activation(other)
-    after_error = steepest * value_error + evaluation_error(value, after)
+    local = evaluation_error(value, after)
     after_step = after_other - after
-    after_step_error = (
-        steepest * (step_error + 2 * UNIT_ROUNDOFF * np.abs(other))
+    local_step = (
+        steepest * 2 * UNIT_ROUNDOFF * np.abs(other)
         + width * np.minimum(value_error, np.abs(step))
         + evaluation_error(other, after_other)
-        + evaluation_error(value, after)
+        + local
         + 2 * UNIT_ROUNDOFF * np.abs(after_step)
     )
+    slopes = np.broadcast_to(steepest, value.shape)
     if piecewise:
         other_error = (value_error + step_error + 2 * UNIT_ROUNDOFF * np.abs(other)) * SLACK
         low = np.nextafter(np.minimum(value - value_error, other - other_error), -np.inf)
         high = np.nextafter(np.maximum(value + value_error, other + other_error), np.inf)
         sure, slope = _piece(activation, low, high)
         after_step = np.where(sure, slope * step, after_step)
-        exact = np.abs(slope) * step_error + 2 * UNIT_ROUNDOFF * np.abs(after_step) * (np.abs(slope) != 1)
-        after_step_error = np.where(sure, exact + UNDERFLOW, after_step_error)
-        after_error = np.where(
-            sure, np.minimum(np.abs(slope) * value_error + evaluation_error(value, after), after_error), after_error
-        )
-    return _Pair(after, after_error * SLACK, after_step, after_step_error * SLACK)
+        rounding = 2 * UNIT_ROUNDOFF * np.abs(after_step) * (np.abs(slope) != 1) + UNDERFLOW
+        local_step = np.where(sure, rounding, local_step)
+        slopes = np.where(sure, np.abs(slope), slopes)
+    errors = np.concatenate([slopes * value_error + local, slopes * step_error + local_step]) * SLACK
+    inherited = np.max(slopes.reshape(half, -1), axis=1, initial=0.0)
+    norm = np.concatenate([inherited, inherited]) * given.norm + _norms(np.concatenate([local, local_step]))
+    return _batch(np.concatenate([after, after_step]), errors, norm * SLACK)
 
 
 def _piece(activation: Activation, low: Array, high: Array) -> tuple[Array, Array]:
@@ -148,3 +174,59 @@ def _piece(activation: Activation, low: Array, high: Array) -> tuple[Array, Arra
         return inside | (at_low == at_high), np.where(inside, 1.0, 0.0)
     negative = np.broadcast_to(activation.derivative(-np.ones_like(low)), low.shape)
     return (low > 0) | (high <= 0), np.where(low > 0, 1.0, negative)
+
+
+def _spread(norm: Array, like: Array) -> Array:
+    return norm.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _norms(tensors: Array, slack: float = SLACK) -> Array:
+    """Norms of the tensors of a batch, times `slack` against rounding and underflow."""
+    rows = tensors.reshape(len(tensors), -1)
+    largest = np.max(np.abs(rows), axis=1, initial=0.0)
+    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    return largest * np.sqrt(np.square(rows / safe[:, None]).sum(axis=1)) * slack
+
+
+def _norm_bound(layer: AffineLayer, shape: Shape) -> float:
+    """A number that the spectral norm of a layer, as a map of an input of this shape, does not exceed."""
+    match layer:
+        case Dense():
+            bound = _matrix_norm(layer.weight, layer.coefficient_error)
+        case Scale():
+            bound = float(np.max(np.abs(layer.factor))) * (1 + layer.coefficient_error)
+        case Conv2d():
+            # The patches that the kernel reads, then a matrix on every patch: a pixel is in several patches.
+            ones = replace(layer, kernel=np.ones((1, 1, *layer.kernel.shape[2:])), bias=None, groups=1)
+            image = (1, *shape[1:])
+            (times,) = adjoint(ones, np.ones((1, *ones.output_shape(image))), image)
+            parts = layer.kernel.reshape(layer.groups, len(layer.kernel) // layer.groups, -1)
+            bound = max(_matrix_norm(part, layer.coefficient_error) for part in parts) * np.sqrt(np.max(times))
+        case Rearrange():
+            kept = layer.indices.ravel()[layer.indices.ravel() >= 0]
+            bound = np.sqrt(np.max(np.bincount(kept), initial=0))
+        case Sum() | Concat():
+            bound = 1.0
+        case _:
+            bound = np.inf
+    return float(bound) * SLACK
+
+
+def _matrix_norm(matrix: Array, coefficient_error: float = 0.0, squarings: int = 6) -> float:
+    """A bound of the spectral norm: |A|^2 = |A A'|, repeated, and the Frobenius norm at last."""
+    largest = float(np.max(np.abs(matrix), initial=0.0))
+    if not 0 < largest < np.inf:
+        return largest
+    exponent = int(np.frexp(largest)[1])
+    scaled = np.ldexp(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, -exponent)
+    rows, inner = scaled.shape
+    frobenius = float(np.sqrt(np.square(scaled).sum())) * SLACK
+    if squarings == 0:
+        bound = frobenius
+    elif float(rows) * rows * inner > 1e9:
+        absolute = np.abs(scaled)
+        bound = min(frobenius, float(np.sqrt(absolute.sum(axis=0).max() * absolute.sum(axis=1).max())) * SLACK)
+    else:
+        rounding = 4 * (inner + 2) * UNIT_ROUNDOFF * frobenius**2
+        bound = min(frobenius, float(np.sqrt(_matrix_norm(scaled @ scaled.T, 0.0, squarings - 1) + rounding)) * SLACK)
+    return float(np.ldexp(bound + coefficient_error * frobenius, exponent))

@@ -163,8 +163,8 @@ class GraphMap(DifferentiableMap):
         )
         self.cost = 4e3 + sum(_cost(n.layer, n.shape) for n in nodes)
         self.memory = 8.0 * max(sum(int(np.prod(n.shape)) for n in nodes), self.inputs)
-        # The pairs at the end are evaluated with error bounds, at four times the cost: at most a quarter of the work.
-        affordable = operations / self.cost / 4
+        # Pairs are evaluated with error bounds at the end, at six times the cost: at most a quarter of the work.
+        affordable = operations / self.cost / 6
         self.finalists = 3 if affordable > 3 * 4 * 3 * 24 else 1
         count = int(np.clip(affordable / (4 * 3 * self.finalists), 6, 24))
         self.distances = np.linspace(1, -22, count)
@@ -261,9 +261,10 @@ class GraphMap(DifferentiableMap):
         return self.back(np.eye(self.outputs), slopes)
 
     def gains(self, starts: Array, ends: Array) -> Array:
+        rows = None if self.rows is None else self.rows.tolist()
         largest = max(int(2**28 / self.memory), 1)  # in parts, for the memory
         parts = [
-            norms(self._chosen(sure_difference(self.network, starts[k : k + largest], ends[k : k + largest])))
+            norms(sure_difference(self.network, starts[k : k + largest], ends[k : k + largest], rows))
             for k in range(0, len(starts), largest)
         ]
         return np.concatenate(parts) / norms(starts - ends)
