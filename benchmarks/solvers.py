@@ -1,6 +1,6 @@
 """The native solver beside Clarabel, SCS and SDPA through CVXPY: time, memory, accuracy, ratios, growth.
 
-    python -m benchmarks.solvers [--quick] [--limit SECONDS] [--only TEXT] [--output FILE.json]
+    python -m benchmarks.solvers [--quick] [--limit SECONDS] [--only TEXT] [--opponents sdpa] [--output FILE.json]
 
 Every run is a process of its own with a time limit and a memory limit; all of them may use all cores. The networks are
 random chains of ReLU layers with spectral norms of one. All solvers get the same problem, scaled and with the input
@@ -357,6 +357,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="small cases, limit 60 s")] = False,
     limit: Annotated[float, typer.Option(help="seconds for one opponent on one case (0: 600, with --quick 60)")] = 0,
     only: Annotated[str, typer.Option(help="only cases whose name contains this text")] = "",
+    opponents: Annotated[str, typer.Option(help="opponents, separated by commas")] = ",".join(OPPONENTS),
     output: Annotated[Path, typer.Option(help="file for the results")] = RESULTS,
     memory: Annotated[float, typer.Option(help="GiB of address space for one process (0: three quarters of RAM)")] = 0,
     worker: Annotated[tuple[str, str], typer.Option(hidden=True)] = ("", ""),
@@ -376,7 +377,7 @@ def main(
     chosen = [c for c in CASES if only in c.name and (c.quick or not quick)]
     for case in chosen:
         results = {}
-        for solver in ("native", *(OPPONENTS if case.opponents else ())):
+        for solver in ("native", *(opponents.split(",") if case.opponents and opponents else ())):
             print(f"{case.name}: {solver} ...", file=sys.stderr, flush=True)
             # The native solver's process also runs the checker, three times the limit is for that.
             results[solver] = run_apart(case, solver, 3 * limit if solver == "native" else limit, memory)

@@ -76,13 +76,15 @@ def bound_convolutional(
     if method == "product" or not form.groups:
         front, proof = _product(form)
         dual, iterations, status, history = 0.0, 0, "closed form", ()
+        if not form.groups and head is None and proof is not None:  # a norm: the product is the optimum
+            dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
         if head is not None:
             notes.append("front and head were bounded one after the other")
     else:
         together = (
             Head(head, embedding.output_index // form.cells, embedding.output_group) if head is not None else None
         )
-        together = together if joint and embedding.output_group and head is not None else None
+        together = together if joint else None
         solved = solve_frequencies(form, method, budget, device, together)
         point, condition = solved.point, solved.condition
         dual, iterations, status, history = point.dual, point.iterations, point.status, point.history
@@ -139,7 +141,16 @@ def front_and_head(
             form = _rows_of_pooled(form, output_rows)
         else:
             raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
+    form = form.reduced(embedding.output_group if head is not None else 0)
     return embedding, form, None if head is None else head.reduced()
+
+
+def _as_stage(embedding: Embedding, form: TorusForm, head: StackedForm | None) -> Head | None:
+    """The head as a second stage, where the front's output is a group of neurons."""
+    if head is None or not embedding.output_group:
+        return None
+    (group,) = form.row(form.output_row)  # reducing may have renumbered it
+    return Head(head, embedding.output_index // form.cells, group)
 
 
 def _verify(parts: tuple[Part, ...], upper: float) -> str | None:
@@ -232,7 +243,8 @@ def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:
         norms[to, source] = (largest + spread) * 2.0 ** (condition.exponents[to] - condition.exponents[source])
     for inflation in (1e-11, 1e-9, 1e-7, 1e-5):
         rho, multipliers = product_multipliers({k: v * (1 + inflation) for k, v in norms.items()}, form.groups)
-        proof = prove_torus(condition, np.concatenate([[rho], *multipliers]))
+        # A constant network has rho = 0, which leaves no room at all.
+        proof = prove_torus(condition, np.concatenate([[max(rho, 2.0**-600)], *multipliers]))
         if proof is not None:
             return condition, proof
     return condition, None

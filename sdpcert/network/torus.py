@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class Taps:
     def shape(self) -> tuple[int, int]:
         """Channels out and in."""
         return self.weights.shape[1], self.weights.shape[2]
+
+    @property
+    def moving(self) -> Array:
+        """The pairs of channels that are not certainly unconnected, shape (out, in)."""
+        return np.any(self.weights != 0, axis=0) | (self.radius > 0)
 
     def symbol(self, frequency: tuple[int, int], torus: tuple[int, int]) -> Array:
         """`sum_m weights[m] exp(2 pi i (k1 o1 / rows + k2 o2 / columns))`, complex, shape (out, in)."""
@@ -68,6 +73,17 @@ class TorusGroup:
     def size(self) -> int:
         """Number of channels."""
         return len(self.alpha)
+
+    def select(self, keep: Array) -> TorusGroup:
+        """The group of the channels in the boolean mask `keep`."""
+
+        def function(signal: Array) -> Array:
+            full = np.zeros((len(signal), self.size, *signal.shape[2:]))
+            full[:, keep] = signal
+            return self.activation(full)[:, keep]
+
+        activation = replace(self.activation, alpha=self.alpha[keep], beta=self.beta[keep], function=function)
+        return TorusGroup(activation, self.alpha[keep], self.beta[keep], self.bias[keep], self.inside[keep])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +156,33 @@ class TorusForm:
         for source, block in self.row(to).items():
             total += block(sources[source])
         return total
+
+    def reduced(self, protected: int = 0) -> TorusForm:
+        """Without channels that are constant or do not reach the output; exact. Group `protected` stays as it is."""
+        keep = [np.ones(size, dtype=bool) for size in self.sizes]
+        for number in range(1, self.output_row):  # constant: nothing that moves moves them
+            if number != protected:
+                keep[number] = np.zeros(self.groups[number - 1].size, dtype=bool)
+                for source, block in self.row(number).items():
+                    keep[number] |= block.moving[:, keep[source]].any(axis=1)
+        for number in range(len(self.groups), 0, -1):  # dead: nothing that reaches the output reads them
+            if number != protected:
+                read = np.zeros(self.groups[number - 1].size, dtype=bool)
+                for (to, source), block in self.blocks.items():
+                    if source == number:
+                        read |= block.moving[keep[to]].any(axis=0)
+                keep[number] &= read
+        if all(k.all() for k in keep):
+            return self
+        kept = [0, *(n for n in range(1, self.output_row) if keep[n].any()), self.output_row]
+        blocks: dict[tuple[int, int], Taps] = {}
+        for (to, source), block in self.blocks.items():
+            if to in kept and source in kept:
+                weights = block.weights[:, keep[to]][:, :, keep[source]]
+                if block.radius > 0 or np.any(weights):
+                    blocks[kept.index(to), kept.index(source)] = replace(block, weights=weights)
+        groups = tuple(self.groups[n - 1].select(keep[n]) for n in kept[1:-1])
+        return replace(self, groups=groups, blocks=blocks)
 
     @property
     def sha256(self) -> str:

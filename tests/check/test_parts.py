@@ -24,6 +24,9 @@ from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.check import floating_checker, frequency_checker
 from sdpcert.check.binding import check_with_network
+from sdpcert.network.activations import relu
+from sdpcert.network.affine import Conv2d
+from sdpcert.network.graph import Graph
 from sdpcert.network.torus import TorusForm
 from sdpcert.solvers import Budget
 from sdpcert.solvers.working_set import solve_frequencies
@@ -253,3 +256,53 @@ def test_certify_over_frequencies_end_to_end(seed: int, method: str, head: bool,
     assert result.ok, result.reason
     other = random_convolutional(seed + 1, head)
     assert not check_with_network(path, other).ok
+
+
+def _with_zeros(first: list[int], second: list[int]) -> sdpcert.Network:
+    """Two convolutions whose channels `first` of the first read nothing and whose second ignores channels `second`."""
+    rng = np.random.default_rng(0)
+    graph = Graph((1, 4, 4))
+    weight, after = rng.standard_normal((2, 1, 3, 3)), rng.standard_normal((2, 2, 3, 3))
+    weight[first], after[:, second] = 0, 0
+    value = graph.add(relu(), graph.add(Conv2d(weight, np.ones(2), padding=(1, 1, 1, 1)), 0))
+    return graph.network(graph.add(Conv2d(after, padding=(1, 1, 1, 1)), value), source="zeros")
+
+
+@pytest.mark.parametrize("method", ["neuron", "layer", "product"])
+def test_constant_and_dead_channels(method: str) -> None:
+    constant = sdpcert.certify(_with_zeros([1], []), method, form="frequency")
+    dead = sdpcert.certify(_with_zeros([], [1]), method, form="frequency")
+    assert constant.status == dead.status == "proved"
+    if method == "neuron":
+        assert max(constant.gap, dead.gap) < 1e-6
+    nothing = sdpcert.certify(_with_zeros([1], [0]), method, form="frequency")
+    assert nothing.status == "proved" and nothing.upper < 1e-80 and nothing.lower == 0
+
+
+def test_a_single_convolution_is_its_norm() -> None:
+    graph = Graph((2, 6, 6))
+    kernel = np.random.default_rng(3).standard_normal((3, 2, 3, 3))
+    circular = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0), source="convolution")
+    norm = np.linalg.norm(circular.stacked.blocks[1, 0].weights, 2)
+    cert = sdpcert.certify(circular, form="frequency")
+    assert cert.status == "proved" and norm <= cert.upper <= norm * (1 + 1e-8) and cert.gap < 1e-8
+
+
+def test_out_of_time_the_point_is_proved_or_the_product(tmp_path: Path) -> None:
+    network = random_convolutional(11)
+    cert = sdpcert.certify(network, "neuron", form="frequency", time_limit=1e-9)
+    assert cert.status == "proved" and cert.upper >= cert.lower
+    cert.save(tmp_path / "c.json")
+    assert sdpcert.check(tmp_path / "c.json").ok
+
+
+def test_bad_arguments_are_one_line(tmp_path: Path) -> None:
+    network = random_convolutional(11)
+    with pytest.raises(ValueError, match="unknown form"):
+        sdpcert.certify(network, form="fourier")
+    with pytest.raises(ValueError, match="solver 'scs' does not work over frequencies"):
+        sdpcert.certify(network, solver="scs", form="frequency")
+    with pytest.raises(ValueError, match="needs an image"):
+        sdpcert.certify(sdpcert.Network.mlp([np.eye(2), np.eye(2)]), form="frequency")
+    with pytest.raises(ValueError, match="output row 99"):
+        sdpcert.certify(network, form="frequency", output_rows=[99])

@@ -71,7 +71,8 @@ def random_convolutional(seed: int, head: bool = True, circular: bool = False) -
     value = 0
 
     def convolution(value: int, out: int, stride: int, kernel: int) -> int:
-        inner, height, _ = graph.shape(value)
+        inner, height, width = graph.shape(value)
+        kernel = min(kernel, height, width)
         if circular:
             pad = (kernel // 2, kernel // 2, kernel - 1 - kernel // 2, kernel - 1 - kernel // 2)
             weight = rng.standard_normal((out, inner, kernel, kernel)) / np.sqrt(inner * kernel**2)
