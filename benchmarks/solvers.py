@@ -102,6 +102,10 @@ class CountingArrays(NumpyArrays):
         CountingArrays.flops += len(factor) ** 3 / 3
         return super().triangular_inverse(factor)
 
+    def add_product(self, into: np.ndarray, left: np.ndarray, right: np.ndarray, scale: float = 1.0) -> None:
+        CountingArrays.flops += 2.0 * left.shape[0] * left.shape[1] * right.shape[1]
+        super().add_product(into, left, right, scale)
+
     def triangular_solve(self, factor: np.ndarray, right: np.ndarray, adjoint: bool = False) -> np.ndarray:
         CountingArrays.flops += 1.0 * factor.shape[0] * right.size
         return super().triangular_solve(factor, right, adjoint)

@@ -151,3 +151,20 @@ def test_interrupt_proves_the_best_point_so_far(tmp_path: Path) -> None:
         values = json.loads(out)
         assert values["status"] == "proved"
         assert values["lower"] <= values["upper"]
+
+
+def test_convolutional_network_over_frequencies(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    network = NETWORKS / "digits_cnn.onnx"
+    result = run("certify", network, "--form", "frequency", "-o", tmp_path / "c.json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "embedded in a torus of 5 x 5 cells" in result.stdout and "bounded together" in result.stdout
+    checked = run("check", tmp_path / "c.json", "--network", network, folder=tmp_path)
+    assert checked.returncode == 0 and "proved in exact integer arithmetic" in checked.stdout
+    other = run("check", tmp_path / "c.json", "--network", NETWORKS / "digits_mlp.onnx", folder=tmp_path)
+    assert other.returncode == 1
+    composed = run("certify", network, "--form", "frequency", "--head", "composed", "--json", folder=tmp_path)
+    together = float.fromhex(json.loads((tmp_path / "c.json").read_text())["upper"])
+    assert json.loads(composed.stdout)["upper"] >= together
+    refused = run("certify", MLP, "--form", "frequency", folder=tmp_path)
+    assert refused.returncode == 2 and "needs an image" in refused.stderr and refused.stderr.count("\n") == 1
