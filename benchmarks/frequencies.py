@@ -1,12 +1,12 @@
 """The condition over frequencies beside the unrolled one: time against channels, depth and image size, and full size.
 
-    python -m benchmarks.frequencies [--quick] [--large] [--output FILE.json]
+    python -m benchmarks.frequencies [--quick] [--large] [--only-large] [--output FILE.json]
 
-Networks are random chains of circular convolutions with 3x3 filters and ReLU, entries of variance one over the fan-in. Every
-row gives the native solver over frequencies (working set, then the proof and its check) and, where the network has at
-most 1200 neurons and inputs, the same solver on the unrolled network; both optima are printed, which have to agree.
-`--large` adds a network of CIFAR size: 32x32, six convolutions of 64 channels (393,216 neurons), three at the input and ten at
-the output.
+Networks are random chains of circular convolutions with 3x3 filters and ReLU, entries of variance one over the fan-in.
+Every row gives the native solver over frequencies (working set, then the proof and its check) and, where the network
+has at most 1200 neurons and inputs, the same solver on the unrolled network; both optima are printed, which have to
+agree. `--large` adds a network of CIFAR size: 32x32, six convolutions of 64 channels (393,216 neurons), three at the
+input and ten at the output.
 """
 
 from __future__ import annotations

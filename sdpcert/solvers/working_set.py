@@ -28,8 +28,8 @@ ALL = 12
 #: A violation, relative to the diagonal of M, that rounding in the proof repairs.
 TOLERABLE = 3e-12
 ROUNDS = 25
-#: Tolerance of the first round; it falls by ten a round down to `LAST`, and then to the one asked for. A loose point is well
-#: inside, where frequencies that are added violate little, so the next round can begin near it.
+#: Tolerance of the first round; it falls by ten a round down to `LAST`, and then to the one asked for. A loose point is
+#: well inside, where frequencies that are added violate little, so the next round can begin near it.
 FIRST, LAST = 0.3, 2e-3
 #: The gap aimed at in the end, over twice the tolerance.
 MARGIN = 1e-2
