@@ -1,4 +1,4 @@
-"""Convolutional networks of the shared folder over frequencies: attained, together, one after the other, layer, product.
+"""Convolutional networks of the shared folder over frequencies: attained, joint, composed, layer and product bounds.
 
     python -m benchmarks.convolutional_networks [--only TEXT] [--output FILE.json]
 
