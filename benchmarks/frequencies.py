@@ -74,7 +74,6 @@ def measure(channels: tuple[int, ...], image: int, tol: float = 1e-6) -> dict[st
         "neurons": net.neurons,
         "frequencies": len(form.frequencies),
         "working_set": solved.frequencies,
-        "rounds": solved.rounds,
         "iterations": solved.point.iterations,
         "solve": solve,
         "prove": prove,
@@ -101,7 +100,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("channels", "image", "neurons", "set", "rounds", "it.", box=None, pad_edge=False, header_style="bold")
+    table = Table("channels", "image", "neurons", "set", "it.", box=None, pad_edge=False, header_style="bold")
     for name in ("solve", "prove", "check", "GiB", "bound", "gap", "unrolled", "its bound", "ratio"):
         table.add_column(name)
     for r in rows:
@@ -110,7 +109,6 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             str(r["image"]),
             str(r["neurons"]),
             f"{r['working_set']}/{r['frequencies']}",
-            str(r["rounds"]),
             str(r["iterations"]),
             f"{r['solve']:.2f}",
             f"{r['prove']:.2f}",

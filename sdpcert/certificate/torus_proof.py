@@ -16,8 +16,8 @@ import numpy as np
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
 from sdpcert.solvers.closed_form import strictly_feasible
+from sdpcert.solvers.interior_point import PARALLEL_ORDER
 from sdpcert.solvers.solution import SolverError
-from sdpcert.solvers.working_set import PARALLEL_ORDER
 
 Array = np.ndarray
 #: Shares of the strictly feasible point that are tried, ascending; beyond the last one the proof fails closed.

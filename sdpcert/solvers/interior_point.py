@@ -6,15 +6,19 @@ metric variables and at most 0 for multipliers. The direction is the one of Helm
 Kojima et al. and Monteiro, with Mehrotra's predictor and corrector; y is strictly feasible from the start, X becomes
 feasible on the way. The start is the closed form of `closed_form.strictly_feasible` with X a multiple of the inverse
 of M, which is centred. Every iterate is a bound.
+
+Where inequalities are many and few are tight, the run works on some of them and a `Watch` looks after the others: y
+never leaves any of them, one that stops a step joins with X a multiple of the inverse of its M, which keeps the run
+centred, and one that turns out to be slack leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,9 +37,10 @@ MAXIMUM_ITERATIONS = 200
 #: Fraction of the way to the boundary that a step goes.
 STEP = 0.95
 #: Below this order Python is busier than BLAS, and threads would wait for each other.
-PARALLEL_ORDER = 100
-#: Shares of the closed form's point that are tried to make another point feasible.
-SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+PARALLEL_ORDER = 250
+#: An inequality may leave once the relative gap is below the first number and its part of the dual's coefficient of rho
+#: below the second one times the gap.
+SETTLED, IDLE = 0.05, 1e-2
 
 
 def interior_point(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
@@ -65,12 +70,28 @@ class Point:
     history: tuple[Progress, ...]
 
 
-def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3, near: Point | None = None) -> Point:
+class Watch(Protocol):
+    """Looks after the inequalities that a run does not work on."""
+
+    def strictly_feasible(self) -> Matrix:
+        """A point well inside of every inequality; may let some join the condition."""
+        ...
+
+    def broken(self, y: Matrix, among: Sequence[Any] | None = None) -> list[Any]:
+        """The inequalities outside of the condition, or those `among` them, that y violates, by name."""
+        ...
+
+    def exchange(self, stopped: dict[Any, int], idle: Sequence[Inequality]) -> None:
+        """Let the worst of `stopped` (how often a step had to be shortened for each) join, and `idle` ones leave."""
+        ...
+
+
+def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3, watch: Watch | None = None) -> Point:
     """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance.
 
-    `near` is a point of a similar condition, where the search begins as far as feasibility allows.
+    With `watch` the point satisfies the inequalities that it looks after as well.
     """
-    return _Run(condition, budget, margin, near).solve()
+    return _Run(condition, budget, margin, watch).solve()
 
 
 @dataclass(eq=False)
@@ -101,12 +122,14 @@ class _Step:
 
 
 class _Run:
-    def __init__(self, condition: Conditions, budget: Budget, margin: float, near: Point | None) -> None:
-        self.condition, self.budget, self.margin = condition, budget, margin
+    def __init__(self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None) -> None:
+        self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.dual_bound = 0.0
         self.history: list[Progress] = []
+        self.stopped: dict[Any, int] = {}
+        self.start = self.arrays.asarray(strictly_feasible(condition) if watch is None else watch.strictly_feasible())
         self.order = sum(part.order for part in condition.inequalities)
         # Multipliers whose sign does not follow from M >= 0 get a slack of their own.
         self.binds = condition.nonnegative_binds
@@ -115,25 +138,12 @@ class _Run:
             signed[part.own] = self.binds
         self.signed = np.flatnonzero(signed)
         large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
-        workers = min(len(condition.inequalities), cpu_count() or 1) if self.arrays.parallel and large else 1
+        several = watch is not None or len(condition.inequalities) > 1
+        workers = (cpu_count() or 1) if self.arrays.parallel and large and several else 1
         self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
-        self.start = self.arrays.asarray(strictly_feasible(condition))
-        if near is not None:
-            lifted = near.y * 2.0 ** (2 * (near.exponent - condition.exponent))
-            self.start = self._between(self.arrays.asarray(lifted))
 
     def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
         return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
-
-    def _between(self, near: Matrix) -> Matrix:
-        """A strictly feasible point between the closed form's and one that may be infeasible, closer to the latter."""
-        for share in SHARES:
-            y = (1 - share) * near + share * self.start
-            definite = self._map(lambda part, y=y: part.factor(part.matrix(y)) is not None, self.condition.inequalities)
-            if all(definite):
-                share = min(2 * share, 1.0)
-                return (1 - share) * near + share * self.start
-        return self.start
 
     def solve(self) -> Point:
         iteration, status = 0, "stalled"
@@ -193,7 +203,37 @@ class _Run:
                 return
             y = moved
             slack = slack + self._move_dual(pairs, step.dual) * step.slack
+            if self.watch is not None and self._exchange(y, pairs, [float(r[1][0]) for r in results], gap):
+                slow = stuck = 0
             yield iteration, "running"
+
+    def _exchange(self, y: Matrix, pairs: list[_Pair], shares: list[float], gap: float) -> bool:
+        """Let inequalities that stopped the step join and slack ones leave; whether any did."""
+        assert self.watch is not None
+        known = {id(p.inequality): p for p in pairs}
+        idle: list[Inequality] = []
+        if gap < SETTLED:
+            slack = sorted((share, k) for k, share in enumerate(shares) if share < IDLE * gap)
+            idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
+        if not (self.stopped or idle):
+            return False
+        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / sum(p.inequality.order for p in pairs)
+        self.watch.exchange(self.stopped, idle)
+
+        def join(part: Inequality) -> _Pair:
+            matrix = part.matrix(y)
+            factor = part.factor(matrix)
+            dual = None if factor is None else mu * factor.inverse()
+            dual_factor = None if dual is None else self.arrays.cholesky(dual)
+            if factor is None or dual_factor is None:
+                raise SolverError("a frequency that was feasible is not; please report this network")
+            return _Pair(part, matrix, factor, dual, dual_factor)
+
+        parts = self.condition.inequalities
+        joined = iter(self._map(join, [part for part in parts if id(part) not in known]))
+        pairs[:] = [known[id(part)] if id(part) in known else next(joined) for part in parts]
+        self.order = sum(part.order for part in parts)
+        return True
 
     def _begin(self, y: Matrix) -> list[_Pair]:
         arrays = self.arrays
@@ -316,7 +356,8 @@ class _Run:
         )
 
     def _move(self, y: Matrix, pairs: list[_Pair], step: _Step) -> Matrix | None:
-        for _ in range(12):
+        self.stopped, broken, inward = {}, None, False
+        for shortened in range(13):
             trial = y + step.primal * step.y
 
             def attempt(pair: _Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
@@ -326,9 +367,17 @@ class _Run:
             if not len(self.signed) or bool((trial[self.signed] > 0).all()):
                 moved = self._map(attempt, pairs)
                 if all(factor is not None for _, factor in moved):
-                    for pair, (matrix, factor) in zip(pairs, moved, strict=True):
-                        pair.matrix, pair.factor = matrix, factor
-                    return trial
+                    # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
+                    broken = [] if self.watch is None else self.watch.broken(trial, broken)
+                    self.stopped |= dict.fromkeys(broken, shortened + 1)
+                    if not broken:
+                        if self.stopped and not inward:
+                            inward = True  # the length was found by trial: away from the boundary, like every step
+                            step.primal *= STEP
+                            continue
+                        for pair, (matrix, factor) in zip(pairs, moved, strict=True):
+                            pair.matrix, pair.factor = matrix, factor
+                        return trial
             step.primal *= 0.7
         return None
 

@@ -1,51 +1,42 @@
 """The condition over frequencies, solved on a working set: few frequencies are tight at the optimum.
 
-Solve over some frequencies, look for the ones that the point violates, add the worst of every neighbourhood, and
-solve again, loosely first. Any working set is a relaxation, so its dual bound holds for the whole; a point is a bound
-only once it satisfies every frequency, which the proof looks at again.
+Every iterate satisfies all frequencies. One that stops a step joins the working set, with the worst of every
+neighbourhood; one that turns out to be slack leaves it, once. The dual bound of a working set holds for the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from os import cpu_count
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from sdpcert.arrays import arrays_on
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
+from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
+from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.interior_point import Point, minimise
-from sdpcert.solvers.solution import Budget, Progress
+from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
-#: Below this order threads wait for each other more than they do.
-PARALLEL_ORDER = 100
 #: Up to this many frequencies all of them are solved at once.
 ALL = 12
-#: A violation, relative to the diagonal of M, that rounding in the proof repairs.
-TOLERABLE = 3e-12
-ROUNDS = 25
-#: Tolerance of the first round; it falls by ten a round down to `LAST`, and then to the one asked for. A loose point is
-#: well inside, where frequencies that are added violate little, so the next round can begin near it.
-FIRST, LAST = 0.3, 2e-3
-#: The gap aimed at in the end, over twice the tolerance.
-MARGIN = 1e-2
-#: Sizes of a violation that are told apart.
-SIZES = (1e-15, 3e-14, TOLERABLE, 1e-10, 3e-9, 1e-7, 1e-6, 1e-5, *(10.0 ** (k / 4) for k in range(-18, 1)))
+#: The gap aimed at, over twice the tolerance.
+MARGIN = 0.1
+#: Bytes that the matrices of frequencies outside the working set may take; above, they are made anew every time.
+KEPT = 2 * 2**30
+#: Steps of the closed form's start, (theta, room) as in `strictly_feasible`: safer and looser.
+STARTS = ((0.4, 1.5), (0.4, 1.5), (0.4, 1.5), (0.25, 3.0), (0.1, 10.0), (0.02, 100.0))
 
 
 @dataclass(frozen=True, eq=False)
 class FrequencySolution:
-    """A point over all frequencies: y as `FrequencyCondition` orders it, and how it was found."""
+    """A point over all frequencies: y as `FrequencyCondition` orders it, and how many frequencies it was found on."""
 
     condition: FrequencyCondition
     point: Point
-    rounds: int
     frequencies: int
-    violation: float
 
     @property
     def bound(self) -> float:
@@ -58,62 +49,74 @@ def solve_frequencies(
 ) -> FrequencySolution:
     """Solve the condition over all frequencies of a torus to `budget.tol`.
 
-    `method` is "neuron" (one multiplier a channel) or "layer". Interrupted or out of time, the last point is
-    returned, whose `violation` says how far it is from satisfying every frequency.
+    `method` is "neuron" (one multiplier a channel) or "layer". Interrupted or out of time, the best point is
+    returned, which satisfies every frequency too.
     """
     every = form.frequencies
     chosen = every if len(every) <= ALL else _spread(form)
     condition = FrequencyCondition(form, method, chosen, arrays_on(device), head)
-    history: list[Progress] = []
-    iterations, violation, point = 0, 0.0, None
-    tol = budget.tol if len(chosen) == len(every) else max(budget.tol, FIRST)
-    for round_number in range(1, ROUNDS + 1):
-        final = tol <= budget.tol
-        point = minimise(condition, replace(budget, tol=tol), MARGIN if final else 0.5, point)
-        history += [replace(p, iteration=p.iteration + iterations) for p in point.history]
-        iterations += point.iterations
-        violations = find_violations(condition, point.y)
-        violation = max(violations.values(), default=0.0)
-        interrupted = point.status in ("interrupted", "time limit")
-        if interrupted or (final and violation <= TOLERABLE) or round_number == ROUNDS:
-            break
-        added = _worst(violations, form.torus, len(condition.frequencies))
-        if not final:
-            tol = max(budget.tol, 0.1 * tol if tol > LAST else budget.tol)
-        condition.choose([*condition.frequencies, *added])
-    assert point is not None
-    point = replace(point, iterations=iterations, history=tuple(history))
-    return FrequencySolution(condition, point, round_number, len(condition.frequencies), violation)
+    watch = FrequencyWatch(condition)
+    point = minimise(condition, budget, MARGIN, watch)
+    return FrequencySolution(condition, point, watch.largest)
 
 
-def find_violations(condition: FrequencyCondition, y: Array) -> dict[Frequency, float]:
-    """The frequencies outside the working set that y violates, with the size of the violation relative to M's
-    diagonal.
-    """
-    known = set(condition.frequencies)
-    others = [k for k in condition.form.frequencies if k not in known]
-    y = condition.arrays.asarray(y)
-    large = condition.inequalities[0].order >= PARALLEL_ORDER and condition.arrays.parallel
-    with ThreadPoolExecutor(cpu_count() if large else 1) as pool:
-        sizes = pool.map(lambda k: _violation(condition, y, k), others)
-        return {k: size for k, size in zip(others, sizes, strict=True) if size > 0}
+class FrequencyWatch:
+    """Looks after the frequencies that the condition is not over."""
 
+    def __init__(self, condition: FrequencyCondition) -> None:
+        self.condition, self.largest = condition, len(condition.frequencies)
+        self._known: dict[Frequency, Inequality] = {}
+        self._dropped: set[Frequency] = set()
+        self._returned: set[Frequency] = set()
+        self._keep = len(condition.form.frequencies) * condition.inequalities[0].order ** 2 * 16 < KEPT
 
-def _violation(condition: FrequencyCondition, y: Array, frequency: Frequency) -> float:
-    """The least multiple of M's diagonal, among `SIZES`, that makes M positive definite; 0 where it is."""
-    part = condition.inequality(frequency)
-    matrix = part.matrix(y)
-    diagonal = abs(matrix.diagonal().real)
-    entries = matrix.reshape(-1)[:: len(matrix) + 1]
-    if part.factor(matrix) is not None:
-        return 0.0
-    added, low, high = 0.0, 0, len(SIZES) - 1
-    while low < high:
-        middle = (low + high) // 2
-        entries += (SIZES[middle] - added) * diagonal
-        added = SIZES[middle]
-        low, high = (low, middle) if part.factor(matrix) is not None else (middle + 1, high)
-    return SIZES[low]
+    def strictly_feasible(self) -> Array:
+        """The closed form's point, once it is inside every frequency."""
+        condition = self.condition
+        for theta, room in STARTS:
+            y = strictly_feasible(condition, theta, room)
+            self._known.clear()  # the output may have been scaled
+            broken = self.broken(condition.arrays.asarray(y))
+            if not broken:
+                return y
+            self.exchange(dict.fromkeys(broken, 1), ())
+        condition.choose(condition.form.frequencies)
+        return strictly_feasible(condition)
+
+    def broken(self, y: Array, among: Sequence[Frequency] | None = None) -> list[Frequency]:
+        """The frequencies outside the working set, or those `among` them, whose matrix is not positive definite."""
+        if among is None:
+            inside = set(self.condition.frequencies)
+            among = [k for k in self.condition.form.frequencies if k not in inside]
+
+        # One thread: factoring alone is so short that threads would wait for each other.
+        parts = ((k, self._inequality(k)) for k in among)
+        return [k for k, part in parts if part.factor(part.matrix(y)) is None]
+
+    def exchange(self, stopped: dict[Frequency, int], idle: Sequence[Inequality]) -> None:
+        """Let the worst of `stopped` join the working set and `idle` ones leave, those that came back excepted."""
+        condition = self.condition
+        added = _worst(stopped, condition.form.torus, len(condition.frequencies))
+        self._returned |= self._dropped & set(added)
+        leaving = {id(part) for part in idle}
+        kept = []
+        for k, part in zip(condition.frequencies, condition.inequalities, strict=False):
+            if id(part) in leaving and k not in self._returned:
+                self._dropped.add(k)
+                self._known[k] = part
+            else:
+                kept.append(k)
+        if len(kept) == len(condition.frequencies) and not added:
+            return
+        condition.choose([*kept, *added])
+        self.largest = max(self.largest, len(condition.frequencies))
+
+    def _inequality(self, k: Frequency) -> Inequality:
+        if not self._keep:
+            return self.condition.inequality(k)
+        if k not in self._known:
+            self._known[k] = self.condition.inequality(k)
+        return self._known[k]
 
 
 def _spread(form: TorusForm) -> list[Frequency]:
@@ -136,7 +139,7 @@ def _neighbours(k: Frequency, torus: tuple[int, int]) -> Iterator[Frequency]:
                 yield _opposite(near, torus)
 
 
-def _worst(violations: dict[Frequency, float], torus: tuple[int, int], count: int) -> list[Frequency]:
+def _worst(violations: dict[Frequency, int], torus: tuple[int, int], count: int) -> list[Frequency]:
     """The largest violation of every neighbourhood, at most `count` of them."""
-    peaks = [k for k, size in violations.items() if all(size >= violations.get(n, 0.0) for n in _neighbours(k, torus))]
+    peaks = [k for k, size in violations.items() if all(size >= violations.get(n, 0) for n in _neighbours(k, torus))]
     return sorted(peaks, key=lambda k: -violations[k])[:count]

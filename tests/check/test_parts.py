@@ -37,7 +37,7 @@ FOLDER = Path(frequency_checker.__file__).parent
 
 
 def proved(form: TorusForm, method: str = "neuron") -> TorusProof:
-    solved = solve_frequencies(form, method, Budget())
+    solved = solve_frequencies(form, method, Budget(1e-8))
     proof = prove_torus(solved.condition, solved.point.y)
     assert proof is not None
     return proof
