@@ -1,5 +1,8 @@
 """Convex-optimization verification and derivation for Lipschitz neural networks."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sdpcert.certificate import Certificate as Certificate
 from sdpcert.certify import BoundContradiction as BoundContradiction
 from sdpcert.certify import certify as certify
@@ -12,3 +15,14 @@ from sdpcert.readers import load as load
 from sdpcert.solvers import SolverError as SolverError
 
 __version__ = "0.1.0"
+
+
+def from_torch(module: Any, input_shape: Sequence[int]) -> Network:
+    """The network that a torch module computes in evaluation mode; see `sdpcert.readers.torch_modules.from_torch`."""
+    try:
+        from sdpcert.readers.torch_modules import from_torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError("from_torch needs torch: pip install 'sdpcert[torch]'", name="torch") from None
+    return from_torch(module, input_shape)

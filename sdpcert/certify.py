@@ -54,7 +54,8 @@ def certify(
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
     `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the
-    best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). `solver`: "native", "clarabel", "scs",
+    best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). "by-construction" solves nothing: it
+    proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks). `solver`: "native", "clarabel", "scs",
     "sdpa" or "mosek"; whatever it answers is repaired and proved or the status is "unproved". `tol` is the relative
     accuracy asked of the bound, `output_rows` chooses outputs (counted from 0), `device` is where the native solver
     works ("cpu", "cuda"). `seed` is for the attained lower bound.
@@ -70,6 +71,10 @@ def certify(
     _check_arguments(method, solver, tol, time_limit)
     if form not in FORMS or head not in HEADS:
         raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
+    if method == "by-construction" and not (isinstance(network, Network) and network.energies):
+        raise ValueError("method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch")
+    if method == "by-construction" and output_rows is not None:
+        raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
     budget = Budget(tol, time_limit, progress)
     if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
         return _certify_over_frequencies(network, method, solver, output_rows, device, budget, head == "joint", seed)
@@ -85,7 +90,11 @@ def certify(
     if reason:
         notes.append(reason)
     with threads_for(reduced.neurons + min(reduced.inputs, reduced.neurons)):
-        solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
+        if chosen == "by-construction":
+            assert isinstance(network, Network)
+            solution, proof, proof_seconds = _prove_construction(reduced, network.energies[0])
+        else:
+            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
     if chosen != "product" and method != "product" and proof is None:
         notes.append(f"the point of solver {solver} could not be proved")
     upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
@@ -99,10 +108,10 @@ def certify(
     return Certificate(
         upper=upper,
         lower=attained.lower,
-        sdp_lower=min(solution.dual, upper),
+        sdp_lower=min(max(solution.dual, attained.lower), upper),
         status="unproved" if proof is None else "proved",
         method=chosen,
-        solver="closed form" if chosen == "product" else solver,
+        solver="closed form" if chosen in ("product", "by-construction") else solver,
         solver_status=solution.status,
         seconds=budget.elapsed,
         iterations=solution.iterations,
@@ -139,7 +148,7 @@ def _certify_over_frequencies(
     joint: bool,
     seed: int,
 ) -> Certificate:
-    from sdpcert.convolutional import bound_convolutional
+    from sdpcert.convolutional import bound_convolutional, head_energy
 
     if solver != "native":
         raise ValueError(f"solver {solver!r} does not work over frequencies: use solver 'native', or form='unrolled'")
@@ -147,6 +156,8 @@ def _certify_over_frequencies(
     proof_seconds = 0.0
 
     def prove_head(form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
+        if method == "by-construction":
+            return _prove_construction(form, head_energy(network))[:2]
         solution, proof, _ = _solve_and_prove(form, method, "native", budget, device, [])
         return solution, proof
 
@@ -165,10 +176,10 @@ def _certify_over_frequencies(
     return Certificate(
         upper=result.upper,
         lower=attained.lower,
-        sdp_lower=min(result.dual, result.upper),
+        sdp_lower=min(max(result.dual, attained.lower), result.upper),
         status="proved" if proved else "unproved",
         method=chosen,
-        solver="closed form" if chosen == "product" else "native, over frequencies",
+        solver="closed form" if chosen in ("product", "by-construction") else "native, over frequencies",
         solver_status=result.status,
         seconds=budget.elapsed,
         iterations=result.iterations,
@@ -188,8 +199,6 @@ def _certify_over_frequencies(
 def _check_arguments(method: str, solver: str, tol: float, time_limit: float) -> None:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
-    if method == "by-construction":
-        raise ValueError("method 'by-construction' needs a model made of 1-Lipschitz layers; this is a plain network")
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
     if not 0 < tol < 1:
@@ -212,6 +221,17 @@ def _notes(form: StackedForm) -> list[str]:
             f"the rounding, at most {radius:.2g} an entry, is charged"
         ]
     return []
+
+
+def _prove_construction(form: StackedForm, rho: float) -> tuple[Solution, Proof | None, float]:
+    """Prove the point that the network's layers know in closed form."""
+    multipliers = []
+    for number, group in enumerate(form.groups, start=1):
+        if group.multipliers is None:
+            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
+        multipliers.append(group.multipliers)
+    solution = Solution(rho, tuple(multipliers), 0, 0.0, 0, "closed form")
+    return solution, *_prove(form, solution)
 
 
 def _solve_and_prove(

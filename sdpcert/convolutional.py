@@ -64,7 +64,7 @@ def bound_convolutional(
     joint: bool = True,
     torus: tuple[int, int] | None = None,
 ) -> ConvolutionalResult:
-    """Bound a network whose front is convolutional; `method` is "neuron", "layer" or "product".
+    """Bound a network whose front is convolutional; `method` is "neuron", "layer", "product" or "by-construction".
 
     `joint` of False bounds front and head one after the other. Raises ValueError where the network has no convolutional
     front, or output rows are asked of a network that ends in an image.
@@ -73,7 +73,11 @@ def bound_convolutional(
     notes = list(form.notes)
     notes.append(_embedded(embedding, form))
     d = np.ones(form.outputs)
-    if method == "product" or not form.groups:
+    if method == "by-construction":
+        ahead, behind = network.energies[0], head_energy(network, embedding)
+        front, proof = _construction(form, ahead / behind, behind)
+        dual, iterations, status, history = 0.0, 0, "closed form", ()
+    elif method == "product" or not form.groups:
         front, proof = _product(form)
         dual, iterations, status, history = 0.0, 0, "closed form", ()
         if not form.groups and head is None and proof is not None:  # a norm: the product is the optimum
@@ -100,7 +104,7 @@ def bound_convolutional(
         if together is not None:
             unit = 2.0 ** (-2 * front.exponent)
         proof = prove_torus(front, np.asarray(y[: front.variables]) * unit)
-    if proof is None and method != "product":
+    if proof is None and method not in ("product", "by-construction"):
         product = bound_convolutional(network, "product", budget, prove_head, output_rows, device, joint, torus)
         note = "the bound is the product of norms: nothing better was proved"
         return replace(product, dual=dual, iterations=iterations, status=status, history=history, notes=(*notes, note))
@@ -109,7 +113,7 @@ def bound_convolutional(
     proof = replace(proof, form=form, metric=d)
     parts: list[Part] = [TorusPart(proof, square_root_up(proof.rho, proof.exponent))]
     if head is not None:
-        t = np.ones(form.outputs) if method == "product" or together is None else t
+        t = np.ones(form.outputs) if method in ("product", "by-construction") or together is None else t
         scale = t[embedding.output_index // form.cells]
         scaled = read_scaled(head, scale).reduced()
         solution, head_proof = prove_head(scaled, method)
@@ -117,7 +121,7 @@ def bound_convolutional(
             return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
         upper = square_root_up(head_proof.rho, head_proof.exponent)
         parts.append(StackedPart(scaled, head_proof, upper, embedding.output_index, scale))
-        if method != "product" and together is None:
+        if method not in ("product", "by-construction") and together is None:
             dual *= solution.dual
     upper = product_up(tuple(parts))
     level = _verify(tuple(parts), upper)
@@ -143,6 +147,28 @@ def front_and_head(
             raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
     form = form.reduced(embedding.output_group if head is not None else 0)
     return embedding, form, None if head is None else head.reduced()
+
+
+def head_energy(network: Network, embedding: Embedding | None = None) -> float:
+    """The square of the constant that the layers behind the cut have by construction."""
+    embedding = embedding or embed(network)
+    if embedding.head is None:
+        return 1.0
+    if embedding.cut not in network.energies:
+        raise ValueError("the network is cut inside of a layer; its multipliers by construction do not apply there")
+    return network.energies[embedding.cut]
+
+
+def _construction(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
+    """The point that the front's layers know in closed form; their multipliers count for everything `behind` too."""
+    condition = FrequencyCondition(form, "neuron", form.frequencies[:1])
+    down = 2.0 ** (-2 * condition.exponent)
+    y = [np.array([rho * down])]
+    for number, group in enumerate(form.groups, start=1):
+        if group.multipliers is None:
+            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
+        y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
+    return condition, prove_torus(condition, np.concatenate(y))
 
 
 def _as_stage(embedding: Embedding, form: TorusForm, head: StackedForm | None) -> Head | None:

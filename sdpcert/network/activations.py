@@ -17,7 +17,8 @@ class Activation:
 
     `alpha` and `beta` are floats, or arrays that broadcast against the tensor (one slope a channel). They are
     rounded outward where the true end of the interval is no float64. `derivative` may return any slope of the
-    interval at a kink; it is used to look for attained slopes, never to prove.
+    interval at a kink; it is used to look for attained slopes, never to prove. `multiplier`, where a layer knows one
+    by construction, is the neuron's multiplier in the condition of the whole network (broadcasts like the slopes).
     """
 
     name: str
@@ -25,6 +26,7 @@ class Activation:
     beta: float | Array
     function: Callable[[Array], Array] = field(repr=False, compare=False)
     derivative: Callable[[Array], Array] = field(repr=False, compare=False)
+    multiplier: float | Array | None = field(default=None, repr=False, compare=False)
 
     def __call__(self, values: Array) -> Array:
         """Evaluate the activation elementwise."""
@@ -34,6 +36,11 @@ class Activation:
     def is_linear(self) -> bool:
         """Whether the function is a multiplication by `alpha`."""
         return bool(np.all(np.asarray(self.alpha) == np.asarray(self.beta)))
+
+
+def crop(multiplier: float | None = None) -> Activation:
+    """The identity where a convolution is about to read: on a torus, neurons that pass what is inside the image."""
+    return Activation("crop", 1.0, 1.0, lambda v: v, np.ones_like, multiplier)
 
 
 def _step(values: Array) -> Array:

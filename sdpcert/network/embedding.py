@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.network.activations import Activation
+from sdpcert.network.activations import Activation, crop
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Graph, Network
@@ -31,7 +31,7 @@ class Embedding:
     `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,
     columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled),
     `output_group` the group of neurons that the cut is (0 where it is something else), `head` the network behind the
-    cut, or None.
+    cut, or None; `cut` is the number of the value at the cut.
     """
 
     form: TorusForm
@@ -40,6 +40,7 @@ class Embedding:
     output_index: Array
     output_group: int
     head: Network | None
+    cut: int = 0
 
     def signal(self, inputs: Array) -> Array:
         """The torus signals of a batch of inputs."""
@@ -232,7 +233,9 @@ class _Builder:
         for number in trunk:
             node = network.nodes[number - 1]
             arguments = [self.values[k] for k in node.inputs]
-            if isinstance(node.layer, Activation) and not node.layer.is_linear:
+            if isinstance(node.layer, Activation) and node.layer.name == "crop":
+                self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], node.layer)
+            elif isinstance(node.layer, Activation) and not node.layer.is_linear:
                 self.values[number] = self._activate(node.layer, arguments[0])
             else:
                 self.values[number] = self._affine(node.layer, arguments, number)
@@ -256,6 +259,7 @@ class _Builder:
             self._index(value),
             group,
             head,
+            cut,
         )
 
     def _affine(self, layer: AffineLayer | Activation, arguments: list[_Value], number: int) -> _Value:
@@ -308,11 +312,10 @@ class _Builder:
             return False
         return any(pixels.lowest[a] < 0 or pixels.highest[a] >= value.shape[1 + a] for a in range(2))
 
-    def _gate(self, value: _Value) -> _Value:
+    def _gate(self, value: _Value, gate: Activation | None = None) -> _Value:
         """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside."""
         self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
-        gate = Activation("crop", 0.0, 1.0, lambda v: v, np.ones_like)
-        return self._activate(gate, value)
+        return self._activate(replace(gate or crop(), alpha=0.0), value)
 
     def _activate(self, activation: Activation, value: _Value) -> _Value:
         number = len(self.groups) + 1
@@ -329,7 +332,10 @@ class _Builder:
         if not np.all(inside):
             alpha, beta = np.minimum(alpha, 0.0), np.maximum(beta, 0.0)
         shape = (channels, *self.torus)
-        moved = replace(activation, alpha=alpha, beta=beta, function=_on_image(activation, index, value.shape))
+        function, multiplier = _on_image(activation, index, value.shape), activation.multiplier
+        if multiplier is not None:
+            multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
+        moved = replace(activation, alpha=alpha, beta=beta, function=function, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
         parts = {number: Combination({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)

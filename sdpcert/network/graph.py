@@ -40,6 +40,9 @@ class Network:
     output: int
     source: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    #: What 1-Lipschitz layers know by construction: for values between layers, the square of the Lipschitz constant of
+    #: everything behind them. With the activations' multipliers that is a point of the condition.
+    energies: dict[int, float] = field(default_factory=dict)
 
     @property
     def output_shape(self) -> Shape:
@@ -128,6 +131,7 @@ class Graph:
         if any(k <= 0 for k in self.input_shape):
             raise ValueError(f"the input shape {self.input_shape} has an empty axis")
         self.nodes: list[Node] = []
+        self.energies: dict[int, float] = {}
 
     def shape(self, value: int) -> Shape:
         """Shape of a value without batch axis."""
@@ -151,7 +155,7 @@ class Graph:
 
     def network(self, output: int, source: str = "", details: dict[str, str] | None = None) -> Network:
         """The finished network with the given value as its output."""
-        return Network(self.input_shape, tuple(self.nodes), output, source, details or {})
+        return Network(self.input_shape, tuple(self.nodes), output, source, details or {}, dict(self.energies))
 
 
 def _checked(values: object, name: str, dimensions: int | None = None) -> Array:

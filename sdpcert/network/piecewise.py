@@ -6,6 +6,8 @@ This is tighter than the published constraint for GroupSort, which only uses tha
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sdpcert.network.activations import relu
@@ -15,9 +17,10 @@ from sdpcert.network.graph import Graph
 Array = np.ndarray
 
 
-def maximum(graph: Graph, a: int, b: int) -> int:
+def maximum(graph: Graph, a: int, b: int, multiplier: float | None = None) -> int:
     """Elementwise maximum of two values of one shape."""
-    return graph.add(Sum(), b, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
+    larger = graph.add(replace(relu(), multiplier=multiplier), graph.add(Sum((1, -1)), a, b))
+    return graph.add(Sum(), b, larger)
 
 
 def minimum(graph: Graph, a: int, b: int) -> int:
@@ -25,33 +28,48 @@ def minimum(graph: Graph, a: int, b: int) -> int:
     return graph.add(Sum((1, -1)), a, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
 
 
-def sorted_pairs(graph: Graph, value: int, first: Array, second: Array, ascending: bool = True) -> int:
+def sorted_pairs(
+    graph: Graph,
+    value: int,
+    first: Array,
+    second: Array,
+    ascending: bool = True,
+    multiplier: float | None = None,
+) -> int:
     """Sort pairs of entries: entry `first[k]` and entry `second[k]` (row major) of the value, k = 0, 1, ...
 
-    The two arrays together name every entry at most once; entries that are not named pass unchanged. One ReLU neuron
-    a pair: u = relu(a - b), maximum b + u, minimum a - u.
+    The two arrays of one shape together name every entry at most once; entries that are not named pass unchanged.
+    Arrays of shape (channels, height, width) name whole channels of an image, and values stay images. One ReLU neuron
+    a pair: u = relu(a - b), maximum b + u, minimum a - u. `multiplier` is what a layer knows of the neurons.
     """
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape:
+        raise ValueError("pairs to be sorted must be disjoint")
+    a, b = graph.add(Rearrange(first), value), graph.add(Rearrange(second), value)
+    u = graph.add(replace(relu(), multiplier=multiplier), graph.add(Sum((1, -1)), a, b))
+    larger, smaller = graph.add(Sum(), b, u), graph.add(Sum((1, -1)), a, u)
+    return _put_back(graph, value, first, second, *((smaller, larger) if ascending else (larger, smaller)))
+
+
+def _put_back(graph: Graph, value: int, first: Array, second: Array, new_first: int, new_second: int) -> int:
+    """The value with the entries `first` and `second` replaced."""
     shape = graph.shape(value)
     size = int(np.prod(shape))
-    used = np.concatenate([first, second])
-    if len(np.unique(used)) != len(used) or len(first) != len(second):
+    used = np.concatenate([first.ravel(), second.ravel()])
+    if len(np.unique(used)) != len(used):
         raise ValueError("pairs to be sorted must be disjoint")
-    a = graph.add(Rearrange(np.asarray(first)), value)
-    b = graph.add(Rearrange(np.asarray(second)), value)
-    u = graph.add(relu(), graph.add(Sum((1, -1)), a, b))
-    larger = graph.add(Sum(), b, u)
-    smaller = graph.add(Sum((1, -1)), a, u)
-    rest = np.setdiff1d(np.arange(size), used)
-    passed = graph.add(Rearrange(rest), value)
-    joined = graph.add(Concat(0), *((smaller, larger) if ascending else (larger, smaller)), passed)
-    # Position k of the joined vector belongs to entry order[k] of the tensor.
-    order = np.concatenate([first, second, rest])
+    rest = np.setdiff1d(np.arange(size), used).reshape(-1, *first.shape[1:])
+    parts = [new_first, new_second]
+    if rest.size:
+        parts.append(graph.add(Rearrange(rest), value))
+    # Position k of the joined parts belongs to entry order[k] of the tensor.
+    order = np.concatenate([used, rest.ravel()])
     position = np.empty(size, dtype=int)
     position[order] = np.arange(size)
-    return graph.add(Rearrange(position.reshape(shape)), joined)
+    return graph.add(Rearrange(position.reshape(shape)), graph.add(Concat(0), *parts))
 
 
-def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True) -> int:
+def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True, multiplier: float | None = None) -> int:
     """MaxMin (GroupSort of size 2): neighbours (0, 1), (2, 3), ... along `axis` are sorted.
 
     Raises ValueError where the axis has an odd length.
@@ -60,7 +78,10 @@ def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True) -> i
     if shape[axis] % 2:
         raise ValueError(f"maxmin needs an even number of channels, not {shape[axis]}")
     indices = np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape), axis, 0)
-    return sorted_pairs(graph, value, indices[0::2].ravel(), indices[1::2].ravel(), ascending)
+    first, second = indices[0::2], indices[1::2]
+    if axis:
+        first, second = first.ravel(), second.ravel()
+    return sorted_pairs(graph, value, first, second, ascending, multiplier)
 
 
 def householder(graph: Graph, value: int, first: Array, second: Array, angle: Array) -> int:
@@ -70,21 +91,20 @@ def householder(graph: Graph, value: int, first: Array, second: Array, angle: Ar
     w = (-sin(theta/2), cos(theta/2)); theta = pi/2 swaps the pair into descending order. Source: Singla, Singla, Feizi,
     "Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100", Householder of order 1.
     """
-    shape = graph.shape(value)
-    size = int(np.prod(shape))
     half = np.asarray(angle, dtype=float) / 2
-    w1, w2 = -np.sin(half), np.cos(half)
-    a = graph.add(Rearrange(np.asarray(first)), value)
-    b = graph.add(Rearrange(np.asarray(second)), value)
-    u = graph.add(relu(), graph.add(Sum(), graph.add(Scale(-w1), a), graph.add(Scale(-w2), b)))
+    return reflected_pairs(graph, value, np.asarray(first), np.asarray(second), -np.sin(half), np.cos(half))
+
+
+def reflected_pairs(
+    graph: Graph, value: int, first: Array, second: Array, w1: Array, w2: Array, multiplier: float | None = None
+) -> int:
+    """`z = v + 2 w relu(-w'v)` on pairs of entries; w1 and w2 broadcast against the index arrays."""
+    a, b = graph.add(Rearrange(first), value), graph.add(Rearrange(second), value)
+    below = graph.add(Sum(), graph.add(Scale(-w1), a), graph.add(Scale(-w2), b))
+    u = graph.add(replace(relu(), multiplier=multiplier), below)
     new_a = graph.add(Sum(), a, graph.add(Scale(2 * w1), u))
     new_b = graph.add(Sum(), b, graph.add(Scale(2 * w2), u))
-    used = np.concatenate([first, second])
-    rest = np.setdiff1d(np.arange(size), used)
-    joined = graph.add(Concat(0), new_a, new_b, graph.add(Rearrange(rest), value))
-    position = np.empty(size, dtype=int)
-    position[np.concatenate([used, rest])] = np.arange(size)
-    return graph.add(Rearrange(position.reshape(shape)), joined)
+    return _put_back(graph, value, first, second, new_a, new_b)
 
 
 def max_pool(
@@ -94,6 +114,7 @@ def max_pool(
     stride: tuple[int, int],
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     dilation: tuple[int, int] = (1, 1),
+    multiplier: float | None = None,
 ) -> int:
     """Max pooling of a (channels, height, width) value by a tree of comparisons.
 
@@ -116,7 +137,7 @@ def max_pool(
         for j in range(kernel[1])
     ]
     while len(cells) > 1:
-        pairs = [maximum(graph, a, b) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
+        pairs = [maximum(graph, a, b, multiplier) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
         cells = pairs + ([cells[-1]] if len(cells) % 2 else [])
     return cells[0]
 

@@ -80,6 +80,14 @@ class Group:
         slopes = np.broadcast_to(self.activation.derivative(self._tensor(values)), (len(values), *self.shape))
         return slopes.reshape(len(values), -1)[:, self.positions]
 
+    @property
+    def multipliers(self) -> Array | None:
+        """The multipliers by construction, one a neuron, or None where the layers gave none."""
+        known = self.activation.multiplier
+        if known is None:
+            return None
+        return np.broadcast_to(np.asarray(known, dtype=float), self.shape).ravel()[self.positions]
+
     def select(self, keep: Array) -> Group:
         """The group of the neurons in the boolean mask `keep`."""
         return replace(

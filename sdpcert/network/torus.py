@@ -74,6 +74,12 @@ class TorusGroup:
         """Number of channels."""
         return len(self.alpha)
 
+    @property
+    def multipliers(self) -> Array | None:
+        """The multipliers by construction, one a channel, or None where the layers gave none."""
+        known = self.activation.multiplier
+        return None if known is None else np.broadcast_to(np.asarray(known, dtype=float), self.size)
+
     def select(self, keep: Array) -> TorusGroup:
         """The group of the channels in the boolean mask `keep`."""
 
@@ -82,7 +88,11 @@ class TorusGroup:
             full[:, keep] = signal
             return self.activation(full)[:, keep]
 
-        activation = replace(self.activation, alpha=self.alpha[keep], beta=self.beta[keep], function=function)
+        multiplier = self.activation.multiplier
+        multiplier = None if multiplier is None else np.broadcast_to(multiplier, self.size)[keep]
+        activation = replace(
+            self.activation, alpha=self.alpha[keep], beta=self.beta[keep], function=function, multiplier=multiplier
+        )
         return TorusGroup(activation, self.alpha[keep], self.beta[keep], self.bias[keep], self.inside[keep])
 
 

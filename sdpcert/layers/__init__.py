@@ -1,0 +1,1 @@
+"""1-Lipschitz torch layers, feasible by construction."""

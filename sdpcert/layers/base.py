@@ -1,0 +1,180 @@
+"""What every 1-Lipschitz layer of the toolkit is: parameters, a block made of them, and materialised weights.
+
+In training mode the weights are a differentiable function of the parameters in the parameters' own precision. In
+evaluation mode they are the materialised weights: computed in float64 with norms bounded from above, multiplied by `1 -
+margin` and rounded, so that the constant of the rounded weights is at most the claimed one. These are the weights that
+`export` hands out and that certificates are about.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sdpcert.layers.block import Block
+from sdpcert.network.graph import Graph
+
+#: The least shrink of materialised weights: a few units of float32's last place, and for float64 what a proof in
+#: float64 needs to have room.
+LEAST_MARGIN = {torch.float64: 2.0**-30, torch.float32: 2.0**-20}
+#: Share of a layer's margin that is spent on making its inequality strict.
+SPENT = 0.25
+
+
+class Certified(nn.Module):
+    """A module with a Lipschitz constant that it can prove; see `LipschitzLayer` for those with weights."""
+
+    #: The claimed Lipschitz constant.
+    constant: float = 1.0
+
+    def squared_constant(self) -> float:
+        """The square of the constant that `add_to`'s multipliers are feasible for, strictly; the proof's rho."""
+        raise NotImplementedError
+
+    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+        """Append the layer to a certifier's graph and return its output.
+
+        `energy` is what the layers behind need of this one's output, so that the layer's own multipliers are
+        multiplied with it.
+        """
+        raise NotImplementedError
+
+    def export(self) -> nn.Module:
+        """The layer as stock torch modules with its materialised weights."""
+        raise NotImplementedError
+
+
+class LipschitzLayer(Certified, ABC):
+    """A layer whose weights are a function of its parameters that keeps it Lipschitz.
+
+    A family defines `block`. Everything else follows: forward in both modes, `materialised`, `export`, the graph.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cache: tuple[dict[str, Tensor], Block] | None = None
+
+    @abstractmethod
+    def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
+        """The block as a differentiable function of the parameters `values` (by name).
+
+        With `certified` every norm in it has to be bounded from above; without, an estimate will do.
+        """
+
+    @property
+    def margin(self) -> float:
+        """How much smaller than the claim the materialised weights are made, relative."""
+        block = self._cache[1] if self._cache is not None else self._computed()
+        return _margin(block)
+
+    def _values(self) -> dict[str, Tensor]:
+        return dict(self.named_parameters())
+
+    def _computed(self) -> Block:
+        with torch.no_grad(), torch.autocast(device_type=self._device.type, enabled=False):
+            wide = {k: v.detach().to(torch.float64) if v.is_floating_point() else v for k, v in self._values().items()}
+            return self.block(wide, certified=True)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self._values().values())).device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(v.dtype for v in self._values().values() if v.is_floating_point())
+
+    @torch.compiler.disable
+    def materialised(self) -> Block:
+        """The block with materialised weights, for which the claimed constant holds; multipliers are float64.
+
+        It is computed anew whenever a parameter differs from what it was computed from, whatever changed it.
+        """
+        values = self._values()
+        if self._cache is None or not _same(self._cache[0], values):
+            _check_finite(self, values)
+            wide = self._computed()
+            block = wide.scaled(1 - _margin(wide, self._dtype)).map(lambda t: t.to(self._dtype))
+            self._cache = ({k: v.detach().clone() for k, v in values.items()}, block)
+        return self._cache[1]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply to a batch; see the class for the shapes."""
+        return self.current()(inputs)
+
+    def current(self) -> Block:
+        """The block that `forward` applies: materialised in evaluation mode, differentiable in training mode."""
+        if not self.training:
+            block = self.materialised()
+            if not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())):
+                return block
+            # Values of the materialised weights, gradients of the differentiable ones.
+            following = iter(t - t.detach() for t in self._differentiable().tensors())
+            return block.map(lambda t: t + next(following))
+        return self._differentiable()
+
+    def _differentiable(self) -> Block:
+        with torch.autocast(device_type=self._device.type, enabled=False):
+            block = self.block(self._values(), certified=False)
+            return block.scaled(1 - _margin(block))
+
+    @property
+    def reads_neighbours(self) -> bool:
+        """Whether the layer reads around a pixel."""
+        return any(t.dim() == 4 for t in self.materialised().tensors())
+
+    def squared_constant(self) -> float:
+        """The square of the constant that the layer's multipliers are strictly feasible for."""
+        block = self.materialised()
+        own = block.constant * (1 - _margin(block))
+        return own**2 * (1 + 2 * SPENT * _margin(block))
+
+    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+        """Append the materialised block."""
+        block = self.materialised()
+        margin = _margin(block)
+        scale = energy * (1 - margin) ** 2 * (1 + SPENT * margin)
+        return block.add_to(graph, value, scale)
+
+    def export(self) -> nn.Module:
+        """The layer as `nn.Linear`, `nn.Conv2d` or a `PlainBlock` of them, with its materialised weights."""
+        return self.materialised().module()
+
+    def __getstate__(self) -> dict[str, object]:
+        # Copies and saved files carry no cache.
+        return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> LipschitzLayer:
+        import copy
+
+        cache, self._cache = self._cache, None
+        try:
+            made = self.__class__.__new__(self.__class__)
+            memo[id(self)] = made
+            made.__dict__ = copy.deepcopy(self.__dict__, memo)
+        finally:
+            self._cache = cache
+        return made
+
+
+def _margin(block: Block, dtype: torch.dtype | None = None) -> float:
+    """The shrink for weights of the block's type: rounding changes a matrix of norm one by at most u sqrt(rank)."""
+    weights = [t for t in block.tensors() if t.dim() > 1]
+    dtype = dtype or weights[0].dtype
+    rank = max(min(w.shape[0], w[0].numel()) for w in weights)
+    rounding = 4 * torch.finfo(dtype).eps * rank**0.5
+    return max(rounding, LEAST_MARGIN.get(dtype, 0.0))
+
+
+def _same(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> bool:
+    return before.keys() == now.keys() and all(
+        v.dtype == now[k].dtype and v.device == now[k].device and torch.equal(v, now[k]) for k, v in before.items()
+    )
+
+
+def _check_finite(layer: nn.Module, values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"parameter {name!r} of {type(layer).__name__} is not finite; nothing can be certified")
