@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from sdpcert.layers.block import Block
 from sdpcert.network.graph import Graph
 
-#: The least shrink of materialised weights: a few units of float32's last place, and for float64 what a proof in
-#: float64 needs to have room.
-LEAST_MARGIN = {torch.float64: 2.0**-30, torch.float32: 2.0**-20}
+#: The least shrink of materialised weights. Rounding of float32 weights needs less; a proof of a deep chain in float64
+#: needs about this much room (a chain of eight residual layers in float64: 1e-7 was not enough).
+LEAST_MARGIN = 2.0**-20
 #: Share of a layer's margin that is spent on making its inequality strict.
 SPENT = 0.25
 
@@ -67,36 +67,22 @@ class LipschitzLayer(Certified, ABC):
     @property
     def margin(self) -> float:
         """How much smaller than the claim the materialised weights are made, relative."""
-        block = self._cache[1] if self._cache is not None else self._computed()
-        return _margin(block)
-
-    def _values(self) -> dict[str, Tensor]:
-        return dict(self.named_parameters())
-
-    def _computed(self) -> Block:
-        with torch.no_grad(), torch.autocast(device_type=self._device.type, enabled=False):
-            wide = {k: v.detach().to(torch.float64) if v.is_floating_point() else v for k, v in self._values().items()}
-            return self.block(wide, certified=True)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(iter(self._values().values())).device
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(v.dtype for v in self._values().values() if v.is_floating_point())
+        return _margin(self.materialised())
 
     @torch.compiler.disable
-    def materialised(self) -> Block:
+    def materialised(self, values: Mapping[str, Tensor] | None = None) -> Block:
         """The block with materialised weights, for which the claimed constant holds; multipliers are float64.
 
-        It is computed anew whenever a parameter differs from what it was computed from, whatever changed it.
+        It is computed anew whenever a parameter differs from what it was computed from, whatever changed it. `values`
+        stand for the layer's own parameters. Raises ValueError where one is not finite.
         """
-        values = self._values()
+        values = dict(self.named_parameters()) if values is None else values
         if self._cache is None or not _same(self._cache[0], values):
             _check_finite(self, values)
-            wide = self._computed()
-            block = wide.scaled(1 - _margin(wide, self._dtype)).map(lambda t: t.to(self._dtype))
+            first = next(iter(values.values()))
+            with torch.no_grad(), torch.autocast(device_type=first.device.type, enabled=False):
+                wide = self.block({k: v.detach().to(torch.float64) for k, v in values.items()}, certified=True)
+                block = wide.scaled(1 - _margin(wide, first.dtype)).map(lambda t: t.to(first.dtype))
             self._cache = ({k: v.detach().clone() for k, v in values.items()}, block)
         return self._cache[1]
 
@@ -104,20 +90,21 @@ class LipschitzLayer(Certified, ABC):
         """Apply to a batch; see the class for the shapes."""
         return self.current()(inputs)
 
-    def current(self) -> Block:
+    def current(self, values: Mapping[str, Tensor] | None = None) -> Block:
         """The block that `forward` applies: materialised in evaluation mode, differentiable in training mode."""
-        if not self.training:
-            block = self.materialised()
-            if not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())):
-                return block
-            # Values of the materialised weights, gradients of the differentiable ones.
-            following = iter(t - t.detach() for t in self._differentiable().tensors())
-            return block.map(lambda t: t + next(following))
-        return self._differentiable()
+        values = dict(self.named_parameters()) if values is None else values
+        if self.training:
+            return self._differentiable(values)
+        block = self.materialised(values)
+        if not (torch.is_grad_enabled() and any(v.requires_grad for v in values.values())):
+            return block
+        # Values of the materialised weights, gradients of the differentiable ones.
+        following = iter([t - t.detach() for t in self._differentiable(values).tensors()])
+        return block.map(lambda t: t + next(following))
 
-    def _differentiable(self) -> Block:
-        with torch.autocast(device_type=self._device.type, enabled=False):
-            block = self.block(self._values(), certified=False)
+    def _differentiable(self, values: Mapping[str, Tensor]) -> Block:
+        with torch.autocast(device_type=next(iter(values.values())).device.type, enabled=False):
+            block = self.block(values, certified=False)
             return block.scaled(1 - _margin(block))
 
     @property
@@ -165,7 +152,7 @@ def _margin(block: Block, dtype: torch.dtype | None = None) -> float:
     dtype = dtype or weights[0].dtype
     rank = max(min(w.shape[0], w[0].numel()) for w in weights)
     rounding = 4 * torch.finfo(dtype).eps * rank**0.5
-    return max(rounding, LEAST_MARGIN.get(dtype, 0.0))
+    return max(rounding, LEAST_MARGIN)
 
 
 def _same(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> bool:

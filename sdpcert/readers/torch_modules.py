@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from sdpcert.layers.base import Certified
 from sdpcert.layers.norms import norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator, array
 from sdpcert.network.activations import Activation, activation_by_name, crop, leaky_relu
+from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph, Network
 from sdpcert.readers.errors import UnsupportedModel
 
@@ -64,11 +66,11 @@ def _leaves(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
         return [leaf for key, child in module.named_children() for leaf in _leaves(child, f"{name}.{key}".strip("."))]
     if isinstance(module, nn.Identity | nn.Dropout | nn.Dropout2d):
         return []
-    if not isinstance(module, Certified) and type(module) not in _ADD:
+    if not isinstance(module, Certified) and _stock(module) is None:
         known = ", ".join(sorted(kind.__name__ for kind in _ADD))
         raise UnsupportedModel(
-            f"module {name or 'at the top'} of type {type(module).__name__} has no exact form here; known are chains of "
-            f"the toolkit's layers and {known}"
+            f"module {name or 'at the top'} of type {type(module).__name__} has no exact form here; known are chains "
+            f"of the toolkit's layers and {known}"
         )
     return [(name, module)]
 
@@ -93,7 +95,14 @@ def add(module: nn.Module, graph: Graph, value: int, energy: float) -> int:
     """Append one module to the graph; `energy` is the squared constant of everything behind it."""
     if isinstance(module, Certified):
         return module.add_to(graph, value, energy)
-    return _ADD[type(module)](module, graph, value, energy)
+    kind = _stock(module)
+    assert kind is not None
+    return _ADD[kind](module, graph, value, energy)
+
+
+def _stock(module: nn.Module) -> type[nn.Module] | None:
+    """The stock class that a module is of; parametrised modules have a class of their own derived from it."""
+    return next((kind for kind in type(module).__mro__ if kind in _ADD), None)
 
 
 def _reads_images(module: nn.Module) -> bool:
@@ -170,8 +179,6 @@ def _add_average(module: nn.Module, graph: Graph, value: int, energy: float) -> 
     size, stride = _pair(module.kernel_size), _pair(module.stride)
     if _pair(module.padding) != (0, 0) or size != stride:
         raise UnsupportedModel("average pooling with padding or overlapping windows")
-    from sdpcert.network.affine import Conv2d
-
     channels = graph.shape(value)[0]
     kernel = np.full((channels, 1, *size), 1.0 / (size[0] * size[1]))
     return graph.add(Conv2d(kernel, None, size, groups=channels, coefficient_error=2.0**-53), value)

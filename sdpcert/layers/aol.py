@@ -1,0 +1,51 @@
+"""Almost orthogonal layers: `x -> W T^(-1/2) x`, `T_ii = sum_j |W'W|_ij`."""
+
+from __future__ import annotations
+
+import torch
+
+from sdpcert.layers.family import Family
+from sdpcert.layers.linear import ScaledConv2d, ScaledLinear
+from sdpcert.layers.rules import AOL
+
+
+class AOLLinear(ScaledLinear):
+    """A dense layer scaled by AOL's rule (Prach, Lampert 2022, Theorem 1).
+
+    Inputs (..., in_features), outputs (..., out_features). Raises ValueError for sizes that are not positive.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, AOL(), bias, device=device, dtype=dtype)
+
+
+class AOLConv2d(ScaledConv2d):
+    """A convolution scaled by AOL's rule, for images of every size with zero or circular padding.
+
+    Inputs (batch, in_channels, height, width). Raises ValueError for even kernels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        bias: bool = True,
+        circular: bool = False,
+        stride: int = 1,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, AOL(), bias, circular, stride, device=device, dtype=dtype
+        )
+
+
+FAMILY = Family("aol", "Prach, Lampert 2022, Theorem 1", AOLLinear, AOLConv2d)

@@ -1,0 +1,136 @@
+"""Orthogonal weights by Bjorck's iteration, and orthogonal convolutions of projectors (BCOP).
+
+Bjorck's iteration of order one, `W <- W (3 I - W'W) / 2`, takes every singular value s to `(3 s - s^3) / 2`: from (0,
+1] it grows to 1 and never beyond (Anil, Lucas, Grosse 2019). A projector P makes the kernel of two taps `(P, I - P)`, an
+isometry of signals, as its symbol `P + (I - P) z` is unitary for |z| = 1; products of such kernels along both axes with
+an orthogonal matrix are again isometries, given as explicit kernels (Xiao et al. 2018; Li et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sdpcert.layers.base import LipschitzLayer
+from sdpcert.layers.block import Block
+from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_charge
+from sdpcert.layers.family import Family
+from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.operators import Geometry, Operator
+
+
+class BjorckLinear(LipschitzLayer):
+    """A dense layer with the nearest weight of orthonormal columns (or rows), as far as `iterations` steps lead.
+
+    Inputs (..., in_features), outputs (..., out_features). Singular values that are r times the largest need about
+    `log(1 / r) / log(1.5)` steps; those that are zero stay zero. Raises ValueError for sizes that are not positive and
+    for a negative number of iterations.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        iterations: int = 20,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(in_features=in_features, out_features=out_features)
+        if iterations < 0:
+            raise ValueError(f"iterations must not be negative, not {iterations}")
+        self.iterations = iterations
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(out_features, device=device, dtype=dtype)) if bias else None
+        nn.init.orthogonal_(self.weight)
+
+    def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
+        """The orthonormalised weight."""
+        weight = bjorck(values["weight"], self.iterations)
+        return Block(Operator(contracted(weight) if certified else weight), None, values.get("bias"))
+
+
+class BCOPConv2d(LipschitzLayer):
+    """An orthogonal convolution; inputs (batch, in_channels, height, width) of any size.
+
+    The kernel is odd and centred and an isometry of images on the infinite plane (with fewer outputs than inputs: the
+    transpose of one), so its norm is at most one with zero and, with `circular`, periodic padding; `stride` keeps some
+    of the outputs. Parameters are free: `weight` (channels, channels), of which Cayley's transform makes an orthogonal
+    matrix, and `projectors` (2 (kernel_size - 1), channels, channels // 2), of whose columns it makes an orthonormal
+    basis, with the larger number of channels. Raises ValueError for sizes that are not positive or an even kernel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        bias: bool = True,
+        circular: bool = False,
+        stride: int = 1,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(in_channels=in_channels, out_channels=out_channels, stride=stride)
+        self.geometry = Geometry.same(kernel_size, circular, stride)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        channels = max(in_channels, out_channels)
+        self.weight = nn.Parameter(torch.randn(channels, channels, device=device, dtype=dtype) / channels**0.5)
+        self.bias = nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype)) if bias else None
+        shape = (2 * (kernel_size - 1), channels, channels // 2)
+        free = torch.randn(shape, device=device, dtype=dtype) / channels**0.5
+        # One channel or one tap leaves nothing to choose; every parameter has an effect.
+        self.projectors = nn.Parameter(free) if free.numel() else None
+
+    def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
+        """The explicit kernel."""
+        kernel = orthonormal_columns(values["weight"], certified)[None, None]
+        if self.projectors is None:
+            bases = kernel.new_zeros(2 * (self.kernel_size - 1), kernel.shape[-1], 0)
+        else:
+            # A basis of norm at most one gives 0 <= P <= I, and P + (I - P) z is then a mean of contractions, whatever
+            # the rounding.
+            bases = orthonormal_columns(values["projectors"], certified)
+        identity = torch.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
+        for step, basis in enumerate(bases):
+            first = basis @ basis.mT
+            second = identity - first
+            # Two steps down, two across, ...: P comes first and last by turns, which keeps the kernel centred.
+            kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
+        kernel = kernel.permute(2, 3, 0, 1)[: self.out_channels, : self.in_channels].contiguous()
+        if certified:
+            kernel = kernel / (1 + rounding_charge(kernel, self.weight.dtype))
+        return Block(Operator(kernel, self.geometry), None, values.get("bias"))
+
+
+def joined(first: Tensor, second: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """The kernel of two taps (first, second) along an axis after the kernel (height, width, out, in)."""
+    after, before = ((0, 0, 0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 0, 0, 1, 0)) if axis == 0 else _ACROSS
+    return first @ functional.pad(kernel, after) + second @ functional.pad(kernel, before)
+
+
+_ACROSS = ((0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 1, 0))
+
+
+def bjorck(weight: Tensor, iterations: int) -> Tensor:
+    """The weight (out, in) divided by a bound of its norm, and `iterations` steps of order one; zero stays zero."""
+    unit = weight / largest_entry(weight)
+    wide = unit.shape[1] > unit.shape[0]
+    turned = unit.mT if wide else unit
+    # |W|^2 = |W'W| is at most the largest row sum: one where the columns are orthonormal, so that those stay as they
+    # are. Training and evaluation divide by the same number.
+    largest = (turned.mT @ turned).abs().sum(1).amax()
+    positive = largest > 0
+    turned = turned * torch.where(positive, torch.where(positive, largest, torch.ones_like(largest)).rsqrt(), 1.0)
+    for _ in range(iterations):
+        turned = 1.5 * turned - 0.5 * turned @ (turned.mT @ turned)
+    return turned.mT if wide else turned
+
+
+BJORCK = Family("bjorck", "Anil, Lucas, Grosse 2019", BjorckLinear)
+BCOP = Family("bcop", "Li et al. 2019, with bases by Cayley's transform", None, BCOPConv2d)

@@ -1,0 +1,95 @@
+"""GroupSort of any size: groups of channels sorted upwards, certified exactly as a network of comparators.
+
+Sorting two numbers is one ReLU neuron with linear feed-through whose multiplier 1 proves the constant 1 (see
+`activations.py`), and a sorting network is a chain of stages of such pairs. This is at least as tight as the published
+constraint for GroupSort, which uses only that sorting preserves norm and sum.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from torch import Tensor
+
+from sdpcert.layers.activations import STRICT, Nonexpansive
+from sdpcert.layers.linear import check_sizes
+from sdpcert.network import piecewise
+from sdpcert.network.graph import Graph
+
+
+class GroupSort(Nonexpansive):
+    """Groups of `size` neighbouring channels sorted upwards; MaxMin is size 2 (Anil, Lucas, Grosse 2019).
+
+    Inputs and outputs (batch, channels, ...). Raises ValueError where `size` does not divide the channels.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        check_sizes(size=size)
+        self.size = size
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Sort."""
+        self._check(inputs.shape[1])
+        return inputs.unflatten(1, (-1, self.size)).sort(dim=2).values.flatten(1, 2)
+
+    def squared_constant(self) -> float:
+        """One, and what makes every stage of the sorting network strict."""
+        return (1 + 2 * STRICT) ** len(sorting_network(self.size))
+
+    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+        """One ReLU neuron a comparator."""
+        shape = graph.shape(value)
+        self._check(shape[0])
+        channels = np.arange(int(np.prod(shape))).reshape(-1, self.size, *shape[1:])
+        stages = sorting_network(self.size)
+        for k, stage in enumerate(stages, start=1):
+            first, second = (channels[:, [pair[end] for pair in stage]].reshape(-1, *shape[1:]) for end in range(2))
+            # What the stages behind this one are strict by, its multipliers have to carry.
+            behind = energy * (1 + 2 * STRICT) ** (len(stages) - k)
+            value = piecewise.sorted_pairs(graph, value, first, second, multiplier=behind * (1 + STRICT))
+        return value
+
+    def extra_repr(self) -> str:
+        return str(self.size)
+
+    def _check(self, channels: int) -> None:
+        if channels % self.size:
+            raise ValueError(f"{type(self).__name__} cannot make groups of {self.size} of {channels} channels")
+
+
+class FullSort(GroupSort):
+    """All of `channels` channels sorted upwards.
+
+    Inputs and outputs (batch, channels, ...). Raises ValueError for another number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        check_sizes(channels=channels)
+        super().__init__(channels)
+
+    def _check(self, channels: int) -> None:
+        if channels != self.size:
+            raise ValueError(f"this FullSort sorts {self.size} channels, not {channels}")
+
+
+@cache
+def sorting_network(size: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Stages of disjoint pairs (i, j), i < j, which sort any `size` numbers if the smaller one always goes to i.
+
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, section 5.2.2, algorithm M) for any size:
+    t (t + 1) / 2 stages with t the logarithm of the size, rounded up.
+    """
+    stages = []
+    top = 1 << max((size - 1).bit_length() - 1, 0)
+    p = top
+    while p > 0 and size > 1:
+        q, r, d = top, 0, p
+        while True:
+            stages.append(tuple((i, i + d) for i in range(size - d) if i & p == r))
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
+    return tuple(stages)
