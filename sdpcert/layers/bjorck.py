@@ -1,9 +1,9 @@
 """Orthogonal weights by Bjorck's iteration, and orthogonal convolutions of projectors (BCOP).
 
-Bjorck's iteration of order one, `W <- W (3 I - W'W) / 2`, takes every singular value s to `(3 s - s^3) / 2`: from (0,
-1] it grows to 1 and never beyond (Anil, Lucas, Grosse 2019). A projector P makes the kernel of two taps `(P, I - P)`, an
-isometry of signals, as its symbol `P + (I - P) z` is unitary for |z| = 1; products of such kernels along both axes with
-an orthogonal matrix are again isometries, given as explicit kernels (Xiao et al. 2018; Li et al. 2019).
+Bjorck's iteration of order one, `W <- W (3 I - W'W) / 2`, takes every singular value s to `(3 s - s^3) / 2`: those in
+(0, 1] grow to 1 and never beyond (Anil, Lucas, Grosse 2019). A projector P makes the kernel of two taps `(P, I - P)`,
+an isometry of signals, as its symbol `P + (I - P) z` is unitary for |z| = 1; products of such kernels along both axes
+with an orthogonal matrix are again isometries, given as explicit kernels (Xiao et al. 2018; Li et al. 2019).
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class BCOPConv2d(LipschitzLayer):
         for step, basis in enumerate(bases):
             first = basis @ basis.mT
             second = identity - first
-            # Two steps down, two across, ...: P comes first and last by turns, which keeps the kernel centred.
+            # Down and across by turns. P comes first in one pair of steps and last in the next, which keeps the kernel
+            # centred.
             kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
         kernel = kernel.permute(2, 3, 0, 1)[: self.out_channels, : self.in_channels].contiguous()
         if certified:
@@ -110,11 +111,8 @@ class BCOPConv2d(LipschitzLayer):
 
 def joined(first: Tensor, second: Tensor, kernel: Tensor, axis: int) -> Tensor:
     """The kernel of two taps (first, second) along an axis after the kernel (height, width, out, in)."""
-    after, before = ((0, 0, 0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 0, 0, 1, 0)) if axis == 0 else _ACROSS
-    return first @ functional.pad(kernel, after) + second @ functional.pad(kernel, before)
-
-
-_ACROSS = ((0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 1, 0))
+    others = (0,) * (6 - 2 * axis)
+    return first @ functional.pad(kernel, (*others, 0, 1)) + second @ functional.pad(kernel, (*others, 1, 0))
 
 
 def bjorck(weight: Tensor, iterations: int) -> Tensor:

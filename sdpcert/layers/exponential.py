@@ -16,10 +16,9 @@ from torch.nn import functional
 
 from sdpcert.layers.base import LipschitzLayer, _margin
 from sdpcert.layers.block import Block
-from sdpcert.layers.cayley import contracted, cut, rounding_charge
+from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_charge, wrapped
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.norms import norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator
 from sdpcert.network.graph import Graph
 
@@ -59,13 +58,14 @@ class SOCConv2d(LipschitzLayer):
 
     `terms` terms of the exponential of a kernel of odd `kernel_size` reach `(terms - 1) (kernel_size - 1) / 2` pixels
     far. Without `image_size` the materialised kernel is so large, and images may have any size (with `circular`, one
-    that is not below the reach); with it, the kernel is wrapped around the torus of that size (a number or a pair, only with
-    `circular`), and other sizes are refused. Raises ValueError for sizes that are not positive, an even kernel,
-    fewer than two terms and images of the wrong size.
+    that is not below the reach); with zero padding the map is orthogonal but for what leaves the image. With
+    `image_size` (a number or a pair, needs `circular`) the kernel is wrapped around the torus of that size, and other
+    sizes are refused. Raises ValueError for sizes that are not positive, an even kernel, fewer than two terms and
+    images of the wrong size.
     """
 
-    #: Bound of the skew kernel's norm that larger ones are cut to: twelve terms then err by less than 1e-5.
-    LARGEST = 2.0
+    #: What the terms left out may amount to: larger kernels are cut. Twelve terms allow a norm of 2, five one of 0.26.
+    LARGEST_REST = 1e-5
 
     def __init__(
         self,
@@ -88,38 +88,37 @@ class SOCConv2d(LipschitzLayer):
         if image_size is not None:
             if not circular:
                 raise ValueError("image_size is for circular padding; with zeros images may have any size")
-            height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-            check_sizes(height=height, width=width)
             # Layers that are bound to a size have this attribute.
-            self.image_size = self.torus = (int(height), int(width))
+            self.image_size = self.torus = pair_of_sizes(image_size)
+        self.largest = (self.LARGEST_REST * math.factorial(terms)) ** (1 / terms)
         self.reach = (terms - 1) * (kernel_size // 2)
         scale = (channels**0.5 * kernel_size) ** -1
         shape = (channels, channels, kernel_size, kernel_size)
-        self.weight = nn.Parameter(torch.randn(shape, device=device, dtype=dtype) * scale)
+        self.kernel = nn.Parameter(torch.randn(shape, device=device, dtype=dtype) * scale)
         self.bias = nn.Parameter(torch.zeros(channels, device=device, dtype=dtype)) if bias else None
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The series as one kernel, computed at the frequencies of a torus that holds it."""
-        skew, scale = self._skew(values["weight"], certified)
+        skew, scale = self._skew(values["kernel"])
         full = 2 * self.reach + 1
-        sides = [full if n is None else min(full, n) for n in self.torus or (None, None)]
+        sides = (full, full) if self.torus is None else (min(full, self.torus[0]), min(full, self.torus[1]))
         symbols = torch.fft.rfft2(wrapped(skew, sides)).permute(2, 3, 0, 1)
         series = truncated_exponential(symbols, self.terms).permute(2, 3, 0, 1)
         kernel = torch.fft.irfft2(series, s=sides) * scale
         kernel = centred(centred(kernel, 2), 3)
         if certified:
-            kernel = kernel / (1 + rounding_charge(kernel, self.weight.dtype))
+            kernel = kernel / (1 + rounding_charge(kernel, self.kernel.dtype))
         geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=self.circular)
-        return Block(Operator(kernel.to(values["weight"].dtype), geometry), None, values.get("bias"))
+        return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
-    def _skew(self, weight: Tensor, certified: bool) -> tuple[Tensor, Tensor]:
-        """The skew kernel, at least float32, and the factor that charges the terms left out."""
+    def _skew(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The skew kernel, at least float32, of norm at most `largest`; the factor that charges the terms left out."""
         free = weight.to(torch.promote_types(weight.dtype, torch.float32))
         skew = (free - free.transpose(0, 1).flip(2, 3)) / 2
         bound = reshaped_bound(skew)
-        skew = skew * (self.LARGEST / bound.clamp_min(self.LARGEST))
-        norm = norm_upper_bound(Operator(skew, self.inner)) if certified else bound.clamp_max(self.LARGEST)
-        return skew, 1 / (1 + norm**self.terms / math.factorial(self.terms))
+        skew = skew * (self.largest / bound.clamp_min(self.largest))
+        rest = bound.clamp_max(self.largest) ** self.terms / math.factorial(self.terms)
+        return skew, 1 / (1 + rest)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply to a batch; in training term by term, which is the materialised kernel's function in fewer steps."""
@@ -127,10 +126,10 @@ class SOCConv2d(LipschitzLayer):
         height, width = inputs.shape[-2:]
         if not self.training or min(height, width) < self.inner.padding[0]:
             return super().forward(inputs)
-        with torch.autocast(device_type=self.weight.device.type, enabled=False):
-            skew, scale = self._skew(self.weight, False)
-        step = Operator(skew.to(self.weight.dtype), self.inner)
-        factor = (scale * (1 - _margin(Block(step)))).to(self.weight.dtype)
+        with torch.autocast(device_type=self.kernel.device.type, enabled=False):
+            skew, scale = self._skew(self.kernel)
+        step = Operator(skew.to(self.kernel.dtype), self.inner)
+        factor = (scale * (1 - _margin(Block(step)))).to(self.kernel.dtype)
         # Zeros as wide as the reach: then going around the torus brings nothing back into the image.
         term = inputs if self.circular else functional.pad(inputs, (0, self.reach, 0, self.reach))
         result = term
@@ -174,29 +173,6 @@ def reshaped_bound(kernel: Tensor) -> Tensor:
     flat = torch.linalg.matrix_norm(kernel.reshape(out, -1), 2)
     mixed = torch.linalg.matrix_norm(kernel.transpose(1, 2).reshape(out * height, taken * width), 2)
     return (height * width) ** 0.5 * torch.minimum(flat, mixed)
-
-
-def wrapped(kernel: Tensor, sides: list[int]) -> Tensor:
-    """The kernel on a torus with offset zero first; taps that differ by turns around it are added."""
-    for axis, side in enumerate(sides, start=2):
-        size = kernel.shape[axis]
-        offsets = (torch.arange(size, device=kernel.device) - size // 2) % side
-        shape = [*kernel.shape[:axis], side, *kernel.shape[axis + 1 :]]
-        kernel = kernel.new_zeros(shape).index_add(axis, offsets, kernel)
-    return kernel
-
-
-def centred(kernel: Tensor, axis: int) -> Tensor:
-    """A kernel on a torus with offset zero in the middle, of odd size.
-
-    On an even side n the offsets -n/2 and n/2 are the same: each gets half of the tap.
-    """
-    side = kernel.shape[axis]
-    kernel = torch.roll(kernel, side // 2, axis)
-    if side % 2:
-        return kernel
-    half = kernel.narrow(axis, 0, 1) / 2
-    return torch.cat([half, kernel.narrow(axis, 1, side - 1), half], dim=axis)
 
 
 ROTATION = Family(

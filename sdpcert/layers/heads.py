@@ -51,7 +51,7 @@ class NormalizedHead(LipschitzLayer):
     @property
     def constant(self) -> float:  # type: ignore[override]
         """An upper bound of the norm of the materialised matrix."""
-        return math.sqrt(self.squared_constant())
+        return math.nextafter(math.sqrt(self.squared_constant()), math.inf)
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The normalised weight; with `certified` the constant is its norm."""
@@ -93,7 +93,7 @@ class OrthogonalHead(CayleyLinear):
     def margins(
         self, logits: Tensor, lipschitz: float = 1.0, labels: Tensor | None = None, error: float = 0.0
     ) -> Tensor:
-        """Radii (batch,) in float64 of logits (batch, classes), with `|w_y - w_j| <= sqrt(2)`; see `certified_radii`."""
+        """Radii (batch,) in float64 of logits (batch, classes), `|w_y - w_j|` being sqrt(2); see `certified_radii`."""
         return _certified(logits, None, lipschitz, labels, error)
 
 
@@ -115,10 +115,10 @@ def certified_radii(
     check_radius_arguments(logits, labels, lipschitz)
     if not (math.isfinite(error) and error >= 0):
         raise ValueError(f"the error of the logits must be finite and not negative, not {error!r}")
-    labels = logits.argmax(1) if labels is None else labels
+    chosen = logits.argmax(1) if labels is None else labels
     radii = np.zeros(len(logits))
-    for y in np.unique(labels):
-        samples = np.flatnonzero(labels == y)
+    for y in np.unique(chosen):
+        samples = np.flatnonzero(chosen == y)
         others = np.arange(logits.shape[1]) != y
         gaps = np.full(int(others.sum()), math.sqrt(2)) if weight is None else _norms_up(weight[others] - weight[y])
         gaps = np.where(gaps > 0, np.nextafter(gaps * (1 + 2.0**-50) * lipschitz, np.inf), 0.0)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.block import Block, Hidden
+from sdpcert.layers.cayley import cayley
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.norms import ROUNDING, norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator
@@ -67,12 +68,8 @@ class SandwichLinear(LipschitzLayer):
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The block of the module's docstring, with `[A B]` divided by its norm where that is above one."""
-        top, bottom = cayley_columns(values["square"], values["tall"])
-        if certified:
-            size = norm_upper_bound(Operator(torch.cat([top, bottom]))).clamp_min(1)
-            top, bottom = top / size, bottom / size
-        outward, inward = Operator(top), Operator(bottom.mT)
-        return self._scaled_block(values, outward, inward)
+        top, bottom = contracted_cayley(values["square"], values["tall"], certified)
+        return self._scaled_block(values, Operator(top), Operator(bottom.mT))
 
     def _scaled_block(self, values: Mapping[str, Tensor], outward: Operator, inward: Operator) -> Block:
         """The block from A' and B."""
@@ -122,7 +119,7 @@ class SandwichConv2d(SandwichLinear):
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """Two full circular kernels with `A A* + B B* <= I` at every frequency."""
         size = self.image_size
-        top, bottom = cayley_columns(symbols(values["square"], size), symbols(values["tall"], size))
+        top, bottom = complex_cayley(symbols(values["square"], size), symbols(values["tall"], size))
         if certified:
             # The inverse transform averages the symbols at f and -f, which can only make the norm smaller.
             norm = _largest_norm(torch.cat([top, bottom], dim=-2)).clamp_min(1)
@@ -139,11 +136,19 @@ class SandwichConv2d(SandwichLinear):
         return super().forward(inputs)
 
 
-def cayley_columns(square: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
-    """A' (..., n, n) and B' (..., m, n) with `A A* + B B* = I` from X (..., n, n) and Y (..., m, n), real or complex.
+def contracted_cayley(square: Tensor, tall: Tensor, certified: bool) -> tuple[Tensor, Tensor]:
+    """A' (n, n) and B' (m, n) from X (n, n) and Y (m, n); with `certified`, `A A' + B B' <= I` whatever the rounding."""
+    top, bottom = cayley(square, tall)
+    if certified:
+        size = norm_upper_bound(Operator(torch.cat([top, bottom]))).clamp_min(1)
+        top, bottom = top / size, bottom / size
+    return top, bottom
 
-    With `Z = X - X* + Y*Y`, `A' = (I + Z)^-1 (I - Z)` and `B' = -2 Y (I + Z)^-1`; I + Z has a symmetric part of at
-    least I, so it is invertible.
+
+def complex_cayley(square: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
+    """A* (..., n, n) and B* (..., m, n) with `A A* + B B* = I` from complex X (..., n, n) and Y (..., m, n).
+
+    `Z = X - X* + Y*Y` as for real matrices; I + Z has a Hermitian part of at least I, so it is invertible.
     """
     z = square - square.mH + tall.mH @ tall
     identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)

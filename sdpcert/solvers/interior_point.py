@@ -38,6 +38,9 @@ MAXIMUM_ITERATIONS = 200
 STEP = 0.95
 #: Below this order Python is busier than BLAS, and threads would wait for each other.
 PARALLEL_ORDER = 250
+#: Where steps of the dual are shorter than `CRAWL` three times in a row, X begins anew at a point that is the share
+#: `RETREAT` of the way back to the start, up to `RESTARTS` times.
+CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
 #: An inequality may leave once the relative gap is below the first number and its part of the dual's coefficient of rho
 #: below the second one times the gap.
 SETTLED, IDLE = 0.05, 1e-2
@@ -165,7 +168,7 @@ class _Run:
         pairs = self._begin(y)
         mu = sum(arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
         slack = mu / y[self.signed]
-        best_gap, best_merit, slow, stuck = float("inf"), float("inf"), 0, 0
+        best_gap, best_merit, slow, stuck, crawling, restarts = float("inf"), float("inf"), 0, 0, 0, 0
         target = 2 * self.budget.tol
         for iteration in range(MAXIMUM_ITERATIONS):
             if self.best is None or float(y[0]) < float(self.best[0]):
@@ -201,8 +204,15 @@ class _Run:
                 self._update_dual(pairs)
                 yield iteration, "optimal" if 1 - self.dual_bound / rho <= target else "stalled"
                 return
-            y = moved
-            slack = slack + self._move_dual(pairs, step.dual) * step.slack
+            length = self._move_dual(pairs, step.dual)
+            y, slack = moved, slack + length * step.slack
+            crawling = crawling + 1 if length < CRAWL and gap > SETTLED else 0
+            if crawling >= 3 and restarts < RESTARTS:
+                y = (1 - RETREAT) * y + RETREAT * self.start
+                pairs = self._begin(y)
+                mu = sum(arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
+                slack, crawling, restarts, slow, stuck = mu / y[self.signed], 0, restarts + 1, 0, 0
+                best_gap = best_merit = float("inf")
             if self.watch is not None and self._exchange(y, pairs, [float(r[1][0]) for r in results], gap):
                 slow = stuck = 0
             yield iteration, "running"

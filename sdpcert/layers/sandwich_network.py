@@ -1,0 +1,196 @@
+"""Whole networks with a Lipschitz constant by construction, and every network whose certificate proves that constant.
+
+With `A_k A_k' + B_k B_k' = I` from the Cayley transform and Psi_k positive and diagonal, the weights
+
+    W_k = 2 Psi_k^-1 B_k A_{k-1}' Psi_{k-1},   A_{-1} = I,  Psi_{-1} = sqrt(gamma / 2) I,  Psi_L = sqrt(2 / gamma) I
+
+and multipliers `T_k = gamma Psi_k^2` satisfy the condition with `rho = gamma^2`, because scaled by Psi it is
+
+    2 sum_(k < L) |A_{k-1}' z_{k-1} - B_k' z_k|^2 + 2 z' A_{L-1} (I - B_L' B_L) A_{L-1}' z >= 0,   z = z_{L-1},
+
+and every feasible point is of this form (Wang, Manchester 2023, Theorem 3.1; its main text has half the multipliers,
+which are infeasible as a rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sdpcert.layers.base import LEAST_MARGIN, LipschitzLayer
+from sdpcert.layers.block import ACTIVATIONS, Block, with_multiplier
+from sdpcert.layers.linear import check_sizes
+from sdpcert.layers.operators import Operator, array
+from sdpcert.layers.residual import check_activation
+from sdpcert.layers.sandwich import bounded_scale, contracted_cayley, gamma_and_logarithm, gamma_of
+from sdpcert.network.activations import activation_by_name
+from sdpcert.network.affine import Dense
+from sdpcert.network.graph import Graph
+
+if TYPE_CHECKING:
+    from sdpcert.certificate import Certificate
+    from sdpcert.network.graph import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Block):
+    """A block of several hidden layers: dense weights and biases with one activation between them.
+
+    `multipliers` has one tensor a hidden layer, with which the condition holds for `rho = constant^2`.
+    """
+
+    weights: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor | None, ...] = ()
+    activation: str = "relu"
+    multipliers: tuple[Tensor, ...] = ()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Apply to a batch (..., in)."""
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            inputs = ACTIVATIONS[self.activation](inputs) if k else inputs
+            inputs = nn.functional.linear(inputs, weight, bias)
+        return inputs
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Chain:
+        """The chain with the function applied to every weight and bias."""
+        weights = tuple(function(w) for w in self.weights)
+        return replace(self, weights=weights, biases=tuple(None if b is None else function(b) for b in self.biases))
+
+    def scaled(self, factor: float) -> Chain:
+        """The chain with its last weight times `factor`."""
+        return replace(self, weights=(*self.weights[:-1], self.weights[-1] * factor))
+
+    def add_to(self, graph: Graph, value: int, multiplier_scale: float) -> int:
+        """Append the layers to a graph, the activations carrying `multiplier_scale` times the multipliers."""
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if k:
+                # The multipliers are for slopes [0, 1], which also hold for activations that are flatter.
+                kind = replace(activation_by_name(self.activation), alpha=0.0, beta=1.0)
+                value = graph.add(with_multiplier(kind, array(self.multipliers[k - 1]) * multiplier_scale), value)
+            value = graph.add(Dense(array(weight), None if bias is None else array(bias)), value)
+        return value
+
+    def module(self) -> nn.Module:
+        """`nn.Linear` and activations in an `nn.Sequential`."""
+        parts: list[nn.Module] = []
+        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if k:
+                parts.append(_MODULES[self.activation]())
+            parts.append(Operator(weight).module(bias))
+        return nn.Sequential(*parts)
+
+
+class _Arctangent(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.atan(inputs)
+
+
+_MODULES: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "softsign": nn.Softsign,
+    "atan": _Arctangent,
+}
+
+
+class SandwichNetwork(LipschitzLayer):
+    """Dense layers of `widths` (inputs, hidden layers, outputs), gamma-Lipschitz together; no bound a layer.
+
+    Inputs (..., widths[0]), outputs (..., widths[-1]). `gamma` is positive; with `learn_gamma` it is where a learned
+    one starts. `activation` has slopes in [0, 1]. Raises ValueError for fewer than two widths, sizes and constants that
+    are not positive, and other activations.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        gamma: float = 1.0,
+        activation: str = "relu",
+        bias: bool = True,
+        learn_gamma: bool = False,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if len(widths) < 2:
+            raise ValueError(f"a network needs the widths of its input and output, not {list(widths)}")
+        check_sizes(**{f"widths[{k}]": int(n) for k, n in enumerate(widths)})
+        check_activation(activation)
+        self.widths, self.activation = tuple(int(n) for n in widths), activation
+        kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
+        outs, ins = self.widths[1:], self.widths[:-1]
+        # X_k and Y_k of the Cayley transforms; Psi_k of the hidden layers.
+        self.square = nn.ParameterList(nn.Parameter(torch.empty(n, n, **kwargs)) for n in outs)
+        self.tall = nn.ParameterList(nn.Parameter(torch.empty(m, n, **kwargs)) for m, n in zip(ins, outs, strict=True))
+        self.log_scale = nn.ParameterList(nn.Parameter(torch.zeros(n, **kwargs)) for n in outs[:-1])
+        self.bias = nn.ParameterList(nn.Parameter(torch.zeros(n, **kwargs)) for n in outs) if bias else None
+        self.gamma, self.log_gamma = gamma_and_logarithm(gamma, learn_gamma, device, dtype)
+        for parameter in [*self.square, *self.tall]:
+            nn.init.xavier_normal_(parameter)
+
+    @property
+    def constant(self) -> float:  # type: ignore[override]
+        """The claimed Lipschitz constant."""
+        return float(gamma_of(self.gamma, self.log_gamma, torch.float64))
+
+    @property
+    def shrink(self) -> float:
+        """What every `[A_k B_k]` is multiplied with: then the condition holds strictly and bears rounded weights.
+
+        Joint scaling of rho and multipliers does not do that: it adds nothing in directions that never reach the
+        output.
+        """
+        rounding = 4 * torch.finfo(self.square[0].dtype).eps * max(self.widths) ** 0.5
+        return (1 - max(rounding, LEAST_MARGIN)) ** 0.5
+
+    def block(self, values: Mapping[str, Tensor], certified: bool) -> Chain:
+        """The weights of the module's docstring, with `[A_k B_k]` divided by their norms where those are above one."""
+        count = len(self.widths) - 1
+        first = values["square.0"]
+        gamma = gamma_of(self.gamma, values.get("log_gamma"), first.dtype)
+        psi = [bounded_scale(values[f"log_scale.{k}"]) for k in range(count - 1)]
+        weights: list[Tensor] = []
+        before: Tensor | None = None  # A_{k-1}' Psi_{k-1}
+        for k in range(count):
+            top, bottom = contracted_cayley(values[f"square.{k}"], values[f"tall.{k}"], certified)
+            # 2 Psi_{-1} = sqrt(2 gamma), and 2 Psi_L^-1 as well.
+            weight = bottom.mT * self.shrink
+            weight = weight * (2 * gamma) ** 0.5 if before is None else weight @ before
+            if k < count - 1:
+                weight = weight / psi[k][:, None] if before is None else 2 * weight / psi[k][:, None]
+                before = self.shrink * top * psi[k]
+            else:
+                # Without hidden layers Psi_{-1} and Psi_L cancel but for the factor of two in front: W_0 = gamma B_0.
+                weight = weight * ((gamma / 2) ** 0.5 if before is None else (2 * gamma) ** 0.5)
+            weights.append(weight)
+        biases = tuple(values.get(f"bias.{k}") for k in range(count))
+        multipliers = tuple(gamma * p.square() for p in psi)
+        return Chain(
+            None, None, None, float(gamma), tuple(weights), biases, self.activation, multipliers
+        )
+
+    @staticmethod
+    def from_network(
+        network: Network | Sequence[Any],
+        gamma: float,
+        certificate: Certificate | None = None,
+        activation: str = "relu",
+        dtype: torch.dtype = torch.float64,
+    ) -> SandwichNetwork:
+        """The sandwich network with constant `gamma` that computes what the given network computes.
+
+        `network` is a chain of affine layers with one elementwise activation of slopes [0, 1], or a sequence of
+        weights, or of pairs of weight and bias, with `activation` between them. `certificate` is one of method
+        "neuron" or "layer" for it; without, the network is certified. Raises ValueError for other networks, and for a
+        `gamma` that is not above the certified constant.
+        """
+        from sdpcert.layers.completeness import sandwich_network
+
+        return sandwich_network(network, gamma, certificate, activation, dtype)
