@@ -1,9 +1,9 @@
 """Orthogonal layers by the Cayley transform, square and rectangular: dense, and circular convolutions by frequency.
 
-With `Z = X - X' + Y'Y` (conjugate transposes) the columns of `[(I - Z); -2 Y] (I + Z)^-1` are orthonormal: the symmetric part of Z is `Y'Y`,
-so `(I - Z)'(I - Z) + 4 Y'Y = (I + Z)'(I + Z)`, and that of `I + Z` is at least I, so that it is invertible for every X
-and Y. A circular convolution is a matrix at every frequency of its torus, each of which is transformed for itself
-(Trockman, Kolter 2021; for rectangular ones Wang, Manchester 2023).
+With `Z = X - X' + Y'Y`, primes for conjugate transposes, the columns of `[(I - Z); -2 Y] (I + Z)^-1` are orthonormal:
+the symmetric part of Z is `Y'Y`, so `(I - Z)'(I - Z) + 4 Y'Y = (I + Z)'(I + Z)`, and that of `I + Z` is at least I, so
+that it is invertible for every X and Y. A circular convolution is a matrix at every frequency of its torus, each of
+which is transformed for itself (Trockman, Kolter 2021; for rectangular ones Wang, Manchester 2023).
 """
 
 from __future__ import annotations
@@ -121,8 +121,9 @@ class CayleyConv2d(LipschitzLayer):
 def cayley(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """`top` (..., n, n) and `bottom` (..., m, n) with `top'top + bottom'bottom = I`, from x (..., n, n), y (..., m, n).
 
-    m may be zero, and the matrices complex, with conjugate transposes. It holds for every finite x and y up to rounding, which grows with their size; whoever needs it
-    strictly measures the norm of the result. float16 and bfloat16 are computed in float32.
+    m may be zero, and the matrices complex, with conjugate transposes. It holds for every finite x and y up to
+    rounding, which grows with their size; whoever needs it strictly measures the norm of the result. float16 and
+    bfloat16 are computed in float32.
     """
     size = x.shape[-1]
     wide = torch.promote_types(x.dtype, torch.float32)
@@ -152,9 +153,10 @@ def contracted(matrices: Tensor) -> Tensor:
 
 def cut(matrix: Tensor, largest: float) -> Tensor:
     """The matrix, scaled down to the Frobenius norm `largest` where it is larger; zero matrices have gradients."""
+    if matrix.numel() == 0:
+        return matrix
     # In two steps: the squares of large entries overflow.
-    magnitude = matrix.detach().abs().amax((-2, -1), keepdim=True) if matrix.numel() else matrix.new_ones(())
-    unit = magnitude.clamp_min(1.0)
+    unit = matrix.detach().abs().amax((-2, -1), keepdim=True).clamp_min(1.0)
     norm = torch.linalg.matrix_norm(matrix / unit, keepdim=True)
     return matrix / unit * (largest / norm.clamp_min(1e-30)).clamp_max(unit)
 

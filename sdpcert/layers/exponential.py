@@ -92,7 +92,8 @@ class SOCConv2d(LipschitzLayer):
             self.image_size = self.torus = pair_of_sizes(image_size)
         self.largest = (self.LARGEST_REST * math.factorial(terms)) ** (1 / terms)
         self.reach = (terms - 1) * (kernel_size // 2)
-        scale = (channels**0.5 * kernel_size) ** -1
+        # Well below where kernels of twelve terms are cut.
+        scale = 0.5 / (channels**0.5 * kernel_size)
         shape = (channels, channels, kernel_size, kernel_size)
         self.kernel = nn.Parameter(torch.randn(shape, device=device, dtype=dtype) * scale)
         self.bias = nn.Parameter(torch.zeros(channels, device=device, dtype=dtype)) if bias else None

@@ -4,11 +4,15 @@ For a matrix V with hidden rows (out, in), the Gram matrix is G = V V'. For a co
 signals, whose rows differ by shifts only; `magnitude[i, j]` then sums the absolute values of all taps of the correlation
 of kernels i and j, so that x'G x <= |x|' N |x| with |x| the norms over space of each channel. It holds on every image,
 with zero and with circular padding.
+
+Most rules need sums `N q` alone. `Gram.weighted_sums` has them with half of the products that differentiating G takes:
+G is symmetric, so only blocks on and above the diagonal are formed, and the two terms of its gradient are one product.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,29 +20,61 @@ from torch.nn import functional
 
 from sdpcert.layers.operators import Operator
 
+#: Rows from which a matrix on a cpu is taken apart into this many blocks of rows.
+LARGE, BLOCKS = 512, 4
+#: Channels times taps up to which a kernel is correlated by one product of all its taps with each other.
+ALL_TAPS = 2400
 
-@dataclass(frozen=True, eq=False)
+
 class Gram:
     """`magnitude` N is nonnegative and symmetric; `signed` is the Gram matrix itself, None for convolutions.
 
-    `operator` is the weight, scaled to entries of at most one, with the hidden channels as its outputs.
+    `operator` is the weight divided by `size`, with the hidden channels as its outputs. Nothing is computed before it
+    is asked for.
     """
 
-    magnitude: Tensor
-    signed: Tensor | None
-    operator: Operator
+    def __init__(self, given: Operator, size: Tensor | None = None) -> None:
+        self.given, self.size = given, size
+
+    @property
+    def hidden(self) -> int:
+        """The number of rows."""
+        return self.given.outputs
+
+    @cached_property
+    def operator(self) -> Operator:
+        """The weight, scaled to entries of at most one."""
+        size = self.size
+        return self.given if size is None else self.given.map(lambda w: w / size)
+
+    @cached_property
+    def signed(self) -> Tensor | None:
+        """The Gram matrix of a dense weight."""
+        weight = self.operator.weight
+        return weight @ weight.mT if self.operator.geometry is None else None
+
+    @cached_property
+    def magnitude(self) -> Tensor:
+        """N, shape (hidden, hidden)."""
+        return correlation_magnitude(self.operator.weight) if self.signed is None else self.signed.abs()
+
+    def weighted_sums(self, q: Tensor | None = None) -> Tensor:
+        """`N q` for positive q, the sums of the rows without it; shape (hidden,)."""
+        weight = self.operator.weight
+        q = torch.ones_like(weight[:, 0].reshape(len(weight), -1)[:, 0]) if q is None else q
+        flat = weight.flatten(1)
+        if flat.shape[1] == weight.shape[1]:
+            return _MatrixSums.apply(flat, q)[0]  # type: ignore[no-any-return]
+        if flat.shape[0] * weight[0, 0].numel() <= ALL_TAPS:
+            return _KernelSums.apply(weight, q)[0]  # type: ignore[no-any-return]
+        return self.magnitude @ q
 
 
-def gram(operator: Operator) -> Gram:
-    """The Gram matrix of the rows of a matrix or of the output channels of a kernel."""
-    weight = operator.weight
-    if operator.geometry is None:
-        signed = weight @ weight.mT
-        return Gram(signed.abs(), signed, operator)
-    geometry = operator.geometry
-    if geometry.groups != 1:
-        raise ValueError(f"diagonal rules need convolutions with one group, not {geometry.groups}")
-    return Gram(correlation_magnitude(weight), None, operator)
+def gram(operator: Operator, size: Tensor | None = None) -> Gram:
+    """The Gram matrix of the rows of a matrix or of the output channels of a kernel, divided by `size`."""
+    if operator.geometry is not None and operator.geometry.groups != 1:
+        raise ValueError(f"diagonal rules need convolutions with one group, not {operator.geometry.groups}")
+    return Gram(operator, size)
 
 
 def correlation_magnitude(kernel: Tensor) -> Tensor:
@@ -54,3 +90,116 @@ def correlation_magnitude(kernel: Tensor) -> Tensor:
     centre = taps[:, :, :1].sum((2, 3))
     below = taps[:, :, 1:].sum((2, 3)) if rows else torch.zeros_like(centre)
     return centre + below + below.mT
+
+
+class _MatrixSums(torch.autograd.Function):
+    """`u = |V V'| q` of (V, q); further outputs are the blocks of V V' on and above the diagonal.
+
+    du_i = sum_j S_ij q_j dG_ij with the signs S, so a gradient g of u is `(S * (g q' + q g')) V` for V and `|G| g` for q.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weight: Tensor, q: Tensor) -> Any:  # type: ignore[override]
+        blocks = [weight[start:stop] @ weight[start:].mT for start, stop in _spans(weight)]
+        return _product(blocks, q), *blocks
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs, *output[1:])
+        ctx.mark_non_differentiable(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:  # type: ignore[override]
+        weight, q, *blocks = ctx.saved_tensors
+        for_weight = for_q = None
+        if ctx.needs_input_grad[0]:
+            pieces, tail = [], torch.zeros_like(weight)
+            for (start, stop), block in zip(_spans(weight), blocks, strict=True):
+                size = stop - start
+                factor = given[start:stop, None] * q[start:] + q[start:stop, None] * given[start:]
+                factor = factor * block.sign()
+                pieces.append(tail[:size] + factor @ weight[start:])
+                tail = tail[size:] + factor[:, size:].mT @ weight[start:stop]
+            for_weight = torch.cat(pieces)
+        if ctx.needs_input_grad[1]:
+            if torch.is_grad_enabled():  # someone differentiates once more: the blocks are constants here
+                for_q = _MatrixSums.apply(weight, given)[0]  # type: ignore[index]
+            else:
+                for_q = _product(blocks, given)
+        return for_weight, for_q
+
+
+def _spans(weight: Tensor) -> list[tuple[int, int]]:
+    count = len(weight)
+    if count < LARGE or weight.device.type != "cpu":
+        return [(0, count)]
+    step = -(-count // BLOCKS)
+    return [(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _product(blocks: list[Tensor], vector: Tensor) -> Tensor:
+    """`|G| vector` from the blocks of G on and above the diagonal."""
+    pieces, tail, start = [], torch.zeros_like(vector), 0
+    for block in blocks:
+        size, magnitude = len(block), block.abs()
+        pieces.append(tail[:size] + magnitude @ vector[start:])
+        tail = tail[size:] + magnitude[:, size:].mT @ vector[start : start + size]
+        start += size
+    return torch.cat(pieces)
+
+
+class _KernelSums(torch.autograd.Function):
+    """`u = N q` of (kernel, q), N the magnitude of a kernel's correlations C; C (offsets, out, out) is an output too.
+
+    All taps are multiplied with all taps, `P[(p, i), (r, j)] = sum_c K[i, c, p] K[j, c, r]`, and summed over pairs with
+    the same offset p - r. The gradient takes the same way back: its matrix is symmetric, and multiplies the taps once.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(kernel: Tensor, q: Tensor) -> Any:  # type: ignore[override]
+        out, count = len(kernel), kernel[0, 0].numel()
+        taps = _taps(kernel)
+        pairs = (taps @ taps.mT).reshape(count, out, count, out).transpose(1, 2).reshape(-1, out, out)
+        where, offsets = _offsets(kernel)
+        correlations = pairs.new_zeros(offsets, out, out).index_add(0, where, pairs)
+        return correlations.abs().sum(0) @ q, correlations
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor, _: Tensor | None) -> Any:  # type: ignore[override]
+        kernel, q, correlations = ctx.saved_tensors
+        for_kernel = for_q = None
+        if ctx.needs_input_grad[0]:
+            out, count = len(kernel), kernel[0, 0].numel()
+            factor = (given[:, None] * q + q[:, None] * given) * correlations.sign()
+            where, _ = _offsets(kernel)
+            pairs = factor[where].reshape(count, count, out, out).transpose(1, 2).reshape(count * out, -1)
+            for_kernel = (pairs @ _taps(kernel)).reshape(count, out, -1).permute(1, 2, 0).reshape(kernel.shape)
+        if ctx.needs_input_grad[1]:
+            if torch.is_grad_enabled():
+                for_q = _KernelSums.apply(kernel, given)[0]  # type: ignore[index]
+            else:
+                for_q = correlations.abs().sum(0) @ given
+        return for_kernel, for_q
+
+
+def _taps(kernel: Tensor) -> Tensor:
+    """Rows (tap, out) with a column for every input."""
+    return kernel.flatten(2).permute(2, 0, 1).reshape(-1, kernel.shape[1])
+
+
+def _offsets(kernel: Tensor) -> tuple[Tensor, int]:
+    """The number of the offset of each pair of taps, and how many offsets there are."""
+    height, width = kernel.shape[2:]
+    y, x = torch.arange(height, device=kernel.device), torch.arange(width, device=kernel.device)
+    down, across = (y[:, None] - y + height - 1), (x[:, None] - x + width - 1)
+    number = down[:, None, :, None] * (2 * width - 1) + across[None, :, None, :]
+    return number.reshape(-1), (2 * height - 1) * (2 * width - 1)

@@ -84,18 +84,19 @@ def scaled_weight(
 ) -> Tensor:
     """`V T^(-1/2)`, or `T^(-1/2) V` for the side "outputs"; rows (columns) of zeros stay zero."""
     weight = operator.weight
-    # T is homogeneous of degree two, so the weight may be brought to entries of order one first: no overflow.
-    unit = weight / largest_entry(weight)
-    turned = unit.transpose(0, 1) if side == "inputs" else unit
-    diagonal = rule.diagonal(gram(Operator(turned, operator.geometry)), dict(values), certified)
-    scale = inverse_root(diagonal)
+    # T is homogeneous of degree two, so it may be that of the weight brought to entries of order one: no overflow.
+    size = largest_entry(weight)
+    turned = weight.transpose(0, 1) if side == "inputs" else weight
+    diagonal = rule.diagonal(gram(Operator(turned, operator.geometry), size), dict(values), certified)
+    scale = inverse_root(diagonal) / size
     shape = (1, -1) if side == "inputs" else (-1, 1)
-    return unit * scale.reshape(*shape, *(1,) * (weight.dim() - 2))
+    return weight * scale.reshape(*shape, *(1,) * (weight.dim() - 2))
 
 
 def largest_entry(weight: Tensor) -> Tensor:
     """The largest magnitude of an entry, 1 for zero weights; a constant for differentiation."""
-    largest = weight.detach().abs().amax()
+    smallest, greatest = torch.aminmax(weight.detach())
+    largest = torch.maximum(-smallest, greatest)
     return torch.where(largest > 0, largest, torch.ones_like(largest))
 
 

@@ -117,7 +117,8 @@ class MLPHead(nn.Module):
         points, numbers = array(features), self._numbers()
         if points.ndim != 2 or points.shape[1] != self.inward.in_features:
             raise ValueError(f"features must be (batch, {self.inward.in_features}), not {points.shape}")
-        logits = np.stack([numbers.logits(x) for x in points]) if len(points) else np.zeros((0, len(numbers.b2)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            logits = np.stack([numbers.logits(x) for x in points]) if len(points) else np.zeros((0, len(numbers.b2)))
         chosen = logits.argmax(1) if labels is None else array(labels).astype(int)
         check_radius_arguments(logits, chosen, lipschitz)
         radii = np.zeros(len(points))
@@ -162,7 +163,7 @@ class _Numbers:
         return self.known[y, j]
 
     def evaluate(self, x: Array, y: int, others: Array) -> tuple[Array, Array, Array]:
-        """Lower bounds of f_y - f_j at x for the classes `others`, gradients, and bounds of the norms of their errors."""
+        """Lower bounds of f_y - f_j at x for the classes `others`, gradients, and bounds of the errors' norms."""
         h, n = self.w1.shape
         d, shift = self.w2[y] - self.w2[others], self.b2[y] - self.b2[others]
         v = self.w1 @ x + self.b1

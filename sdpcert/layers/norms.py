@@ -88,27 +88,34 @@ def _gram_bound(matrices: Tensor, squarings: int = 3) -> Tensor:
     return torch.exp((logarithm + size.log()) / 2 ** (squarings + 1)) * (1 + 1e-12)
 
 
+def direction_shape(operator: Operator) -> tuple[int, ...]:
+    """A vector's, or for a kernel that of a signal on a small torus."""
+    return (operator.inputs,) if operator.geometry is None else (operator.inputs, TORUS, TORUS)
+
+
 def direction_for(operator: Operator, generator: torch.Generator | None = None) -> Tensor:
     """A start for `power_step`: a vector, or for a kernel a signal on a small torus, of norm one."""
-    shape = (operator.inputs,) if operator.geometry is None else (operator.inputs, TORUS, TORUS)
-    vector = torch.randn(shape, generator=generator, dtype=torch.float64).to(operator.weight)
+    vector = torch.randn(direction_shape(operator), generator=generator, dtype=torch.float64).to(operator.weight)
     return vector / vector.norm()
 
 
 @torch.no_grad()
-def power_step(operator: Operator, direction: Tensor, steps: int = 1) -> Tensor:
-    """The direction after steps of power iteration on V'V."""
+def power_step(operator: Operator, direction: Tensor, steps: int = 1, size: Tensor | float = 1.0) -> Tensor:
+    """The direction after steps of power iteration on V'V, V the operator divided by `size`."""
     for _ in range(steps):
-        image = apply_on_torus(operator, direction)
-        back = _adjoint_on_torus(operator, image)
+        image = apply_on_torus(operator, direction / size)
+        back = _adjoint_on_torus(operator, image / size)
         size = back.norm()
         direction = torch.where(size > 0, back / torch.where(size > 0, size, torch.ones_like(size)), direction)
     return direction
 
 
-def norm_estimate(operator: Operator, direction: Tensor) -> Tensor:
-    """`|V direction|` for a direction of norm one: a lower estimate of the norm, differentiable in V."""
-    return apply_on_torus(operator, direction).norm()
+def norm_estimate(operator: Operator, direction: Tensor, size: Tensor | float = 1.0) -> Tensor:
+    """`|V direction|` for a direction of norm one: a lower estimate of the norm, differentiable in V.
+
+    V is the operator divided by `size`.
+    """
+    return apply_on_torus(operator, direction / size).norm()
 
 
 def apply_on_torus(operator: Operator, direction: Tensor) -> Tensor:
@@ -117,6 +124,9 @@ def apply_on_torus(operator: Operator, direction: Tensor) -> Tensor:
         return operator.weight @ direction
     h, w = operator.weight.shape[2:]
     padded = functional.pad(direction[None], (0, w - 1, 0, h - 1), mode="circular")
+    if operator.geometry.groups == 1:  # one product of matrices: faster than a convolution of a single small image
+        columns = functional.unfold(padded, (h, w))[0]
+        return (operator.weight.flatten(1) @ columns).reshape(-1, *direction.shape[1:])
     return functional.conv2d(padded, operator.weight, groups=operator.geometry.groups)[0]
 
 
@@ -124,6 +134,13 @@ def _adjoint_on_torus(operator: Operator, image: Tensor) -> Tensor:
     if operator.geometry is None:
         return operator.weight.mT @ image
     h, w = operator.weight.shape[2:]
+    if operator.geometry.groups == 1:
+        rows, columns = image.shape[1:]
+        spread = (operator.weight.flatten(1).mT @ image.flatten(1))[None]
+        whole = functional.fold(spread, (rows + h - 1, columns + w - 1), (h, w))[0]
+        whole[:, : h - 1] += whole[:, rows:]
+        whole[:, :, : w - 1] += whole[:, :, columns:]
+        return whole[:, :rows, :columns]
     padded = functional.pad(image[None], (w - 1, 0, h - 1, 0), mode="circular")
     groups = operator.geometry.groups
     kernel = operator.weight.reshape(groups, -1, *operator.weight.shape[1:]).transpose(1, 2).flip(3, 4)

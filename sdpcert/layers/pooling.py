@@ -68,7 +68,8 @@ def half_angle(angle: Tensor) -> tuple[Tensor, Tensor]:
 def _length(first: Tensor, second: Tensor) -> Tensor:
     """`hypot` with the gradient 0 at the origin, where torch's is not a number."""
     origin = (first == 0) & (second == 0)
-    return torch.where(origin, first, torch.hypot(torch.where(origin, torch.ones_like(first), first), second))
+    length = torch.hypot(torch.where(origin, torch.ones_like(first), first), second)
+    return torch.where(origin, torch.zeros_like(length), length)
 
 
 class NormPooling(Nonexpansive):

@@ -48,12 +48,12 @@ class ResidualLinear(LipschitzLayer):
         """The block of the module's docstring."""
         weight = values["weight"]
         size = largest_entry(weight)
-        unit = Operator(weight / size, self.geometry)
-        diagonal = self.rule.diagonal(gram(unit), dict(own_values(values, "rule")), certified)
+        rows = gram(Operator(weight, self.geometry), size)
+        diagonal = self.rule.diagonal(rows, dict(own_values(values, "rule")), certified)
         positive = diagonal > 0
         inverse = torch.where(positive, 1 / torch.where(positive, diagonal, torch.ones_like(diagonal)), diagonal * 0)
         shape = (-1, 1, 1, 1)[: weight.dim()]
-        outward = Operator(unit.weight * (-2 * inverse.reshape(shape) / size), self.geometry).adjoint()
+        outward = rows.operator.map(lambda w: w * (-2 * inverse.reshape(shape) / size)).adjoint()
         multipliers = 2 * inverse / size / size
         return Block(
             1.0, Hidden(outward, Operator(weight, self.geometry), values["bias"], self.activation, multipliers)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.gram import Gram
-from sdpcert.layers.norms import direction_for, norm_estimate, norm_upper_bound, power_step
+from sdpcert.layers.norms import direction_for, direction_shape, norm_estimate, norm_upper_bound, power_step
 from sdpcert.layers.operators import Operator
 
 
@@ -34,7 +34,7 @@ class AOL(Rule):
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The sums of the rows."""
-        return gram.magnitude.sum(1)
+        return gram.weighted_sums()
 
 
 class SLL(Rule):
@@ -52,7 +52,7 @@ class SLL(Rule):
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The weighted sums of the rows."""
         q = bounded_exponential(values["log_scale"], self.LARGEST)
-        return (gram.magnitude @ q) / q
+        return gram.weighted_sums(q) / q
 
 
 class Perron(Rule):
@@ -137,7 +137,7 @@ class MaximumRowSum(Rule):
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The largest sum of a row, repeated."""
-        return gram.magnitude.sum(1).amax().expand(len(gram.magnitude))
+        return gram.weighted_sums().amax().expand(gram.hidden)
 
 
 class Frobenius(Rule):
@@ -168,17 +168,19 @@ class Spectral(Rule):
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The square of the norm, repeated."""
-        norm = (
-            norm_upper_bound(gram.operator) if certified else norm_estimate(gram.operator, self._follow(gram.operator))
-        )
-        return norm.square().expand(len(gram.magnitude))
+        if certified:
+            norm = norm_upper_bound(gram.operator)
+        else:
+            size = 1.0 if gram.size is None else gram.size
+            norm = norm_estimate(gram.given, self._follow(gram.given, size), size)
+        return norm.square().expand(gram.hidden)
 
     @torch.no_grad()
-    def _follow(self, operator: Operator) -> Tensor:
+    def _follow(self, operator: Operator, size: Tensor | float) -> Tensor:
         known = self.direction
-        if known is None or known.device != operator.weight.device or known.shape != direction_for(operator).shape:
-            known = power_step(operator, direction_for(operator, torch.Generator().manual_seed(0)), 20)
-        self.direction = power_step(operator, known.to(operator.weight.dtype), self.steps)
+        if known is None or known.device != operator.weight.device or known.shape != direction_shape(operator):
+            known = power_step(operator, direction_for(operator, torch.Generator().manual_seed(0)), 20, size)
+        self.direction = power_step(operator, known.to(operator.weight.dtype), self.steps, size)
         return self.direction
 
 

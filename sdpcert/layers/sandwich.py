@@ -64,7 +64,7 @@ class SandwichLinear(LipschitzLayer):
     @property
     def constant(self) -> float:  # type: ignore[override]
         """The claimed Lipschitz constant."""
-        return float(gamma_of(self.gamma, self.log_gamma, torch.float64))
+        return as_number(gamma_of(self.gamma, self.log_gamma, torch.float64))
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The block of the module's docstring, with `[A B]` divided by its norm where that is above one."""
@@ -84,7 +84,7 @@ class SandwichLinear(LipschitzLayer):
             self.activation,
             gamma * psi.square(),
         )
-        return Block(None, hidden, None, float(gamma))
+        return Block(None, hidden, None, as_number(gamma))
 
 
 class SandwichConv2d(SandwichLinear):
@@ -137,7 +137,7 @@ class SandwichConv2d(SandwichLinear):
 
 
 def contracted_cayley(square: Tensor, tall: Tensor, certified: bool) -> tuple[Tensor, Tensor]:
-    """A' (n, n) and B' (m, n) from X (n, n) and Y (m, n); with `certified`, `A A' + B B' <= I` whatever the rounding."""
+    """A' (n, n) and B' (m, n) of X (n, n) and Y (m, n); with `certified`, `A A' + B B' <= I` whatever the rounding."""
     top, bottom = cayley(square, tall)
     if certified:
         size = norm_upper_bound(Operator(torch.cat([top, bottom]))).clamp_min(1)
@@ -184,6 +184,11 @@ def gamma_and_logarithm(
 def gamma_of(gamma: float, logarithm: Tensor | None, dtype: torch.dtype) -> Tensor | float:
     """The constant: the fixed one, or the learned one in the precision `dtype`."""
     return gamma if logarithm is None else bounded_scale(logarithm.to(dtype))
+
+
+def as_number(gamma: Tensor | float) -> float:
+    """The constant as a number, without its gradient."""
+    return float(gamma.detach()) if isinstance(gamma, Tensor) else gamma
 
 
 def symbols(kernel: Tensor, size: tuple[int, int]) -> Tensor:
