@@ -15,8 +15,10 @@ from sdpcert.arrays import threads_for
 from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
+from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
+from sdpcert.construction import LARGEST, point_of, prove_construction, prove_point
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers import SOLVERS, closed_form, product
@@ -55,10 +57,10 @@ def certify(
 
     `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the
     best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). "by-construction" solves nothing: it
-    proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks). `solver`: "native", "clarabel", "scs",
-    "sdpa" or "mosek"; whatever it answers is repaired and proved or the status is "unproved". `tol` is the relative
-    accuracy asked of the bound, `output_rows` chooses outputs (counted from 0), `device` is where the native solver
-    works ("cpu", "cuda"). `seed` is for the attained lower bound.
+    proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks).
+    `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it answers is repaired and proved or the status
+    is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (counted from 0),
+    `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
 
     `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in
     a torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is
@@ -78,6 +80,9 @@ def certify(
     budget = Budget(tol, time_limit, progress)
     if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
         return _certify_over_frequencies(network, method, solver, output_rows, device, budget, head == "joint", seed)
+    if method == "by-construction":
+        assert isinstance(network, Network)
+        return _certify_by_construction(network, budget, seed)
     if form == "frequency":
         raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
     whole = network.stacked if isinstance(network, Network) else network
@@ -90,11 +95,7 @@ def certify(
     if reason:
         notes.append(reason)
     with threads_for(reduced.neurons + min(reduced.inputs, reduced.neurons)):
-        if chosen == "by-construction":
-            assert isinstance(network, Network)
-            solution, proof, proof_seconds = _prove_construction(reduced, network.energies[0])
-        else:
-            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
+        solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
     if chosen != "product" and method != "product" and proof is None:
         notes.append(f"the point of solver {solver} could not be proved")
     upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
@@ -111,7 +112,7 @@ def certify(
         sdp_lower=min(max(solution.dual, attained.lower), upper),
         status="unproved" if proof is None else "proved",
         method=chosen,
-        solver="closed form" if chosen in ("product", "by-construction") else solver,
+        solver="closed form" if chosen == "product" else solver,
         solver_status=solution.status,
         seconds=budget.elapsed,
         iterations=solution.iterations,
@@ -157,7 +158,8 @@ def _certify_over_frequencies(
 
     def prove_head(form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
         if method == "by-construction":
-            return _prove_construction(form, head_energy(network))[:2]
+            rho = head_energy(network)
+            return point_of(form, rho), prove_point(form, rho)
         solution, proof, _ = _solve_and_prove(form, method, "native", budget, device, [])
         return solution, proof
 
@@ -196,6 +198,50 @@ def _certify_over_frequencies(
     )
 
 
+def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Certificate:
+    """Prove the point that the layers know, as one stacked form or as several in sequence."""
+    with threads_for(min(network.neurons, LARGEST)):
+        proved = prove_construction(network)
+    seconds = budget.elapsed
+    parts = () if proved is None else proved.parts
+    upper = product_up(parts) if parts else float("inf")
+    one = parts[0] if len(parts) == 1 else None
+    notes = list(_notes(one.form)) if one is not None else []
+    if len(parts) > 1:
+        notes.append(f"proved in {len(parts)} parts, one after the other")
+    with threads_for(0):
+        whole: Network | StackedForm = network if one is None else network.stacked
+        attained = attained_lower_bound(whole, seed=seed)
+    if attained.lower > upper:
+        raise BoundContradiction(
+            f"an attained lower bound {attained.lower!r} is above the upper bound {upper!r}; please report this network"
+        )
+    solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
+    information = _information(network, None, seed, budget.tol, solution)
+    if len(parts) > 1 and proved is not None:
+        information["cuts"] = list(proved.cuts)
+    return Certificate(
+        upper=upper,
+        lower=attained.lower,
+        sdp_lower=min(attained.lower, upper),
+        status="proved" if parts else "unproved",
+        method="by-construction",
+        solver="closed form",
+        solver_status="closed form",
+        seconds=budget.elapsed,
+        iterations=0,
+        solve_seconds=0.0,
+        proof_seconds=seconds,
+        form=None if one is None else one.form,
+        proof=None if one is None else one.proof,
+        attained=attained,
+        information=information,
+        notes=tuple(notes),
+        parts=() if one is not None else parts,
+        neurons=network.neurons,
+    )
+
+
 def _check_arguments(method: str, solver: str, tol: float, time_limit: float) -> None:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
@@ -221,17 +267,6 @@ def _notes(form: StackedForm) -> list[str]:
             f"the rounding, at most {radius:.2g} an entry, is charged"
         ]
     return []
-
-
-def _prove_construction(form: StackedForm, rho: float) -> tuple[Solution, Proof | None, float]:
-    """Prove the point that the network's layers know in closed form."""
-    multipliers = []
-    for number, group in enumerate(form.groups, start=1):
-        if group.multipliers is None:
-            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
-        multipliers.append(group.multipliers)
-    solution = Solution(rho, tuple(multipliers), 0, 0.0, 0, "closed form")
-    return solution, *_prove(form, solution)
 
 
 def _solve_and_prove(

@@ -75,13 +75,16 @@ class TorusPart:
 
 @dataclass(frozen=True, eq=False)
 class StackedPart:
-    """A dense network behind a torus: input j is entry `layout[j]` of the torus's output over `scale[j]`."""
+    """A stacked form behind another part: input j is entry `layout[j]` of that part's output over `scale[j]`.
+
+    The first part reads the network's input; it has neither.
+    """
 
     form: StackedForm
     proof: Proof
     upper: float
-    layout: Array
-    scale: Array
+    layout: Array | None = None
+    scale: Array | None = None
 
     @property
     def sha256(self) -> str:
@@ -90,7 +93,9 @@ class StackedPart:
 
     def document(self, level: str) -> dict[str, Any]:
         """The part as the format page describes it; its proof is exact whatever the `level` of the others."""
-        reads = {"layout": encode(self.layout, "<i8"), "scale": encode(self.scale)}
+        reads = None
+        if self.layout is not None and self.scale is not None:
+            reads = {"layout": encode(self.layout, "<i8"), "scale": encode(self.scale)}
         return {
             "kind": "stacked",
             "upper": self.upper.hex(),

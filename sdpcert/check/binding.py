@@ -56,7 +56,9 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
 
     front, *behind = document["parts"]
     torus = front["network"].get("torus")
-    if torus is None or len(behind) > 1:
+    if torus is None:
+        return _same_pieces(document, network)
+    if len(behind) > 1:
         return False
     embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
     if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
@@ -68,6 +70,26 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
     if not np.array_equal(layout, embedding.output_index):
         return False
     return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
+
+
+def _same_pieces(document: dict[str, Any], network: Network) -> bool:
+    """Whether the network, divided at the values that the certificate names, is its parts in sequence."""
+    cuts = document.get("information", {}).get("cuts")
+    if not isinstance(cuts, list) or any(type(c) is not int or not 0 < c <= len(network.nodes) for c in cuts):
+        return False
+    values = [0, *cuts, network.output]
+    if len(document["parts"]) != len(values) - 1:
+        return False
+    for part, start, end in zip(document["parts"], values, values[1:], strict=False):
+        piece = network.between(start, end)
+        if start:
+            layout, scale = _decode(part["reads"]["layout"], "<i8"), _decode(part["reads"]["scale"])
+            size = int(np.prod(piece.input_shape))
+            if not np.array_equal(layout, np.arange(size)) or np.any(scale != 1):
+                return False
+        if piece.stacked.reduced().sha256 != part["network"]["sha256"]:
+            return False
+    return True
 
 
 def _attains(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:

@@ -502,12 +502,15 @@ def is_definite(matrix: Hermitian) -> bool:
     n = len(matrix.real)
     try:
         sizes = [row[-1] / 4**PRECISION for row in matrix.real]
+        # The factor has to leave room for the errors that are charged, however small the rest of the room may be.
+        columns = itertools.zip_longest(*matrix.error, fillvalue=0)
+        charged = (max(map(sum, matrix.error), default=0) + max(map(sum, columns), default=0)) / 4**PRECISION
     except OverflowError:
         return False
     if any(size < 0 for size in sizes) or not n:
         return not n
     for bits in (34, 38, 41, 44, 47):
-        factor = float_factor(matrix, max(sizes) * 2.0**-bits)
+        factor = float_factor(matrix, max(sizes) * 2.0**-bits + 1.25 * charged)
         if factor is not None and leaves_dominant(matrix, factor):
             return True
     return False

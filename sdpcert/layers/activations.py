@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sdpcert.layers.base import Certified
 from sdpcert.layers.operators import array
 from sdpcert.network import piecewise
-from sdpcert.network.activations import Activation, absolute, activation_by_name
+from sdpcert.network.activations import Activation, activation_by_name
 from sdpcert.network.graph import Graph
 
 #: What makes the inequality of an activation strict; linear layers have more room than this.
@@ -160,7 +160,7 @@ class Householder2(Nonexpansive):
 
 
 def reflection(angle: Tensor) -> tuple[Tensor, Tensor]:
-    """The vector w of a fold, in the angle's precision and a little shorter than one: then `I - 2 w w'` is a contraction."""
+    """The vector w of a fold, in the angle's precision and a little shorter than one, so that `|I - 2 w w'| <= 1`."""
     shrink = 1 - 2 * torch.finfo(angle.dtype).eps
     return -torch.sin(angle / 2) * shrink, torch.cos(angle / 2) * shrink
 

@@ -8,8 +8,10 @@ margin` and rounded, so that the constant of the rounded weights is at most the 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,14 @@ from sdpcert.network.graph import Graph
 LEAST_MARGIN = 2.0**-20
 #: Share of a layer's margin that is spent on making its inequality strict.
 SPENT = 0.25
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _eager(function: _F) -> _F:
+    """The function, left out of what `torch.compile` traces."""
+    return cast(_F, torch.compiler.disable(function))
 
 
 class Certified(nn.Module):
@@ -69,7 +79,7 @@ class LipschitzLayer(Certified, ABC):
         """How much smaller than the claim the materialised weights are made, relative."""
         return _margin(self.materialised())
 
-    @torch.compiler.disable
+    @_eager
     def materialised(self, values: Mapping[str, Tensor] | None = None) -> Block:
         """The block with materialised weights, for which the claimed constant holds; multipliers are float64.
 
@@ -134,15 +144,9 @@ class LipschitzLayer(Certified, ABC):
         return {**super().__getstate__(), "_cache": None}  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, object]) -> LipschitzLayer:
-        import copy
-
-        cache, self._cache = self._cache, None
-        try:
-            made = self.__class__.__new__(self.__class__)
-            memo[id(self)] = made
-            made.__dict__ = copy.deepcopy(self.__dict__, memo)
-        finally:
-            self._cache = cache
+        made = self.__class__.__new__(self.__class__)
+        memo[id(self)] = made
+        made.__setstate__(copy.deepcopy({**self.__dict__, "_cache": None}, memo))
         return made
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.operators import Operator, array
-from sdpcert.network.activations import Activation, activation_by_name
+from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Scale, Sum
 from sdpcert.network.graph import Graph
 
@@ -91,6 +91,13 @@ class Block:
             shift=None if self.shift is None else function(self.shift),
         )
 
+    @property
+    def reader(self) -> Operator | None:
+        """An operator that reads the block's input: it knows the input's channels."""
+        if self.hidden is not None:
+            return self.hidden.inward
+        return self.through if isinstance(self.through, Operator) else None
+
     def tensors(self) -> list[Tensor]:
         """All weights and biases, in a fixed order."""
         found: list[Tensor] = []
@@ -118,7 +125,9 @@ class Block:
             inner = graph.add(hidden.inward.layer(hidden.bias), value)
             multipliers = array(hidden.multipliers) * multiplier_scale
             multipliers = multipliers[:, None, None] if images else multipliers
-            activated = graph.add(with_multiplier(activation_by_name(hidden.activation), multipliers), inner)
+            # The multipliers are for slopes in [0, 1], whatever the activation's own interval within it.
+            kind = replace(activation_by_name(hidden.activation), alpha=0.0, beta=1.0, multiplier=multipliers)
+            activated = graph.add(kind, inner)
             outer = graph.add(hidden.outward.layer(self.shift), activated)
         if self.through is None:
             assert outer is not None
@@ -157,8 +166,3 @@ class PlainBlock(nn.Module):
         if self.direct is not None:
             return self.direct(inputs) + result
         return result if self.scale is None else self.scale * inputs + result
-
-
-def with_multiplier(activation: Activation, multiplier: object) -> Activation:
-    """The activation with multipliers that a layer gives it by construction."""
-    return replace(activation, multiplier=multiplier)  # type: ignore[arg-type]

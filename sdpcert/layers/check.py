@@ -27,7 +27,7 @@ class LayerCheck:
 
     `proved` is the proved constant (infinite where the proof failed), `claimed` the layer's own claim, `attained` a
     ratio that two inputs attain, `eigenvalue` the smallest eigenvalue of the condition's matrix at the layer's
-    multipliers, `margin` what the shrink of the weights costs.
+    multipliers (its diagonal scaled to ones, in float64), `margin` what the shrink of the weights costs.
     """
 
     name: str
@@ -69,7 +69,7 @@ def check(layer: Certified, input_shape: tuple[int, ...] | None = None, weights:
 
 
 def smallest_eigenvalue(form: StackedForm, rho: float) -> float:
-    """The smallest eigenvalue of M(rho, multipliers by construction), groups scaled to order one."""
+    """The smallest eigenvalue of M(rho, multipliers by construction), scaled to a diagonal of ones."""
     condition = Condition(form, "neuron")
     down = 2.0 ** (-2 * condition.scaling.output)
     scaled = [
@@ -77,7 +77,9 @@ def smallest_eigenvalue(form: StackedForm, rho: float) -> float:
         for g, a in zip(form.groups, condition.scaling.neurons, strict=True)
     ]
     matrix = condition.matrix(np.concatenate([[rho * down], *scaled]))
-    return float(np.linalg.eigvalsh(matrix)[0])
+    diagonal = np.abs(np.diagonal(matrix))
+    scale = np.where(diagonal > 0, diagonal, 1.0) ** -0.5
+    return float(np.linalg.eigvalsh(scale[:, None] * matrix * scale)[0])
 
 
 def check_family(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Iterator[LayerCheck]:
@@ -97,10 +99,9 @@ def check_family(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -
 def _input_shape(layer: Certified) -> tuple[int, ...]:
     if not isinstance(layer, LipschitzLayer):
         raise ValueError(f"say which input_shape {type(layer).__name__} reads")
-    block = layer.materialised()
-    first = block.hidden.inward if block.hidden is not None else block.through
-    assert first is not None
-    assert not isinstance(first, float)
+    first = layer.materialised().reader
+    if first is None:
+        raise ValueError(f"say which input_shape {type(layer).__name__} reads")
     if first.geometry is None:
         return (first.inputs,)
     size = getattr(layer, "image_size", (IMAGE, IMAGE))

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sdpcert.layers import aol, cpl, gershgorin, sll, spectral
+from sdpcert.layers import (
+    aol,
+    bjorck,
+    cayley,
+    cpl,
+    exponential,
+    general_residual,
+    gershgorin,
+    sandwich,
+    sandwich_network,
+    sll,
+    spectral,
+)
 from sdpcert.layers.family import Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -17,6 +29,14 @@ FAMILIES: tuple[Family, ...] = (
     gershgorin.MAXIMUM,
     gershgorin.FROBENIUS,
     gershgorin.RESIDUAL_AOL,
+    cayley.FAMILY,
+    exponential.ROTATION,
+    exponential.SOC,
+    bjorck.BJORCK,
+    bjorck.BCOP,
+    sandwich.FAMILY,
+    sandwich_network.FAMILY,
+    general_residual.FAMILY,
 )
 
 

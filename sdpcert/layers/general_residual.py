@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.block import Block, Hidden
+from sdpcert.layers.family import Family
 from sdpcert.layers.gram import gram
 from sdpcert.layers.linear import check_sizes, largest_entry
 from sdpcert.layers.operators import Operator
 from sdpcert.layers.residual import check_activation
-from sdpcert.layers.rules import Rule, own_values
+from sdpcert.layers.rules import AOL, Rule, own_values
 from sdpcert.layers.sandwich import contracted_cayley
 
 #: T is at least so much larger than the rule's, relative. The factor C then has singular values of about 0.1 and more
@@ -102,3 +103,8 @@ class GeneralResidual(LipschitzLayer):
         rank = math.sqrt(min(contraction.shape))
         contraction = contraction * (1 - 8 * torch.finfo(self.weight.dtype).eps * rank)
         return contraction[:, : self.features_in], contraction[:, self.features_in :]
+
+
+FAMILY = Family(
+    "general-residual", "every block with free H (general_residual.py)", lambda n, m: GeneralResidual(n, n, m, AOL())
+)

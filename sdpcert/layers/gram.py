@@ -1,9 +1,9 @@
 """The Gram matrix of a weight and its entrywise magnitude, which every diagonal-dominance rule reads.
 
 For a matrix V with hidden rows (out, in), the Gram matrix is G = V V'. For a convolution it is the operator V V' on
-signals, whose rows differ by shifts only; `magnitude[i, j]` then sums the absolute values of all taps of the correlation
-of kernels i and j, so that x'G x <= |x|' N |x| with |x| the norms over space of each channel. It holds on every image,
-with zero and with circular padding.
+signals, whose rows differ by shifts only; `magnitude[i, j]` then sums the absolute values of all taps of the
+correlation of kernels i and j, so that x'G x <= |x|' N |x| with |x| the norms over space of each channel. It holds on
+every image, with zero and with circular padding.
 
 Most rules need sums `N q` alone. `Gram.weighted_sums` has them with half of the products that differentiating G takes:
 G is symmetric, so only blocks on and above the diagonal are formed, and the two terms of its gradient are one product.
@@ -95,7 +95,8 @@ def correlation_magnitude(kernel: Tensor) -> Tensor:
 class _MatrixSums(torch.autograd.Function):
     """`u = |V V'| q` of (V, q); further outputs are the blocks of V V' on and above the diagonal.
 
-    du_i = sum_j S_ij q_j dG_ij with the signs S, so a gradient g of u is `(S * (g q' + q g')) V` for V and `|G| g` for q.
+    du_i = sum_j S_ij q_j dG_ij with the signs S, so a gradient g of u is one of `(S * (g q' + q g')) V` for V
+    and of `|G| g` for q.
     """
 
     generate_vmap_rule = True
@@ -115,14 +116,15 @@ class _MatrixSums(torch.autograd.Function):
         weight, q, *blocks = ctx.saved_tensors
         for_weight = for_q = None
         if ctx.needs_input_grad[0]:
-            pieces, tail = [], torch.zeros_like(weight)
+            pieces: list[Tensor] = []
+            behind: list[Tensor | None] = []
             for (start, stop), block in zip(_spans(weight), blocks, strict=True):
-                size = stop - start
                 factor = given[start:stop, None] * q[start:] + q[start:stop, None] * given[start:]
                 factor = factor * block.sign()
-                pieces.append(tail[:size] + factor @ weight[start:])
-                tail = tail[size:] + factor[:, size:].mT @ weight[start:stop]
-            for_weight = torch.cat(pieces)
+                pieces.append(factor @ weight[start:])
+                later = factor[:, stop - start :]
+                behind.append(later.mT @ weight[start:stop] if later.shape[1] else None)
+            for_weight = _joined(pieces, behind)
         if ctx.needs_input_grad[1]:
             if torch.is_grad_enabled():  # someone differentiates once more: the blocks are constants here
                 for_q = _MatrixSums.apply(weight, given)[0]  # type: ignore[index]
@@ -141,13 +143,27 @@ def _spans(weight: Tensor) -> list[tuple[int, int]]:
 
 def _product(blocks: list[Tensor], vector: Tensor) -> Tensor:
     """`|G| vector` from the blocks of G on and above the diagonal."""
-    pieces, tail, start = [], torch.zeros_like(vector), 0
+    start = 0
+    pieces: list[Tensor] = []
+    behind: list[Tensor | None] = []
     for block in blocks:
         size, magnitude = len(block), block.abs()
-        pieces.append(tail[:size] + magnitude @ vector[start:])
-        tail = tail[size:] + magnitude[:, size:].mT @ vector[start : start + size]
+        pieces.append(magnitude @ vector[start:])
+        behind.append(magnitude[:, size:].mT @ vector[start : start + size] if size < block.shape[1] else None)
         start += size
-    return torch.cat(pieces)
+    return _joined(pieces, behind)
+
+
+def _joined(pieces: list[Tensor], behind: list[Tensor | None]) -> Tensor:
+    """The pieces one after the other, with what each has `behind` it added to all rows after its own."""
+    total: list[Tensor] = []
+    tail: Tensor | None = None
+    for piece, more in zip(pieces, behind, strict=True):
+        size = len(piece)
+        total.append(piece if tail is None else piece + tail[:size])
+        rest = None if tail is None else tail[size:]
+        tail = more if rest is None else rest if more is None else more + rest
+    return total[0] if len(total) == 1 else torch.cat(total)
 
 
 class _KernelSums(torch.autograd.Function):
@@ -180,7 +196,7 @@ class _KernelSums(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             out, count = len(kernel), kernel[0, 0].numel()
             factor = (given[:, None] * q + q[:, None] * given) * correlations.sign()
-            where, _ = _offsets(kernel)
+            where = _offsets(kernel)[0]
             pairs = factor[where].reshape(count, count, out, out).transpose(1, 2).reshape(count * out, -1)
             for_kernel = (pairs @ _taps(kernel)).reshape(count, out, -1).permute(1, 2, 0).reshape(kernel.shape)
         if ctx.needs_input_grad[1]:

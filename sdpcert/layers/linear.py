@@ -7,6 +7,7 @@ Theorem 2 (i)). The rule may scale rows instead, `T^(-1/2) V` with T >= V V': `s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,8 +90,29 @@ def scaled_weight(
     turned = weight.transpose(0, 1) if side == "inputs" else weight
     diagonal = rule.diagonal(gram(Operator(turned, operator.geometry), size), dict(values), certified)
     scale = inverse_root(diagonal) / size
+    if diagonal.stride() == (0,):  # one number for all channels
+        return _Multiplied.apply(weight, scale[0])  # type: ignore[no-any-return]
     shape = (1, -1) if side == "inputs" else (-1, 1)
     return weight * scale.reshape(*shape, *(1,) * (weight.dim() - 2))
+
+
+class _Multiplied(torch.autograd.Function):
+    """A tensor times a number, whose gradient is a product of two vectors: no tensor of the size of the first one."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor, number: Tensor) -> Any:  # type: ignore[override]
+        return tensor * number
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
+        tensor, number = ctx.saved_tensors
+        return given * number, torch.dot(given.flatten(), tensor.flatten())
 
 
 def largest_entry(weight: Tensor) -> Tensor:

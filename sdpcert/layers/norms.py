@@ -105,8 +105,8 @@ def power_step(operator: Operator, direction: Tensor, steps: int = 1, size: Tens
     for _ in range(steps):
         image = apply_on_torus(operator, direction / size)
         back = _adjoint_on_torus(operator, image / size)
-        size = back.norm()
-        direction = torch.where(size > 0, back / torch.where(size > 0, size, torch.ones_like(size)), direction)
+        norm = back.norm()
+        direction = torch.where(norm > 0, back / torch.where(norm > 0, norm, torch.ones_like(norm)), direction)
     return direction
 
 

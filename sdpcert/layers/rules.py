@@ -1,8 +1,8 @@
 """Diagonal rules: a diagonal T with T >= G for the Gram matrix G of a weight, from Gershgorin's circles and their kin.
 
 Each rule reads the entrywise magnitude N of the Gram matrix (`gram.Gram`) and returns the diagonal of T. With q > 0,
-`T_i = sum_j N_ij q_j / q_i` makes `Q (T - G) Q^-1` diagonally dominant, so T - G >= 0 (Gershgorin): AOL has q = 1 (Prach,
-Lampert 2022), SLL learns q (Araujo et al. 2023, Theorem 3). The other rules are derived in `docs/layers.md`.
+`T_i = sum_j N_ij q_j / q_i` makes `Q (T - G) Q^-1` diagonally dominant, so T - G >= 0 (Gershgorin): AOL has q = 1
+(Prach, Lampert 2022), SLL learns q (Araujo et al. 2023, Theorem 3). The other rules are derived in `docs/layers.md`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SLL(Rule):
 
 
 class Perron(Rule):
-    """SLL's rule with q from steps of power iteration on |G|: close to `T = spectral radius of |G|`, for any q valid."""
+    """SLL's rule with q from steps of power iteration on |G|: nearly `T = spectral radius of |G|`, valid for any q."""
 
     def __init__(self, steps: int = 3) -> None:
         super().__init__()
@@ -145,8 +145,8 @@ class Frobenius(Rule):
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The bound, repeated."""
-        if gram.signed is not None:
-            bound = gram.signed.diagonal().sum()
+        if gram.operator.geometry is None:
+            bound = gram.operator.weight.square().sum()
         else:  # |N| <= |N|_F
             bound = torch.linalg.matrix_norm(gram.magnitude)
         return bound.expand(len(gram.magnitude))

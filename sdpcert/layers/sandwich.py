@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.block import Block, Hidden
-from sdpcert.layers.cayley import cayley
+from sdpcert.layers.cayley import cayley, centred, pair_of_sizes, wrapped
+from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.norms import ROUNDING, norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator
@@ -110,16 +111,14 @@ class SandwichConv2d(SandwichLinear):
     ) -> None:
         super().__init__(in_channels, out_channels, gamma, activation, bias, learn_gamma, device, dtype)
         Geometry.same(kernel_size)  # raises ValueError for even sizes
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        check_sizes(height=height, width=width)
-        self.image_size = (int(height), int(width))
+        self.image_size = pair_of_sizes(image_size)
         self.square = nn.Parameter(_spread(self.square.detach(), kernel_size))
         self.tall = nn.Parameter(_spread(self.tall.detach(), kernel_size))
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """Two full circular kernels with `A A* + B B* <= I` at every frequency."""
         size = self.image_size
-        top, bottom = complex_cayley(symbols(values["square"], size), symbols(values["tall"], size))
+        top, bottom = cayley(symbols(values["square"], size), symbols(values["tall"], size))
         if certified:
             # The inverse transform averages the symbols at f and -f, which can only make the norm smaller.
             norm = _largest_norm(torch.cat([top, bottom], dim=-2)).clamp_min(1)
@@ -143,17 +142,6 @@ def contracted_cayley(square: Tensor, tall: Tensor, certified: bool) -> tuple[Te
         size = norm_upper_bound(Operator(torch.cat([top, bottom]))).clamp_min(1)
         top, bottom = top / size, bottom / size
     return top, bottom
-
-
-def complex_cayley(square: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
-    """A* (..., n, n) and B* (..., m, n) with `A A* + B B* = I` from complex X (..., n, n) and Y (..., m, n).
-
-    `Z = X - X* + Y*Y` as for real matrices; I + Z has a Hermitian part of at least I, so it is invertible.
-    """
-    z = square - square.mH + tall.mH @ tall
-    identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-    inverse = torch.linalg.solve(identity + z, identity.expand_as(z))
-    return 2 * inverse - identity, -2 * tall @ inverse
 
 
 def bounded_scale(exponents: Tensor) -> Tensor:
@@ -196,30 +184,13 @@ def symbols(kernel: Tensor, size: tuple[int, int]) -> Tensor:
 
     Kernels larger than the torus wrap around. Frequencies that are left out are conjugates of these.
     """
-    rows, columns = (_places(k, n, kernel) for k, n in zip(kernel.shape[2:], size, strict=True))
-    torus = torch.einsum("oipq,ph,qw->oihw", kernel, rows, columns)
-    return torch.fft.rfft2(torus).conj().permute(2, 3, 0, 1)
+    return torch.fft.rfft2(wrapped(kernel, size)).conj().permute(2, 3, 0, 1)
 
 
 def full_kernel(matrices: Tensor, size: tuple[int, int]) -> Operator:
-    """The circular convolution with these symbols as an odd, centred kernel.
-
-    On an axis of even length n the offset n / 2 is its own opposite: it is split into halves at -n/2 and n/2, which
-    keeps the kernel centred and is exact.
-    """
+    """The circular convolution with these symbols as an odd, centred kernel."""
     kernel = torch.fft.irfft2(matrices.permute(2, 3, 0, 1).conj(), s=size)
-    for axis, n in zip((2, 3), size, strict=True):
-        kernel = kernel.roll(n // 2, axis)
-        if n % 2 == 0:
-            edge = kernel.narrow(axis, 0, 1) / 2
-            kernel = torch.cat([edge, kernel.narrow(axis, 1, n - 1), edge], axis)
-    return Operator(kernel, Geometry((size[0] // 2, size[1] // 2), circular=True))
-
-
-def _places(taps: int, size: int, like: Tensor) -> Tensor:
-    """One-hot rows: where each tap of a centred kernel sits on a circle of `size` places."""
-    offsets = (torch.arange(taps, device=like.device) - taps // 2) % size
-    return torch.nn.functional.one_hot(offsets, size).to(like.dtype)
+    return Operator(centred(centred(kernel, 2), 3), Geometry((size[0] // 2, size[1] // 2), circular=True))
 
 
 def _spread(matrix: Tensor, size: int) -> Tensor:
@@ -231,3 +202,11 @@ def _largest_norm(matrices: Tensor) -> Tensor:
     """An upper bound of the spectral norms of a batch of tall complex matrices."""
     squares = torch.linalg.eigvalsh(matrices.mH @ matrices)[..., -1]
     return squares.amax().clamp_min(0).sqrt() * (1 + ROUNDING * max(matrices.shape[-2:]))
+
+
+FAMILY = Family(
+    "sandwich",
+    "Wang, Manchester 2023, Theorem 3.2",
+    SandwichLinear,
+    lambda n, m, k: SandwichConv2d(n, m, k, image_size=4),
+)

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.base import LEAST_MARGIN, LipschitzLayer
-from sdpcert.layers.block import ACTIVATIONS, Block, with_multiplier
+from sdpcert.layers.block import ACTIVATIONS, Block
+from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.operators import Operator, array
 from sdpcert.layers.residual import check_activation
@@ -31,7 +32,6 @@ from sdpcert.layers.sandwich import (
     as_number,
     bounded_scale,
     contracted_cayley,
-    exponents_for,
     gamma_and_logarithm,
     gamma_of,
 )
@@ -65,6 +65,11 @@ class Chain(Block):
             inputs = nn.functional.linear(inputs, weight, bias)
         return inputs
 
+    @property
+    def reader(self) -> Operator:
+        """The first weight."""
+        return Operator(self.weights[0])
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Chain:
         """The chain with the function applied to every weight and bias."""
         weights = tuple(function(w) for w in self.weights)
@@ -79,8 +84,9 @@ class Chain(Block):
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if k:
                 # The multipliers are for slopes [0, 1], which also hold for activations that are flatter.
-                kind = replace(activation_by_name(self.activation), alpha=0.0, beta=1.0)
-                value = graph.add(with_multiplier(kind, array(self.multipliers[k - 1]) * multiplier_scale), value)
+                given = array(self.multipliers[k - 1]) * multiplier_scale
+                kind = replace(activation_by_name(self.activation), alpha=0.0, beta=1.0, multiplier=given)
+                value = graph.add(kind, value)
             value = graph.add(Dense(array(weight), None if bias is None else array(bias)), value)
         return value
 
@@ -200,141 +206,14 @@ class SandwichNetwork(LipschitzLayer):
         above the certified constant by a few 1e-6 a layer, relative, which materialised weights need as room. Raises
         ValueError where it is not, for other networks, and for a certificate of another network.
         """
-        weights, biases, activation = _affine_chain(network, activation)
-        alive = _fold_idle(weights, biases, activation)
-        scales = _feasible_scales(weights, alive, float(gamma), certificate)
+        from sdpcert.layers.completeness import affine_chain, feasible_scales, fold_idle, set_parameters
+
+        weights, biases, activation = affine_chain(network, activation)
+        alive = fold_idle(weights, biases, activation)
+        scales = feasible_scales(weights, alive, float(gamma), certificate)
         made = SandwichNetwork([weights[0].shape[1], *map(len, weights)], gamma, activation, dtype=dtype)
-        _set_parameters(made, [torch.from_numpy(w) for w in weights], biases, scales)
+        set_parameters(made, [torch.from_numpy(w) for w in weights], biases, scales)
         return made
 
 
-def _affine_chain(network: Network | Sequence[Any], activation: str) -> tuple[list[Array], list[Array], str]:
-    """Weights, biases and the activation of a chain; raises ValueError for anything else."""
-    from sdpcert.network.graph import Network
-
-    if not isinstance(network, Network):
-        check_activation(activation)
-        pairs = [layer if isinstance(layer, tuple | list) else (layer, None) for layer in network]
-        plain = [(_numbers(w), None if b is None else _numbers(b)) for w, b in pairs]
-        network = Network.mlp([w for w, _ in plain], [b for _, b in plain], activation)
-    form = network.stacked
-    if not form.is_chain:
-        raise ValueError("the network is no chain: layers skip others")
-    names = {g.activation.name for g in form.groups} or {activation}
-    if len(names) > 1 or not names <= set(ACTIVATIONS):
-        raise ValueError(f"one activation of {', '.join(ACTIVATIONS)} is needed, the network has {sorted(names)}")
-    grid = np.linspace(-4, 4, 33)
-    for group in form.groups:
-        expected = ACTIVATIONS[group.activation.name](torch.from_numpy(grid)).numpy()
-        if not np.allclose(group.activation(grid), expected, rtol=1e-12, atol=1e-12):
-            raise ValueError(f"the network's {group.activation.name} is not the usual one")
-    sizes, weights = form.sizes, []
-    for k in range(1, len(sizes)):
-        block = form.blocks.get((k, k - 1))
-        weights.append(np.zeros((sizes[k], sizes[k - 1])) if block is None else block.weights.copy())
-    return weights, [*(g.bias.copy() for g in form.groups), form.offset.copy()], names.pop()
-
-
-def _numbers(values: Any) -> Array:
-    return array(values) if isinstance(values, Tensor) else np.array(values, dtype=float)
-
-
-def _fold_idle(weights: list[Array], biases: list[Array], activation: str) -> list[Array]:
-    """Fold neurons that nothing moves into biases, cut off those that move nothing; masks of the others, by layer.
-
-    The function stays the same. What is left of idle neurons are rows and columns of zeros, for which every multiplier
-    is feasible.
-    """
-    alive = []
-    for k in range(len(weights) - 1):
-        still = ~np.any(weights[k] != 0, axis=1)
-        value = ACTIVATIONS[activation](torch.from_numpy(biases[k])).numpy()
-        biases[k + 1] += weights[k + 1][:, still] @ value[still]
-        weights[k + 1][:, still] = 0
-        alive.append(~still)
-    for k in reversed(range(len(weights) - 1)):
-        read = np.any(weights[k + 1] != 0, axis=0)
-        weights[k][~read] = 0
-        alive[k] &= read
-    return alive
-
-
-def _feasible_scales(
-    weights: list[Array], alive: list[Array], gamma: float, certificate: Certificate | None
-) -> list[Tensor]:
-    """Psi_k of multipliers that are strictly feasible for gamma, as `log_scale` parameters in float64."""
-    from sdpcert.certify import certify
-    from sdpcert.network.graph import Network
-    from sdpcert.solvers.closed_form import closed_form
-
-    scales = [torch.ones(len(mask), dtype=torch.float64) for mask in alive]
-    if all(mask.any() for mask in alive):
-        columns = [np.ones(weights[0].shape[1], dtype=bool), *alive]
-        rows = [*alive, np.ones(len(weights[-1]), dtype=bool)]
-        parts = [w[np.ix_(r, c)] for w, r, c in zip(weights, rows, columns, strict=True)]
-        if certificate is None:
-            certificate = certify(Network.mlp(parts), method="neuron")
-        form, proof = certificate.form, certificate.proof
-        if form is None or proof is None:
-            raise ValueError("the certificate has no proof with multipliers of single neurons")
-        if [g.size for g in form.groups] != [int(m.sum()) for m in alive] or not all(
-            np.array_equal(form.blocks[k + 1, k].weights, part) for k, part in enumerate(parts) if np.any(part)
-        ):
-            raise ValueError("the certificate is for another network")
-        if any(np.any(g.alpha != 0) or np.any(g.beta != 1) for g in form.groups):
-            raise ValueError("the certificate is for other slopes than [0, 1]; leave it out")
-        if not gamma > certificate.upper:
-            raise ValueError(f"gamma {gamma!r} is not above the certified constant {certificate.upper!r}")
-        # Half of the room (as a ratio) scales the point jointly; the rest adds multipliers that are strictly feasible
-        # for a network without output, so that no A_k is singular.
-        rho = float(np.ldexp(proof.rho, 2 * proof.exponent))
-        factor = gamma / rho**0.5 if rho > 0 else 1.0
-        inside = closed_form(form, theta=0.4)
-        for scale, mask, own, other in zip(scales, alive, proof.multipliers, inside.multipliers, strict=True):
-            multipliers = factor * np.ldexp(own, 2 * proof.exponent)
-            if inside.rho > 0:
-                multipliers = multipliers + (gamma**2 - factor * rho) / inside.rho * other
-            scale[torch.from_numpy(mask)] = torch.from_numpy(multipliers / gamma).sqrt()
-    return [exponents_for(scale) for scale in scales]
-
-
-def _set_parameters(made: SandwichNetwork, weights: list[Tensor], biases: list[Array], scales: list[Tensor]) -> None:
-    """Set the parameters to those with the given weights, layer by layer.
-
-    A_k is the positive root of `I - B_k B_k'`, so that I + A_k is well conditioned: then X_k = 0 and `Y_k = -B_k' (I +
-    A_k)^-1`, because `Z = (I - A) (I + A)^-1 = Y'Y`. Each layer is computed from the rounded one before it.
-    """
-    gamma, last = made.gamma, len(weights) - 1
-    before: Tensor | None = None
-    with torch.no_grad():
-        for k, weight in enumerate(weights):
-            # What materialised weights are shrunk by is put on top here.
-            wanted = weight / made.shrink
-            if k == last:
-                wanted = wanted / (1 - made.margin)
-            if before is not None:
-                wanted = torch.linalg.solve(before.mT, wanted.mT).mT
-            if k < last:
-                made.log_scale[k].copy_(scales[k])
-                psi = bounded_scale(made.log_scale[k].double())
-                scaled = psi[:, None] * wanted / (2 if before is not None else (2 * gamma) ** 0.5)
-            else:
-                psi = None
-                scaled = wanted / (gamma if before is None else (2 * gamma) ** 0.5)
-            values, vectors = torch.linalg.eigh(scaled @ scaled.mT)
-            room = 1 - values
-            # The last A is not inverted; the others lose half of the digits where the room is 1e-16.
-            if not bool((room > (1e-14 if k < last else -1e-12)).all()):
-                shrunk = made.shrink ** -max(2 * last, 1) / (1 - made.margin) - 1
-                raise ValueError(
-                    f"gamma {gamma!r} is too close to the certified constant: materialised weights need it larger by "
-                    f"{shrunk:.1e}, relative (the factor of layer {k} has the norm {float(values.max()) ** 0.5!r}, "
-                    "which has to be below 1)"
-                )
-            inverse = (vectors / (1 + room.clamp_min(0).sqrt())) @ vectors.mT
-            made.square[k].zero_()
-            made.tall[k].copy_(-scaled.mT @ inverse)
-            if made.bias is not None:
-                made.bias[k].copy_(torch.from_numpy(biases[k]))
-            top, _ = contracted_cayley(made.square[k].double(), made.tall[k].double(), certified=True)
-            before = None if psi is None else made.shrink * top * psi
+FAMILY = Family("sandwich-network", "Wang, Manchester 2023, Theorem 3.1", lambda n, m: SandwichNetwork([n, m, m, n]))

@@ -15,7 +15,7 @@ import numpy as np
 from sdpcert.network.activations import Activation, crop
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
-from sdpcert.network.graph import Graph, Network
+from sdpcert.network.graph import Network
 from sdpcert.network.torus import Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
@@ -251,7 +251,7 @@ class _Builder:
         )
         own = [s for s, part in value.parts.items() if s and part.is_identity]
         group = own[0] if len(value.parts) == 1 and own and not np.any(value.constant) else 0
-        head = _behind(network, cut)
+        head = None if network.output == cut else network.between(cut, network.output)
         return Embedding(
             form,
             (network.input_shape[0], network.input_shape[1], network.input_shape[2]),
@@ -376,20 +376,6 @@ def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):
         return result.reshape(signal.shape)
 
     return function
-
-
-def _behind(network: Network, cut: int) -> Network | None:
-    """The network from the value at the cut to the output."""
-    needed = [k for k in _needed(network, network.output) if k > cut]
-    if network.output == cut:
-        return None
-    graph = Graph(network.nodes[cut - 1].shape)
-    number = {cut: 0}
-    for k in needed:
-        node = network.nodes[k - 1]
-        if all(i in number for i in node.inputs):
-            number[k] = graph.add(node.layer, *(number[i] for i in node.inputs))
-    return graph.network(number[network.output], source=f"head of {network.source}")
 
 
 def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:

@@ -69,6 +69,28 @@ class Network:
 
         return stack(self)
 
+    def between(self, start: int, end: int) -> Network:
+        """The network from the value numbered `start` to the value numbered `end`.
+
+        Raises ValueError where something before `start` reaches `end` by another way.
+        """
+        needed, open_values = set(), [end]
+        while open_values:
+            k = open_values.pop()
+            if k == start or k in needed:
+                continue
+            if k == 0 or k < start:
+                raise ValueError(f"value {end} does not depend on value {start} alone")
+            needed.add(k)
+            open_values.extend(self.nodes[k - 1].inputs)
+        graph = Graph(self.input_shape if start == 0 else self.nodes[start - 1].shape)
+        number = {start: 0}
+        for k in sorted(needed):
+            node = self.nodes[k - 1]
+            number[k] = graph.add(node.layer, *(number[i] for i in node.inputs))
+        graph.energies = {number[k]: e for k, e in self.energies.items() if k in number}
+        return graph.network(number[end], source=f"a part of {self.source}")
+
     @property
     def neurons(self) -> int:
         """Number of nonlinear neurons."""

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Rearrange, Scale, Sum
 from sdpcert.network.graph import Network
 
 Array = np.ndarray
@@ -338,7 +338,7 @@ def _error(
         return spread
     if isinstance(layer, Sum):
         return spread + _rounding_of_sum(layer, given)
-    if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given):
+    if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given) and not _rounds_by_wrapping(layer, given):
         return spread + _underflow(layer, given, result)
     terms = layer.terms + 2
     relative = terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF) + layer.coefficient_error
@@ -356,6 +356,26 @@ def _rounding_of_sum(layer: Sum, given: list[Array]) -> Array:
         back = total - before
         lost += np.abs((before - (total - back)) + (term - back))
     return lost * (1 + len(given) * 2 * UNIT_ROUNDOFF)
+
+
+def _rounds_by_wrapping(layer: AffineLayer, given: list[Array]) -> bool:
+    """Whether a circular kernel larger than the image has taps that meet on one pixel with a sum that is rounded."""
+    if not (isinstance(layer, Conv2d) and layer.circular):
+        return False
+    height, width = given[0].shape[2:]
+    sums: dict[tuple[int, int], Array] = {}
+    for y in range(layer.kernel.shape[2]):
+        for x in range(layer.kernel.shape[3]):
+            place = (y * layer.dilation[0] % height, x * layer.dilation[1] % width)
+            tap = layer.kernel[:, :, y, x]
+            if place in sums:
+                before, total = sums[place], sums[place] + tap
+                back = total - before
+                if np.any((before - (total - back)) + (tap - back)):  # Knuth: what the addition lost
+                    return True
+                tap = total
+            sums[place] = tap
+    return False
 
 
 def _moves_entries(coefficients: Array) -> bool:

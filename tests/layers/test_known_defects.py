@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
+from sdpcert.check.binding import check_with_network  # noqa: E402
 from sdpcert.layers import (  # noqa: E402
     Abs,
     AOLLinear,
@@ -62,24 +67,37 @@ def test_a_fresh_layer_that_never_trained_is_certified() -> None:
     assert check(CPLConv2d(3, 4).eval()).ok
 
 
-def test_one_hundred_layers_stay_below_one() -> None:
+def test_one_hundred_layers_stay_below_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(*[m for _ in range(50) for m in (AOLLinear(6, 6), MaxMin())])
-    network = sdpcert.from_torch(model, (6,))
+    layers: list[Any] = [m for _ in range(50) for m in (AOLLinear(6, 6), MaxMin())]
+    network = sdpcert.from_torch(nn.Sequential(*layers), (6,))
     certificate = sdpcert.certify(network, method="by-construction")
     assert certificate.status == "proved" and certificate.upper <= 1
+    # Proved in parts: the file checks, it is bound to this network, and to no other.
+    assert len(certificate.parts) > 1
+    certificate.save(tmp_path / "deep.json")
+    assert sdpcert.check(tmp_path / "deep.json").upper == certificate.upper
+    assert check_with_network(tmp_path / "deep.json", network).ok
+    with torch.no_grad():
+        layers[4].weight[0, 0] += 1e-3
+    other = sdpcert.from_torch(nn.Sequential(*layers), (6,))
+    assert not check_with_network(tmp_path / "deep.json", other).ok
+    document = json.loads((tmp_path / "deep.json").read_text())
+    document["information"]["cuts"][0] -= 1
+    (tmp_path / "deep.json").write_text(json.dumps(document))
+    assert not check_with_network(tmp_path / "deep.json", network).ok
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
 def test_paddings_that_are_not_nonexpansive_are_refused(mode: str) -> None:
-    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode=mode))
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode=mode))  # type: ignore[arg-type]
     with pytest.raises(UnsupportedModel, match=mode):
         sdpcert.from_torch(model, (2, 6, 6))
 
 
 def test_hooks_are_not_believed() -> None:
     torch.manual_seed(0)
-    model = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3, padding=1))
+    model: Any = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3, padding=1))
     network = sdpcert.from_torch(nn.Sequential(model), (4, 5, 5))
     certificate = sdpcert.certify(network, method="product")
     assert certificate.lower > 1.2  # what torch calls spectrally normalised
@@ -98,7 +116,7 @@ def test_scales_of_sll_over_sixteen_orders() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_householder_of_order_two_has_no_edge(dtype: torch.dtype) -> None:
+def test_householder_of_order_two_has_no_edge(dtype: Any) -> None:
     torch.manual_seed(0)
     layer = Householder2(2, dtype=dtype)
     with torch.no_grad():
@@ -136,9 +154,17 @@ def test_householder_of_order_two_is_the_published_fan() -> None:
 
 @pytest.mark.parametrize(
     "activation",
-    [MaxMin(), Abs(), Elementwise("relu"), Elementwise("tanh"), Elementwise("sigmoid"), Householder(4), Householder2(4)],
+    [
+        MaxMin(),
+        Abs(),
+        Elementwise("relu"),
+        Elementwise("tanh"),
+        Elementwise("sigmoid"),
+        Householder(4),
+        Householder2(4),
+    ],
 )
-def test_activations_are_nonexpansive_and_certified(activation: nn.Module) -> None:
+def test_activations_are_nonexpansive_and_certified(activation: Any) -> None:
     torch.manual_seed(0)
     for parameter in activation.parameters():
         parameter.data.uniform_(-7, 7)

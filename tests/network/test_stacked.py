@@ -366,3 +366,15 @@ def test_unrolled_networks_beyond_memory_are_refused() -> None:
     graph = Graph((3, 224, 224))
     with pytest.raises(ValueError, match="GiB"):
         _ = graph.network(graph.add(act.relu(), 0)).stacked
+
+
+def test_taps_that_meet_on_one_pixel_are_charged() -> None:
+    kernel = np.zeros((1, 1, 3, 3))
+    kernel[0, 0, 1] = [1.0, 0.3, 7e-17]  # on two columns the outer taps meet, and 1 + 7e-17 rounds to 1
+    graph = Graph((1, 2, 2))
+    form = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0)).stacked
+    assert form.blocks[1, 0].radius >= 7e-17
+    kernel[0, 0, 1] = [0.5, 0.3, 0.5]
+    graph = Graph((1, 2, 2))
+    form = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0)).stacked
+    assert form.blocks[1, 0].radius == 0
