@@ -119,8 +119,9 @@ class _MatrixSums(torch.autograd.Function):
             pieces: list[Tensor] = []
             behind: list[Tensor | None] = []
             for (start, stop), block in zip(_spans(weight), blocks, strict=True):
-                factor = given[start:stop, None] * q[start:] + q[start:stop, None] * given[start:]
-                factor = factor * block.sign()
+                # In place: fresh memory is what costs here.
+                factor = torch.outer(given[start:stop], q[start:]).addcmul_(q[start:stop, None], given[start:])
+                factor.mul_(block.sign())
                 pieces.append(factor @ weight[start:])
                 later = factor[:, stop - start :]
                 behind.append(later.mT @ weight[start:stop] if later.shape[1] else None)

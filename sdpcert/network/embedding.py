@@ -383,8 +383,8 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     channels.
     """
     head, group = embedding.head, embedding.output_group
-    if head is None or not group or head.neurons:
-        return None
+    if head is None or not group or head.neurons or value.shape[1:] == (1, 1):
+        return None  # the sum over an image of one pixel is that pixel, which the torus's other cells would only loosen
     outputs = int(np.prod(head.output_shape))
     if outputs * len(embedding.output_index) > LARGEST_HEAD or not _ignores_places(head):
         return None

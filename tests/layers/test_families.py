@@ -219,7 +219,7 @@ def test_a_convolutional_network_of_layers(form: str) -> None:
     assert certificate.status == "proved" and certificate.upper <= 1
 
 
-@pytest.mark.parametrize("name", ["aol", "spectral", "perron", "sll-linear"])
+@pytest.mark.parametrize("name", ["aol", "spectral", "perron", "sll-linear", "cayley", "bjorck"])
 def test_stock_modules_are_parametrised(name: str) -> None:
     torch.manual_seed(0)
     module = lipschitz(nn.Linear(5, 4), "weight", family=name)
@@ -232,7 +232,7 @@ def test_stock_modules_are_parametrised(name: str) -> None:
     module.eval()
     assert np.linalg.norm(array(cast(Any, module.weight)), 2) <= 1
     assert sdpcert.certify(sdpcert.from_torch(nn.Sequential(module), (5,)), method="product").upper <= 1
-    if name != "sll-linear":
+    if name in ("aol", "spectral", "perron"):
         convolution = lipschitz(nn.Conv2d(2, 3, 3, padding=1), "weight", family=name).eval()
         assert sdpcert.certify(sdpcert.from_torch(nn.Sequential(convolution), (2, 4, 4)), method="product").upper <= 1
 
@@ -246,3 +246,30 @@ def test_what_cannot_be_parametrised_is_refused() -> None:
         lipschitz(nn.Linear(3, 3), family="nonsense")
     with pytest.raises(ValueError, match="only the weight"):
         lipschitz(nn.ReLU())
+
+
+def test_an_image_of_one_pixel_is_not_summed_over_the_torus() -> None:
+    from sdpcert.layers import AOLConv2d, AveragePooling2d
+
+    torch.manual_seed(0)
+    model = nn.Sequential(AOLConv2d(1, 2, 3), AveragePooling2d(2), AveragePooling2d(2), nn.Flatten())
+    certificate = sdpcert.certify(
+        sdpcert.from_torch(model, (1, 4, 4)), method="by-construction", form="frequency", seed=0
+    )
+    assert certificate.status == "proved" and certificate.upper <= 1
+
+
+@pytest.mark.parametrize("name", ["sll", "cpl", "cayley", "sandwich"])
+def test_compiled_and_differentiated_twice(name: str) -> None:
+    layer = make(next(f for f in FAMILIES if f.name == name), "dense", torch.float64)
+    x = inputs_for(layer)
+    compiled = torch.compile(layer, backend="eager")
+    for mode in (True, False):
+        layer.train(mode)
+        assert torch.allclose(compiled(x), layer(x), atol=1e-12)
+    layer.train()
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    gradient.square().sum().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in layer.parameters())
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in layer.parameters())
