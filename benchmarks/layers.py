@@ -35,8 +35,8 @@ from torch.nn import functional
 RESULTS = Path(__file__).parent / "results"
 OPPONENTS = ("deel-torchlip", "orthogonium")
 BATCH, IMAGES, SIDE = 256, 32, 32
-#: Seconds for the turns of a row, unless those are fewer than five.
-LONGEST = 12.0
+#: Seconds for the turns of a row, unless those are fewer than three.
+LONGEST = 8.0
 #: Families whose target is more than "never slower".
 TARGETS = {"aol": 1.5, "sll": 1.5, "cpl": 1.5}
 
@@ -225,7 +225,7 @@ def memory(family: str, n: int, package: str, device: str, threads: int) -> floa
     except OSError:
         peak = lambda: 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # noqa: E731
         before = peak()
-    for _ in range(3):
+    for _ in range(2):
         runner.step()
     return peak() - before
 
@@ -242,8 +242,8 @@ def measure(family: str, n: int, device: str, repetitions: int, threads: int) ->
     times: dict[str, list[float]] = {name: [] for name in runners}
     turn_seconds = 0.0
     for runner in runners.values():
-        turn_seconds += min(runner.step() for _ in range(3))
-    repetitions = min(repetitions, max(5, round(LONGEST / turn_seconds)))
+        turn_seconds += min(runner.step() for _ in range(2))
+    repetitions = min(repetitions, max(3, round(LONGEST / turn_seconds)))
     gc.collect()
     gc.disable()
     for turn in range(repetitions):

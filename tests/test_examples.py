@@ -20,6 +20,15 @@ EXPECTED = {
         "zero padding 5x5, above": 0.367696849,
         "zero padding 8x8, above": 0.180893547,
     },
+    "by_construction_against_optimal.py": {
+        "aol, by construction": 0.999997854,
+        "aol, neuron": 0.495498,
+        "sll, neuron": 0.999997,
+        "cpl, neuron": 0.999998,
+        "cayley, neuron": 0.999997,
+        "sandwich, neuron": 0.976546,
+    },
+    "import_and_fine_tune.py": {"certified": 5.92989055, "gamma": 6.04848836, "proved": 6.04848404},
     "deep_network.py": {"product": 3.70001805, "closed form": 0.084818397, "neuron": 0.0058823419},
 }
 
@@ -33,6 +42,12 @@ def test_example(name: str) -> None:
     values = runpy.run_path(str(EXAMPLES / name))["main"]()
     for key, expected in EXPECTED[name].items():
         assert values[key] == pytest.approx(expected, rel=1e-5), key
+
+
+def test_an_imported_network_computes_the_same() -> None:
+    values = runpy.run_path(str(EXAMPLES / "import_and_fine_tune.py"))["main"]()
+    assert values["difference"] < 1e-9
+    assert values["optimum"] <= values["proved"] <= values["gamma"]
 
 
 def test_false_optimum_is_corrected() -> None:

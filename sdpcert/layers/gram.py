@@ -120,7 +120,7 @@ class _MatrixSums(torch.autograd.Function):
             behind: list[Tensor | None] = []
             for (start, stop), block in zip(_spans(weight), blocks, strict=True):
                 # In place: fresh memory is what costs here.
-                factor = torch.outer(given[start:stop], q[start:]).addcmul_(q[start:stop, None], given[start:])
+                factor = torch.outer(given[start:stop], q[start:]).add_(torch.outer(q[start:stop], given[start:]))
                 factor.mul_(block.sign())
                 pieces.append(factor @ weight[start:])
                 later = factor[:, stop - start :]
