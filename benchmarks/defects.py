@@ -97,7 +97,7 @@ def one_power_iteration() -> dict[str, Any]:
 def flat_kernel() -> dict[str, Any]:
     """torch's spectral_norm on Conv2d normalises the flattened kernel."""
     torch.manual_seed(0)
-    plain = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3, padding=1, bias=False))
+    plain: Any = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3, padding=1, bias=False))
     for _ in range(50):
         plain(torch.randn(1, 4, 8, 8))
     plain.eval()
@@ -111,12 +111,12 @@ def flat_kernel() -> dict[str, Any]:
 def few_power_iterations() -> dict[str, Any]:
     """torch's spectral_norm on Linear, 15 iterations."""
     torch.manual_seed(0)
-    plain = nn.utils.parametrizations.spectral_norm(nn.Linear(128, 128, bias=False), n_power_iterations=1)
+    plain: Any = nn.utils.parametrizations.spectral_norm(nn.Linear(128, 128, bias=False), n_power_iterations=1)
     plain.eval()
     theirs = jacobian_norm(plain, torch.zeros(128))
     ours = SpectralLinear(128, 128, bias=False)
     with torch.no_grad():
-        ours.weight.copy_(plain.parametrizations.weight.original)  # type: ignore[union-attr]
+        ours.weight.copy_(plain.parametrizations.weight.original)
     return {"defect": "torch spectral_norm on Linear, fresh", "theirs": theirs, "ours": check(ours).proved}
 
 
@@ -130,7 +130,7 @@ def padding_mode(mode: str, size: int) -> dict[str, Any]:
         return nn.functional.conv2d(nn.functional.pad(x, around, mode=mode), kernel)
 
     theirs = jacobian_norm(layer, torch.zeros(1, 8, 8))
-    module = nn.Conv2d(1, 1, size, padding=size // 2, padding_mode=mode)
+    module = nn.Conv2d(1, 1, size, padding=size // 2, padding_mode=mode)  # type: ignore[arg-type]
     try:
         sdpcert.from_torch(nn.Sequential(module), (1, 8, 8))
         ours: float | str = "accepted"

@@ -22,16 +22,9 @@ from sdpcert import blas
 Matrix = Any
 
 
-#: Below this order several threads gain little, and lose much where other programs use the cores too.
-THREADED_ORDER = 1000
-
-
 @contextmanager
-def threads_for(order: int) -> Iterator[None]:
-    """Run BLAS on one thread while matrices are small, and leave the number alone where they are not."""
-    if order >= THREADED_ORDER:
-        yield
-        return
+def one_blas_thread() -> Iterator[None]:
+    """Keep the BLAS libraries to one thread each; `blas.py` divides large products among threads that do not spin."""
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
 

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,26 @@ _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
 #: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
 SMALL = 20_000
+#: From this many multiplications on, the main thread divides products and solves among a few threads. The library's own
+#: threads wait for work by spinning, which costs a loaded machine far more than they save.
+DIVIDED = 30_000_000
+WORKERS = min(cpu_count() or 1, 8)
+#: Columns of a Cholesky factor that are computed in one call.
+PANEL = 512
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(WORKERS, thread_name_prefix="sdpcert-blas")
+
+
+def _panels(size: int, work: int) -> list[slice]:
+    """Slices of one axis for several threads, one slice where that does not pay or another thread divides already."""
+    if work < DIVIDED or WORKERS == 1 or threading.current_thread() is not threading.main_thread():
+        return [slice(0, size)]
+    count = min(WORKERS, size)
+    bounds = [size * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 
 @cache
@@ -85,10 +109,16 @@ def product(left: Array, right: Array, into: Array | None = None, scale: float =
     if c is not result or not by_row_c or result.dtype != kind:
         result += scale * (left @ right)
         return result
-    keep = _scalar(0.0 if into is None else 1.0, kind.kind)
+    keep, factor = _scalar(0.0 if into is None else 1.0, kind.kind), _scalar(scale, kind.kind)
     # Fortran sees the transposes: C' = B' A'.
     turn_b, turn_a = (b"N" if by_row_b else b"T"), (b"N" if by_row_a else b"T")
-    _call("gemm", kind, turn_b, turn_a, n, m, k, _scalar(scale, kind.kind), b, step_b, a, step_a, keep, c, step_c)
+
+    def multiply(rows: slice) -> None:
+        count = rows.stop - rows.start
+        _call("gemm", kind, turn_b, turn_a, n, count, k, factor, b, step_b, a[rows], step_a, keep, c[rows], step_c)
+
+    panels = _panels(m, m * n * k)
+    list(map(multiply, panels) if len(panels) == 1 else _pool().map(multiply, panels))
     return result
 
 
@@ -112,8 +142,19 @@ def cholesky(matrix: Array) -> Array | None:
     if not factor.size:
         return factor
     info = _INTEGER(0)
-    _call("potrf", factor.dtype, b"L", len(factor), factor, len(factor), ctypes.byref(info))
-    if info.value != 0 or not np.all(np.isfinite(factor.diagonal())):
+    for own in range(0, len(factor), PANEL):
+        diagonal = factor[own : own + PANEL, own : own + PANEL]
+        _call("potrf", factor.dtype, b"L", len(diagonal), diagonal, len(factor), ctypes.byref(info))
+        if info.value != 0:
+            return None
+        below = factor[own + PANEL :, own : own + PANEL]
+        if below.size:
+            # Column by column from here on, each the work of a few threads: what is behind needs its lower part only.
+            below[:] = triangular_solve(np.tril(diagonal), below.conj().T).conj().T
+            for column in range(own + PANEL, len(factor), PANEL):
+                rows = factor[column:, own : own + PANEL]
+                product(rows[:PANEL].conj(), rows.T, factor[column:, column : column + PANEL].T, -1.0)
+    if not np.all(np.isfinite(factor.diagonal())):
         return None
     np.copyto(factor, 0.0, where=_upper(len(factor)))
     return factor
@@ -154,9 +195,15 @@ def triangular_solve(factor: Array, right: Array, adjoint: bool = False) -> Arra
     result = np.array(right, dtype=kind, order="C")
     n, m = result.shape
     transposed = (not by_row) != adjoint
+    side, turn = (b"U" if by_row else b"L"), (b"T" if transposed else b"N")
+
+    def divide(columns: slice) -> None:
+        part = result[:, columns]
+        _call("trsm", kind, b"R", side, turn, b"N", part.shape[1], n, one, a, step, part, max(m, 1))
+
     if result.size:
-        side = b"U" if by_row else b"L"
-        _call("trsm", kind, b"R", side, b"T" if transposed else b"N", b"N", m, n, one, a, step, result, max(m, 1))
+        panels = _panels(m, n * n * m // 2)
+        list(map(divide, panels) if len(panels) == 1 else _pool().map(divide, panels))
     return result
 
 
