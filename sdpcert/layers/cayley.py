@@ -18,7 +18,7 @@ from sdpcert.layers.block import Block
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.norms import ROUNDING, norm_upper_bound
-from sdpcert.layers.operators import Geometry, Operator
+from sdpcert.layers.operators import Geometry, Operator, wrapped
 from sdpcert.network.graph import Graph
 
 #: Frobenius norm that Y is cut to; that of the skew part is cut to its square. So large a Y moves the bottom by less
@@ -170,16 +170,6 @@ def rounding_charge(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     unit = torch.finfo(dtype).eps / 2
     total = kernel.square().sum((0, 1)).sqrt().sum()
     return unit * (total - 4 * kernel.shape[0] ** 0.5).clamp_min(0)
-
-
-def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:
-    """The kernel on a torus with offset zero first; taps that differ by turns around it are added."""
-    for axis, side in enumerate(sides, start=2):
-        size = kernel.shape[axis]
-        offsets = (torch.arange(size, device=kernel.device) - size // 2) % side
-        shape = [*kernel.shape[:axis], side, *kernel.shape[axis + 1 :]]
-        kernel = kernel.new_zeros(shape).index_add(axis, offsets, kernel)
-    return kernel
 
 
 def centred(kernel: Tensor, axis: int) -> Tensor:

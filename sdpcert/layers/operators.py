@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, Dense
 
+#: Taps of a circular kernel from which on it is applied by Fourier transforms.
+TAPS_BY_FREQUENCIES = 81
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -45,10 +48,29 @@ class Operator:
         if shape is None:
             return functional.linear(inputs, self.weight, bias)
         padding = shape.padding
+        if self._pays_by_frequencies():
+            return self._by_frequencies(inputs, bias)
         if shape.circular and any(padding):
             inputs = functional.pad(inputs, (padding[1], padding[1], padding[0], padding[0]), mode="circular")
             padding = (0, 0)
         return functional.conv2d(inputs, self.weight, bias, shape.stride, padding, shape.dilation, shape.groups)
+
+    def _pays_by_frequencies(self) -> bool:
+        """Whether a circular kernel is so large that a Fourier transform costs less than the convolution."""
+        shape, weight = self.geometry, self.weight
+        if shape is None or not shape.circular or weight[0, 0].numel() < TAPS_BY_FREQUENCIES:
+            return False
+        centred = all(2 * shape.padding[a] + 1 == weight.shape[2 + a] for a in range(2))
+        plain = shape.stride == (1, 1) and shape.dilation == (1, 1) and shape.groups == 1
+        return centred and plain and weight.dtype in (torch.float32, torch.float64)
+
+    def _by_frequencies(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+        sides = (inputs.shape[-2], inputs.shape[-1])
+        with torch.autocast(device_type=inputs.device.type, enabled=False):
+            symbols = torch.fft.rfft2(wrapped(self.weight, sides)).conj().permute(2, 3, 0, 1)
+            signals = torch.fft.rfft2(inputs.to(self.weight.dtype)).permute(2, 3, 1, 0)
+            result = torch.fft.irfft2((symbols @ signals).permute(3, 2, 0, 1), s=sides)
+        return result if bias is None else result + bias[:, None, None]
 
     @property
     def inputs(self) -> int:
@@ -104,6 +126,16 @@ class Operator:
         top, left = shape.padding
         padding = (top, left, top, left)
         return Conv2d(weight, shift, shape.stride, padding, shape.dilation, shape.groups, circular=shape.circular)
+
+
+def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:
+    """The kernel on a torus with offset zero first; taps that differ by turns around it are added."""
+    for axis, side in enumerate(sides, start=2):
+        size = kernel.shape[axis]
+        offsets = (torch.arange(size, device=kernel.device) - size // 2) % side
+        shape = [*kernel.shape[:axis], side, *kernel.shape[axis + 1 :]]
+        kernel = kernel.new_zeros(shape).index_add(axis, offsets, kernel)
+    return kernel
 
 
 def check_plain(kernel: Tensor, geometry: Geometry) -> None:
