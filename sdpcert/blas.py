@@ -12,7 +12,9 @@ import ctypes
 import importlib
 import itertools
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from os import cpu_count
 from typing import Any
@@ -38,9 +40,24 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(WORKERS, thread_name_prefix="sdpcert-blas")
 
 
+_undivided = False
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Leave products whole, for a library that uses threads of its own."""
+    global _undivided
+    before, _undivided = _undivided, True
+    try:
+        yield
+    finally:
+        _undivided = before
+
+
 def _panels(size: int, work: int) -> list[slice]:
     """Slices of one axis for several threads, one slice where that does not pay or another thread divides already."""
-    if work < DIVIDED or WORKERS == 1 or threading.current_thread() is not threading.main_thread():
+    main = threading.current_thread() is threading.main_thread()
+    if work < DIVIDED or WORKERS == 1 or _undivided or not main:
         return [slice(0, size)]
     count = min(WORKERS, size)
     bounds = [size * k // count for k in range(count + 1)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from sdpcert.arrays import one_blas_thread
+from sdpcert.arrays import threads_for
 from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
@@ -94,13 +94,13 @@ def certify(
     chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
     if reason:
         notes.append(reason)
-    with one_blas_thread():
+    with threads_for(reduced.neurons + min(reduced.inputs, reduced.neurons)):
         solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
     if chosen != "product" and method != "product" and proof is None:
         notes.append(f"the point of solver {solver} could not be proved")
     upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
     solve_seconds = budget.elapsed - proof_seconds
-    with one_blas_thread():  # one thread: batches of small products
+    with threads_for(0):  # one thread: batches of small products
         attained = attained_lower_bound(whole, seed=seed)
     if attained.lower > upper:
         raise BoundContradiction(
@@ -163,10 +163,10 @@ def _certify_over_frequencies(
         solution, proof, _ = _solve_and_prove(form, method, "native", budget, device, [])
         return solution, proof
 
-    with one_blas_thread():  # threads take a frequency each
+    with threads_for(0):  # threads take a frequency each
         result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)  # type: ignore[arg-type]
     seconds = budget.elapsed
-    with one_blas_thread():
+    with threads_for(0):
         attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
     if attained.lower > result.upper:
         raise BoundContradiction(
@@ -200,7 +200,7 @@ def _certify_over_frequencies(
 
 def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
-    with one_blas_thread():
+    with threads_for(network.neurons):
         proved = prove_construction(network)
     seconds = budget.elapsed
     parts = () if proved is None else proved.parts
@@ -209,7 +209,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Cer
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    with one_blas_thread():
+    with threads_for(0):
         whole: Network | StackedForm = network if one is None else network.stacked
         attained = attained_lower_bound(whole, seed=seed)
     if attained.lower > upper:
