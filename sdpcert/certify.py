@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -39,7 +40,7 @@ class BoundContradiction(ArithmeticError):
 
 
 def certify(
-    network: Network | StackedForm,
+    network: Network | StackedForm | Any,
     method: str = "auto",
     solver: str = "native",
     tol: float = 1e-6,
@@ -54,6 +55,9 @@ def certify(
     progress: Callable[[Progress], None] | None = None,
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
+
+    `network` is a `Network`, a `StackedForm`, or a torch module that begins with a dense layer (others have to say
+    their input's shape: `sdpcert.from_torch`).
 
     `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the
     best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). "by-construction" solves nothing: it
@@ -71,6 +75,7 @@ def certify(
     feasible point is proved.
     """
     _check_arguments(method, solver, tol, time_limit)
+    network = _as_network(network)
     if form not in FORMS or head not in HEADS:
         raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
     if method == "by-construction" and not (isinstance(network, Network) and network.energies):
@@ -124,6 +129,17 @@ def certify(
         information=_information(network, output_rows, seed, tol, solution),
         notes=tuple(notes),
     )
+
+
+def _as_network(network: Any) -> Network | StackedForm:
+    if isinstance(network, Network | StackedForm):
+        return network
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(network, torch.nn.Module):
+        raise TypeError(f"a Network, a StackedForm or a torch module can be certified, not {type(network).__name__}")
+    from sdpcert.readers.torch_modules import from_torch, input_shape_of
+
+    return from_torch(network, input_shape_of(network))
 
 
 def _is_too_large(network: Network) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sdpcert.layers.activations import with_own_multiplier
-from sdpcert.layers.base import Certified
+from sdpcert.layers.base import Certified, LipschitzLayer
 from sdpcert.layers.norms import norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator, array
 from sdpcert.network.activations import Activation, activation_by_name, crop, leaky_relu
@@ -57,6 +57,19 @@ def from_torch(module: nn.Module, input_shape: Sequence[int]) -> Network:
         network = graph.network(value, source=f"torch module {type(module).__name__}")
         _compare(module, network, shape)
     return network
+
+
+def input_shape_of(module: nn.Module) -> tuple[int, ...]:
+    """The input shape of a module that begins with a dense layer; raises ValueError for others."""
+    leaves = _leaves(copy.deepcopy(module).to("cpu").eval(), "")
+    first = leaves[0][1] if leaves else None
+    if isinstance(first, nn.Linear):
+        return (first.in_features,)
+    if isinstance(first, LipschitzLayer):
+        reader = first.materialised().reader
+        if reader is not None and reader.geometry is None:
+            return (reader.inputs,)
+    raise ValueError("the input's shape does not follow from the module: use sdpcert.from_torch(module, input_shape)")
 
 
 def _leaves(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:

@@ -209,6 +209,18 @@ def test_a_network_of_layers_composes_and_solving_is_never_worse() -> None:
     assert given.iterations == 0 and given.solver == "closed form"
 
 
+def test_modules_are_certified_directly_where_their_input_is_known() -> None:
+    from sdpcert.layers import AOLConv2d, AOLLinear
+
+    torch.manual_seed(0)
+    for model in (AOLLinear(3, 4), nn.Sequential(nn.Linear(3, 4), nn.ReLU())):
+        assert sdpcert.certify(model, method="by-construction").status == "proved"
+    with pytest.raises(ValueError, match="from_torch"):
+        sdpcert.certify(AOLConv2d(2, 2, 3), method="by-construction")
+    with pytest.raises(TypeError, match="not list"):
+        sdpcert.certify([1, 2])
+
+
 @pytest.mark.parametrize("form", ["unrolled", "frequency"])
 def test_a_convolutional_network_of_layers(form: str) -> None:
     from sdpcert.layers import AOLConv2d, AOLLinear, SLLConv2d
