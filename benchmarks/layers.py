@@ -84,49 +84,23 @@ def modules(family: str, n: int) -> dict[str, Callable[[], nn.Module]]:
 def _ours(n: int) -> dict[str, Callable[[], nn.Module]]:
     import sdpcert.layers as layers
 
-    made: dict[str, Callable[[], nn.Module]] = {
+    return {
         "aol-dense": lambda: layers.AOLLinear(n, n),
         "sll-dense": lambda: layers.SLLLinear(n, n),
         "cpl-dense": lambda: layers.CPLLinear(n, n),
         "spectral-dense": lambda: layers.SpectralLinear(n, n),
+        "bjorck-dense": lambda: layers.BjorckLinear(n, n),
+        "cayley-dense": lambda: layers.CayleyLinear(n, n),
+        "sandwich-dense": lambda: layers.SandwichLinear(n, n),
         "aol-conv": lambda: layers.AOLConv2d(n, n),
         "sll-conv": lambda: layers.SLLConv2d(n, n),
         "cpl-conv": lambda: layers.CPLConv2d(n, n),
         "spectral-conv": lambda: layers.SpectralConv2d(n, n),
+        "bcop-conv": lambda: layers.BCOPConv2d(n, n, 3, circular=True),
+        "cayley-conv": lambda: layers.CayleyConv2d(n, n, 3, SIDE),
+        "soc-conv": lambda: layers.SOCConv2d(n, 3),
+        "sandwich-conv": lambda: layers.SandwichConv2d(n, n, 3, SIDE),
     }
-    try:
-        from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear
-
-        made["bjorck-dense"] = lambda: BjorckLinear(n, n)
-        made["bcop-conv"] = lambda: BCOPConv2d(n, n, 3, circular=True)
-    except ImportError:
-        pass
-    try:
-        from sdpcert.layers.cayley import CayleyLinear
-
-        made["cayley-dense"] = lambda: CayleyLinear(n, n)
-    except ImportError:
-        pass
-    try:
-        from sdpcert.layers.cayley import CayleyConv2d  # type: ignore[attr-defined]
-
-        made["cayley-conv"] = lambda: CayleyConv2d(n, n, 3, SIDE)
-    except ImportError:
-        pass
-    try:
-        from sdpcert.layers.exponential import SOCConv2d
-
-        made["soc-conv"] = lambda: SOCConv2d(n, 3)
-    except ImportError:
-        pass
-    try:
-        from sdpcert.layers.sandwich import SandwichConv2d, SandwichLinear
-
-        made["sandwich-dense"] = lambda: SandwichLinear(n, n)
-        made["sandwich-conv"] = lambda: SandwichConv2d(n, n, 3, SIDE)
-    except ImportError:
-        pass
-    return made
 
 
 def _torchlip(n: int) -> dict[str, Callable[[], nn.Module]]:
@@ -227,11 +201,14 @@ def memory(family: str, n: int, package: str, device: str, threads: int) -> floa
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to what is resident
         before, peak = _resident("VmRSS"), lambda: _resident("VmHWM")
     except OSError:
-        peak = lambda: 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # noqa: E731
-        before = peak()
+        before, peak = _largest(), _largest
     for _ in range(2):
         runner.step()
     return peak() - before
+
+
+def _largest() -> float:
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _resident(field: str) -> float:

@@ -1,5 +1,6 @@
 """Convex-optimization verification and derivation for Lipschitz neural networks."""
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,13 @@ from sdpcert.readers import load as load
 from sdpcert.solvers import SolverError as SolverError
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # `sdpcert.layers` needs torch, which `import sdpcert` must not load.
+    if name == "layers":
+        return importlib.import_module("sdpcert.layers")
+    raise AttributeError(f"module 'sdpcert' has no attribute {name!r}")
 
 
 def from_torch(module: Any, input_shape: Sequence[int]) -> Network:

@@ -140,7 +140,7 @@ def layers(context: typer.Context, as_json: AsJson = False) -> None:
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
         table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
-    Console().print(table)
+    Console(soft_wrap=True).print(table)
 
 
 @layers_app.command("check", epilog="Example: sdpcert layers check sll")
@@ -177,7 +177,7 @@ def layers_check(
     if as_json:
         print(json.dumps(results))
     else:
-        Console().print(table)
+        Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     return 0 if all(r["ok"] for r in results) else 1
 
 

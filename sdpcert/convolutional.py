@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, nextafter
+from typing import Protocol
 
 import numpy as np
 
@@ -44,14 +45,15 @@ class ConvolutionalResult:
     status: str
     history: tuple[Progress, ...]
     notes: tuple[str, ...]
+    solve_seconds: float
 
 
-class HeadProver:
+class HeadProver(Protocol):
     """Solves and proves a dense head; `sdpcert.certify` provides it."""
 
     def __call__(self, form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
         """The solver's point and its proof, or None."""
-        raise NotImplementedError
+        ...
 
 
 def bound_convolutional(
@@ -73,6 +75,9 @@ def bound_convolutional(
     notes = list(form.notes)
     notes.append(_embedded(embedding, form))
     d = np.ones(form.outputs)
+    solve_seconds = 0.0
+    if head is not None and (not joint or not form.groups or method in ("product", "by-construction")):
+        notes.append("front and head were bounded one after the other")
     if method == "by-construction":
         ahead, behind = network.energies[0], head_energy(network, embedding)
         front, proof = _construction(form, ahead / behind, behind)
@@ -82,14 +87,13 @@ def bound_convolutional(
         dual, iterations, status, history = 0.0, 0, "closed form", ()
         if not form.groups and head is None and proof is not None:  # a norm: the product is the optimum
             dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
-        if head is not None:
-            notes.append("front and head were bounded one after the other")
     else:
         together = (
             Head(head, embedding.output_index // form.cells, embedding.output_group) if head is not None else None
         )
         together = together if joint else None
         solved = solve_frequencies(form, method, budget, device, together)
+        solve_seconds = budget.elapsed
         point, condition = solved.point, solved.condition
         dual, iterations, status, history = point.dual, point.iterations, point.status, point.history
         notes.append(f"solved over {solved.frequencies} of {len(form.frequencies)} frequencies, proved over all")
@@ -97,8 +101,6 @@ def bound_convolutional(
         if together is not None:
             d, t = _metric(condition.metric(y))
             notes.append("front and head were bounded together, in a metric with one weight a channel")
-        elif head is not None:
-            notes.append("front and head were bounded one after the other")
         front = FrequencyCondition(_measured(form, d), method, condition.frequencies)
         unit = 1.0 if together is not None else 2.0 ** (2 * (point.exponent - front.exponent))
         if together is not None:
@@ -107,9 +109,10 @@ def bound_convolutional(
     if proof is None and method not in ("product", "by-construction"):
         product = bound_convolutional(network, "product", budget, prove_head, output_rows, device, joint, torus)
         note = "the bound is the product of norms: nothing better was proved"
-        return replace(product, dual=dual, iterations=iterations, status=status, history=history, notes=(*notes, note))
+        known = {"dual": dual, "iterations": iterations, "status": status, "history": history}
+        return replace(product, **known, notes=(*notes, note), solve_seconds=solve_seconds)
     if proof is None:
-        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
+        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
     proof = replace(proof, form=form, metric=d)
     parts: list[Part] = [TorusPart(proof, square_root_up(proof.rho, proof.exponent))]
     if head is not None:
@@ -118,7 +121,7 @@ def bound_convolutional(
         scaled = read_scaled(head, scale).reduced()
         solution, head_proof = prove_head(scaled, method)
         if head_proof is None:
-            return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
+            return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
         upper = square_root_up(head_proof.rho, head_proof.exponent)
         parts.append(StackedPart(scaled, head_proof, upper, embedding.output_index, scale))
         if method not in ("product", "by-construction") and together is None:
@@ -127,8 +130,10 @@ def bound_convolutional(
     level = _verify(tuple(parts), upper)
     if level is None:
         notes.append("the checker did not accept the proof")
-        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes))
-    return ConvolutionalResult(tuple(parts), upper, dual, level, iterations, status, history, tuple(notes))
+        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
+    return ConvolutionalResult(
+        tuple(parts), upper, dual, level, iterations, status, history, tuple(notes), solve_seconds
+    )
 
 
 def front_and_head(
@@ -169,14 +174,6 @@ def _construction(form: TorusForm, rho: float, behind: float) -> tuple[Frequency
             raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
         y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
     return condition, prove_torus(condition, np.concatenate(y))
-
-
-def _as_stage(embedding: Embedding, form: TorusForm, head: StackedForm | None) -> Head | None:
-    """The head as a second stage, where the front's output is a group of neurons."""
-    if head is None or not embedding.output_group:
-        return None
-    (group,) = form.row(form.output_row)  # reducing may have renumbered it
-    return Head(head, embedding.output_index // form.cells, group)
 
 
 def _verify(parts: tuple[Part, ...], upper: float) -> str | None:

@@ -18,7 +18,7 @@ class Certificate:
     """A bound on a Lipschitz constant with everything that stands behind it.
 
     `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`,
-    `sdp_lower` bounds the optimum of the condition from below (0 where the solver gives no dual point). `form` is the
+    `sdp_lower` bounds the optimum of the condition from below (at least `lower`). `form` is the
     reduced stacked form that the proof is about; for a network certified over frequencies it is None, and `parts` has
     the parts. `level` is how the proof was verified, "exact" or "floating-point". `notes` says what a reader of the
     number has to know.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import ScaledConv2d, ScaledLinear
@@ -12,18 +12,12 @@ from sdpcert.layers.rules import AOL
 class AOLLinear(ScaledLinear):
     """A dense layer scaled by AOL's rule (Prach, Lampert 2022, Theorem 1).
 
-    Inputs (..., in_features), outputs (..., out_features). Raises ValueError for sizes that are not positive.
+    Inputs (..., in_features), outputs (..., out_features). Keywords as in `ScaledLinear`. Raises
+    ValueError for sizes that are not positive.
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(in_features, out_features, AOL(), bias, device=device, dtype=dtype)
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
+        super().__init__(in_features, out_features, AOL(), bias, **kwargs)
 
 
 class AOLConv2d(ScaledConv2d):
@@ -33,19 +27,9 @@ class AOLConv2d(ScaledConv2d):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
-        bias: bool = True,
-        circular: bool = False,
-        stride: int = 1,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = True, **kwargs: Any
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, AOL(), bias, circular, stride, device=device, dtype=dtype
-        )
+        super().__init__(in_channels, out_channels, kernel_size, AOL(), bias, **kwargs)
 
 
 FAMILY = Family("aol", "Prach, Lampert 2022, Theorem 1", AOLLinear, AOLConv2d)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
 from sdpcert.layers.family import Family
 from sdpcert.layers.residual import ResidualConv2d, ResidualLinear
@@ -16,15 +16,8 @@ class CPLLinear(ResidualLinear):
     from above. Raises ValueError for sizes that are not positive, or an activation without slopes in [0, 1].
     """
 
-    def __init__(
-        self,
-        features: int,
-        hidden: int,
-        activation: str = "relu",
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(features, hidden, Spectral(), activation, device, dtype)
+    def __init__(self, features: int, hidden: int, activation: str = "relu", **kwargs: Any) -> None:
+        super().__init__(features, hidden, Spectral(), activation, **kwargs)
 
 
 class CPLConv2d(ResidualConv2d):
@@ -34,16 +27,9 @@ class CPLConv2d(ResidualConv2d):
     """
 
     def __init__(
-        self,
-        channels: int,
-        hidden: int,
-        kernel_size: int = 3,
-        activation: str = "relu",
-        circular: bool = False,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        self, channels: int, hidden: int, kernel_size: int = 3, activation: str = "relu", **kwargs: Any
     ) -> None:
-        super().__init__(channels, hidden, kernel_size, Spectral(), activation, circular, device, dtype)
+        super().__init__(channels, hidden, kernel_size, Spectral(), activation, **kwargs)
 
 
 FAMILY = Family(

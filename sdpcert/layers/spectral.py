@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import ScaledConv2d, ScaledLinear
@@ -12,18 +12,12 @@ from sdpcert.layers.rules import Spectral
 class SpectralLinear(ScaledLinear):
     """A dense layer divided by its spectral norm (Miyato et al. 2018); training estimates it, certificates bound it.
 
-    Inputs (..., in_features), outputs (..., out_features). Raises ValueError for sizes that are not positive.
+    Inputs (..., in_features), outputs (..., out_features). Keywords as in `ScaledLinear`. Raises
+    ValueError for sizes that are not positive.
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(in_features, out_features, Spectral(), bias, device=device, dtype=dtype)
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
+        super().__init__(in_features, out_features, Spectral(), bias, **kwargs)
 
 
 class SpectralConv2d(ScaledConv2d):
@@ -33,19 +27,9 @@ class SpectralConv2d(ScaledConv2d):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
-        bias: bool = True,
-        circular: bool = False,
-        stride: int = 1,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = True, **kwargs: Any
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, Spectral(), bias, circular, stride, device=device, dtype=dtype
-        )
+        super().__init__(in_channels, out_channels, kernel_size, Spectral(), bias, **kwargs)
 
 
 FAMILY = Family("spectral", "Miyato et al. 2018, with an upper bound of the norm", SpectralLinear, SpectralConv2d)

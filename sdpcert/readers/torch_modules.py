@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,10 +17,11 @@ from torch import nn
 
 from sdpcert.layers.activations import with_own_multiplier
 from sdpcert.layers.base import Certified, LipschitzLayer
+from sdpcert.layers.block import PlainBlock
 from sdpcert.layers.norms import norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator, array
 from sdpcert.network.activations import Activation, activation_by_name, crop, leaky_relu
-from sdpcert.network.affine import Conv2d
+from sdpcert.network.affine import AffineLayer, Conv2d, Scale, Sum
 from sdpcert.network.graph import Graph, Network
 from sdpcert.readers.errors import UnsupportedModel
 
@@ -94,6 +96,9 @@ def squared_constant(module: nn.Module) -> float:
     if isinstance(module, nn.Linear | nn.Conv2d):
         norm = float(norm_upper_bound(_operator(module).map(lambda w: w.double())))
         return norm**2 * (1 + ROOM)
+    if isinstance(module, PlainBlock):
+        direct, inward, outward = _block_norms(module)
+        return (direct + outward * inward) ** 2 * (1 + ROOM)
     if isinstance(module, nn.AvgPool2d):
         return 1.0 / _pair(module.kernel_size)[0] / _pair(module.kernel_size)[1] * (1 + ROOM)
     if isinstance(module, nn.Flatten | nn.PixelUnshuffle):
@@ -121,12 +126,13 @@ def _reads_images(module: nn.Module) -> bool:
     """Whether what lies around an image would be read, or lost: where a torus has to be cropped."""
     if isinstance(module, nn.Flatten | nn.Conv2d | nn.AvgPool2d):
         return True
+    if isinstance(module, PlainBlock):
+        return isinstance(module.inward, nn.Conv2d)
     return isinstance(module, Certified) and bool(getattr(module, "reads_neighbours", False))
 
 
 def _add_linear(module: nn.Module, graph: Graph, value: int, energy: float) -> int:
-    assert isinstance(module, nn.Linear | nn.Conv2d)
-    return graph.add(_operator(module).layer(module.bias), value)
+    return graph.add(_linear(module), value)
 
 
 def _operator(module: nn.Linear | nn.Conv2d) -> Operator:
@@ -148,6 +154,35 @@ def _operator(module: nn.Linear | nn.Conv2d) -> Operator:
     return Operator(module.weight, geometry)
 
 
+def _add_block(module: nn.Module, graph: Graph, value: int, energy: float) -> int:
+    """An exported block: its multipliers are not known any more, those of the product of norms do."""
+    assert isinstance(module, PlainBlock)
+    direct, inward, outward = _block_norms(module)
+    multiplier = energy * outward * (direct + outward * inward) / inward if inward > 0 else energy
+    hidden = graph.add(_linear(module.inward), value)
+    kind = replace(activation_by_name(module.activation), alpha=0.0, beta=1.0, multiplier=multiplier)
+    result = graph.add(_linear(module.outward), graph.add(kind, hidden))
+    if module.direct is not None:
+        return graph.add(Sum(), graph.add(_linear(module.direct), value), result)
+    return result if module.scale is None else graph.add(Sum(), graph.add(Scale(module.scale), value), result)
+
+
+def _linear(module: nn.Module) -> AffineLayer:
+    assert isinstance(module, nn.Linear | nn.Conv2d)
+    return _operator(module).layer(module.bias)
+
+
+def _block_norms(module: PlainBlock) -> tuple[float, float, float]:
+    """Bounds of the norms of H, U and G."""
+
+    def norm(part: nn.Module) -> float:
+        assert isinstance(part, nn.Linear | nn.Conv2d)
+        return float(norm_upper_bound(_operator(part).map(lambda w: w.double()))) * (1 + ROOM)
+
+    direct = abs(module.scale or 0.0) if module.direct is None else norm(module.direct)
+    return direct, norm(module.inward), norm(module.outward)
+
+
 def _add_activation(module: nn.Module, graph: Graph, value: int, energy: float) -> int:
     kind = _activation(module)
     steepest = float(np.max(np.maximum(np.abs(kind.alpha), np.abs(kind.beta))))
@@ -155,8 +190,6 @@ def _add_activation(module: nn.Module, graph: Graph, value: int, energy: float) 
         multiplier = (
             energy * steepest / (np.asarray(kind.beta) - np.asarray(kind.alpha)) if not kind.is_linear else None
         )
-        from dataclasses import replace
-
         return graph.add(replace(kind, multiplier=multiplier), value)
     return graph.add(with_own_multiplier(kind, energy), value)
 
@@ -213,6 +246,7 @@ def space_to_depth(image: np.ndarray, factor: int) -> np.ndarray:
 _ADD: dict[type[nn.Module], Callable[[nn.Module, Graph, int, float], int]] = {
     nn.Linear: _add_linear,
     nn.Conv2d: _add_linear,
+    PlainBlock: _add_block,
     nn.Flatten: _add_flatten,
     nn.AvgPool2d: _add_average,
     nn.PixelUnshuffle: _add_unshuffle,

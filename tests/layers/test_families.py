@@ -71,6 +71,10 @@ def test_export_is_what_is_certified(family: Family, kind: str) -> None:
         assert torch.allclose(plain(x), layer(x), atol=1e-6)
     network = sdpcert.from_torch(layer, tuple(x.shape[1:]))
     assert np.allclose(network(array(x)), array(layer(x)), atol=1e-5)
+    # What was exported is a module like any other: it comes back in, and its optimum is below the claim.
+    again = sdpcert.from_torch(plain, tuple(x.shape[1:]))
+    assert sdpcert.certify(again, method="by-construction").status == "proved"
+    assert sdpcert.certify(again, method="neuron", form="unrolled").upper <= layer.constant * (1 + 1e-6)
 
 
 @pytest.mark.parametrize(("family", "kind"), KINDS)
