@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,8 @@ from rich.table import Table
 import sdpcert
 from sdpcert.report import rounded_down, rounded_up, seconds
 
+#: What typer returns after Ctrl-C.
+INTERRUPTED = 130
 app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
@@ -159,7 +161,8 @@ def layers_check(
     results = []
     headers = ("family", "weights", "proved", "attained", "eigenvalue", "shrink", "time", "")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
-    with Console(stderr=True).status("proving") as status:
+    finished = False
+    with suppress(KeyboardInterrupt), Console(stderr=True).status("proving") as status:  # what was proved is printed
         for family in names:
             for result in module.check_family(family, dtype, seed):
                 status.update(f"{family}: {result.weights}")
@@ -174,11 +177,14 @@ def layers_check(
                     seconds(result.seconds),
                     "proved" if result.ok else "NOT PROVED",
                 )
+        finished = True
     if as_json:
         print(json.dumps(results))
     else:
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
-    return 0 if all(r["ok"] for r in results) else 1
+    if not finished:
+        print(f"sdpcert: interrupted after {len(results)} sets of weights", file=sys.stderr)
+    return 0 if finished and all(r["ok"] for r in results) else 1
 
 
 def _layers() -> Any:
@@ -299,6 +305,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected) or 2 (bad input)."""
     try:
         code = app(arguments, standalone_mode=False)
+        if code == INTERRUPTED:
+            _fail("interrupted before there was a result")
     except typer.TyperException as error:
         code = _fail(getattr(error, "format_message", error.__str__)())
     except (KeyboardInterrupt, typer.Abort):

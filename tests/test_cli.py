@@ -168,3 +168,15 @@ def test_convolutional_network_over_frequencies(tmp_path: Path) -> None:
     assert json.loads(composed.stdout)["upper"] >= together
     refused = run("certify", MLP, "--form", "frequency", folder=tmp_path)
     assert refused.returncode == 2 and "needs an image" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_layers_are_listed_and_proved(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for arguments, code, text in (
+        (["layers"], 0, "sandwich-network"),
+        (["layers", "check", "frobenius", "--json"], 0, '"ok": true'),
+        (["layers", "check", "nonsense"], 2, "unknown family"),
+    ):
+        result = run(*arguments, folder=tmp_path)
+        assert result.returncode == code
+        assert text in result.stdout + result.stderr
