@@ -38,7 +38,7 @@ class Lower:
         self.form: StackedForm | None = None
         self.attained: Attained | None = None
 
-    def __call__(self, form: StackedForm, seed: int = 0) -> Attained:
+    def __call__(self, form: StackedForm, seed: int = 0, output_rows: None = None) -> Attained:
         if form is not self.form or self.attained is None:
             self.form, self.attained = form, attained_lower_bound(form, seed, operations=2e7)
         return self.attained
