@@ -1,0 +1,227 @@
+"""Statements and claims: what is given, and what is to be shown, for all values of the symbols.
+
+A statement is about one expression or block matrix: it is positive semidefinite, or it is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from sdpcert.symbolic.blocks import Block, as_block
+from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
+from sdpcert.symbolic.exact import indefinite, is_zero
+from sdpcert.symbolic.expression import Expression, as_expression, letter
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.rewriting import Rules
+from sdpcert.symbolic.symbols import Symbol
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`matrix >= 0` (kind "positive": symmetric and positive semidefinite) or `matrix = 0` (kind "zero").
+
+    `left` and `right` are how the statement is printed, `reason` says where it comes from.
+    """
+
+    matrix: Block
+    kind: str
+    left: Any = None
+    right: Any = None
+    reason: str = ""
+
+    def holds(self, instance: Instance) -> bool:
+        """Whether it is true in an exact instance."""
+        value = instance.value(self.matrix)
+        if self.kind == "zero":
+            return is_zero(value)
+        return bool(np.all(value == value.T)) and indefinite(value) is None
+
+    def because(self, reason: str) -> Statement:
+        """The same with a reason."""
+        return replace(self, reason=reason)
+
+    def __repr__(self) -> str:
+        from sdpcert.symbolic.printing import text
+
+        return text(self)
+
+
+def positive(left: Any, right: Any = 0, reason: str = "") -> Statement:
+    """`left >= right` in the Loewner order; both are expressions or block matrices, or `right` is 0."""
+    matrix = as_block(left)
+    if not isinstance(right, int) or right != 0:
+        other = right if isinstance(right, Block) else as_expression(right, matrix.entries[0][0].shape)
+        matrix = matrix - other
+    return Statement(matrix, "positive", left, right, reason)
+
+
+def equal(left: Any, right: Any = 0, reason: str = "") -> Statement:
+    """`left = right`."""
+    stated = positive(left, right, reason)
+    return replace(stated, kind="zero")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`given` implies `show`, for all values and dimensions of the symbols.
+
+    `text` says it in words (LaTeX allowed). `sizes` fixes dimensions of instances by name, with numbers or functions of
+    the other sizes; others are drawn from 1 to 5.
+    """
+
+    name: str
+    show: Statement
+    given: Sequence[Statement] = ()
+    text: str = ""
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+    def symbols(self) -> set[Symbol]:
+        """The symbols of the claim and those that their definitions name."""
+        found = set(self.show.matrix.symbols())
+        for statement in self.given:
+            found |= statement.matrix.symbols()
+        waiting = list(found)
+        while waiting:
+            new: set[Symbol] = set()
+            symbol = waiting.pop()
+            if isinstance(symbol.formula, tuple):
+                new |= symbol.formula[1].symbols()
+            elif isinstance(symbol.formula, Expression | Block):
+                new |= symbol.formula.symbols()
+            for left, right in symbol.facts():
+                for side in (left, right):
+                    if isinstance(side, Expression):
+                        new |= side.symbols()
+            waiting += new - found
+            found |= new
+        return found
+
+    def dimensions(self) -> list[str]:
+        """The named dimensions, in order."""
+        names = {d for s in self.symbols() for d in (s.rows, s.columns) if isinstance(d, str)}
+        for statement in [self.show, *self.given]:
+            for size in (*statement.matrix.row_sizes, *statement.matrix.column_sizes):
+                if isinstance(size, str):
+                    names.add(size)
+        return sorted(names)
+
+    def rules(self) -> Rules:
+        """Rewriting rules from the given equalities and from what the symbols' definitions bring along."""
+        equalities = []
+        for symbol in sorted(self.symbols(), key=lambda s: s.name):
+            for left, right in symbol.facts():
+                equalities.append((left, as_expression(right, left.shape)))
+        for statement in self.given:
+            if statement.kind == "zero":
+                for row in statement.matrix.entries:
+                    for entry in row:
+                        if any(word for _, word in entry.terms):
+                            equalities.append((entry, entry * 0))
+        return Rules(equalities)
+
+    def declared_wrongly(self, instance: Instance) -> str | None:
+        """What an instance shows to be wrong with the declared properties of the symbols, None where they hold."""
+        for symbol in self.symbols():
+            value = instance.value(letter(symbol))
+            for left, right in symbol.facts():
+                if not equal(left, right).holds(instance):
+                    return f"{symbol.name} does not satisfy {left} = {right}"
+            off = value - np.diag(np.diag(value))
+            if symbol.kind == "diagonal" and not is_zero(off):
+                return f"{symbol.name} is not diagonal"
+            if symbol.kind == "symmetric" and not is_zero(value - value.T):
+                return f"{symbol.name} is not symmetric"
+            if symbol.kind == "skew" and not is_zero(value + value.T):
+                return f"{symbol.name} is not skew"
+            if symbol.positive and symbol.kind in ("diagonal", "scalar") and not all(v > 0 for v in np.diag(value)):
+                return f"{symbol.name} is not positive"
+            if symbol.positive and symbol.kind == "symmetric":
+                try:
+                    instance.inverse(value)
+                except ZeroDivisionError:
+                    return f"{symbol.name} is singular"
+                if indefinite(value) is not None:
+                    return f"{symbol.name} is not positive definite"
+        return None
+
+    def roots(self) -> set[Symbol]:
+        """The symbols that occur with powers of one half: instances give them rational roots."""
+        found: set[Symbol] = set()
+        for statement in [self.show, *self.given]:
+            for row in statement.matrix.entries:
+                for entry in row:
+                    found |= _halves(entry)
+        for symbol in self.symbols():
+            if isinstance(symbol.formula, tuple):
+                for part in _elements(symbol.formula[1]):
+                    found |= _halves(part)
+            elif isinstance(symbol.formula, Expression):
+                found |= _halves(symbol.formula)
+            for left, right in symbol.facts():
+                found |= _halves(left) | (_halves(right) if isinstance(right, Expression) else set())
+        return found
+
+    def mutants(self) -> Iterator[tuple[str, Claim | None]]:
+        """The claim with one thing wrong: a sign, a factor, a transpose; None where the shapes refuse it."""
+        for i, row in enumerate(self.show.matrix.entries):
+            for k, entry in enumerate(row):
+                if k < i and self.show.kind == "positive":
+                    continue
+                for label, changed in _mutated(entry):
+                    if changed is None:
+                        yield label, None
+                        continue
+                    entries = [list(r) for r in self.show.matrix.entries]
+                    entries[i][k] = changed
+                    if i != k and self.show.kind == "positive":
+                        entries[k][i] = changed.T
+                    changed_show = replace(self.show, matrix=Block(entries), left=None, right=None)
+                    yield label, replace(self, show=changed_show)
+
+
+def _mutated(entry: Expression) -> Iterator[tuple[str, Expression | None]]:
+    for (monomial, word), coefficient in entry.terms.items():
+        own = Expression(entry.rows, entry.columns, {(monomial, word): coefficient})
+        yield "sign", entry - own * 2
+        yield "factor", entry + own
+        for position, letter in enumerate(word):
+            if letter.symbol.equals_transpose:
+                continue
+            sign, turned = letter.transpose()
+            if (turned.rows, turned.columns) != (letter.rows, letter.columns):
+                yield "transpose", None
+            else:
+                changed = (*word[:position], turned, *word[position + 1 :])
+                new = Expression(entry.rows, entry.columns, {(monomial, changed): coefficient * sign})
+                yield "transpose", entry - own + new
+
+
+def _halves(entry: Expression) -> set[Symbol]:
+    scalars = {s for m, _ in entry.terms for s, e in m if e.denominator == 2}
+    return scalars | {x.symbol for _, w in entry.terms for x in w if x.exponent.denominator == 2}
+
+
+def _elements(entry: Entry) -> Iterator[Expression]:
+    match entry:
+        case Element(expression):
+            yield expression
+        case Absolute(body) | Total(body):
+            yield from _elements(body)
+        case Product(factors):
+            for factor, exponent in factors:
+                for expression in _elements(factor):
+                    yield (
+                        expression ** Fraction(1, 2) if exponent.denominator == 2 and _root(expression) else expression
+                    )
+        case Sum(parts):
+            for part in parts:
+                yield from _elements(part)
+
+
+def _root(expression: Expression) -> bool:
+    return len(expression.terms) == 1 and all(s.positive for s in expression.symbols())

@@ -1,0 +1,113 @@
+"""Symbols that are defined by others: inverses, norms, orthonormal columns, increments of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sdpcert.symbolic.claim import Statement, equal, positive
+from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.symbols import Dimension, Symbol
+
+
+def inverse(name: str, expression: Expression, latex: str | None = None) -> Expression:
+    """The inverse of a square expression as a symbol; the equalities come along.
+
+    An instance where the expression is singular is drawn again. Declare it only of what is invertible, or the claim is
+    about the invertible cases alone.
+    """
+    if expression.rows != expression.columns:
+        raise AlgebraError(f"only square matrices have inverses, not {expression.rows} x {expression.columns}")
+    size, one = expression.rows, identity(expression.rows)
+    kind = "symmetric" if expression == expression.T else "general"
+
+    def definition(instance: Instance) -> Any:
+        return instance.inverse(instance.value(expression))
+
+    made = Symbol(name, size, size, kind, definition=definition, latex=latex, formula=("inverse", expression))
+    result = letter(made)
+    made = replace(made, facts=lambda: [(expression @ result, one), (result @ expression, one)])
+    result = letter(made)
+    return result
+
+
+def squared_norm(name: str, W: Expression, latex: str | None = None) -> tuple[Expression, Statement]:
+    """A number n >= |W|^2 and what is known of it: `n I - W'W >= 0`. In instances n is hardly larger than |W|^2."""
+
+    def definition(instance: Instance) -> Any:
+        bound = instance.norm_above(instance.value(W))
+        return instance.diagonal([bound if bound != 0 else bound + 1])
+
+    n = letter(Symbol(name, 1, 1, "scalar", True, definition=definition, latex=latex))
+    return n, positive(n * identity(W.columns), W.T @ W, reason="definition of the norm")
+
+
+def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | None = None) -> Expression:
+    """A matrix with orthonormal columns, W'W = I; in instances `rows` has to be at least `columns`."""
+
+    def definition(instance: Instance) -> Any:
+        n, m = instance.size(rows), instance.size(columns)
+        if m > n:
+            raise ZeroDivisionError("more orthonormal columns than rows")
+        return instance.orthogonal(name, n)[:, :m]
+
+    made = Symbol(name, rows, columns, definition=definition, latex=latex)
+    one = identity(columns)
+    made = replace(made, facts=lambda: [(letter(made).T @ letter(made), one)])
+    return letter(made)
+
+
+def relation(left: Expression, right: Any, reason: str = "") -> Statement:
+    """An equality between symbols as a hypothesis; same as `equal`."""
+    return equal(left, right, reason)
+
+
+def slopes(name: str, size: Dimension, low: Any = 0, high: Any = 1, latex: str | None = None) -> Expression:
+    """A diagonal matrix D of slopes: `dz = D dv` for some D with entries in [low, high], free otherwise."""
+
+    def definition(instance: Instance) -> Any:
+        count = instance.size(size)
+        chosen = instance.draw(f"{name} slopes", count, 1)
+        lower, upper = instance.array([low])[0], instance.array([high])[0]
+        shares = []
+        for k in range(count):
+            value = abs(chosen[k, 0])
+            # Numbers of at least one are the upper slope, zero the lower; what is between is kept.
+            share = min(value, instance.array([1])[0])
+            shares.append(lower + (upper - lower) * share)
+        return instance.diagonal(shares)
+
+    return letter(Symbol(name, size, size, "diagonal", False, definition=definition, latex=latex))
+
+
+def increments(
+    name: str,
+    source: Expression,
+    activation: Callable[[Any], Any],
+    latex: tuple[str | None, str | None] = (None, None),
+) -> tuple[Expression, Expression]:
+    """A pair (dv, dz): increments of an activation's inputs and outputs between two free inputs as long as `source`.
+
+    `activation` maps a column of exact numbers to a column. `source` is only read for its number of rows.
+    """
+    size = source.rows
+
+    def both(instance: Instance) -> tuple[Any, Any]:
+        count = instance.size(size)
+        return instance.draw(f"{name} first", count, 1), instance.draw(f"{name} second", count, 1)
+
+    def inputs(instance: Instance) -> Any:
+        first, second = both(instance)
+        return first - second
+
+    def outputs(instance: Instance) -> Any:
+        first, second = both(instance)
+        return np.asarray(activation(first)) - np.asarray(activation(second))
+
+    dv = letter(Symbol(f"d{name}", size, 1, definition=inputs, latex=latex[0]))
+    dz = letter(Symbol(f"d{name}_out", size, 1, definition=outputs, latex=latex[1]))
+    return dv, dz

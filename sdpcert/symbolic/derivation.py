@@ -1,0 +1,197 @@
+"""A derivation: a published (or new) result as claims with proofs, wrong versions, and numbers beside it.
+
+    derivation = Derivation(
+        title="AOL", source="Prach, Lampert, ECCV 2022, Theorem 1", statement=r"...",
+        parts=[Part(layer.claim("AOL"), layer=layer)],
+        controls=[Part(wrong.claim("half the row sum"), layer=wrong)],
+    )
+
+`derive(derivation)` proves, refutes or leaves open; a part without a proof is given to the proof search, then to the
+search for a counterexample.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.kernel import ProofCheck, check
+from sdpcert.symbolic.layer import Layer, NetworkWitness
+from sdpcert.symbolic.refutation import Witness, refute
+from sdpcert.symbolic.steps.step import Proof
+from sdpcert.symbolic.strategies import search
+
+#: What became of a part or a derivation.
+PROVED, REFUTED, OPEN = "proved", "refuted", "open"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A claim with its proof; without one, proofs are searched. `layer` is asked for two inputs that contradict it."""
+
+    claim: Claim
+    proof: Proof | None = None
+    layer: Layer | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A number that `sdpcert.certify` proved, beside what the result says of it: `value` <= or >= or == `other`.
+
+    Equality is up to the relative `tolerance`.
+    """
+
+    what: str
+    value: float
+    relation: str
+    other: float
+    tolerance: float = 0.0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the relation holds."""
+        room = self.tolerance * max(abs(self.value), abs(self.other))
+        difference = self.value - self.other
+        return {"<=": difference <= room, ">=": difference >= -room, "==": abs(difference) <= room}[self.relation]
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A result: its statement (LaTeX), where it is from, the claims that make it, controls that have to fail.
+
+    `numbers` computes comparisons through `sdpcert.certify`. `remark` is printed behind the proof.
+    """
+
+    title: str
+    source: str
+    statement: str
+    parts: Sequence[Part]
+    controls: Sequence[Part] = ()
+    numbers: Callable[[], Sequence[Comparison]] | None = None
+    remark: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What became of one claim: `status` is proved, refuted or open."""
+
+    part: Part
+    status: str
+    check: ProofCheck | None = None
+    strategy: str = ""
+    witness: Witness | None = None
+    network: NetworkWitness | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a derivation.
+
+    `status` is proved only if every part is proved, every control is refuted and every number agrees; it is refuted if
+    a part is; open otherwise. In a notebook it shows itself.
+    """
+
+    derivation: Derivation
+    parts: tuple[PartResult, ...]
+    controls: tuple[PartResult, ...]
+    numbers: tuple[Comparison, ...]
+    seconds: float
+    note: str = field(default="")
+
+    @property
+    def status(self) -> str:
+        """proved, refuted or open."""
+        if any(p.status == REFUTED for p in self.parts):
+            return REFUTED
+        whole = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
+        return PROVED if whole and self.parts and all(n.agrees for n in self.numbers) else OPEN
+
+    def text(self) -> str:
+        """The result for a terminal."""
+        from sdpcert.symbolic.document import result_text
+
+        return result_text(self)
+
+    def latex(self) -> str:
+        """A section of a LaTeX document."""
+        from sdpcert.symbolic.document import section
+
+        return section(self)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_markdown_(self) -> str:
+        return f"**{self.derivation.title}: {self.status}**\n\n```text\n{self.text()}\n```"
+
+
+def derive(result: Derivation | Part | Claim | Layer, seed: int = 0, numbers: bool = True) -> Result:
+    """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check."""
+    derivation = as_derivation(result)
+    start = time.perf_counter()
+    parts = tuple(settle(part, seed) for part in derivation.parts)
+    controls = tuple(_contradict(part, seed) for part in derivation.controls)
+    compared: Sequence[Comparison] = ()
+    if numbers and derivation.numbers is not None and all(p.status == PROVED for p in parts):
+        compared = derivation.numbers()
+    return Result(derivation, parts, controls, tuple(compared), time.perf_counter() - start)
+
+
+def as_derivation(result: Any) -> Derivation:
+    """A derivation of one part from a claim or a layer; derivations as they are."""
+    if isinstance(result, Derivation):
+        return result
+    if isinstance(result, Layer):
+        result = Part(result.claim("layer"), layer=result)
+    if isinstance(result, Claim):
+        result = Part(result)
+    if isinstance(result, Part):
+        return Derivation(result.claim.name, "", result.claim.text, [result])
+    raise TypeError(f"{result!r} is neither a Derivation nor a Part, Claim or Layer")
+
+
+def settle(part: Part, seed: int = 0) -> PartResult:
+    """Prove a part with its proof or one that is found; else refute it; else leave it open."""
+    start = time.perf_counter()
+    checked, strategy = None, ""
+    if part.proof is not None:
+        checked = check(part.claim, part.proof, seed)
+        strategy = "given proof"
+    if checked is None or not checked.proved:
+        found = search(part.claim)
+        if found is not None:
+            again = check(part.claim, found.proof, seed)
+            if again.proved or checked is None:
+                checked, strategy = again, found.strategy
+    if checked is not None and checked.proved:
+        return PartResult(part, PROVED, checked, strategy, seconds=time.perf_counter() - start)
+    refuted = _contradict(part, seed)
+    return PartResult(
+        part,
+        refuted.status,
+        checked,
+        strategy,
+        refuted.witness,
+        refuted.network,
+        time.perf_counter() - start,
+    )
+
+
+def _contradict(part: Part, seed: int) -> PartResult:
+    start = time.perf_counter()
+    witness = refute(part.claim, seed)
+    network = None
+    if witness is not None and part.layer is not None:
+        network = part.layer.counterexample(witness.instance)
+    return PartResult(
+        part,
+        OPEN if witness is None else REFUTED,
+        witness=witness,
+        network=network,
+        seconds=time.perf_counter() - start,
+    )

@@ -1,0 +1,178 @@
+"""The kernel: a claim is proved only if its proof expands, exact instances agree, and wrong versions are rejected.
+
+Three independent checks, all of which have to pass:
+
+1. every step follows, and the last one derives the claim, modulo the rewriting rules (noncommutative expansion);
+2. the claim, its hypotheses and every derived statement hold on random exact instances of dimensions 1 to 5, which sees
+   what symbols cannot: wrong shapes, transposes, definitions;
+3. the same proof does not derive the claim with a sign, a factor or a transpose changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sdpcert.symbolic.claim import Claim, Statement
+from sdpcert.symbolic.expression import AlgebraError
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+
+#: Exact instances that a claim is tried on, and the largest dimension of them.
+INSTANCES = 24
+LARGEST = 5
+#: Seconds after which no further instance is drawn, if at least a third were tried.
+SECONDS = 8.0
+
+
+class KernelError(RuntimeError):
+    """The checks contradict each other: a proof was accepted for a claim that is false on an instance."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A statement of a proof and why it follows (LaTeX)."""
+
+    statement: Statement
+    explanation: str
+
+
+@dataclass(frozen=True)
+class ProofCheck:
+    """What the kernel found: `proved` with the statements, or the `reason` why not.
+
+    `instances` were tried; `mutants` counts changed claims that were rejected, `still_true` those that the same proof
+    shows and that hold on the instances (a weaker claim), `ill_typed` those that the shapes refuse.
+    """
+
+    proved: bool
+    derived: tuple[Derived, ...] = ()
+    reason: str = ""
+    instances: int = 0
+    mutants: int = 0
+    still_true: int = 0
+    ill_typed: int = 0
+    seconds: float = 0.0
+
+
+def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
+    """Check a proof; raises `KernelError` where an accepted proof meets a false instance."""
+    start = time.perf_counter()
+    try:
+        derived = derive(claim, proof)
+    except Rejected as rejection:
+        return ProofCheck(False, reason=str(rejection), seconds=time.perf_counter() - start)
+    tried: list[Instance] = []
+    for instance in instances(claim, seed):
+        wrong = claim.declared_wrongly(instance)
+        if wrong is not None:
+            return ProofCheck(False, derived, f"a definition contradicts what is declared: {wrong}", len(tried))
+        for statement in (*(d.statement for d in derived), claim.show):
+            if not statement.holds(instance):
+                raise KernelError(
+                    f"{claim.name}: {statement} was derived but fails for sizes {instance.sizes}; this is a defect of "
+                    "the kernel or a definition that contradicts its declared properties"
+                )
+        tried.append(instance)
+        if time.perf_counter() - start > SECONDS and len(tried) >= INSTANCES // 3:
+            break
+    if not tried:
+        return ProofCheck(False, derived, "no exact instance satisfies the hypotheses", 0)
+    rejected, still_true, ill_typed, failure = _mutants(claim, proof, tried)
+    return ProofCheck(
+        not failure, derived, failure, len(tried), rejected, still_true, ill_typed, time.perf_counter() - start
+    )
+
+
+def derive(claim: Claim, proof: Sequence[Step]) -> tuple[Derived, ...]:
+    """The statements of a proof that ends with the claim; raises `Rejected` where a step or the end does not follow."""
+    if not proof:
+        raise Rejected("the proof has no steps")
+    try:
+        known, derived = Known(claim), []
+        for step in proof:
+            statement = step.derive(known)
+            derived.append(Derived(statement, step.explanation()))
+            known.add(statement)
+        last = derived[-1].statement
+        if last.kind != claim.show.kind:
+            raise Rejected("the last step derives another kind of statement than the claim")
+        rest = known.normal(claim.show.matrix - last.matrix)
+    except AlgebraError as error:
+        raise Rejected(str(error)) from None
+    if rest:
+        raise Rejected(f"the last step derives another statement than the claim; the difference is {rest}")
+    return tuple(derived)
+
+
+def sizes_of(claim: Claim, largest: int = LARGEST) -> Iterator[dict[str, Any]]:
+    """Choices of dimensions: all equal to 1, then mixed ones."""
+    names = [name for name in claim.dimensions() if not isinstance(claim.sizes.get(name), int)]
+    fixed = {k: v for k, v in claim.sizes.items() if isinstance(v, int)}
+    rng = np.random.default_rng(7)
+    for values in itertools.chain(
+        [(1,) * len(names), (2,) * len(names), (3,) * len(names)],
+        (tuple(int(k) for k in rng.integers(1, largest + 1, len(names))) for _ in itertools.count()),
+    ):
+        chosen = dict(zip(names, values)) | fixed
+        yield chosen | {k: v(chosen) for k, v in claim.sizes.items() if callable(v)}
+
+
+def instances(claim: Claim, seed: int = 0, count: int = INSTANCES) -> Iterator[Instance]:
+    """Exact instances that satisfy the hypotheses."""
+    rng = np.random.default_rng(seed)
+    roots, found = claim.roots(), 0
+    for attempt, sizes in enumerate(sizes_of(claim)):
+        if found >= count or attempt >= 20 * count:
+            return
+        instance = Instance(sizes, rng, magnitude=3, denominator=2, roots=roots)
+        try:
+            if all(statement.holds(instance) for statement in claim.given):
+                found += 1
+                yield instance
+        except ZeroDivisionError:
+            continue
+
+
+def _mutants(claim: Claim, proof: Sequence[Step], tried: Sequence[Instance]) -> tuple[int, int, int, str]:
+    rejected = still_true = ill_typed = 0
+    known = Known(claim)
+    for label, mutant in claim.mutants():
+        if mutant is None:
+            ill_typed += 1
+            continue
+        if known.is_zero(mutant.show.matrix - claim.show.matrix):
+            continue
+        changed = proof[-1].retargeted(mutant.show)
+        try:
+            derive(mutant, [*proof[:-1], changed or proof[-1]])
+        except Rejected:
+            rejected += 1
+            continue
+        if _fails(mutant.show, tried):
+            raise KernelError(
+                f"{claim.name}: the proof also derives a false claim, changed in a {label}: {mutant.show}"
+            )
+        still_true += 1
+    if not rejected and not ill_typed:
+        return (
+            rejected,
+            still_true,
+            ill_typed,
+            "no changed version of the claim was rejected: the claim says too little",
+        )
+    return rejected, still_true, ill_typed, ""
+
+
+def _fails(statement: Statement, tried: Sequence[Instance]) -> bool:
+    return any(not statement.holds(instance) for instance in tried)
+
+
+def restated(claim: Claim, change: Callable[[Statement], Statement]) -> Claim:
+    """The claim with another conclusion."""
+    return replace(claim, show=change(claim.show))

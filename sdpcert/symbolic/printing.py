@@ -1,0 +1,246 @@
+"""Expressions, block matrices, statements and entry formulas as text for the terminal and as LaTeX."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from sdpcert.symbolic.blocks import Block, as_block
+from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Largest, Product, Sum, Total
+from sdpcert.symbolic.expression import Expression
+from sdpcert.symbolic.symbols import Letter, Symbol
+
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "eta",
+    "theta",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Phi",
+    "Psi",
+    "Omega",
+]
+
+
+def symbol_latex(symbol: Symbol) -> str:
+    """The symbol's LaTeX: as declared, or from its name (`W_k`, `lambda`, `Psi1`)."""
+    if symbol.latex is not None:
+        return symbol.latex
+    name, _, index = symbol.name.partition("_")
+    if not index and len(name) > 1 and name[-1].isdigit():
+        name, index = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
+    shown = f"\\{name}" if name in GREEK else name if len(name) == 1 else f"\\mathit{{{name}}}"
+    return f"{shown}_{{{index}}}" if index else shown
+
+
+def text(value: Any) -> str:
+    """Plain text of an expression, block matrix or statement."""
+    if isinstance(value, Expression):
+        return _sum(value, _text_letter, _text_monomial, str, "I", " ")
+    if isinstance(value, Block):
+        rows = [", ".join(text(e) for e in row) for row in value.entries]
+        return rows[0] if len(rows) == 1 and len(value.entries[0]) == 1 else f"[{'; '.join(rows)}]"
+    sign = "=" if value.kind == "zero" else ">="
+    left = value.matrix if value.left is None else value.left
+    right = "0" if value.right is None else str(value.right) if isinstance(value.right, int) else text(value.right)
+    return f"{text(left)} {sign} {right}"
+
+
+def latex(value: Any) -> str:
+    """LaTeX of an expression, block matrix or statement, for math mode."""
+    if isinstance(value, Expression):
+        return _sum(value, _latex_letter, _latex_monomial, _latex_fraction, "I", r"\,")
+    if isinstance(value, int | Fraction):
+        return _latex_fraction(Fraction(value))
+    if isinstance(value, Block):
+        if len(value.entries) == 1 and len(value.entries[0]) == 1:
+            return latex(value.entries[0][0])
+        rows = [" & ".join(latex(e) for e in row) for row in value.entries]
+        return r"\begin{pmatrix}" + r" \\ ".join(rows) + r"\end{pmatrix}"
+    matrix = as_block(value.matrix)
+    number = matrix.row_sizes == matrix.column_sizes == (1,)
+    sign = "=" if value.kind == "zero" else r"\ge" if number else r"\succeq"
+    left = value.matrix if value.left is None else value.left
+    right = "0" if value.right is None else latex(value.right)
+    return f"{latex(left)} {sign} {right}"
+
+
+def sandwich(coefficient: Any, S: Any, V: Any) -> str:
+    """`c V'SV` in LaTeX, with S and V in parentheses where they are sums."""
+    front = "" if coefficient == 1 else _in_parentheses(coefficient)
+    if V is None:
+        return front + (_in_parentheses(S) if front else latex(S))
+    inner = "" if isinstance(S, Expression) and _is_identity(S) else _in_parentheses(S)
+    return f"{front}{_in_parentheses(V)}^\\top {inner}{_in_parentheses(V)}"
+
+
+def _in_parentheses(value: Any) -> str:
+    shown = latex(value)
+    single = not isinstance(value, Expression) or (len(value.terms) == 1 and next(iter(value.terms.values())) > 0)
+    if isinstance(value, Expression) and single:
+        (_, word) = next(iter(value.terms))
+        single = len(word) <= 1 and not (word and (word[0].transposed or word[0].exponent != 1))
+    return shown if single else f"\\left({shown}\\right)"
+
+
+def _is_identity(value: Expression) -> bool:
+    return len(value.terms) == 1 and ((), ()) in value.terms and value.terms[(), ()] == 1
+
+
+def _sum(value: Expression, letter: Any, monomial: Any, fraction: Any, one: str, space: str) -> str:
+    if not value.terms:
+        return "0"
+    parts = []
+    for (scalars, word), coefficient in value.terms.items():
+        sign = "-" if coefficient < 0 else "+"
+        size = abs(coefficient)
+        factors = [fraction(size)] if size != 1 else []
+        factors += [monomial(s, e) for s, e in scalars]
+        factors += [letter(x) for x in word]
+        if not word and not value.is_scalar and value.shape != (1, 1):
+            factors.append(one)
+        parts.append((sign, space.join(factors) if factors else "1"))
+    head = ("-" if parts[0][0] == "-" else "") + parts[0][1]
+    return head + "".join(f" {sign} {part}" for sign, part in parts[1:])
+
+
+def _text_letter(x: Letter) -> str:
+    return x.symbol.name + ("'" if x.transposed else "") + ("" if x.exponent == 1 else f"^{_text_exponent(x.exponent)}")
+
+
+def _text_exponent(exponent: Fraction) -> str:
+    return str(exponent) if exponent.denominator == 1 else f"({exponent})"
+
+
+def _text_monomial(symbol: Symbol, exponent: Fraction) -> str:
+    return symbol.name if exponent == 1 else f"{symbol.name}^{_text_exponent(exponent)}"
+
+
+def _latex_letter(x: Letter) -> str:
+    shown = symbol_latex(x.symbol)
+    if x.transposed:
+        return _raised(shown, r"\top")
+    return shown if x.exponent == 1 else _raised(shown, _slashed(x.exponent))
+
+
+def _latex_monomial(symbol: Symbol, exponent: Fraction) -> str:
+    shown = symbol_latex(symbol)
+    return shown if exponent == 1 else _raised(shown, _slashed(exponent))
+
+
+def _raised(shown: str, exponent: str) -> str:
+    return f"({shown})^{{{exponent}}}" if "^" in shown or shown.startswith(r"\|") else f"{shown}^{{{exponent}}}"
+
+
+def _slashed(exponent: Fraction) -> str:
+    return str(exponent)
+
+
+def _latex_fraction(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    return ("-" if value < 0 else "") + rf"\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
+
+
+def entry_text(entry: Entry) -> str:
+    """Plain text of an entry formula."""
+    match entry:
+        case Constant(value):
+            return str(value)
+        case Element(expression, row, column):
+            at = "" if row is None else row.name if column in (None, row) else f"{row.name}{column.name}"
+            name = text(expression) if len(expression.terms) == 1 and not _long(expression) else f"({text(expression)})"
+            return f"{name}_{at}" if at else name
+        case Absolute(body):
+            return f"|{entry_text(body)}|"
+        case Product(factors):
+            return " ".join(entry_text(f) + ("" if e == 1 else f"^{_text_exponent(e)}") for f, e in factors)
+        case Sum(parts):
+            return " + ".join(entry_text(p) for p in parts)
+        case Total(body, index, without):
+            sign = "max" if isinstance(entry, Largest) else "sum"
+            return f"{sign}_{index.name}{f'!={without.name}' if without else ''} {entry_text(body)}"
+    return "?"
+
+
+def entry_latex(entry: Entry) -> str:
+    """LaTeX of an entry formula."""
+    match entry:
+        case Constant(value):
+            return _latex_fraction(value)
+        case Element(expression, row, column):
+            at = "" if row is None else row.name if column in (None, row) else f"{row.name}{column.name}"
+            shown = latex(expression)
+            shown = f"({shown})" if _long(expression) or len(expression.terms) > 1 or "_" in shown else shown
+            return f"{shown}_{{{at}}}" if at else shown
+        case Absolute(body):
+            return rf"\left|{entry_latex(body)}\right|"
+        case Product(factors):
+            top = [_entry_power(f, e) for f, e in factors if e > 0]
+            bottom = [_entry_power(f, -e) for f, e in factors if e < 0]
+            over = r"\,".join(top) or "1"
+            under = r"\,".join(bottom)
+            return rf"\frac{{{over}}}{{{under}}}" if bottom else over
+        case Sum(parts):
+            return " + ".join(entry_latex(p) for p in parts)
+        case Total(body, index, without):
+            sign = r"\max" if isinstance(entry, Largest) else r"\sum"
+            apart = rf"\neq {without.name}" if without else ""
+            return rf"{sign}_{{{index.name}{apart}}} {entry_latex(body)}"
+    return "?"
+
+
+def _entry_power(entry: Entry, exponent: Fraction) -> str:
+    if exponent == Fraction(1, 2):
+        return rf"\sqrt{{{entry_latex(entry)}}}"
+    shown = entry_latex(entry)
+    if isinstance(entry, Sum | Product) and (exponent != 1 or isinstance(entry, Sum)):
+        shown = rf"\left({shown}\right)"
+    return shown if exponent == 1 else f"{shown}^{{{exponent}}}"
+
+
+def _long(expression: Expression) -> bool:
+    return any(len(word) + len(monomial) > 1 for monomial, word in expression.terms)
+
+
+def definition_latex(symbol: Symbol) -> str | None:
+    """How a symbol is defined, as an equation; None where it is free."""
+    if not isinstance(symbol.formula, tuple):
+        return None if symbol.formula is None else f"{symbol_latex(symbol)} = {latex(symbol.formula)}"
+    index, formula = symbol.formula
+    if index == "trace":
+        return rf"{symbol_latex(symbol)} = \operatorname{{tr}}({latex(formula)})"
+    if index == "inverse":
+        return rf"{symbol_latex(symbol)} = ({latex(formula)})^{{-1}}"
+    if index is None:
+        return f"{symbol_latex(symbol)} = {entry_latex(formula)}"
+    shown = symbol_latex(symbol)
+    return rf"({shown})_{{{index.name}{index.name}}} = {entry_latex(formula)}"
+
+
+def witness_text(values: Any) -> str:
+    """A matrix of numbers in one line."""
+    rows = ["[" + ", ".join(str(v) for v in row) + "]" for row in values]
+    return rows[0] if len(rows) == 1 else "[" + ", ".join(rows) + "]"

@@ -1,0 +1,220 @@
+"""Refutation: a search for an exact instance where a claim fails, made as small as it can be found.
+
+Dimensions and magnitudes grow from the smallest on, so what is found first is nearly minimal; it is then shrunk entry
+by entry. Where random numbers find nothing, the smallest eigenvalue is minimised over real parameters and the minimiser is
+rounded to rationals. Only an exact failure counts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.exact import form, indefinite
+from sdpcert.symbolic.expression import letter
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.symbols import Symbol
+
+Array = np.ndarray
+#: Seconds of random search, and of the search along gradients.
+RANDOM_SECONDS = 12.0
+GRADIENT_SECONDS = 12.0
+
+
+@dataclass(frozen=True)
+class Witness:
+    """An exact instance where the claim fails.
+
+    For an inequality `vector` is v with `value` v'Mv < 0; for an equality `vector` is None and `value` a nonzero entry.
+    `network`, where the claim is about a layer, is a pair of inputs that are mapped too far apart.
+    """
+
+    instance: Instance
+    values: dict[Symbol, Array]
+    matrix: Array
+    vector: Array | None
+    value: Any
+    network: Any = None
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether the witness satisfies the hypotheses and contradicts the claim, evaluated anew."""
+        fresh = Instance(self.instance.sizes, parameters=self.instance.parameters, roots=claim.roots())
+        return all(s.holds(fresh) for s in claim.given) and not claim.show.holds(fresh)
+
+
+def refute(claim: Claim, seed: int = 0, seconds: float = RANDOM_SECONDS + GRADIENT_SECONDS) -> Witness | None:
+    """A small exact counterexample, None where none was found (which proves nothing)."""
+    start = time.perf_counter()
+    rng = np.random.default_rng(seed)
+    found = _random(claim, rng, start + seconds / 2) or _gradient(claim, rng, start + seconds)
+    return None if found is None else _witness(claim, _shrunk(claim, found))
+
+
+def _attempt(claim: Claim, instance: Instance) -> bool:
+    """Whether the instance satisfies the hypotheses and violates the conclusion."""
+    try:
+        return all(s.holds(instance) for s in claim.given) and not claim.show.holds(instance)
+    except ZeroDivisionError:
+        return False
+
+
+def _plans(claim: Claim) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Sizes, magnitude and denominator, from the smallest on."""
+    names = [name for name in claim.dimensions() if not isinstance(claim.sizes.get(name), int)]
+    fixed = {k: v for k, v in claim.sizes.items() if isinstance(v, int)}
+    choices = sorted(itertools.product(range(1, 5), repeat=len(names)), key=lambda c: (max(c, default=0), sum(c)))
+    for (magnitude, denominator), largest in (((1, 1), 3), ((2, 1), 3), ((3, 1), 3), ((3, 2), 3), ((8, 3), 4)):
+        for values in choices:
+            if max(values, default=1) <= largest:
+                chosen = dict(zip(names, values)) | fixed
+                yield chosen | {k: v(chosen) for k, v in claim.sizes.items() if callable(v)}, magnitude, denominator
+
+
+def _random(claim: Claim, rng: np.random.Generator, end: float) -> Instance | None:
+    roots = claim.roots()
+    for tries in (12, 80, 400):
+        for sizes, magnitude, denominator in _plans(claim):
+            for _ in range(tries):
+                if time.perf_counter() > end:
+                    return None
+                instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
+                if _attempt(claim, instance):
+                    return instance
+    return None
+
+
+def _gradient(claim: Claim, rng: np.random.Generator, end: float) -> Instance | None:
+    """Minimise the smallest eigenvalue over real parameters; round the minimiser."""
+    from scipy.optimize import minimize
+
+    if claim.show.kind != "positive":
+        return None
+    roots = claim.roots()
+    for sizes, magnitude, denominator in itertools.cycle(list(_plans(claim))):
+        if time.perf_counter() > end:
+            return None
+        start = Instance(sizes, rng, magnitude, denominator, roots=roots)
+        try:
+            for statement in (*claim.given, claim.show):
+                start.value(statement.matrix)
+        except ZeroDivisionError:
+            continue
+        shapes = {s: v.shape for s, v in start.parameters.items()}
+        if not shapes:
+            continue
+
+        def unpacked(x: Array, shapes: dict[Symbol, tuple[int, ...]] = shapes) -> dict[Symbol, Array]:
+            parts, at = {}, 0
+            for symbol, shape in shapes.items():
+                count = math.prod(shape)
+                parts[symbol], at = x[at : at + count].reshape(shape), at + count
+            return parts
+
+        def lowest(x: Array, sizes: dict[str, int] = sizes, unpacked: Any = unpacked) -> float:
+            if time.perf_counter() > end:
+                return 0.0
+            instance = Instance(sizes, np.random.default_rng(0), parameters=unpacked(x), exact=False)
+            try:
+                value = np.asarray(instance.value(claim.show.matrix), dtype=float)
+            except (ZeroDivisionError, FloatingPointError):
+                return 0.0
+            if not np.isfinite(value).all():
+                return 0.0
+            scale = np.abs(value).max(initial=1e-12)
+            return float(np.linalg.eigvalsh((value + value.T) / 2)[0] / scale)
+
+        x0 = np.concatenate([v.astype(float).ravel() for v in start.parameters.values()])
+        result = minimize(lowest, x0, method="L-BFGS-B", options={"maxiter": 40})
+        if result.fun > -1e-7:
+            continue
+        for bottom in (1, 2, 4, 8, 32, 256, 4096):
+            rounded = np.empty(len(result.x), dtype=object)
+            for k, value in enumerate(result.x):
+                rounded[k] = Fraction(round(value * bottom), bottom)
+            positive = {s for s in shapes if s.positive and s.kind in ("diagonal", "scalar")}
+            parts = unpacked(rounded)
+            for symbol in positive:
+                parts[symbol] = np.vectorize(lambda v: max(abs(v), Fraction(1, 4096)), otypes=[object])(parts[symbol])
+            for symbol in roots & parts.keys():
+                parts[symbol] = parts[symbol] ** 2
+            instance = Instance(sizes, rng, parameters=parts, roots=roots)
+            if _attempt(claim, instance):
+                return instance
+    return None
+
+
+def _shrunk(claim: Claim, instance: Instance) -> Instance:
+    """Replace parameters by smaller numbers as long as the claim still fails."""
+    roots = claim.roots()
+    parameters = {s: v.copy() for s, v in instance.parameters.items()}
+    for _ in range(3):
+        changed = False
+        for symbol, array in parameters.items():
+            for index in np.ndindex(array.shape):
+                now = array[index]
+                for smaller in _smaller(now, symbol):
+                    array[index] = smaller
+                    if _attempt(claim, Instance(instance.sizes, parameters=parameters, roots=roots)):
+                        changed = True
+                        break
+                    array[index] = now
+        if not changed:
+            break
+    return Instance(instance.sizes, parameters=parameters, roots=roots)
+
+
+def _smaller(value: Any, symbol: Symbol) -> list[Fraction]:
+    positive = symbol.positive and symbol.kind in ("diagonal", "scalar")
+    options = [Fraction(k) for k in ((1, 2, 3, 4) if positive else (0, 1, -1, 2, -2, 3, -3))]
+    cost = _cost(value)
+    return [o for o in options if _cost(o) < cost]
+
+
+def _cost(value: Any) -> tuple[int, int, bool]:
+    exact = Fraction(value)
+    return exact.denominator, abs(exact.numerator), exact < 0
+
+
+def _witness(claim: Claim, instance: Instance) -> Witness:
+    matrix = instance.value(claim.show.matrix)
+    values = {}
+    for symbol in sorted(claim.symbols(), key=lambda s: (s.definition is not None, s.name)):
+        if symbol.square is None:
+            values[symbol] = instance.value(letter(symbol))
+    vector, value = None, None
+    if claim.show.kind == "positive" and bool(np.all(matrix == matrix.T)):
+        vector = small_negative_vector(matrix)
+        value = form(matrix, vector)
+    else:
+        value = next((v for v in (matrix - matrix.T if claim.show.kind == "positive" else matrix).flat if v != 0), None)
+    return Witness(instance, values, matrix, vector, value)
+
+
+def small_negative_vector(matrix: Array) -> Array:
+    """A vector with v'Mv < 0 and small integers, if possible."""
+    size = len(matrix)
+    for largest in (1, 2, 3):
+        if (2 * largest + 1) ** size > 20_000:
+            break
+        candidates = itertools.product(range(-largest, largest + 1), repeat=size)
+        for entries in sorted(candidates, key=lambda e: (sum(map(abs, e)), [-x for x in e])):
+            vector = np.array([Fraction(x) for x in entries], dtype=object)
+            if form(matrix, vector) < 0:
+                return vector
+    vector = indefinite(matrix)
+    assert vector is not None
+    # A direction near the lowest eigenvector with small integers, where one does.
+    lowest = np.linalg.eigh(matrix.astype(float))[1][:, 0]
+    for scale in (1, 2, 3, 5, 10, 100):
+        rounded = np.array([Fraction(round(x * scale / np.abs(lowest).max())) for x in lowest], dtype=object)
+        if form(matrix, rounded) < 0:
+            return rounded
+    return vector

@@ -1,0 +1,133 @@
+"""A proved claim used with expressions in place of its symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sdpcert.symbolic.blocks import Block
+from sdpcert.symbolic.claim import Claim, Statement
+from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, number
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.symbols import Dimension, Symbol
+
+
+class Cite(Step):
+    """The conclusion of `claim` with its symbols replaced; what the claim takes as given has to be known here.
+
+    `replaced` maps expressions of one symbol to expressions. Symbols that are left out stay as they are. The cited claim
+    is proved again by its `proof`, or by one that is found. Symbols with a definition that steps rely on (rules,
+    inverses) cannot be replaced, nor what they are made of. `label` is the claim's name in the document.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        replaced: Mapping[Expression, Expression],
+        label: str = "",
+        proof: Sequence[Step] | None = None,
+    ) -> None:
+        self.claim, self.label, self.proof = claim, label or claim.name, proof
+        self.replaced = {key.symbol: value for key, value in replaced.items()}
+
+    def derive(self, known: Known) -> Statement:
+        """The conclusion; raises `Rejected` where a property or a hypothesis is not known of what is put in."""
+        self._check_proof()
+        fixed = self._fixed()
+        for symbol, value in self.replaced.items():
+            if symbol in fixed:
+                raise Rejected(f"{self.label} is about {symbol.name} as it is defined; it cannot be replaced")
+            self._check(symbol, value, known)
+        try:
+            for statement in self.claim.given:
+                matrix = self._in(statement.matrix)
+                held = known.is_zero(matrix) if statement.kind == "zero" else known.is_positive(matrix)
+                if not held:
+                    raise Rejected(f"{self.label} needs what is not known here: {matrix} ({statement.kind})")
+            shown = self._in(self.claim.show.matrix)
+        except AlgebraError as error:
+            raise Rejected(str(error)) from None
+        return replace(self.claim.show, matrix=shown, left=shown, right=0, reason="")
+
+    def _check_proof(self) -> None:
+        from sdpcert.symbolic.kernel import derive
+        from sdpcert.symbolic.strategies import search
+
+        proof = self.proof
+        if proof is None:
+            found = search(self.claim)
+            if found is None:
+                raise Rejected(f"no proof of {self.label} was given or found")
+            proof = found.proof
+        derive(self.claim, proof)
+
+    def _fixed(self) -> set[Symbol]:
+        """Symbols whose definition a proof may rely on, and those that they are made of."""
+        fixed: set[Symbol] = set()
+        for symbol in self.claim.symbols():
+            facts = symbol.facts()
+            if symbol.formula is None and not facts:
+                continue
+            fixed.add(symbol)
+            formula = symbol.formula[1] if isinstance(symbol.formula, tuple) else symbol.formula
+            if formula is not None:
+                fixed |= formula.symbols()
+            fixed |= {s for pair in facts for side in pair if isinstance(side, Expression) for s in side.symbols()}
+        return fixed
+
+    def _check(self, symbol: Symbol, value: Expression, known: Known) -> None:
+        kind = symbol.kind
+        if kind == "scalar" and not value.is_scalar:
+            raise Rejected(f"{symbol.name} stands for a number, {value} is none")
+        if kind == "diagonal" and any(x.symbol.kind != "diagonal" for _, w in value.terms for x in w):
+            raise Rejected(f"{symbol.name} stands for a diagonal matrix, {value} is none")
+        if kind == "symmetric" and not known.is_zero(value - value.T):
+            raise Rejected(f"{symbol.name} stands for a symmetric matrix, {value} is not known to be one")
+        if kind == "skew" and not known.is_zero(value + value.T):
+            raise Rejected(f"{symbol.name} stands for a skew matrix, {value} is not known to be one")
+        if symbol.positive and not (len(value.terms) == 1 and known.is_positive(value)):
+            raise Rejected(f"{symbol.name} is positive, {value} is not known to be")
+
+    def _in(self, matrix: Block) -> Block:
+        sizes: dict[Dimension, Dimension] = {}
+        for symbol, value in self.replaced.items():
+            for mine, its in ((symbol.rows, value.rows), (symbol.columns, value.columns)):
+                if sizes.setdefault(mine, its) != its:
+                    raise AlgebraError(f"{self.label}: the dimension {mine} would be both {sizes[mine]} and {its}")
+        for symbol in self.claim.symbols() - self.replaced.keys():
+            for size in (symbol.rows, symbol.columns):
+                if sizes.get(size, size) != size:
+                    raise AlgebraError(
+                        f"{self.label}: {symbol.name} has to be replaced too, its dimension {size} changes"
+                    )
+        return matrix.map(lambda e: _substituted(e, self.replaced, sizes))
+
+    def explanation(self) -> str:
+        """The claim and what was put in."""
+        from sdpcert.symbolic.printing import latex
+
+        shown = ", ".join(f"${latex(letter(s))} := {latex(v)}$" for s, v in self.replaced.items())
+        return f"by {self.label}" + (f" with {shown}" if shown else "")
+
+
+def _substituted(
+    expression: Expression, replaced: Mapping[Symbol, Expression], sizes: Mapping[Dimension, Dimension]
+) -> Expression:
+    rows, columns = sizes.get(expression.rows, expression.rows), sizes.get(expression.columns, expression.columns)
+    result = Expression(rows, columns, {})
+    for (monomial, word), coefficient in expression.terms.items():
+        product = identity(rows)
+        for x in word:
+            if x.symbol in replaced:
+                factor = replaced[x.symbol]
+                factor = factor.T if x.transposed else factor if x.exponent == 1 else factor**x.exponent
+            else:
+                factor = Expression(
+                    sizes.get(x.rows, x.rows), sizes.get(x.columns, x.columns), {((), (x,)): number(1).terms[(), ()]}
+                )
+            product = product @ factor
+        scalar = number(coefficient)
+        for symbol, exponent in monomial:
+            scalar = scalar * (replaced[symbol] if symbol in replaced else letter(symbol)) ** exponent
+        result = result + product * scalar
+    return result

@@ -1,0 +1,122 @@
+"""Weighted diagonal dominance (Gershgorin): a diagonal matrix of weighted row sums of |G| is at least G.
+
+For symmetric G and weights with w_ij w_ji >= 1,
+
+    x'(T - G)x >= sum_{i<j} |G_ij| (w_ij x_i^2 - 2 s_ij x_i x_j + w_ji x_j^2),   s_ij the sign of G_ij,
+
+if T_ii >= G_ii + sum_{j != i} |G_ij| w_ij, and every bracket is a form with the determinant w_ij w_ji - 1 >= 0.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
+from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+
+#: Powers of the entries of diagonal matrices at one index: what a weight is made of.
+Powers = dict[tuple[object, object], Fraction]
+
+
+class Dominance(Step):
+    """`T >= G` for a diagonal matrix or a scalar T made by `rule`, and symmetric G.
+
+    Read from T's formula: sums over j of `|G_ij|` times powers of entries of positive diagonal matrices at i and at j,
+    with `w_ij w_ji` a constant of at least 1; `|G_ii|` may stand apart; a maximum over i counts for every i.
+    """
+
+    def __init__(self, T: Expression, G: Expression) -> None:
+        self.T, self.G = T, G
+
+    def derive(self, known: Known) -> Statement:
+        """`T >= G`; raises `Rejected` where the formula has another form or its weights are too small."""
+        if not known.is_zero(self.G - self.G.T):
+            raise Rejected(f"{self.G} is not known to be symmetric")
+        formula = self.T.symbol.formula
+        if not (isinstance(formula, tuple) and isinstance(formula[1], Entry)):
+            raise Rejected(f"{self.T} is not made by a rule")
+        index, body = formula
+        if self.T.is_scalar:
+            if not isinstance(body, Largest):
+                raise Rejected(f"{self.T} is no maximum over the rows")
+            index, body = body.index, body.body
+        across, own = Fraction(0), Fraction(0)
+        for part in body.parts if isinstance(body, Sum) else (body,):
+            if isinstance(part, Total) and not isinstance(part, Largest):
+                factor, weight = self._weight(part.body, index, part.index, known)
+                if weight or factor < 0:
+                    raise Rejected("the weights of (i, j) and (j, i) have a product that is not a constant")
+                across += factor
+                if part.without is None:
+                    own += factor
+                elif part.without is not index:
+                    raise Rejected("a sum may leave out the row's own index only")
+            else:
+                own += self._own(part, index, known)
+        if across < 1 or own < 1:
+            raise Rejected(f"the sum of the row is counted {across} times and its own entry {own} times, not once")
+        target = self.T * identity(self.G.rows) if self.T.is_scalar else self.T
+        return positive(target, self.G)
+
+    def _weight(self, body: Entry, i: Index, j: Index, known: Known) -> tuple[Fraction, bool]:
+        """The constant in front of |G_ij|, and whether the product of a weight with its mirror is not 1."""
+        factor, powers, seen = Fraction(1), {}, False
+        for part, exponent in body.factors if isinstance(body, Product) else ((body, Fraction(1)),):
+            if isinstance(part, Constant):
+                factor *= part.value ** int(exponent)
+            elif isinstance(part, Absolute) and exponent == 1 and self._is_entry(part.body, i, j, known):
+                if seen:
+                    raise Rejected("the entry of G occurs twice")
+                seen = True
+            elif isinstance(part, Element) and _is_positive_diagonal(part):
+                key = (part.expression, part.row)
+                powers[key] = powers.get(key, Fraction(0)) + exponent
+            else:
+                raise Rejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
+        if not seen:
+            raise Rejected(f"{body} does not contain |G_ij|")
+        mirrored = dict(powers)
+        for (expression, at), exponent in powers.items():
+            other = j if at is i else i
+            mirrored[expression, other] = mirrored.get((expression, other), Fraction(0)) + exponent
+        return factor, any(mirrored.values())
+
+    def _own(self, part: Entry, i: Index, known: Known) -> Fraction:
+        """How often a part counts |G_ii|."""
+        factor, seen = Fraction(1), Fraction(0)
+        for inner, exponent in part.factors if isinstance(part, Product) else ((part, Fraction(1)),):
+            if isinstance(inner, Constant):
+                factor *= inner.value ** int(exponent)
+            elif exponent == 1 and self._is_entry(inner.body if isinstance(inner, Absolute) else inner, i, i, known):
+                seen = Fraction(1)
+            else:
+                raise Rejected(f"{inner} is not the row's own entry of G")
+        return factor * seen
+
+    def _is_entry(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
+        return (
+            isinstance(entry, Element)
+            and {entry.row, entry.column} == {i, j}
+            and entry.expression.shape == self.G.shape
+            and known.is_zero(entry.expression - self.G)
+        )
+
+    def explanation(self) -> str:
+        """The argument."""
+        return (
+            "because for weights with $w_{ij}w_{ji}=1$ the difference of the quadratic forms is at least "
+            r"$\sum_{i<j}|G_{ij}|\bigl(\sqrt{w_{ij}}\,x_i\mp\sqrt{w_{ji}}\,x_j\bigr)^2\ge0$ (weighted "
+            "diagonal dominance)"
+        )
+
+
+def _is_positive_diagonal(element: Element) -> bool:
+    symbols = element.expression.symbols()
+    return (
+        element.row is not None
+        and element.row is element.column
+        and len(element.expression.terms) == 1
+        and all(s.kind == "diagonal" and s.positive for s in symbols)
+    )

@@ -1,0 +1,95 @@
+"""A matrix is a sum of c V'SV with c >= 0 and S positive semidefinite: the identity is expanded and has to vanish."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from sdpcert.symbolic.blocks import as_block
+from sdpcert.symbolic.claim import Statement
+from sdpcert.symbolic.expression import AlgebraError, Expression, number
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+
+
+@dataclass(frozen=True)
+class Term:
+    """`coefficient * V' S V`; without V it is S itself. S has to be known or evidently positive semidefinite.
+
+    `coefficient` is a number or a scalar expression that is evidently or known to be nonnegative.
+    """
+
+    S: Any
+    V: Any = None
+    coefficient: Any = 1
+
+    def matrix(self) -> Any:
+        """The product."""
+        inner = as_block(self.S)
+        if self.V is not None:
+            outer = as_block(self.V)
+            inner = outer.T @ inner @ outer
+        return inner * self.coefficient
+
+
+class Sandwiches(Step):
+    """`target = sum of terms`, so target >= 0. Terms are `Term`s, or expressions that stand for themselves.
+
+    For a target of the kind "zero" every term has to be zero by itself, which is `Identity`.
+    """
+
+    def __init__(self, target: Statement | Any, *terms: Any) -> None:
+        from sdpcert.symbolic.claim import positive
+
+        self.target = target if isinstance(target, Statement) else positive(target)
+        self.terms = [t if isinstance(t, Term) else Term(t) for t in terms]
+
+    def derive(self, known: Known) -> Statement:
+        """The target; raises `Rejected` where a term is not known or the sum differs from the target."""
+        if self.target.kind != "positive":
+            raise Rejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
+        difference = self.target.matrix
+        try:
+            for term in self.terms:
+                scalar = term.coefficient if isinstance(term.coefficient, Expression) else number(term.coefficient)
+                if not known.is_nonnegative(scalar):
+                    raise Rejected(f"the coefficient {scalar} is not known to be nonnegative")
+                if not known.is_positive(term.S):
+                    raise Rejected(f"{as_block(term.S)} is not known to be positive semidefinite")
+                difference = difference - term.matrix()
+            rest = known.normal(difference)
+        except AlgebraError as error:
+            raise Rejected(str(error)) from None
+        if rest:
+            raise Rejected(f"the target differs from the sum by {rest}")
+        return self.target
+
+    def retargeted(self, target: Statement) -> Step:
+        """The same terms for another target."""
+        made = Sandwiches(target, *self.terms)
+        made.__class__ = self.__class__
+        return made
+
+    def explanation(self) -> str:
+        """The sum."""
+        from sdpcert.symbolic.printing import latex, sandwich
+
+        parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
+        return f"because ${latex(self.target.matrix)} = {' + '.join(parts) or '0'}$"
+
+
+class Congruence(Sandwiches):
+    """`target = V'SV` with S >= 0."""
+
+    def __init__(self, target: Any, S: Any, V: Any) -> None:
+        super().__init__(target, Term(S, V))
+
+
+class Monotonicity(Sandwiches):
+    """`A >= B` because `A >= C` and `C >= B`: the differences of the chain are known."""
+
+    def __init__(self, *chain: Any) -> None:
+        from sdpcert.symbolic.claim import positive
+
+        links = [a - b for a, b in itertools.pairwise(chain)]
+        super().__init__(positive(chain[0], chain[-1]), *links)

@@ -1,0 +1,44 @@
+"""The trace of a positive semidefinite matrix times the identity is at least the matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+
+
+class Trace(Step):
+    """`trace(S) I >= S` for S >= 0: the sum of the eigenvalues is at least each.
+
+    `trace` is a scalar made by `trace_of(name, S)`.
+    """
+
+    def __init__(self, trace: Expression, S: Expression) -> None:
+        self.trace, self.S = trace, S
+
+    def derive(self, known: Known) -> Statement:
+        """The bound; raises `Rejected` where S is not known to be positive or the scalar is not its trace."""
+        if self.trace.symbol.formula != ("trace", self.S):
+            raise Rejected(f"{self.trace} is not declared as the trace of {self.S}")
+        if not known.is_positive(self.S):
+            raise Rejected(f"{self.S} is not known to be positive semidefinite")
+        return positive(self.trace * identity(self.S.rows), self.S)
+
+    def explanation(self) -> str:
+        """The reason."""
+        return "because the sum of the eigenvalues of a positive semidefinite matrix is at least its largest"
+
+
+def trace_of(name: str, S: Expression, latex: str | None = None) -> Any:
+    """The trace of a square matrix as a positive scalar (one where it is zero)."""
+    from sdpcert.symbolic.expression import letter
+    from sdpcert.symbolic.symbols import Symbol
+
+    def definition(instance: Any) -> Any:
+        value = instance.value(S)
+        total = sum((value[k, k] for k in range(len(value))), start=instance.array([0])[0])
+        return instance.diagonal([total if total != 0 else total + 1])
+
+    return letter(Symbol(name, 1, 1, "scalar", positive=True, definition=definition, latex=latex, formula=("trace", S)))
