@@ -48,6 +48,7 @@ def root(
         print("Try:  sdpcert certify MODEL.onnx        prove a bound and write the certificate")
         print("      sdpcert check CERT.json           prove it again, from the certificate alone")
         print("      sdpcert bounds MODEL.onnx         the whole ladder of bounds")
+        print("      sdpcert derive                    results on Lipschitz layers, proved for all weights")
         print("      sdpcert certify --help            all options, with an example")
 
 
@@ -195,6 +196,74 @@ def _layers() -> Any:
             raise
         raise ValueError("layers need torch: pip install 'sdpcert[torch]'") from None
     return module
+
+
+@app.command(epilog="Example: sdpcert derive sll --latex paper --pdf")
+def derive(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE|all", help="a result of the library, a file of your own, or all")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--latex", metavar="DIR", help="write a LaTeX document there")] = None,
+    as_pdf: Annotated[bool, typer.Option("--pdf", help="also compile it (needs a TeX engine)")] = False,
+    numbers: Annotated[bool, typer.Option(help="compare with numbers that sdpcert certifies")] = True,
+    seed: Annotated[int, typer.Option(help="seed of the exact instances and of the search for counterexamples")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
+    from sdpcert.symbolic.derivation import PROVED
+    from sdpcert.symbolic.derivation import derive as settle
+    from sdpcert.symbolic.document import NoTexEngine, document, pdf, write
+    from sdpcert.symbolic.library import load, names
+
+    if name is None:
+        table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
+        for known in names():
+            for derivation in load(known):
+                table.add_row(known, derivation.title, derivation.source)
+        Console(soft_wrap=True).print(table)
+        return 0
+    chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
+    results, finished = [], False
+    with suppress(KeyboardInterrupt), Console(stderr=True).status("deriving") as status:  # what was settled is printed
+        for derivation in chosen:
+            status.update(f"{derivation.name}: {derivation.title}")
+            results.append(settle(derivation, seed, numbers))
+            if not as_json:
+                print(results[-1].text(), flush=True)
+        finished = True
+    if as_json:
+        keys = ("status", "seconds")
+        print(
+            json.dumps(
+                [
+                    {"name": r.derivation.name, "title": r.derivation.title} | {k: getattr(r, k) for k in keys}
+                    for r in results
+                ]
+            )
+        )
+    if finished and (folder is not None or as_pdf):
+        target = folder or Path()
+        target.mkdir(parents=True, exist_ok=True)
+        stem = Path(name).stem if name != "all" else "derivations"
+        title = "Derivations" if len(results) != 1 else results[0].derivation.title
+        source = document(results, title, sdpcert.__version__)
+        if folder is not None:
+            write(target / f"{stem}.tex", source)
+            print(f"written {target / f'{stem}.tex'}", file=sys.stderr)
+        if as_pdf:
+            try:
+                pdf(source, target / f"{stem}.pdf")
+            except NoTexEngine as error:
+                raise ValueError(str(error)) from None
+            print(f"written {target / f'{stem}.pdf'}", file=sys.stderr)
+    if not finished:
+        print(f"sdpcert: interrupted after {len(results)} of {len(chosen)} results", file=sys.stderr)
+    proved = sum(r.status == PROVED for r in results)
+    if len(results) > 1 and not as_json:
+        print(f"{proved} of {len(results)} results proved")
+    return 0 if finished and proved == len(chosen) else 1
 
 
 @app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")

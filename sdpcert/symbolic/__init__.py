@@ -39,6 +39,7 @@ from sdpcert.symbolic.expression import sqrt2 as sqrt2
 from sdpcert.symbolic.expression import symmetric as symmetric
 from sdpcert.symbolic.expression import vector as vector
 from sdpcert.symbolic.expression import zero as zero
+from sdpcert.symbolic.fit import fit_multipliers as fit_multipliers
 from sdpcert.symbolic.instances import Instance as Instance
 from sdpcert.symbolic.kernel import KernelError as KernelError
 from sdpcert.symbolic.kernel import check as check

@@ -112,19 +112,22 @@ def block(entries: Sequence[Sequence[Any]]) -> Block:
     """A block matrix; 0 stands for a block of zeros, 1 for an identity, with the size of its row and column."""
     rows = [next((e.rows for e in row if isinstance(e, Expression)), None) for row in entries]
     columns = [next((e.columns for e in column if isinstance(e, Expression)), None) for column in zip(*entries)]
+    # An identity has as many rows as columns, so it passes a size on.
+    for _ in range(len(rows) + len(columns)):
+        for i, row in enumerate(entries):
+            for k, entry in enumerate(row):
+                if not isinstance(entry, Expression) and entry == 1:
+                    rows[i] = columns[k] = rows[i] if rows[i] is not None else columns[k]
     made = []
     for i, row in enumerate(entries):
         line = []
         for k, entry in enumerate(row):
-            size = rows[i], columns[k]
             if not isinstance(entry, Expression):
-                # A row or column of numbers alone has the size of what stands across.
-                if entry == 1 and None in size:
-                    size = (size[0] or size[1], size[1] or size[0])
-                if size[0] is None or size[1] is None:
+                height, width = rows[i], columns[k]
+                if height is None or width is None:
                     raise AlgebraError(f"the size of block ({i}, {k}) does not follow from the others")
-                shape = (size[0], size[1])
-                entry = identity(shape[0]) if entry == 1 and shape[0] == shape[1] else as_expression(entry, shape)
+                shape = (height, width)
+                entry = identity(height) if entry == 1 and height == width else as_expression(entry, shape)
             line.append(entry)
         made.append(line)
     return Block(made)

@@ -131,8 +131,7 @@ class Claim:
             for left, right in symbol.facts():
                 if not equal(left, right).holds(instance):
                     return f"{symbol.name} does not satisfy {left} = {right}"
-            off = value - np.diag(np.diag(value))
-            if symbol.kind == "diagonal" and not is_zero(off):
+            if symbol.kind == "diagonal" and not is_zero(value - np.diag(np.diag(value))):
                 return f"{symbol.name} is not diagonal"
             if symbol.kind == "symmetric" and not is_zero(value - value.T):
                 return f"{symbol.name} is not symmetric"
@@ -168,20 +167,23 @@ class Claim:
 
     def mutants(self) -> Iterator[tuple[str, Claim | None]]:
         """The claim with one thing wrong: a sign, a factor, a transpose; None where the shapes refuse it."""
-        for i, row in enumerate(self.show.matrix.entries):
+        # An equality may cancel before anything is changed, so what is changed is the side that is printed.
+        source = self.show.matrix if self.show.left is None else as_block(self.show.left)
+        symmetric = self.show.kind == "positive"
+        for i, row in enumerate(source.entries):
             for k, entry in enumerate(row):
-                if k < i and self.show.kind == "positive":
+                if k < i and symmetric:
                     continue
                 for label, changed in _mutated(entry):
                     if changed is None:
                         yield label, None
                         continue
                     entries = [list(r) for r in self.show.matrix.entries]
-                    entries[i][k] = changed
-                    if i != k and self.show.kind == "positive":
-                        entries[k][i] = changed.T
-                    changed_show = replace(self.show, matrix=Block(entries), left=None, right=None)
-                    yield label, replace(self, show=changed_show)
+                    entries[i][k] = entries[i][k] + changed - entry
+                    if i != k and symmetric:
+                        entries[k][i] = entries[i][k].T
+                    shown = replace(self.show, matrix=Block(entries), left=None, right=None)
+                    yield label, replace(self, show=shown)
 
 
 def _mutated(entry: Expression) -> Iterator[tuple[str, Expression | None]]:
@@ -189,11 +191,11 @@ def _mutated(entry: Expression) -> Iterator[tuple[str, Expression | None]]:
         own = Expression(entry.rows, entry.columns, {(monomial, word): coefficient})
         yield "sign", entry - own * 2
         yield "factor", entry + own
-        for position, letter in enumerate(word):
-            if letter.symbol.equals_transpose:
+        for position, factor in enumerate(word):
+            if factor.symbol.equals_transpose:
                 continue
-            sign, turned = letter.transpose()
-            if (turned.rows, turned.columns) != (letter.rows, letter.columns):
+            sign, turned = factor.transpose()
+            if (turned.rows, turned.columns) != (factor.rows, factor.columns):
                 yield "transpose", None
             else:
                 changed = (*word[:position], turned, *word[position + 1 :])

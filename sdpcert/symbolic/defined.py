@@ -42,7 +42,7 @@ def squared_norm(name: str, W: Expression, latex: str | None = None) -> tuple[Ex
         bound = instance.norm_above(instance.value(W))
         return instance.diagonal([bound if bound != 0 else bound + 1])
 
-    n = letter(Symbol(name, 1, 1, "scalar", True, definition=definition, latex=latex))
+    n = letter(Symbol(name, 1, 1, "scalar", True, definition=definition, latex=latex, formula=("norm", W)))
     return n, positive(n * identity(W.columns), W.T @ W, reason="definition of the norm")
 
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.expression import diagonal
+from sdpcert.symbolic.fit import fit_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
-from sdpcert.symbolic.layer import Layer, NetworkWitness
-from sdpcert.symbolic.refutation import Witness, refute
+from sdpcert.symbolic.layer import Layer, NetworkWitness, refute_layer
+from sdpcert.symbolic.refutation import Witness, refute, witness_of
 from sdpcert.symbolic.steps.step import Proof
 from sdpcert.symbolic.strategies import search
 
@@ -132,8 +134,10 @@ class Result:
 
 def derive(result: Derivation | Part | Claim | Layer, seed: int = 0, numbers: bool = True) -> Result:
     """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check."""
-    derivation = as_derivation(result)
     start = time.perf_counter()
+    if isinstance(result, Layer) and result.multipliers is None and result.U is not None:
+        return _without_multipliers(result, seed, start)
+    derivation = as_derivation(result)
     parts = tuple(settle(part, seed) for part in derivation.parts)
     controls = tuple(_contradict(part, seed) for part in derivation.controls)
     compared: Sequence[Comparison] = ()
@@ -142,11 +146,33 @@ def derive(result: Derivation | Part | Claim | Layer, seed: int = 0, numbers: bo
     return Result(derivation, parts, controls, tuple(compared), time.perf_counter() - start)
 
 
+def _without_multipliers(layer: Layer, seed: int, start: float) -> Result:
+    """Multipliers of a closed form, if numbers suggest one; else two inputs that contradict, else open."""
+    fit = fit_multipliers(layer, seed=seed)
+    if fit is not None:
+        fitted = replace(layer, multipliers=fit.multipliers)
+        done = derive(fitted, seed)
+        note = f"multipliers fitted to numerical ones: {fit.multipliers} (deviation {fit.deviation:.1e})"
+        if done.status == PROVED:
+            return replace(done, note=note, seconds=time.perf_counter() - start)
+    # No multipliers: any will do to state the claim, and only two inputs refute it.
+    unknown = replace(layer, multipliers=diagonal("Lambda", layer.U.rows if layer.U is not None else 1))
+    part = Part(unknown.claim("layer"), layer=unknown)
+    found = refute_layer(unknown, part.claim, seed)
+    status = OPEN if found is None else REFUTED
+    witness, network = found or (None, None)
+    settled = PartResult(part, status, witness=witness, network=network, seconds=time.perf_counter() - start)
+    note = "no multipliers of a simple closed form were found" if fit is None else f"not proved with {fit.multipliers}"
+    return Result(as_derivation(part), (settled,), (), (), time.perf_counter() - start, note)
+
+
 def as_derivation(result: Any) -> Derivation:
     """A derivation of one part from a claim or a layer; derivations as they are."""
     if isinstance(result, Derivation):
         return result
     if isinstance(result, Layer):
+        if result.multipliers is None and result.U is not None:
+            raise TypeError("a layer in a derivation needs multipliers; derive(layer) looks for some")
         result = Part(result.claim("layer"), layer=result)
     if isinstance(result, Claim):
         result = Part(result)
@@ -188,6 +214,9 @@ def _contradict(part: Part, seed: int) -> PartResult:
     network = None
     if witness is not None and part.layer is not None:
         network = part.layer.counterexample(witness.instance)
+        if network is None and (found := refute_layer(part.layer, part.claim, seed)) is not None:
+            # Two inputs say more than a matrix: take the instance that has them.
+            witness, network = witness_of(part.claim, found[0].instance), found[1]
     return PartResult(
         part,
         OPEN if witness is None else REFUTED,

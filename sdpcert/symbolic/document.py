@@ -36,6 +36,8 @@ def result_text(result: Result) -> str:
     lines = [f"{result.derivation.title}: {result.status}  ({result.seconds:.1f} s)"]
     if result.derivation.source:
         lines.append(f"  source   {result.derivation.source}")
+    if result.note:
+        lines.append(f"  note     {result.note}")
     for part in result.parts:
         lines += _part_lines(part, "claim")
     for control in result.controls:
@@ -130,9 +132,9 @@ def summary(results: Sequence[Result]) -> str:
         "& result & status & claims & steps & instances & refuted & s \\\\\n\\midrule\\endhead\n"
         + "\n".join(rows)
         + "\n\\bottomrule\n\\end{longtable}\n\\noindent A result is proved when every step of every claim expands to "
-        "an identity, the claim holds on exact rational instances of dimensions 1 to 5, changed versions of it (a sign, a "
-        "factor, a transpose) are rejected by the same proof, and every wrong version below is refuted by an exact "
-        "witness.\n"
+        "an identity, the claim holds on exact rational instances of dimensions 1 to 5, changed versions of it (a "
+        "sign, a factor, a transpose) are rejected by the same proof, and every wrong version below is refuted "
+        "by an exact witness.\n"
     )
 
 
@@ -148,6 +150,8 @@ def section(result: Result, number: int | None = None, cited: int | None = None)
     ]
     for part in result.parts:
         lines += _claim_latex(part)
+    if result.note:
+        lines.append(f"\\noindent {escaped(result.note)}.")
     if derivation.remark:
         lines += ["\\begin{remark}", derivation.remark, "\\end{remark}"]
     for control in result.controls:

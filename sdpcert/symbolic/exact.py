@@ -27,6 +27,8 @@ class Root2:
         return value if isinstance(value, Root2) else Root2(value)
 
     def __add__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         other = self._pair(other)
         return _plain(self.a + other.a, self.b + other.b)
 
@@ -36,23 +38,33 @@ class Root2:
         return _plain(-self.a, -self.b)
 
     def __sub__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return self + -other
 
     def __rsub__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return -self + other
 
     def __mul__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         other = self._pair(other)
         return _plain(self.a * other.a + 2 * self.b * other.b, self.a * other.b + self.b * other.a)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         other = self._pair(other)
         norm = other.a**2 - 2 * other.b**2
         return self * _plain(other.a / norm, -other.b / norm)
 
     def __rtruediv__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return Root2(other) / self
 
     def __pow__(self, exponent: int) -> Any:

@@ -50,6 +50,8 @@ class Instance:
 
     def size(self, dimension: Dimension) -> int:
         """The number that a dimension has here."""
+        if isinstance(dimension, str) and dimension not in self.sizes:
+            raise ValueError(f"the dimension {dimension} occurs only inside a definition: give it a size in the claim")
         return dimension if isinstance(dimension, int) else self.sizes[dimension]
 
     def value(self, expression: Expression | Block) -> Array:

@@ -30,7 +30,7 @@ LARGEST = 5
 SECONDS = 8.0
 
 
-class KernelError(RuntimeError):
+class KernelError(ValueError):
     """The checks contradict each other: a proof was accepted for a claim that is false on an instance."""
 
 
@@ -123,14 +123,16 @@ def sizes_of(claim: Claim, largest: int = LARGEST) -> Iterator[dict[str, Any]]:
         yield chosen | {k: v(chosen) for k, v in claim.sizes.items() if callable(v)}
 
 
-def instances(claim: Claim, seed: int = 0, count: int = INSTANCES) -> Iterator[Instance]:
-    """Exact instances that satisfy the hypotheses."""
+def instances(
+    claim: Claim, seed: int = 0, count: int = INSTANCES, magnitude: int = 3, denominator: int = 2
+) -> Iterator[Instance]:
+    """Exact instances that satisfy the hypotheses, of parameters within `magnitude` over up to `denominator`."""
     rng = np.random.default_rng(seed)
     roots, found = claim.roots(), 0
     for attempt, sizes in enumerate(sizes_of(claim)):
         if found >= count or attempt >= 20 * count:
             return
-        instance = Instance(sizes, rng, magnitude=3, denominator=2, roots=roots)
+        instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
         try:
             if all(statement.holds(instance) for statement in claim.given):
                 found += 1

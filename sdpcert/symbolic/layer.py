@@ -16,9 +16,10 @@ import numpy as np
 from sdpcert.symbolic.blocks import Block, symmetric_block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.exact import indefinite, inverse, unit
-from sdpcert.symbolic.expression import Expression, as_expression, identity, zero
+from sdpcert.symbolic.expression import Expression, as_expression, identity, letter, zero
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.refutation import small_negative_vector
+from sdpcert.symbolic.kernel import instances
+from sdpcert.symbolic.refutation import Witness, small_negative_vector
 
 Array = np.ndarray
 
@@ -66,7 +67,7 @@ class Layer:
         return Claim(name, positive(self.condition()), given, text, sizes)
 
     def counterexample(self, instance: Instance) -> NetworkWitness | None:
-        """Two inputs that are mapped too far apart, with biases that keep the neurons on chosen slopes; None if none."""
+        """Two inputs that are mapped too far apart, with biases that keep the neurons on chosen slopes, or None."""
         value = instance.value
         rho = instance.number(as_expression(self.squared_lipschitz, (1, 1)))
         low, high = (instance.number(as_expression(s, (1, 1))) for s in (self.low, self.high))
@@ -88,6 +89,19 @@ class Layer:
             if found is not None:
                 return found
         return None
+
+
+def refute_layer(layer: Layer, claim: Claim, seed: int = 0, count: int = 60) -> tuple[Witness, NetworkWitness] | None:
+    """An instance of a layer's weights and two inputs that are mapped too far apart, whatever the multipliers."""
+    for instance in instances(claim, seed, count):
+        network = layer.counterexample(instance)
+        if network is not None:
+            v = network.input
+            values = {
+                s: instance.value(letter(s)) for s in sorted(claim.symbols(), key=lambda s: s.name) if s.square is None
+            }
+            return Witness(instance, values, instance.identity(len(v)), v, network.allowed - network.stretched), network
+    return None
 
 
 @dataclass(frozen=True)

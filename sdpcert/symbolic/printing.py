@@ -232,6 +232,8 @@ def definition_latex(symbol: Symbol) -> str | None:
     index, formula = symbol.formula
     if index == "trace":
         return rf"{symbol_latex(symbol)} = \operatorname{{tr}}({latex(formula)})"
+    if index == "norm":
+        return rf"{symbol_latex(symbol)} \ge \|{latex(formula)}\|^2"
     if index == "inverse":
         return rf"{symbol_latex(symbol)} = ({latex(formula)})^{{-1}}"
     if index is None:

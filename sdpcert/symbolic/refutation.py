@@ -1,8 +1,8 @@
 """Refutation: a search for an exact instance where a claim fails, made as small as it can be found.
 
 Dimensions and magnitudes grow from the smallest on, so what is found first is nearly minimal; it is then shrunk entry
-by entry. Where random numbers find nothing, the smallest eigenvalue is minimised over real parameters and the minimiser is
-rounded to rationals. Only an exact failure counts.
+by entry. Where random numbers find nothing, the smallest eigenvalue is minimised over real parameters and the
+minimiser is rounded to rationals. Only an exact failure counts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def refute(claim: Claim, seed: int = 0, seconds: float = RANDOM_SECONDS + GRADIE
     start = time.perf_counter()
     rng = np.random.default_rng(seed)
     found = _random(claim, rng, start + seconds / 2) or _gradient(claim, rng, start + seconds)
-    return None if found is None else _witness(claim, _shrunk(claim, found))
+    return None if found is None else witness_of(claim, _shrunk(claim, found))
 
 
 def _attempt(claim: Claim, instance: Instance) -> bool:
@@ -183,7 +183,8 @@ def _cost(value: Any) -> tuple[int, int, bool]:
     return exact.denominator, abs(exact.numerator), exact < 0
 
 
-def _witness(claim: Claim, instance: Instance) -> Witness:
+def witness_of(claim: Claim, instance: Instance) -> Witness:
+    """The witness that an instance is in which the claim fails."""
     matrix = instance.value(claim.show.matrix)
     values = {}
     for symbol in sorted(claim.symbols(), key=lambda s: (s.definition is not None, s.name)):

@@ -1,7 +1,7 @@
 """Normal forms modulo equalities: each equality becomes a rule that replaces a word, and overlaps add further ones.
 
 Every rule is a consequence of the given equalities, so a difference that rewrites to nothing is zero. The converse
-holds only as far as the rules were completed, which is bounded; a true equality may go unseen, a false one may not pass.
+holds only as far as the rules were completed, which is bounded: true equalities may go unseen, false ones do not pass.
 """
 
 from __future__ import annotations

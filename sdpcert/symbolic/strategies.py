@@ -4,6 +4,7 @@
 2. Identity: both sides agree by expansion.
 3. Sandwiches: the matrix is block diagonal and each block a nonnegative combination of known facts V'SV and squares.
 4. Schur: one block is evidently positive definite, and the complement falls to 2 or 3.
+5. Squares: the matrix is a sum of squares of combinations of words, found by a small semidefinite program.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
 from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, multiplied, zero
+from sdpcert.symbolic.squares import sum_of_squares
 from sdpcert.symbolic.steps.dominance import Dominance
-from sdpcert.symbolic.steps.identity import Identity
+from sdpcert.symbolic.steps.expansion import Identity
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.schur import Schur
 from sdpcert.symbolic.steps.step import Known, Rejected, Step, monomial_is_nonnegative
@@ -247,8 +249,16 @@ def _inverse(corner: Expression) -> Expression | None:
         return None
 
 
+def _squares_of_words(claim: Claim, known: Known) -> Found | None:
+    if claim.show.kind != "positive" or len(claim.show.matrix.row_sizes) != 1:
+        return None
+    terms = sum_of_squares(claim.show.matrix.entries[0][0], known)
+    return None if terms is None else [Sandwiches(claim.show, *terms)]
+
+
 STRATEGIES: list[tuple[str, Strategy]] = [
     ("identity", _identity),
     ("sum of sandwiches", _sandwiches),
     ("Schur complement", _schur),
+    ("sum of squares", _squares_of_words),
 ]

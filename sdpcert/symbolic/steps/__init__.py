@@ -3,7 +3,7 @@
 from sdpcert.symbolic.steps.cayley import Cayley as Cayley
 from sdpcert.symbolic.steps.cite import Cite as Cite
 from sdpcert.symbolic.steps.dominance import Dominance as Dominance
-from sdpcert.symbolic.steps.identity import Identity as Identity
+from sdpcert.symbolic.steps.expansion import Identity as Identity
 from sdpcert.symbolic.steps.polynomial import Polynomial as Polynomial
 from sdpcert.symbolic.steps.sandwiches import Congruence as Congruence
 from sdpcert.symbolic.steps.sandwiches import Monotonicity as Monotonicity

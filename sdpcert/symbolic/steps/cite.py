@@ -15,8 +15,8 @@ from sdpcert.symbolic.symbols import Dimension, Symbol
 class Cite(Step):
     """The conclusion of `claim` with its symbols replaced; what the claim takes as given has to be known here.
 
-    `replaced` maps expressions of one symbol to expressions. Symbols that are left out stay as they are. The cited claim
-    is proved again by its `proof`, or by one that is found. Symbols with a definition that steps rely on (rules,
+    `replaced` maps expressions of one symbol to expressions. Symbols that are left out stay. The cited claim is proved
+    again by its `proof`, or by one that is found. Symbols with a definition that steps rely on (rules,
     inverses) cannot be replaced, nor what they are made of. `label` is the claim's name in the document.
     """
 
@@ -66,7 +66,9 @@ class Cite(Step):
         fixed: set[Symbol] = set()
         for symbol in self.claim.symbols():
             facts = symbol.facts()
-            if symbol.formula is None and not facts:
+            # Of a norm only the hypothesis is used, which is checked for what is put in.
+            is_norm = isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"
+            if (symbol.formula is None or is_norm) and not facts:
                 continue
             fixed.add(symbol)
             formula = symbol.formula[1] if isinstance(symbol.formula, tuple) else symbol.formula

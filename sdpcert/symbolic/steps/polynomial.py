@@ -58,6 +58,8 @@ def is_nonnegative(coefficients: Sequence[Fraction], low: Fraction, high: Fracti
     p = sympy.Poly([sympy.Rational(c.numerator, c.denominator) for c in reversed(list(coefficients))] or [0], t)
     if p.is_zero:
         return True
+    if high == low:
+        return _value(p, sympy.Rational(low.numerator, low.denominator)) >= 0
     # Roots of odd multiplicity inside are the changes of sign; one value anywhere else decides the sign.
     odd = sympy.Poly(1, t)
     for factor, multiplicity in p.sqf_list()[1]:
@@ -69,8 +71,6 @@ def is_nonnegative(coefficients: Sequence[Fraction], low: Fraction, high: Fracti
     inside -= sum(1 for end in (bottom, top) if end is not None and odd.degree() > 0 and _value(odd, end) == 0)
     if inside:
         return False
-    if top is not None and top == bottom:
-        return _value(p, bottom) >= 0
     # No change of sign inside: any point that is no root has the sign of all.
     step = sympy.Rational(1) if top is None else (top - bottom) / 2
     point = bottom + step

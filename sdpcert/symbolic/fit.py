@@ -1,0 +1,138 @@
+"""Multipliers for a layer that has none yet: numbers from the semidefinite condition, and a closed form fitted to them.
+
+On random instances the multipliers with the largest smallest eigenvalue of the condition are computed (CVXPY with
+Clarabel). If they are one monomial `c d_1^a d_2^b ...` of the layer's diagonal matrices and positive scalars, with a
+simple number c and half-integer exponents, that is offered as a conjecture; only the kernel proves it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from sdpcert.symbolic.claim import Claim, Statement, positive
+from sdpcert.symbolic.expression import Expression, diagonal, identity, letter
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.kernel import instances
+from sdpcert.symbolic.layer import Layer
+from sdpcert.symbolic.symbols import Symbol
+
+Array = np.ndarray
+#: Relative deviation up to which numbers count as a closed form (the solver's accuracy on conditions without interior).
+ACCURACY = 5e-3
+#: Instances that have to agree with a closed form, and factors that it may have.
+AGREE = 3
+MOST_FACTORS = 4
+#: How far below zero the best smallest eigenvalue may be, relative, for the condition to count as feasible.
+FEASIBLE = 1e-5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A conjectured closed form and how far the computed multipliers are from it, relative, at most."""
+
+    multipliers: Expression
+    deviation: float
+
+
+def fit_multipliers(
+    layer: Layer, given: Sequence[Statement] = (), seed: int = 0, samples: int = 8, **sizes: Any
+) -> Fit | None:
+    """A closed form for the multipliers of a layer without; None where there are no multipliers or no simple form."""
+    if layer.U is None:
+        return None
+    hidden = layer.U.rows
+    free = diagonal("multipliers", hidden)
+    claim = Claim("fit", positive(replace(layer, multipliers=free).condition()), given, sizes=sizes)
+    symbols = sorted((s for s in claim.symbols() if s.positive and s is not free.symbol), key=lambda s: s.name)
+    names = [s for s in symbols if s.kind == "scalar" or (s.kind == "diagonal" and s.rows == hidden)]
+    if len(names) > MOST_FACTORS:
+        return None
+    tables: list[tuple[Array, Array]] = []
+    for instance in itertools.islice(_instances(claim, hidden, seed), samples):
+        found = _solve(claim, free, instance)
+        if found is None:
+            return None
+        if np.all(found > 1e-9):
+            logs = [[_log(instance, s, k if s.kind == "diagonal" else 0) for s in names] for k in range(len(found))]
+            tables.append((np.array(logs).reshape(len(found), len(names)), np.log(found)))
+    return _closed_form(tables, names, hidden)
+
+
+def _instances(claim: Claim, hidden: Any, seed: int) -> Any:
+    """Instances with at least two neurons."""
+    for instance in instances(claim, seed, 60, magnitude=9, denominator=4):
+        if instance.size(hidden) > 1:
+            yield instance
+
+
+def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:
+    """The multipliers that make the smallest eigenvalue of the condition greatest; None where it stays negative."""
+    import cvxpy
+
+    count = instance.size(free.rows)
+    # All parameters are drawn now, for every evaluation below.
+    instance.value(claim.show.matrix)
+
+    def condition(chosen: list[int]) -> Array:
+        parameters = {**instance.parameters, free.symbol: np.array([Fraction(c) for c in chosen], dtype=object)}
+        other = Instance(instance.sizes, parameters=parameters, roots=claim.roots())
+        return other.value(claim.show.matrix).astype(float)
+
+    constant = condition([0] * count)
+    parts = [condition([int(i == k) for i in range(count)]) - constant for k in range(count)]
+    scale = max(np.abs(constant).max(initial=0.0), 1e-9)
+    multipliers, lowest = cvxpy.Variable(count, nonneg=True), cvxpy.Variable()
+    matrix: Any = constant / scale
+    for k, part in enumerate(parts):
+        matrix = matrix + multipliers[k] * (part / scale)
+    problem = cvxpy.Problem(cvxpy.Maximize(lowest), [matrix - lowest * np.eye(len(constant)) >> 0])
+    problem.solve(solver="CLARABEL")
+    if multipliers.value is None or lowest.value is None or float(lowest.value) < -FEASIBLE:
+        return None
+    return np.asarray(multipliers.value, dtype=float)
+
+
+def _log(instance: Instance, symbol: Symbol, k: int) -> float:
+    return float(np.log(float(instance.value(letter(symbol))[k, k])))
+
+
+def _closed_form(tables: Sequence[tuple[Array, Array]], names: Sequence[Symbol], hidden: Any) -> Fit | None:
+    """The simplest monomial that agrees with the numbers of at least `AGREE` instances.
+
+    Multipliers need not be unique, and where they are not the solver returns others: such instances are left out.
+    """
+    best: tuple[int, Fit] | None = None
+    exponents = sorted((Fraction(k, 2) for k in range(-4, 5)), key=lambda e: (abs(e), e.denominator, e < 0))
+    for chosen in sorted(
+        itertools.product(exponents, repeat=len(names)), key=lambda c: (sum(map(abs, c)), sum(e.denominator for e in c))
+    ):
+        powers = np.array([float(e) for e in chosen])
+        rests = [values - logs @ powers for logs, values in tables]
+        factors = {_simple(rest) for rest in rests if np.ptp(rest) <= ACCURACY} - {None}
+        for factor in factors:
+            assert factor is not None
+            errors = [float(np.abs(np.expm1(rest - np.log(float(factor)))).max()) for rest in rests]
+            agreeing = [e for e in errors if e <= ACCURACY]
+            if len(agreeing) >= AGREE and (best is None or len(agreeing) > best[0]):
+                best = (len(agreeing), Fit(_monomial(factor, chosen, names, hidden), max(agreeing)))
+    return None if best is None else best[1]
+
+
+def _simple(rest: Array) -> Fraction | None:
+    factor = Fraction(float(np.exp(np.median(rest)))).limit_denominator(16)
+    return factor if factor > 0 else None
+
+
+def _monomial(factor: Fraction, exponents: Sequence[Fraction], names: Sequence[Symbol], hidden: Any) -> Expression:
+    result = identity(hidden) * factor
+    for symbol, exponent in zip(names, exponents):
+        if exponent:
+            power = letter(symbol) ** exponent
+            result = power * result if symbol.kind == "scalar" else result @ power
+    return result

@@ -1,0 +1,38 @@
+"""Products of diagonal matrices with nonnegative entries."""
+
+from __future__ import annotations
+
+from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.expression import AlgebraError, Expression
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
+
+
+class DiagonalProduct(Step):
+    """`A_1 A_2 ... >= 0` for diagonal matrices that are known to be positive semidefinite."""
+
+    def __init__(self, *factors: Expression) -> None:
+        self.factors = factors
+
+    def derive(self, known: Known) -> Statement:
+        """The product; raises `Rejected` where a factor is not diagonal or not known to be nonnegative."""
+        if not self.factors:
+            raise Rejected("a product needs factors")
+        product: Expression | None = None
+        for factor in self.factors:
+            if factor.rows != factor.columns or any(s.kind not in ("diagonal", "scalar") for s in factor.symbols()):
+                raise Rejected(f"{factor} is not made of diagonal matrices")
+            if not known.is_positive(factor):
+                raise Rejected(f"{factor} is not known to be positive semidefinite")
+            try:
+                product = factor if product is None else product @ factor
+            except AlgebraError as error:
+                raise Rejected(str(error)) from None
+        assert product is not None
+        return positive(product)
+
+    def explanation(self) -> str:
+        """The factors."""
+        from sdpcert.symbolic.printing import latex
+
+        shown = ", ".join(f"${latex(factor)}$" for factor in self.factors)
+        return f"because {shown} are diagonal with nonnegative entries"
