@@ -14,10 +14,11 @@ from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.expression import AlgebraError, Expression, Monomial, multiplied
 from sdpcert.symbolic.symbols import Dimension, Word, canonical, transposed
 
-#: Bounds of the completion: rules, letters of a rule, and steps of one reduction.
+#: Bounds: rules, letters of a rule, steps of one reduction, letters of a word in it.
 MOST_RULES = 120
 LONGEST = 8
 MOST_STEPS = 20_000
+LONGEST_WORD = 60
 
 
 class Rules:
@@ -60,6 +61,8 @@ class Rules:
                 done[monomial, word] = done.get((monomial, word), Fraction(0)) + coefficient
                 continue
             position, rule = found
+            if len(word) > LONGEST_WORD:
+                break
             before, after = word[:position], word[position + len(rule) :]
             for (scalars, middle), c in self.rules[rule].terms.items():
                 term = (multiplied(monomial, scalars), canonical(before + middle + after))

@@ -63,12 +63,12 @@ def test_operations_agree_with_matrices(pair, n, seed):
 def test_diagonal_matrices_commute_and_have_powers():
     assert D @ E == E @ D
     assert D @ A @ E != E @ A @ D
-    assert D ** Fraction(1, 2) @ D ** Fraction(1, 2) == D
-    assert (4 * D) ** Fraction(1, 2) == 2 * D ** Fraction(1, 2)
+    assert (D ** Fraction(1, 2)) @ (D ** Fraction(1, 2)) == D
+    assert 2 * D ** Fraction(1, 2) == (4 * D) ** Fraction(1, 2)
     assert sqrt2 * sqrt2 == number(2)
     assert K.T == -K
     assert S.T == S
-    assert S @ S**-1 == identity("n")
+    assert identity("n") == S @ S**-1
 
 
 def test_numbers_made_of_vectors_equal_their_transposes():
@@ -125,9 +125,8 @@ def test_rewriting_finds_what_follows_from_inverses():
     assert rules.normal(Q @ Q.T - identity("n"))
 
 
-def test_rewriting_that_would_not_end_is_refused_or_oriented():
-    rules = Rules([(A @ B, B @ A), (A, B @ A @ B)])
-    try:
-        rules.normal(A @ B @ A @ B)
-    except AlgebraError as error:
-        assert "does not end" in str(error)
+def test_rewriting_that_would_not_end_is_refused():
+    rules = Rules([])
+    rules.rules = {(A @ B).terms.copy().popitem()[0][1]: A @ B @ A @ B}
+    with pytest.raises(AlgebraError, match="does not end"):
+        rules.normal(A @ B)

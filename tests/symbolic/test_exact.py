@@ -1,7 +1,6 @@
 """Exact elimination agrees with a determinant test, and its witnesses are witnesses."""
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 import pytest

@@ -1,0 +1,74 @@
+"""Why torch functions are refused, by name, with what to do instead."""
+
+from __future__ import annotations
+
+GENERAL = (
+    "it has no exact form as an affine map or an elementwise slope-restricted function; "
+    "certify what is before and what is behind it as modules of their own"
+)
+_LOGITS = "it is not elementwise; return the logits and apply it outside"
+_ATTENTION = "attention has no global Lipschitz constant"
+_NORM = "it divides by a norm of its input; use batch normalisation, or a 1-Lipschitz layer of sdpcert.layers"
+_STEEP = "its slope is not bounded"
+_DISTANCE = "a norm of several numbers is no neuron of bounded slopes"
+_RECURRENT = "gates multiply values that depend on the input, so its slope is not bounded"
+_RANDOM = "it draws random numbers"
+_JUMPS = "it jumps"
+_SORT = "sorting has no form here; use sdpcert.layers.GroupSort, or torch.maximum and torch.minimum of pairs"
+_CAST = "a cast to this type rounds; convert the whole module instead"
+
+REASONS: dict[str, str] = {
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp", "gumbel_softmax"), _LOGITS),
+    **dict.fromkeys(
+        ("scaled_dot_product_attention", "multi_head_attention_forward", "_transformer_encoder_layer_fwd"), _ATTENTION
+    ),
+    **dict.fromkeys(
+        (
+            "layer_norm",
+            "group_norm",
+            "instance_norm",
+            "rms_norm",
+            "local_response_norm",
+            "normalize",
+            "native_layer_norm",
+        ),
+        _NORM,
+    ),
+    **dict.fromkeys(
+        ("square", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "sinh", "cosh", "tan"), _STEEP
+    ),
+    **dict.fromkeys(("norm", "vector_norm", "linalg_vector_norm", "hypot", "cdist", "dist", "var", "std"), _DISTANCE),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "glu", "bilinear"), _RECURRENT),
+    **dict.fromkeys(("bernoulli", "rand_like", "randn_like", "randint_like", "multinomial", "normal"), _RANDOM),
+    **dict.fromkeys(
+        ("floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "hardshrink", "floor_divide"), _JUMPS
+    ),
+    **dict.fromkeys(("sort", "topk", "kthvalue", "median", "msort", "nanmedian"), _SORT),
+    **dict.fromkeys(("half", "bfloat16", "int", "long", "bool", "short", "char", "byte"), _CAST),
+    "einsum": "write it with torch.matmul or torch.nn.functional.linear",
+    "bmm": "both operands have a batch axis; use torch.matmul with a weight",
+    "__setitem__": "it writes into a tensor; build the result with torch.cat or torch.stack",
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "transposed convolutions are not read"
+    ),
+    "conv3d": "only one and two spatial axes are read",
+    "embedding": "its input are integers",
+}
+
+_COMPARE = "use torch.relu, torch.maximum or torch.clamp"
+_COMPARISONS = """
+    gt lt ge le eq ne greater less greater_equal less_equal not_equal __gt__ __lt__ __ge__ __le__ __eq__ __ne__ isnan
+    isinf isfinite isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not __and__
+    __or__ __invert__ __xor__ any all sign sgn heaviside signbit
+"""
+#: Functions whose result chooses; it may not be used, but it need not be.
+CHOICES: dict[str, str] = {
+    **dict.fromkeys(_COMPARISONS.split(), _COMPARE),
+    **dict.fromkeys(("argmax", "argmin", "argsort", "bucketize", "searchsorted"), "return what it is computed from"),
+}
+_NUMBERS = """
+    __bool__ __float__ __int__ __index__ __complex__ __array__ __contains__ item tolist numpy is_nonzero allclose equal
+    nonzero count_nonzero unique unique_consecutive masked_select
+"""
+#: Functions that hand out numbers of the data.
+VALUES = frozenset(_NUMBERS.split())

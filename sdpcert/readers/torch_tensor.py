@@ -1,0 +1,127 @@
+"""The tensor that a torch module is traced with: it has a shape, no numbers, and takes over every torch function."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sdpcert.readers.errors import UnsupportedModel, first_line
+from sdpcert.readers.onnx_values import Dynamic
+
+_NAMES = """
+    size dim ndimension numel nelement stride storage_offset is_floating_point is_complex is_contiguous is_signed
+    element_size get_device __len__ is_same_size is_inference has_names
+"""
+#: What asks a tensor for something other than its numbers; so do all properties but `MOVING_PROPERTIES`.
+METADATA = frozenset(_NAMES.split())
+MOVING_PROPERTIES = frozenset(("T", "mT", "H", "mH", "data", "imag", "real"))
+
+
+class Tracer(Protocol):
+    """What a traced tensor reports to."""
+
+    dtype: torch.dtype
+
+    def apply(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of a torch function with traced tensors among its arguments."""
+
+
+class Traced(Tensor):
+    """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none."""
+
+    trace: Tracer
+    dynamic: Dynamic | None
+    reason: str
+
+    @staticmethod
+    def __new__(cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "") -> Traced:
+        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, trace.dtype)
+        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]
+        made.trace, made.dynamic, made.reason = trace, dynamic, reason
+        return made
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__()
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"a tensor of shape {tuple(self.shape)} without numbers"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    @classmethod
+    def __torch_function__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Every torch function, method and property that meets a traced tensor comes here."""
+        given = dict(kwargs or {})
+        name, is_property = operation_name(func)
+        if name in METADATA or (is_property and name not in MOVING_PROPERTIES):
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **given)
+        first = next(leaf for leaf in leaves((args, given)) if isinstance(leaf, Traced))
+        return first.trace.apply(func, name, args, given)
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What went past torch's Python functions, such as TorchScript."""
+        raise UnsupportedModel(f"operation {func} was reached from compiled code, which cannot be followed")
+
+
+def operation_name(func: Any) -> tuple[str, bool]:
+    """The name of a torch function, method or property, and whether it is a property that is read."""
+    name = getattr(func, "__name__", "")
+    if name in ("__get__", "__set__"):
+        owner = getattr(getattr(func, "__self__", None), "__name__", "")
+        return (owner, True) if name == "__get__" else (f"set {owner}", False)
+    return name or repr(func), False
+
+
+def leaves(structure: Any) -> Iterator[Any]:
+    """What nested tuples, lists, slices and dictionaries hold."""
+    if isinstance(structure, tuple | list):
+        for part in structure:
+            yield from leaves(part)
+    elif isinstance(structure, dict):
+        yield from leaves(list(structure.values()))
+    elif isinstance(structure, slice):
+        yield from (structure.start, structure.stop, structure.step)
+    else:
+        yield structure
+
+
+def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
+    """The same nested tuples, lists and dictionaries with the function applied to what they hold."""
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(mapped(part, function) for part in structure))
+    if isinstance(structure, tuple | list) and not isinstance(structure, torch.Size):
+        return type(structure)(mapped(part, function) for part in structure)
+    if isinstance(structure, dict):
+        return {key: mapped(part, function) for key, part in structure.items()}
+    return function(structure)
+
+
+def line_of_user() -> str:
+    """Where in the module's own code the trace is: ` (model.py, line 12: if x.sum() > 0)`, empty if unknown."""
+    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith((*inside, "<")):
+            text = f": {frame.line[:60]}" if frame.line else ""
+            return f" ({Path(frame.filename).name}, line {frame.lineno}{text})"
+    return ""
+
+
+def last_line_of(error: BaseException) -> str:
+    """An exception of the module's own code in one line, with the place that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+    own = [f for f in frames if not f.filename.startswith(inside)]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}{place}: {first_line(error)}"

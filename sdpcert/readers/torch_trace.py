@@ -1,0 +1,221 @@
+"""Tracing: a torch module runs once on a tensor without numbers, and what it does with it becomes a graph.
+
+The tensor is a subclass of `torch.Tensor` that knows its shape (`torch_tensor`). It is preferred to
+`torch.fx.symbolic_trace`, whose proxies have no shapes (unpacking `x.chunk(2)`, loops over `x.shape[1]` and assertions
+about shapes fail there, in users' modules and in torch's own), and to `torch.export`, which traces into the toolkit's
+layers and leaves the computation of parametrised weights in the graph. Here shapes are numbers, torch itself computes
+weights before they are used, and the toolkit's layers give their own form. Whatever would need a number of the data,
+such as control flow that depends on it, is refused where it happens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdpcert.network.graph import Network
+from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
+from sdpcert.readers.onnx_operators import OPERATORS
+from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic
+from sdpcert.readers.torch_chain import Step, is_link
+from sdpcert.readers.torch_leaves import Form, own_form
+from sdpcert.readers.torch_refusals import CHOICES, GENERAL, REASONS, VALUES
+from sdpcert.readers.torch_tensor import Traced, last_line_of, line_of_user, mapped
+
+#: The version of the shared operators (`onnx_operators`) whose rules are followed.
+OPSET = 22
+#: What returns the tensor itself.
+SAME = ("detach", "contiguous", "requires_grad_", "data", "cpu", "positive", "__pos__", "resolve_conj", "real")
+Handler = Callable[..., Any]
+
+
+class Trace:
+    """Runs a module on a traced tensor of `shape` (without batch axis) and collects its graph and its steps.
+
+    `operations` are handlers by the name of the torch function; each takes the trace and the function's arguments, with
+    `Dynamic` for traced tensors. `moves` are names of functions that only move entries; `mover` takes them, after the
+    trace the function itself.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        operations: Mapping[str, Handler],
+        moves: frozenset[str],
+        mover: Handler,
+    ) -> None:
+        self.builder = Builder((1, *shape))
+        self.dtype = dtype
+        self.steps: list[Step] = []
+        self._operations, self._moves, self._mover = operations, moves, mover
+        self._path: list[tuple[str, nn.Module]] = []
+        self._names: dict[int, str] = {}
+        self._inside = False
+        self._counted = self._total = 0
+
+    def run(self, module: nn.Module) -> Dynamic:
+        """The module's output; raises `UnsupportedModel` with the submodule's path and the operation."""
+        self._path = [("", module)]
+        self._names = {id(t): name for name, t in (*module.named_parameters(), *module.named_buffers())}
+        try:
+            with self._watched(module):
+                result = module(Traced(self, self.builder.input))
+        except UnsupportedModel:
+            raise
+        except Exception as error:  # the module's own code may raise anything
+            raise UnsupportedModel(f"{self._where()} cannot be followed: {last_line_of(error)}") from None
+        if not isinstance(result, Traced):
+            raise UnsupportedModel("the module's output does not depend on its input")
+        if result.dynamic is None:
+            raise UnsupportedModel(f"the module's output cannot be represented: {result.reason}")
+        return result.dynamic
+
+    def network(self, output: Dynamic, source: str) -> Network:
+        """What was traced up to `output`, without values that nothing reads."""
+        part = self.builder.graph.network(output.number).between(0, output.number)
+        return Network(part.input_shape, part.nodes, part.output, source, {"format": "torch module"})
+
+    def call(self, operator: str, *inputs: Any, **attributes: Any) -> Dynamic:
+        """One of the operators shared with ONNX files; inputs are `Dynamic`, constants in any form, or None."""
+        values = [None if x is None else x if isinstance(x, Dynamic) else self.constant(x) for x in inputs]
+        given = {k: v for k, v in attributes.items() if v is not None}
+        return OPERATORS[operator](Call(operator, values, given, OPSET, 1, self.builder))  # type: ignore[return-value]
+
+    def constant(self, value: Any) -> Constant:
+        """A number or a tensor of the module as an exact constant in float64."""
+        if isinstance(value, Constant):
+            return value
+        if isinstance(value, Dynamic):
+            raise UnsupportedModel("a weight is computed from the network's input; only constants fit there")
+        name = self._names.get(id(value), "without a name")
+        if isinstance(value, Tensor):
+            if value.is_complex() or value.is_quantized or value.layout != torch.strided:
+                raise UnsupportedModel(f"tensor {quoted(name)} of type {value.dtype} is complex, quantised or sparse")
+            value = value.detach().to("cpu", torch.float64).numpy().copy()
+        if isinstance(value, complex):
+            raise UnsupportedModel("complex numbers have no form here")
+        return Constant(np.asarray(value, dtype=float), name)
+
+    def apply(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One torch function with traced tensors among its arguments."""
+        if name in VALUES:
+            raise self._refusal(
+                name,
+                f"control flow that depends on data, or a number taken out of it{line_of_user()}; use torch functions",
+            )
+        if name in CHOICES:
+            return Traced(self, None, f"the result of {name} jumps with the data{line_of_user()}; {CHOICES[name]}")
+        if name in SAME:
+            return args[0]
+        plain = name.endswith("__") or not name.endswith("_")
+        inplace = bool(kwargs.pop("inplace", False)) or not plain
+        name = name if plain else name[:-1]
+        if name not in self._operations and name not in self._moves:
+            raise self._refusal(name, REASONS.get(name, GENERAL))
+        if kwargs.pop("out", None) is not None:
+            raise self._refusal(name, "it writes into a given tensor; use its result")
+        try:
+            given, named = mapped(args, self._unwrapped), mapped(kwargs, self._unwrapped)
+            if name in self._moves:
+                result = self._mover(self, func, *given, **named)
+            else:
+                result = self._operations[name](self, *given, **named)
+            self._count()
+        except UnsupportedModel as error:
+            raise self._refusal(name, first_line(error)) from None
+        except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, AssertionError, RuntimeError) as error:
+            raise self._refusal(name, first_line(error)) from None
+        if not inplace:
+            return mapped(result, self._wrapped)
+        target = args[0] if args else kwargs.get("input")
+        if not isinstance(target, Traced) or not isinstance(result, Dynamic) or result.shape != tuple(target.shape):
+            raise self._refusal(name, "it writes into a tensor of another shape or of constants; use its result")
+        target.dynamic = result
+        return target
+
+    def nothing(self, reason: str) -> Traced:
+        """A result that is refused where it is used."""
+        return Traced(self, None, reason)
+
+    def _count(self) -> None:
+        nodes = self.builder.graph.nodes
+        self._total += sum(math.prod(node.shape) for node in nodes[self._counted :])
+        self._counted = len(nodes)
+        check_size((self._total,), "all tensors up to here")
+
+    def _unwrapped(self, value: Any) -> Any:
+        if not isinstance(value, Traced):
+            return value
+        if value.dynamic is None:
+            raise UnsupportedModel(value.reason)
+        return value.dynamic
+
+    def _wrapped(self, value: Any) -> Any:
+        return Traced(self, value) if isinstance(value, Dynamic) else value
+
+    @contextmanager
+    def _watched(self, module: nn.Module) -> Iterator[None]:
+        """While it lasts, submodules report where the trace is and give their own form where they have one."""
+        changed: list[tuple[nn.Module, Any]] = []
+        try:
+            for path, sub in module.named_modules():
+                if isinstance(sub, torch.jit.ScriptModule):
+                    raise UnsupportedModel(
+                        f"submodule {quoted(path)} is TorchScript and cannot be followed; pass the Python module"
+                    )
+                # What torch.compile made of a module computes what the module does.
+                forward = getattr(sub, "_orig_mod", sub.forward)
+                changed.append((sub, sub.__dict__.get("forward")))
+                sub.__dict__["forward"] = partial(self._enter, path, sub, forward)
+            yield
+        finally:
+            for sub, before in changed:
+                del sub.__dict__["forward"]
+                if before is not None:
+                    sub.__dict__["forward"] = before
+
+    def _enter(self, path: str, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
+        """A call of a submodule; what is raised inside leaves the path where it was."""
+        depth, outer = len(self._path), self._inside
+        if path:
+            self._path.append((path, module))
+        value = args[0] if len(args) == 1 and not kwargs and isinstance(args[0], Traced) else None
+        form = None if value is None else own_form(module)
+        start = None if value is None or value.dynamic is None else value.dynamic.number
+        first = len(self.builder.graph.nodes)
+        self._inside = outer or (start is not None and is_link(module))
+        if form is None or value is None:
+            result = forward(*args, **kwargs)
+        else:
+            result = self._formed(form, value)
+        if self._inside and not outer and isinstance(result, Traced) and result.dynamic is not None:
+            assert start is not None
+            nodes = range(first, len(self.builder.graph.nodes))
+            self.steps.append(Step(path, module, start, result.dynamic.number, nodes))
+        self._inside = outer
+        del self._path[depth:]
+        return result
+
+    def _formed(self, form: Form, value: Traced) -> Traced:
+        try:
+            result = form(self.builder, self._unwrapped(value))
+            self._count()
+        except ValueError as error:
+            raise UnsupportedModel(f"{self._where()} cannot be represented: {first_line(error)}") from None
+        return Traced(self, result)
+
+    def _where(self) -> str:
+        path, module = self._path[-1]
+        kind = getattr(type(module), "__name__", "Module")
+        return f"submodule {quoted(path)} ({kind})" if path else f"the module ({kind})"
+
+    def _refusal(self, name: str, why: str) -> UnsupportedModel:
+        return UnsupportedModel(f"{self._where()}: operation {name} cannot be represented: {why}")
