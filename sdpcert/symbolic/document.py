@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -44,7 +45,7 @@ def result_text(result: Result) -> str:
         lines += _part_lines(control, "control")
     for number in result.numbers:
         agrees = "agrees" if number.agrees else "DOES NOT AGREE"
-        lines.append(f"  number   {number.what}: {number.value:.10g} {number.relation} {number.other:.10g}, {agrees}")
+        lines.append(f"  number   {plain(number.what)}: {number.value:.10g} {number.relation} {number.other:.10g}, {agrees}")
     return "\n".join(lines)
 
 
@@ -79,6 +80,13 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
     if result.status == OPEN:
         lines.append("           neither proved nor refuted: give a proof, or more hypotheses")
     return lines
+
+
+def plain(value: str) -> str:
+    """LaTeX of a line as plain text: without dollars and braces, commands by their names or signs."""
+    signs = {"top": "'", "le": "<=", "ge": ">=", "times": "x", "cdot": " ", "to": "->", "mapsto": "->", "succeq": ">="}
+    value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
+    return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
 
 
 # LaTeX

@@ -26,8 +26,9 @@ class DiagonalTrace(Step):
     def derive(self, known: Known) -> Statement:
         """The equality; raises `Rejected` where a symbol or the matrix under the trace is another."""
         formula, definition = self.t.symbol.formula, self.ones.symbol.definition
-        if not (isinstance(formula, tuple) and formula[0] == "trace"):
-            raise Rejected(f"{self.t} is not declared as a trace")
+        if not (isinstance(formula, tuple) and formula[0] == "trace") or self.t.symbol.positive:
+            # `trace_of` makes positive numbers, which are 1 where the trace is 0.
+            raise Rejected(f"{self.t} is not declared as a trace of any sign")
         if not isinstance(definition, Ones):
             raise Rejected(f"{self.ones} is not declared as the vector of ones")
         G = self._of_diagonal()
@@ -84,7 +85,7 @@ def trace_symbol(name: str, S: Expression, latex: str | None = None) -> Expressi
 def diagonal_part(
     name: str, G: Expression, index: Index, positive: bool = False, latex: str | None = None
 ) -> Expression:
-    """The diagonal of a square matrix; with `positive` the claim is about matrices where it is (others are drawn again)."""
+    """The diagonal of a square matrix; with `positive` the claim is about matrices where all its entries are."""
 
     def definition(instance: Any) -> Any:
         value = instance.value(G)

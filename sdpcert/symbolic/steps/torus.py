@@ -1,8 +1,8 @@
 """One-dimensional convolutions with zero padding as crops of circular ones on a larger torus.
 
-A kernel with taps c_o, |o| <= r, gives the matrix with the entries c_(i-j) for |i - j| <= r, zero padding, and on a torus of N
-positions the circulant matrix whose entry (i, j) is the sum of all c_o with o = i - j modulo N. On the first n positions
-both agree for N = n + r: |i - j - o| <= n - 1 + r < N, so that only o = i - j is left of the sum.
+A kernel with taps c_o, |o| <= r, gives the matrix with the entries c_(i-j) for |i - j| <= r, zero padding, and on a
+torus of N positions the circulant matrix whose entry (i, j) is the sum of all c_o with o = i - j modulo N. On the
+first n positions both agree for N = n + r: |i - j - o| <= n - 1 + r < N, so that only o = i - j is left of the sum.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Convolution:
-    """The definition of a kernel's matrix with `padding` "zeros" (on the image), "circular" (on the torus) or "reflect"."""
+    """A kernel's matrix with the `padding` "zeros" or "reflect" (on the image) or "circular" (on the torus)."""
 
     kernel: Kernel
     padding: str
@@ -89,7 +89,7 @@ def crop(name: str, torus: Dimension, size: Dimension, latex: str | None = None)
 
 
 class Crop(Step):
-    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel whose reach is the torus's size less the image's."""
+    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel, whose reach is what the torus has more."""
 
     def __init__(self, Z: Expression, C: Expression, P: Expression) -> None:
         self.Z, self.C, self.P = Z, C, P

@@ -1,0 +1,90 @@
+"""The Cayley transform, rectangular and square: AA' + BB' = I for any X and Y, and I + Z is always invertible."""
+
+from sdpcert.symbolic import Comparison, Derivation, Layer, Part, equal, identity, inverse, matrix, positive, skew
+from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.steps import Cayley, Identity, Sandwiches, Term
+
+one = identity("n")
+X, Y, S = matrix("X", "n", "n"), matrix("Y", "m", "n"), skew("S", "n")
+Z = X - X.T + Y.T @ Y
+R = inverse("R", one + Z)
+A, B = (R @ (one - Z)).T, (-2 * Y @ R).T
+RS = inverse("R_S", one + S)
+Q = RS @ (one - S)
+
+# What is forgotten: the symmetrisation, and that S is skew.
+unsymmetric = X + Y.T @ Y
+RU = inverse("R_U", one + unsymmetric)
+free = inverse("R_X", one + X)
+forgotten = Layer(H=RU @ (one - unsymmetric))
+general = Layer(H=free @ (one - X))
+
+
+def numbers():
+    """Certify a Cayley layer of random weights, square and rectangular."""
+    import torch
+
+    import sdpcert
+    from sdpcert import layers
+
+    torch.manual_seed(0)
+    made = []
+    for sizes in ((5, 5), (4, 7)):
+        layer = layers.CayleyLinear(*sizes, dtype=torch.float64)
+        certificate = sdpcert.certify(sdpcert.from_torch(layer, (sizes[0],)), method="by-construction")
+        what = f"Cayley layer {sizes[0]} to {sizes[1]}"
+        made.append(Comparison(f"proved for the {what}", certificate.upper, "<=", 1.0))
+        made.append(Comparison(f"attained by the {what}", certificate.lower, ">=", 1.0, 1e-5))
+    return made
+
+
+derivation = Derivation(
+    title="Cayley transform",
+    source="Trockman, Kolter: Orthogonalizing Convolutional Layers with the Cayley Transform, ICLR 2021; "
+    "Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, Section 3",
+    statement=r"Let $X\in\mathbb R^{n\times n}$ and $Y\in\mathbb R^{m\times n}$ be arbitrary and "
+    r"$Z=X-X^\top+Y^\top Y$. Then $I+Z$ is invertible, and \[A^\top=(I+Z)^{-1}(I-Z),\qquad B^\top=-2Y(I+Z)^{-1}\] "
+    r"satisfy $AA^\top+BB^\top=I$. In particular $Q=(I+S)^{-1}(I-S)$ is orthogonal for every skew $S$.",
+    parts=[
+        Part(
+            Claim(
+                "I + Z is invertible",
+                positive((one + Z).T @ (one + Z), one),
+                text=r"With $Z=X-X^\top+Y^\top Y$, whose symmetric part is $Y^\top Y\succeq0$, $|(I+Z)v|\ge|v|$ "
+                r"for every $v$: the square matrix $I+Z$ is injective, so it is invertible.",
+            ),
+            [Sandwiches(positive((one + Z).T @ (one + Z), one), Term(Y.T @ Y, coefficient=2), Term(one, Z))],
+        ),
+        Part(
+            Claim("Rectangular", equal(A @ A.T + B @ B.T, one), text=r"The sum is $AA^\top+BB^\top$."),
+            [Cayley(Z, R, Y), Identity(A @ A.T + B @ B.T, one, "because $(I+Z)^{-1}$ and $I-Z$ commute")],
+        ),
+        Part(
+            Claim(
+                "I + S is invertible",
+                positive((one + S).T @ (one + S), one),
+                text=r"For a skew $S$ the same holds.",
+            ),
+            [Sandwiches(positive((one + S).T @ (one + S), one), Term(one, S))],
+        ),
+        Part(
+            Claim("Square", equal(Q.T @ Q, one), text=r"The product is $Q^\top Q$; a square $Q$ is then orthogonal."),
+            [Cayley(S, RS), Identity(Q.T @ Q, one, "because $(I+S)^{-1}$ and $I-S$ commute")],
+        ),
+    ],
+    controls=[
+        Part(
+            Claim(
+                "Z = X + Y'Y",
+                equal((RU @ (one - unsymmetric)).T @ RU @ (one - unsymmetric) + 4 * RU.T @ Y.T @ Y @ RU, one),
+                text=r"Without the symmetrisation $-X^\top$ the columns are not orthonormal.",
+            ),
+        ),
+        Part(forgotten.claim("Z = X + Y'Y as a layer", text=r"The layer $x\mapsto A^\top x$."), layer=forgotten),
+        Part(general.claim("S is not skew", text=r"The layer $x\mapsto(I+X)^{-1}(I-X)x$."), layer=general),
+    ],
+    numbers=numbers,
+    remark=r"Invertibility is stated as $(I+Z)^\top(I+Z)\succeq I$; that an injective square matrix is invertible is "
+    r"all "
+    r"that is added. The symbols $R$ are the inverses, which therefore exist for all values of the free symbols.",
+)
