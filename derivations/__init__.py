@@ -1,4 +1,30 @@
 """Published results on Lipschitz networks, one a file: statement, source, proof, numbers, wrong versions."""
 
 #: The order in which the results build on each other.
-ORDER = ["condition", "spectral", "cpl", "orthogonal", "aol", "sll"]
+ORDER = [
+    "condition",
+    "spectral",
+    "orthogonal",
+    "cpl",
+    "aol",
+    "sll",
+    "gershgorin",
+    "residual",
+    "multi_layer",
+    "aol_bias",
+    "cayley",
+    "bjorck",
+    "soc_truncation",
+    "sandwich_layer",
+    "sandwich_network",
+    "sandwich_completeness",
+    "eclipse_fast",
+    "maxmin",
+    "group_sort",
+    "householder",
+    "projection_pooling",
+    "last_layer",
+    "mlp_head",
+    "zero_padding",
+    "shift_invariant",
+]

@@ -15,7 +15,7 @@ import numpy as np
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import Expression, as_expression, letter
+from sdpcert.symbolic.expression import AlgebraError, Expression, as_expression, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.rewriting import Rules
 from sdpcert.symbolic.symbols import Symbol
@@ -79,12 +79,22 @@ class Claim:
     given: Sequence[Statement] = ()
     text: str = ""
     sizes: dict[str, Any] = field(default_factory=dict)
+    #: What is evaluated besides, such as a layer's maps; instances give rational roots for these too.
+    also: Sequence[Expression] = ()
+
+    def __post_init__(self) -> None:
+        names: dict[str, Symbol] = {}
+        for symbol in self.symbols():
+            if names.setdefault(symbol.name, symbol) is not symbol:
+                raise AlgebraError(f"{self.name}: two symbols are called {symbol.name}; give one another name")
 
     def symbols(self) -> set[Symbol]:
         """The symbols of the claim and those that their definitions name."""
         found = set(self.show.matrix.symbols())
         for statement in self.given:
             found |= statement.matrix.symbols()
+        for expression in self.also:
+            found |= expression.symbols()
         waiting = list(found)
         while waiting:
             new: set[Symbol] = set()
@@ -155,6 +165,8 @@ class Claim:
             for row in statement.matrix.entries:
                 for entry in row:
                     found |= _halves(entry)
+        for expression in self.also:
+            found |= _halves(expression)
         for symbol in self.symbols():
             if isinstance(symbol.formula, tuple):
                 for part in _elements(symbol.formula[1]):

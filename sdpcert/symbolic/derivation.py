@@ -184,6 +184,11 @@ def as_derivation(result: Any) -> Derivation:
 def settle(part: Part, seed: int = 0) -> PartResult:
     """Prove a part with its proof or one that is found; else refute it; else leave it open."""
     start = time.perf_counter()
+    objection = None if part.layer is None else part.layer.objection(part.claim)
+    if objection is not None:
+        refuted = _contradict(part, seed)
+        checked = ProofCheck(False, reason=objection)
+        return replace(refuted, check=checked, seconds=time.perf_counter() - start)
     checked, strategy = None, ""
     if part.proof is not None:
         checked = check(part.claim, part.proof, seed)
@@ -212,11 +217,12 @@ def _contradict(part: Part, seed: int) -> PartResult:
     start = time.perf_counter()
     witness = refute(part.claim, seed)
     network = None
-    if witness is not None and part.layer is not None:
-        network = part.layer.counterexample(witness.instance)
+    if part.layer is not None:
+        network = None if witness is None else part.layer.counterexample(witness.instance)
         if network is None and (found := refute_layer(part.layer, part.claim, seed)) is not None:
             # Two inputs say more than a matrix: take the instance that has them.
-            witness, network = witness_of(part.claim, found[0].instance), found[1]
+            instance, network = found[0].instance, found[1]
+            witness = found[0] if part.claim.show.holds(instance) else witness_of(part.claim, instance)
     return PartResult(
         part,
         OPEN if witness is None else REFUTED,

@@ -45,7 +45,9 @@ def result_text(result: Result) -> str:
         lines += _part_lines(control, "control")
     for number in result.numbers:
         agrees = "agrees" if number.agrees else "DOES NOT AGREE"
-        lines.append(f"  number   {plain(number.what)}: {number.value:.10g} {number.relation} {number.other:.10g}, {agrees}")
+        lines.append(
+            f"  number   {plain(number.what)}: {number.value:.10g} {number.relation} {number.other:.10g}, {agrees}"
+        )
     return "\n".join(lines)
 
 
@@ -136,7 +138,7 @@ def summary(results: Sequence[Result]) -> str:
             f"{instances} & {refuted}/{len(result.controls)} & {result.seconds:.1f} \\\\"
         )
     return (
-        "\\begin{longtable}{rp{62mm}lrrrrr}\n\\toprule\n"
+        "\\begin{longtable}{rp{56mm}lrrrrr}\n\\toprule\n"
         "& result & status & claims & steps & instances & refuted & s \\\\\n\\midrule\\endhead\n"
         + "\n".join(rows)
         + "\n\\bottomrule\n\\end{longtable}\n\\noindent A result is proved when every step of every claim expands to "
@@ -176,6 +178,13 @@ def _stated(result: PartResult) -> str:
     symbols = sorted((s for s in claim.symbols() if s.square is None), key=lambda s: s.name)
     text_of = [words, f"Let {', '.join(_declared(s) for s in symbols)}." if symbols else ""]
     definitions = [d for d in (definition_latex(s) for s in symbols) if d]
+    for symbol in symbols:
+        # An inverse says so by its definition; other equalities that come along are printed.
+        if symbol.formula is None:
+            definitions += [f"{latex(a)} = {latex(b)}" for a, b in symbol.facts()]
+    if claim.sizes:
+        fixed = ", ".join(f"${k}={v}$" for k, v in claim.sizes.items() if isinstance(v, int))
+        text_of.append(f"Here {fixed}." if fixed else "")
     if definitions:
         text_of.append("Define" + "".join(f"\\formula{{{d}.}}" for d in definitions))
     if given:
@@ -202,10 +211,10 @@ def _claim_latex(result: PartResult) -> list[str]:
     lines = [f"\\begin{{claim}}[{result.status}]", _stated(result), "\\end{claim}"]
     check = result.check
     if result.status == PROVED and check is not None:
-        lines.append("\\begin{proof}")
+        lines += ["\\begin{proof}", _declared_in_proof(result)]
         for k, step in enumerate(check.derived):
             lead = "First," if k == 0 and len(check.derived) > 1 else "Then" if k else "Indeed,"
-            lines.append(f"{lead}\\formula{{{latex(step.statement)}}}{step.explanation}.")
+            lines.append(f"{lead}\\formula{{{latex(step.statement)}}}{_sentence(step.explanation)}")
         lines.append("\\end{proof}")
         lines.append(
             f"\\noindent{{\\small Checked: expansion of every step; {check.instances} exact instances; "
@@ -218,6 +227,23 @@ def _claim_latex(result: PartResult) -> list[str]:
     else:
         lines.append("\\noindent Neither proved nor refuted.")
     return lines
+
+
+def _sentence(explanation: str) -> str:
+    """The explanation with a full stop, inside the formula where it ends with one."""
+    ends = explanation.rfind("\\formula{") >= 0 and explanation.endswith("}") and not explanation.endswith("$}")
+    return explanation[:-1] + ".}" if ends else explanation + "."
+
+
+def _declared_in_proof(result: PartResult) -> str:
+    """Declarations of the symbols that only the proof uses."""
+    known = result.part.claim.symbols()
+    used = {s for step in result.check.derived for s in step.statement.matrix.symbols()} if result.check else set()
+    names = sorted((s for s in used - known if s.square is None), key=lambda s: s.name)
+    if not names:
+        return ""
+    definitions = "".join(f"\\formula{{{d}.}}" for d in (definition_latex(s) for s in names) if d)
+    return f"Let {', '.join(_declared(s) for s in names)}" + (f", where{definitions}" if definitions else ".")
 
 
 def _witness_latex(result: PartResult) -> list[str]:

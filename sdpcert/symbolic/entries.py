@@ -214,9 +214,11 @@ def largest(body: Entry, index: Index) -> Entry:
 def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
     """The positive diagonal matrix with the entries `formula` at `index`.
 
-    Where a formula is zero, in an instance, the entry is one: a zero column, whose rule is zero, may have any scale.
-    Where powers of one half occur, an instance rounds the entry up to the square of a rational number.
+    Where the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. Where powers of
+    one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
+    formula that may be negative.
     """
+    _check_nonnegative(name, formula)
 
     def definition(instance: Instance) -> Any:
         count = instance.size(size)
@@ -229,7 +231,11 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
 
 
 def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
-    """The positive number with the value `formula`, such as a maximum over rows (one where the formula is zero)."""
+    """The positive number with the value `formula`, such as a maximum over rows (one where the formula is zero).
+
+    Raises `AlgebraError` for a formula that may be negative.
+    """
+    _check_nonnegative(name, formula)
 
     def definition(instance: Instance) -> Any:
         value = formula.at(instance, {})
@@ -281,3 +287,29 @@ def _factors(entry: Entry) -> tuple[tuple[Entry, Fraction], ...]:
 
 def _parts(entry: Entry) -> tuple[Entry, ...]:
     return entry.parts if isinstance(entry, Sum) else (entry,)
+
+
+def _check_nonnegative(name: str, formula: Entry) -> None:
+    if not is_nonnegative(formula):
+        raise AlgebraError(f"the formula of {name} may be negative: {formula}; write abs(...) where that is meant")
+
+
+def is_nonnegative(entry: Entry) -> bool:
+    """Whether a formula is evidently nonnegative: made of magnitudes, even powers, and entries of what is positive."""
+    from sdpcert.symbolic.steps.step import is_sum_of_atoms
+
+    match entry:
+        case Constant(value):
+            return value >= 0
+        case Absolute():
+            return True
+        case Element(expression, row, column):
+            # Diagonal entries of positive semidefinite matrices, and positive scalars.
+            return row is column and expression.rows == expression.columns and is_sum_of_atoms(expression)
+        case Product(factors):
+            return all(is_nonnegative(f) or (e.denominator == 1 and e % 2 == 0) for f, e in factors)
+        case Sum(parts):
+            return all(is_nonnegative(p) for p in parts)
+        case Total(body):
+            return is_nonnegative(body)
+    return False

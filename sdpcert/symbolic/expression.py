@@ -151,12 +151,15 @@ class Expression:
         if len(self.terms) == 1:
             ((monomial, word), coefficient) = next(iter(self.terms.items()))
             root = _power(coefficient, exponent)
-            if root is not None and all(s.positive or exponent.denominator == 1 for s, _ in monomial):
+            # Negative and fractional powers exist for what is positive only.
+            whole = exponent.denominator == 1 and exponent > 0
+            positive = all(s.positive for s, _ in monomial) and all(letter.symbol.positive for letter in word)
+            if root is not None and (whole or positive):
                 scaled = tuple((s, e * exponent) for s, e in monomial)
                 if not word:
                     return Expression(self.rows, self.columns, {(scaled, ()): root})
                 if all(letter.symbol.kind == "diagonal" for letter in word) or (
-                    len(word) == 1 and word[0].symbol.has_powers
+                    len(word) == 1 and word[0].symbol.has_powers and exponent.denominator == 1
                 ):
                     powers = tuple(Letter(x.symbol, False, x.exponent * exponent) for x in word)
                     return Expression(self.rows, self.columns, {(scaled, canonical(powers)): root})

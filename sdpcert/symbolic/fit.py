@@ -65,10 +65,9 @@ def fit_multipliers(
 
 
 def _instances(claim: Claim, hidden: Any, seed: int) -> Any:
-    """Instances with at least two neurons."""
-    for instance in instances(claim, seed, 60, magnitude=9, denominator=4):
-        if instance.size(hidden) > 1:
-            yield instance
+    """Instances with at least two neurons; first those with few neurons for their inputs, where less is free."""
+    drawn = [i for i in instances(claim, seed, 60, magnitude=9, denominator=4) if i.size(hidden) > 1]
+    yield from sorted(drawn, key=lambda i: i.size(hidden) - max(i.sizes.values()))
 
 
 def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:

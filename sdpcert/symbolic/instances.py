@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 Array = np.ndarray
+
+
+class Draw(NamedTuple):
+    """The name of further free numbers that a definition asks for, and whether they are positive."""
+
+    name: str
+    positive: bool
 
 
 class Instance:
@@ -34,14 +41,16 @@ class Instance:
         rng: np.random.Generator | None = None,
         magnitude: int = 3,
         denominator: int = 2,
-        parameters: Mapping[Symbol, Array] | None = None,
+        parameters: Mapping[Symbol | Draw, Array] | None = None,
         roots: Iterable[Symbol] = (),
         exact: bool = True,
     ) -> None:
         self.sizes = dict(sizes)
         self.rng = rng or np.random.default_rng(0)
         self.magnitude, self.denominator, self.exact = magnitude, denominator, exact
-        self.parameters: dict[Symbol, Array] = dict(parameters or {})
+        self.parameters: dict[Symbol | Draw, Array] = dict(parameters or {})
+        #: Whether a root had to be rounded up, so that a defined symbol is not exactly what its formula says.
+        self.rounded = False
         self.roots = set(roots)
         self._values: dict[Symbol, Array] = {}
         self._expressions: dict[Expression, Array] = {}
@@ -70,11 +79,12 @@ class Instance:
 
     def draw(self, name: str, rows: int, columns: int, positive: bool = False) -> Array:
         """Further free numbers for a definition, a matrix; kept by `name`."""
-        return self._drawn(Symbol(name, rows, columns), (rows, columns), positive)
+        return self._drawn(Draw(name, positive), (rows, columns), positive)
 
     def choose(self, name: str, count: int) -> int:
         """A free choice out of `count` for a definition."""
-        return int(self.rng.integers(count))
+        value = Fraction(self.draw(f"{name} choice", 1, 1)[0, 0])
+        return (2 * value.numerator + value.denominator) % count
 
     def array(self, values: Any) -> Array:
         """Numbers of this instance's kind."""
@@ -97,7 +107,11 @@ class Instance:
 
     def root(self, value: Any) -> Any:
         """A square root, rounded up to a rational number in exact instances."""
-        return root_above(value) if self.exact else max(float(value), 0.0) ** 0.5
+        if not self.exact:
+            return max(float(value), 0.0) ** 0.5
+        root = root_above(value)
+        self.rounded |= root**2 != value
+        return root
 
     def orthogonal(self, name: str, size: int) -> Array:
         """A free orthogonal matrix: the Cayley transform of a free skew matrix, with free signs."""
@@ -168,7 +182,10 @@ class Instance:
             value = self._free(symbol) if symbol.definition is None else symbol.definition(self)
             if symbol in self.roots and self.exact:
                 for k in range(len(value)):
-                    value[k, k] = root_above(value[k, k]) ** 2
+                    squared = root_above(value[k, k]) ** 2
+                    # A free symbol may have any value; a defined one is no longer what it should be.
+                    self.rounded |= symbol.definition is not None and squared != value[k, k]
+                    value[k, k] = squared
             shape = (self.size(symbol.rows), self.size(symbol.columns))
             self._values[symbol] = np.asarray(value).reshape(shape)
         return self._values[symbol]
@@ -192,9 +209,8 @@ class Instance:
             return values + values.T
         return values - values.T if symbol.kind == "skew" else values
 
-    def _drawn(self, symbol: Symbol, shape: tuple[int, ...], positive: bool) -> Array:
-        known = next((s for s in self.parameters if s is symbol or s.name == symbol.name), None)
-        if known is None:
+    def _drawn(self, symbol: Symbol | Draw, shape: tuple[int, ...], positive: bool) -> Array:
+        if symbol not in self.parameters:
             if not self.exact:
                 raise ValueError(f"no parameters for {symbol.name}")
             top = self.rng.integers(1 if positive else -self.magnitude, self.magnitude + 1, size=shape)
@@ -204,9 +220,9 @@ class Instance:
                 values[index] = Fraction(int(top[index]), int(bottom[index]))
             if symbol in self.roots:
                 values = values**2
-            self.parameters[symbol] = known_values = values
-            return known_values.copy()
-        values = self.parameters[known]
+            self.parameters[symbol] = values
+            return values.copy()
+        values = self.parameters[symbol]
         if positive and not self.exact:
             return np.maximum(np.abs(values), 1e-3)
         return values.copy()

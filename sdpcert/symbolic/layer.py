@@ -7,6 +7,7 @@ looked for as two inputs whose outputs are further apart than allowed.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,11 @@ from sdpcert.symbolic.expression import Expression, as_expression, identity, let
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.kernel import instances
 from sdpcert.symbolic.refutation import Witness, small_negative_vector
+from sdpcert.symbolic.steps.step import Known
 
 Array = np.ndarray
+#: Neurons up to which all patterns of slopes are tried.
+MOST_NEURONS = 7
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,18 @@ class Layer:
 
     def claim(self, name: str, given: Sequence[Statement] = (), text: str = "", **sizes: Any) -> Claim:
         """The claim that the condition is positive semidefinite."""
-        return Claim(name, positive(self.condition()), given, text, sizes)
+        maps = [part for part in (self.H, self.G, self.U, self.W) if part is not None]
+        return Claim(name, positive(self.condition()), given, text, sizes, maps)
+
+    def objection(self, claim: Claim) -> str | None:
+        """Why the claim, even if proved, would not make the layer Lipschitz; None where it does."""
+        if self.multipliers is None:
+            return None
+        if any(x.symbol.kind != "diagonal" for _, word in self.multipliers.terms for x in word):
+            return "the multipliers are not a diagonal matrix, so the condition implies nothing"
+        if not Known(claim).is_positive(self.multipliers):
+            return "the multipliers are not known to be nonnegative: declare them positive or add a hypothesis"
+        return None
 
     def counterexample(self, instance: Instance) -> NetworkWitness | None:
         """Two inputs that are mapped too far apart, with biases that keep the neurons on chosen slopes, or None."""
@@ -77,7 +92,7 @@ class Layer:
         U, G = value(self.U), value(self.G)
         H = value(zero(self.G.rows, self.U.columns) if self.H is None else self.H)
         W = value(zero(self.U.rows, self.U.rows) if self.W is None else self.W)
-        if len(U) > 10:
+        if len(U) > MOST_NEURONS:
             return None
         for pattern in itertools.product((high, low), repeat=len(U)):
             D = instance.diagonal(pattern)
@@ -91,9 +106,14 @@ class Layer:
         return None
 
 
-def refute_layer(layer: Layer, claim: Claim, seed: int = 0, count: int = 60) -> tuple[Witness, NetworkWitness] | None:
+def refute_layer(
+    layer: Layer, claim: Claim, seed: int = 0, count: int = 40, seconds: float = 4.0
+) -> tuple[Witness, NetworkWitness] | None:
     """An instance of a layer's weights and two inputs that are mapped too far apart, whatever the multipliers."""
-    for instance in instances(claim, seed, count):
+    end = time.perf_counter() + seconds
+    for instance in instances(claim, seed, count, largest=3):
+        if time.perf_counter() > end:
+            return None
         network = layer.counterexample(instance)
         if network is not None:
             v = network.input

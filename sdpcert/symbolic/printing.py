@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
 from sdpcert.symbolic.blocks import Block, as_block
-from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Largest, Product, Sum, Total
+from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.symbols import Letter, Symbol
 
@@ -89,7 +90,7 @@ def latex(value: Any) -> str:
 
 def sandwich(coefficient: Any, S: Any, V: Any) -> str:
     """`c V'SV` in LaTeX, with S and V in parentheses where they are sums."""
-    front = "" if coefficient == 1 else _in_parentheses(coefficient)
+    front = "" if coefficient == 1 else _in_parentheses(coefficient) + r"\,"
     if V is None:
         return front + (_in_parentheses(S) if front else latex(S))
     inner = "" if isinstance(S, Expression) and _is_identity(S) else _in_parentheses(S)
@@ -97,6 +98,8 @@ def sandwich(coefficient: Any, S: Any, V: Any) -> str:
 
 
 def _in_parentheses(value: Any) -> str:
+    if isinstance(value, Block) and len(value.entries) == len(value.entries[0]) == 1:
+        value = value.entries[0][0]
     shown = latex(value)
     single = not isinstance(value, Expression) or (len(value.terms) == 1 and next(iter(value.terms.values())) > 0)
     if isinstance(value, Expression) and single:
@@ -118,7 +121,16 @@ def _sum(value: Expression, letter: Any, monomial: Any, fraction: Any, one: str,
         size = abs(coefficient)
         factors = [fraction(size)] if size != 1 else []
         factors += [monomial(s, e) for s, e in scalars]
-        factors += [letter(x) for x in word]
+        for x, run in itertools.groupby(word):
+            count = len(list(run))
+            shown = letter(x)
+            factors.append(
+                shown
+                if count == 1
+                else letter(Letter(x.symbol, False, Fraction(count)))
+                if not x.transposed
+                else f"({shown})^{count}"
+            )
         if not word and not value.is_scalar and value.shape != (1, 1):
             factors.append(one)
         parts.append((sign, space.join(factors) if factors else "1"))
@@ -170,7 +182,7 @@ def entry_text(entry: Entry) -> str:
         case Constant(value):
             return str(value)
         case Element(expression, row, column):
-            at = "" if row is None else row.name if column in (None, row) else f"{row.name}{column.name}"
+            at = _position(expression, row, column)
             name = text(expression) if len(expression.terms) == 1 and not _long(expression) else f"({text(expression)})"
             return f"{name}_{at}" if at else name
         case Absolute(body):
@@ -191,7 +203,7 @@ def entry_latex(entry: Entry) -> str:
         case Constant(value):
             return _latex_fraction(value)
         case Element(expression, row, column):
-            at = "" if row is None else row.name if column in (None, row) else f"{row.name}{column.name}"
+            at = _position(expression, row, column)
             shown = latex(expression)
             shown = f"({shown})" if _long(expression) or len(expression.terms) > 1 or "_" in shown else shown
             return f"{shown}_{{{at}}}" if at else shown
@@ -210,6 +222,14 @@ def entry_latex(entry: Entry) -> str:
             apart = rf"\neq {without.name}" if without else ""
             return rf"{sign}_{{{index.name}{apart}}} {entry_latex(body)}"
     return "?"
+
+
+def _position(expression: Expression, row: Index | None, column: Index | None) -> str:
+    """The indices of an entry: one for columns and diagonal matrices, two for others."""
+    if row is None:
+        return ""
+    single = column is None or (row is column and all(s.kind == "diagonal" for s in expression.symbols()))
+    return row.name if single or column is None else row.name + column.name
 
 
 def _entry_power(entry: Entry, exponent: Fraction) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.exact import form, indefinite
 from sdpcert.symbolic.expression import letter
-from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.instances import Draw, Instance
 from sdpcert.symbolic.symbols import Symbol
 
 Array = np.ndarray
@@ -58,12 +58,31 @@ def refute(claim: Claim, seed: int = 0, seconds: float = RANDOM_SECONDS + GRADIE
     return None if found is None else witness_of(claim, _shrunk(claim, found))
 
 
-def _attempt(claim: Claim, instance: Instance) -> bool:
-    """Whether the instance satisfies the hypotheses and violates the conclusion."""
+def _attempt(claim: Claim, instance: Instance, rounded: bool = True) -> bool:
+    """Whether the instance satisfies the hypotheses and violates the conclusion.
+
+    Where a root was rounded, the unrounded numbers have to violate it too; with `rounded` False no root may be rounded.
+    """
     try:
-        return all(s.holds(instance) for s in claim.given) and not claim.show.holds(instance)
+        if not all(s.holds(instance) for s in claim.given) or claim.show.holds(instance):
+            return False
+        return not instance.rounded or (rounded and fails_in_floats(claim, instance))
     except ZeroDivisionError:
         return False
+
+
+def fails_in_floats(claim: Claim, instance: Instance) -> bool:
+    """Whether the claim clearly fails where the roots of the instance are not rounded."""
+    parameters = {s: v.astype(float) for s, v in instance.parameters.items()}
+    try:
+        with np.errstate(all="raise"):
+            value = Instance(instance.sizes, parameters=parameters, exact=False).value(claim.show.matrix).astype(float)
+    except (FloatingPointError, ZeroDivisionError, ValueError):
+        return False
+    scale = np.abs(value).max(initial=1e-300)
+    if claim.show.kind == "zero":
+        return bool(np.abs(value).max(initial=0.0) > 1e-6)
+    return bool(np.abs(value - value.T).max() > 1e-6 * scale or np.linalg.eigvalsh(value)[0] < -1e-6 * scale)
 
 
 def _plans(claim: Claim) -> Iterator[tuple[dict[str, Any], int, int]]:
@@ -80,13 +99,13 @@ def _plans(claim: Claim) -> Iterator[tuple[dict[str, Any], int, int]]:
 
 def _random(claim: Claim, rng: np.random.Generator, end: float) -> Instance | None:
     roots = claim.roots()
-    for tries in (12, 80, 400):
+    for tries, rounded in ((12, False), (12, True), (80, False), (80, True), (400, True)):
         for sizes, magnitude, denominator in _plans(claim):
             for _ in range(tries):
                 if time.perf_counter() > end:
                     return None
                 instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
-                if _attempt(claim, instance):
+                if _attempt(claim, instance, rounded):
                     return instance
     return None
 
@@ -111,7 +130,7 @@ def _gradient(claim: Claim, rng: np.random.Generator, end: float) -> Instance | 
         if not shapes:
             continue
 
-        def unpacked(x: Array, shapes: dict[Symbol, tuple[int, ...]] = shapes) -> dict[Symbol, Array]:
+        def unpacked(x: Array, shapes: dict[Symbol | Draw, tuple[int, ...]] = shapes) -> dict[Symbol | Draw, Array]:
             parts, at = {}, 0
             for symbol, shape in shapes.items():
                 count = math.prod(shape)
@@ -139,11 +158,11 @@ def _gradient(claim: Claim, rng: np.random.Generator, end: float) -> Instance | 
             rounded = np.empty(len(result.x), dtype=object)
             for k, value in enumerate(result.x):
                 rounded[k] = Fraction(round(value * bottom), bottom)
-            positive = {s for s in shapes if s.positive and s.kind in ("diagonal", "scalar")}
+            positive = {s for s in shapes if _is_positive(s)}
             parts = unpacked(rounded)
             for symbol in positive:
                 parts[symbol] = np.vectorize(lambda v: max(abs(v), Fraction(1, 4096)), otypes=[object])(parts[symbol])
-            for symbol in roots & parts.keys():
+            for symbol in roots & {s for s in parts if isinstance(s, Symbol)}:
                 parts[symbol] = parts[symbol] ** 2
             instance = Instance(sizes, rng, parameters=parts, roots=roots)
             if _attempt(claim, instance):
@@ -162,7 +181,8 @@ def _shrunk(claim: Claim, instance: Instance) -> Instance:
                 now = array[index]
                 for smaller in _smaller(now, symbol):
                     array[index] = smaller
-                    if _attempt(claim, Instance(instance.sizes, parameters=parameters, roots=roots)):
+                    smaller_one = Instance(instance.sizes, parameters=parameters, roots=roots)
+                    if _attempt(claim, smaller_one, rounded=instance.rounded):
                         changed = True
                         break
                     array[index] = now
@@ -171,8 +191,12 @@ def _shrunk(claim: Claim, instance: Instance) -> Instance:
     return Instance(instance.sizes, parameters=parameters, roots=roots)
 
 
-def _smaller(value: Any, symbol: Symbol) -> list[Fraction]:
-    positive = symbol.positive and symbol.kind in ("diagonal", "scalar")
+def _is_positive(symbol: Symbol | Draw) -> bool:
+    return symbol.positive and (isinstance(symbol, Draw) or symbol.kind in ("diagonal", "scalar"))
+
+
+def _smaller(value: Any, symbol: Symbol | Draw) -> list[Fraction]:
+    positive = _is_positive(symbol)
     options = [Fraction(k) for k in ((1, 2, 3, 4) if positive else (0, 1, -1, 2, -2, 3, -3))]
     cost = _cost(value)
     return [o for o in options if _cost(o) < cost]

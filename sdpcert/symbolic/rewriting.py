@@ -6,6 +6,9 @@ holds only as far as the rules were completed, which is bounded: true equalities
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
@@ -26,23 +29,30 @@ class Rules:
 
     def __init__(self, equalities: Iterable[tuple[Expression, Expression]]) -> None:
         self.rules: dict[Word, Expression] = {}
-        pending = [left - right for left, right in equalities]
+        pending: list[tuple[int, int, Expression]] = []
+        ages = itertools.count()
+
+        def take_up(expression: Expression) -> None:
+            heapq.heappush(pending, (_size(expression), next(ages), expression))
+
+        for left, right in equalities:
+            take_up(left - right)
         while pending and len(self.rules) < MOST_RULES:
-            pending.sort(key=_size, reverse=True)
-            difference = self.normal(pending.pop())
+            difference = self.normal(heapq.heappop(pending)[2])
             made = _oriented(difference)
             if made is None:
                 continue
             word, replacement = made
             # Rules that the new one shortens are taken up again.
             for old in [w for w in self.rules if _position(w, word) is not None]:
-                pending.append(_of(old, self.rules[old]) - self.rules.pop(old))
+                take_up(_of(old, self.rules[old]) - self.rules.pop(old))
             self.rules[word] = replacement
-            pending.append(difference.T)
+            # The transpose comes next, whatever its size: it is as simple as the rule itself.
+            heapq.heappush(pending, (0, next(ages), difference.T))
             for old in list(self.rules):
-                pending += self._overlaps(old, word)
-                if old != word:
-                    pending += self._overlaps(word, old)
+                overlaps = self._overlaps(old, word)
+                for expression in overlaps if old == word else overlaps + self._overlaps(word, old):
+                    take_up(expression)
 
     def normal(self, value: Any) -> Any:
         """The normal form; raises `AlgebraError` where reductions do not end."""
@@ -107,7 +117,7 @@ def _of(word: Word, like: Expression) -> Expression:
 
 
 def _size(expression: Expression) -> int:
-    return sum(1 + len(word) for _, word in expression.terms)
+    return sum(1 + sum(max(1, math.ceil(abs(x.exponent))) for x in word) for _, word in expression.terms)
 
 
 def _position(word: Word, part: Word) -> int | None:
@@ -139,7 +149,13 @@ def _oriented(difference: Expression) -> tuple[Word, Expression] | None:
 
 
 def _weight(word: Word) -> tuple[Any, ...]:
-    """Words are compared by length, then transposes and later names are greater."""
-    backward = transposed(word)[1]
-    letters = tuple((letter.transposed, letter.key) for letter in word)
-    return len(word), letters, tuple(letter.key for letter in backward)
+    """Words are compared by length, then by the names of the letters; a word and its transpose count the same at first.
+
+    So an equality and its transpose become rules that are transposes of each other.
+    """
+    own, turned = _keys(word), _keys(transposed(word)[1])
+    return len(word), min(own, turned), own
+
+
+def _keys(word: Word) -> tuple[Any, ...]:
+    return tuple(letter.key for letter in word)

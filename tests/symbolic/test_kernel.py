@@ -6,10 +6,13 @@ from fractions import Fraction
 import pytest
 
 from sdpcert.symbolic import (
+    AlgebraError,
     Claim,
     KernelError,
+    Layer,
     block,
     check,
+    derive,
     diagonal,
     diagonal_block,
     equal,
@@ -19,6 +22,7 @@ from sdpcert.symbolic import (
     matrix,
     number,
     positive,
+    refute,
     rule,
     scalar,
     scalar_rule,
@@ -30,7 +34,7 @@ from sdpcert.symbolic import (
     vector,
     zero,
 )
-from sdpcert.symbolic.entries import largest
+from sdpcert.symbolic.entries import Constant, largest
 from sdpcert.symbolic.steps import (
     Cayley,
     Cite,
@@ -105,6 +109,14 @@ WRONG = {
     "a sum that differs": (positive(G + S), [Sandwiches(G + S, G)]),
     "a negative coefficient": (positive(G - S), [Sandwiches(G - S, G, Term(S, None, -1))]),
     "an unknown coefficient": (positive(scalar("s") * S), [Sandwiches(scalar("s") * S, Term(S, None, scalar("s")))]),
+    "an own entry that may be negative": (
+        positive(T := aol(total(abs(S[i, j]), j, without=i) + 3 * S[i, i]), S - 5 * one),
+        [Dominance(T, S - 5 * one)],
+    ),
+    "a root of a constant": (
+        positive(T := aol(total(abs(G[i, j]) * Constant(Fraction(9999, 10000)) ** Fraction(1, 2), j)), G),
+        [Dominance(T, G)],
+    ),
     "an odd power of a scalar": (positive(scalar("s") ** 3 * S), [Sandwiches(scalar("s") ** 3 * S)]),
     "half the row sum": (
         positive(T := aol(total(abs(G[i, j]) * Fraction(1, 2), j)), G),
@@ -112,7 +124,6 @@ WRONG = {
     ),
     "weights that do not cancel": (positive(T := aol(total(abs(G[i, j]) * q[j], j)), G), [Dominance(T, G)]),
     "without the own entry": (positive(T := aol(total(abs(G[i, j]), j, without=i)), G), [Dominance(T, G)]),
-    "a negative sign": (positive(T := aol(total(abs(G[i, j]) * -1, j)), G), [Dominance(T, G)]),
     "row sums of something else": (
         positive(T := aol(total(abs((S)[i, j]), j)), G),
         [Dominance(T, G)],
@@ -161,6 +172,54 @@ def test_wrong_proofs(name):
     result = check(Claim(name, show), proof)
     assert not result.proved
     assert result.reason
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: aol(total(abs(G[i, j]) * -1, j)),
+        lambda: aol(Constant(Fraction(1000)) + S[i, i] * -1),
+        lambda: aol(total(X[i, j], j)),
+        lambda: scalar_rule("r", largest(S[i, j], i)),
+        lambda: diagonal("D", "m", positive=False) ** Fraction(1, 2),
+        lambda: diagonal("D", "m", positive=False) ** -1,
+        lambda: (diagonal("D", "m", positive=False) ** 2) ** Fraction(1, 2),
+        lambda: scalar("s") ** -2,
+        lambda: S ** Fraction(1, 2),
+        lambda: Claim("twice", positive(matrix("A", "m", "m").T @ matrix("A", "m", "m"))),
+    ],
+)
+def test_what_may_be_negative_or_singular_has_no_such_powers(wrong):
+    with pytest.raises(AlgebraError):
+        wrong()
+
+
+def test_conditions_with_other_multipliers_prove_nothing():
+    # relu(x + 1) - relu(x - 1): the coupling e e' of two neurons makes the condition hold for rho = 1/4.
+    e = matrix("e", 2, 1, definition=lambda instance: instance.array([[1], [-1]]))
+    U = matrix(
+        "U", 2, 1, definition=lambda instance: instance.array([[1], [1]]), equal_to=lambda U: [(e.T @ U, zero(1))]
+    )
+    result = derive(Layer(G=e.T, U=U, multipliers=e @ e.T, squared_lipschitz=Fraction(1, 4)))
+    assert result.status == "refuted"
+    assert result.parts[0].network is not None
+    free = diagonal("Lambda", "m", positive=False)
+    layer = Layer(G=X.T @ free, U=X, multipliers=free, squared_lipschitz=1)
+    assert "not known to be nonnegative" in str(layer.objection(layer.claim("free")))
+
+
+def test_roots_that_are_rounded_refute_nothing():
+    # T^(1/2) makes instances round T up to a square; the claim T <= its formula is true all the same.
+    T = aol(total(abs(G[i, j]), j) + 1)
+    half = T ** Fraction(1, 2)
+    claim = Claim("rounded", positive(diagonal_block(G + one - T, half + one)), sizes={"m": 1})
+    assert refute(claim, seconds=3) is None
+
+
+def test_singular_definitions_spoil_instances_only():
+    w = vector("w", "m")
+    R = inverse("R", w @ w.T)
+    assert check(Claim("singular", equal(R @ w @ w.T, one)), [Identity(R @ w @ w.T, one)]).instances > 0
 
 
 def test_polynomials():

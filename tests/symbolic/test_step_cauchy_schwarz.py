@@ -42,7 +42,6 @@ def test_off_the_diagonal_and_with_other_weights():
         (R, C, made(abs(O[i, j]) * q[j])),
         (R, C, made(abs(O[i, j]) * 2)),
         (R, C, made(abs(O[i, j]) * abs(O[i, j]))),
-        (R, C, made(O[i, j] * 1)),
         (R, C, made(q[j] * 1)),
         (R, C, made(abs(O[i, j]), i)),
         (made(abs(O[i, j]), i), made(abs(O[i, j]), i), B),

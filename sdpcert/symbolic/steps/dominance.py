@@ -42,7 +42,7 @@ class Dominance(Step):
             if not isinstance(body, Largest):
                 raise Rejected(f"{self.T} is no maximum over the rows")
             index, body = body.index, body.body
-        across, own = Fraction(0), Fraction(0)
+        across, own, plain = Fraction(0), Fraction(0), Fraction(0)
         for part in body.parts if isinstance(body, Sum) else (body,):
             if isinstance(part, Total) and not isinstance(part, Largest):
                 factor, weight = self._weight(part.body, index, part.index, known)
@@ -54,9 +54,11 @@ class Dominance(Step):
                 elif part.without is not index:
                     raise Rejected("a sum may leave out the row's own index only")
             else:
-                own += self._own(part, index, known)
-        if across < 1 or own < 1:
-            raise Rejected(f"the sum of the row is counted {across} times and its own entry {own} times, not once")
+                magnitude, exact = self._own(part, index, known)
+                own, plain = own + magnitude, plain + exact
+        # a |g| + b g >= g for every g: a + b >= 1 for g > 0, b - a <= 1 for g < 0.
+        if across < 1 or own + plain < 1 or plain - own > 1:
+            raise Rejected(f"the row is counted {across} times, its own entry {own + plain} times: once is needed")
         target = self.T * identity(self.G.rows) if self.T.is_scalar else self.T
         return positive(target, self.G)
 
@@ -65,8 +67,8 @@ class Dominance(Step):
         factor, powers, seen = Fraction(1), {}, False
         for part, exponent in body.factors if isinstance(body, Product) else ((body, Fraction(1)),):
             if isinstance(part, Constant):
-                factor *= part.value ** int(exponent)
-            elif isinstance(part, Absolute) and exponent == 1 and self._is_entry(part.body, i, j, known):
+                factor *= _constant(part, exponent)
+            elif isinstance(part, Absolute) and exponent == 1 and self._is_magnitude(part.body, i, j, known):
                 if seen:
                     raise Rejected("the entry of G occurs twice")
                 seen = True
@@ -83,17 +85,21 @@ class Dominance(Step):
             mirrored[expression, other] = mirrored.get((expression, other), Fraction(0)) + exponent
         return factor, any(mirrored.values())
 
-    def _own(self, part: Entry, i: Index, known: Known) -> Fraction:
-        """How often a part counts |G_ii|."""
-        factor, seen = Fraction(1), Fraction(0)
+    def _own(self, part: Entry, i: Index, known: Known) -> tuple[Fraction, Fraction]:
+        """How often a part counts |G_ii| and how often G_ii, both at least 0; nothing else may be in it."""
+        factor, magnitude, plain = Fraction(1), False, False
         for inner, exponent in part.factors if isinstance(part, Product) else ((part, Fraction(1)),):
             if isinstance(inner, Constant):
-                factor *= inner.value ** int(exponent)
-            elif exponent == 1 and self._is_entry(inner.body if isinstance(inner, Absolute) else inner, i, i, known):
-                seen = Fraction(1)
-            else:
+                factor *= _constant(inner, exponent)
+            elif exponent == 1 and not (magnitude or plain) and isinstance(inner, Absolute):
+                magnitude = self._is_magnitude(inner.body, i, i, known)
+            elif exponent == 1 and not (magnitude or plain):
+                plain = self._is_entry(inner, i, i, known)
+            if not (magnitude or plain or isinstance(inner, Constant)):
                 raise Rejected(f"{inner} is not the row's own entry of G")
-        return factor * seen
+        if factor < 0:
+            raise Rejected(f"{part} may be negative")
+        return factor * magnitude, factor * plain
 
     def _is_entry(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
         return (
@@ -103,13 +109,27 @@ class Dominance(Step):
             and known.is_zero(entry.expression - self.G)
         )
 
+    def _is_magnitude(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
+        """Whether the entry is G_ij or -G_ij."""
+        if isinstance(entry, Element):
+            return self._is_entry(entry, i, j, known) or self._is_entry(
+                Element(-entry.expression, entry.row, entry.column), i, j, known
+            )
+        return False
+
     def explanation(self) -> str:
         """The argument."""
         return (
-            "because for weights with $w_{ij}w_{ji}=1$ the difference of the quadratic forms is at least "
-            r"$\sum_{i<j}|G_{ij}|\bigl(\sqrt{w_{ij}}\,x_i\mp\sqrt{w_{ji}}\,x_j\bigr)^2\ge0$ (weighted "
-            "diagonal dominance)"
+            "because for weights with $w_{ij}w_{ji}=1$ the difference of the quadratic forms is at least"
+            r"\formula{\sum_{i<j}|G_{ij}|\bigl(\sqrt{w_{ij}}\,x_i\mp\sqrt{w_{ji}}\,x_j\bigr)^2\ge0}"
+            "(weighted diagonal dominance)"
         )
+
+
+def _constant(part: Constant, exponent: Fraction) -> Fraction:
+    if exponent.denominator != 1:
+        raise Rejected(f"the constant {part} to the power {exponent} is not rational: write its value")
+    return part.value ** int(exponent)
 
 
 def _is_positive_diagonal(element: Element) -> bool:

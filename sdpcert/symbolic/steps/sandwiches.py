@@ -75,7 +75,7 @@ class Sandwiches(Step):
         from sdpcert.symbolic.printing import latex, sandwich
 
         parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
-        return f"because ${latex(self.target.matrix)} = {' + '.join(parts) or '0'}$"
+        return f"because\\formula{{{latex(self.target.matrix)} = {' + '.join(parts) or '0'}}}"
 
 
 class Congruence(Sandwiches):

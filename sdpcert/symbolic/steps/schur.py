@@ -66,6 +66,6 @@ class Schur(Step):
 
         corner = as_block(self.target.matrix.entries[self.corner][self.corner])
         return (
-            f"by the Schur complement ${latex(self.complement())} \\succeq 0$ of the positive definite block "
+            f"by the Schur complement\\formula{{{latex(self.complement())} \\succeq 0}}of the positive definite block "
             f"${latex(corner)}$"
         )

@@ -51,7 +51,7 @@ class Known:
             for k, entry in enumerate(row):
                 if i != k and entry:
                     return False
-                if i == k and not _is_sum_of_atoms(entry):
+                if i == k and not is_sum_of_atoms(entry):
                     one = as_block(entry)
                     if not any(_is_positive_multiple(one, fact) for fact in self.facts):
                         return False
@@ -70,7 +70,7 @@ def _extended(rules: Any, claim: Claim, statement: Statement) -> Any:
     return Rules(equalities)
 
 
-def _is_sum_of_atoms(entry: Expression) -> bool:
+def is_sum_of_atoms(entry: Expression) -> bool:
     """Whether every term is a nonnegative number times u'Su, S the identity or positive."""
     return all(
         c > 0 and monomial_is_nonnegative(monomial) and _is_atom(word) for (monomial, word), c in entry.terms.items()
@@ -78,8 +78,8 @@ def _is_sum_of_atoms(entry: Expression) -> bool:
 
 
 def monomial_is_nonnegative(monomial: Any) -> bool:
-    """Whether every factor is a positive scalar or an even power."""
-    return all(s.positive or s.square is not None or (e.denominator == 1 and e % 2 == 0) for s, e in monomial)
+    """Whether every factor is a power of a positive scalar, or an even power that exists for zero as well."""
+    return all(s.positive or s.square is not None or (e.denominator == 1 and e % 2 == 0 and e > 0) for s, e in monomial)
 
 
 def _is_atom(word: Word) -> bool:
@@ -92,7 +92,9 @@ def _is_atom(word: Word) -> bool:
             return False
         word = word[1:-1]
     if all(letter.symbol.kind == "diagonal" for letter in word):
-        return all(x.symbol.positive or (x.exponent.denominator == 1 and x.exponent % 2 == 0) for x in word)
+        return all(
+            x.symbol.positive or (x.exponent.denominator == 1 and x.exponent % 2 == 0 and x.exponent > 0) for x in word
+        )
     (centre,) = word  # type: ignore[misc]
     return centre.symbol.kind == "symmetric" and (centre.symbol.positive or centre.exponent % 2 == 0)
 

@@ -35,4 +35,4 @@ class Young(Step):
         """The square."""
         from sdpcert.symbolic.printing import sandwich
 
-        return f"by Young's inequality: the difference is ${sandwich(1, self.R, self.S @ self.X - self.Y)}$"
+        return f"by Young's inequality: the difference is\\formula{{{sandwich(1, self.R, self.S @ self.X - self.Y)}}}"
