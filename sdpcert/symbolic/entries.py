@@ -146,7 +146,7 @@ class Product(Entry):
                 under_root = under_root * value**exponent.numerator
             else:
                 raise AlgebraError(f"no power {exponent} of an entry; whole and half powers are available")
-        return result if under_root == 1 else result * instance.root(under_root)
+        return result if under_root == 1 else result * instance.exact_root(under_root)
 
     def symbols(self) -> set[Symbol]:
         """Those of the factors."""

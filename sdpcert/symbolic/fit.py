@@ -8,7 +8,7 @@ simple number c and half-integer exponents, that is offered as a conjecture; onl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -41,7 +41,7 @@ class Fit:
 
 
 def fit_multipliers(
-    layer: Layer, given: Sequence[Statement] = (), seed: int = 0, samples: int = 8, **sizes: Any
+    layer: Layer, given: Sequence[Statement] = (), seed: int = 0, samples: int = 24, **sizes: Any
 ) -> Fit | None:
     """A closed form for the multipliers of a layer without; None where there are no multipliers or no simple form."""
     if layer.U is None:
@@ -61,13 +61,17 @@ def fit_multipliers(
         if np.all(found > 1e-9):
             logs = [[_log(instance, s, k if s.kind == "diagonal" else 0) for s in names] for k in range(len(found))]
             tables.append((np.array(logs).reshape(len(found), len(names)), np.log(found)))
-    return _closed_form(tables, names, hidden)
+            fit = _closed_form(tables, names, hidden)
+            if fit is not None:
+                return fit
+    return None
 
 
-def _instances(claim: Claim, hidden: Any, seed: int) -> Any:
-    """Instances with at least two neurons; first those with few neurons for their inputs, where less is free."""
-    drawn = [i for i in instances(claim, seed, 60, magnitude=9, denominator=4) if i.size(hidden) > 1]
-    yield from sorted(drawn, key=lambda i: i.size(hidden) - max(i.sizes.values()))
+def _instances(claim: Claim, hidden: Any, seed: int) -> Iterator[Instance]:
+    """Instances with at least two neurons."""
+    for instance in instances(claim, seed, 80, magnitude=9, denominator=4):
+        if instance.size(hidden) > 1:
+            yield instance
 
 
 def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:

@@ -106,11 +106,13 @@ class Instance:
         return inverse(matrix)
 
     def root(self, value: Any) -> Any:
-        """A square root, rounded up to a rational number in exact instances."""
-        if not self.exact:
-            return max(float(value), 0.0) ** 0.5
-        root = root_above(value)
-        self.rounded |= root**2 != value
+        """A square root, rounded up to a rational number in exact instances: for scales that may be anything."""
+        return root_above(value) if self.exact else max(float(value), 0.0) ** 0.5
+
+    def exact_root(self, value: Any) -> Any:
+        """A square root that a formula asks for: `rounded` tells whether one had to be rounded up."""
+        root = self.root(value)
+        self.rounded |= self.exact and root**2 != value
         return root
 
     def orthogonal(self, name: str, size: int) -> Array:
@@ -124,6 +126,8 @@ class Instance:
     def norm_above(self, matrix: Array) -> Any:
         """A rational number r >= |matrix|^2, from the numerical norm where that can be confirmed, else the trace."""
         gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+        if not self.exact and not np.isfinite(gram).all():
+            raise ZeroDivisionError("the matrix is not finite")
         if not gram.size:
             return self.array([0])[0]
         greatest = float(np.linalg.eigvalsh(gram.astype(float))[-1])

@@ -143,7 +143,7 @@ def _gradient(claim: Claim, rng: np.random.Generator, end: float) -> Instance | 
             instance = Instance(sizes, np.random.default_rng(0), parameters=unpacked(x), exact=False)
             try:
                 value = np.asarray(instance.value(claim.show.matrix), dtype=float)
-            except (ZeroDivisionError, FloatingPointError):
+            except (ZeroDivisionError, FloatingPointError, ValueError):
                 return 0.0
             if not np.isfinite(value).all():
                 return 0.0

@@ -15,12 +15,12 @@ i, j = indices("i j")
 half = Fraction(1, 2)
 
 
-def made(body, without=None, size="m"):
-    return rule("R", size, i, total(body, j, without))
+def made(body, without=None, size="m", name="R"):
+    return rule(name, size, i, total(body, j, without))
 
 
-R, C = made(abs(O[i, j]) * q[j] / q[i]), made(abs(O[i, j]) * q[i] / q[j])
-B = made(abs(O[i, j]))
+R, C = made(abs(O[i, j]) * q[j] / q[i]), made(abs(O[i, j]) * q[i] / q[j], name="C")
+B = made(abs(O[i, j]), name="B")
 
 
 def test_geometric_mean_of_row_sums():
@@ -30,7 +30,7 @@ def test_geometric_mean_of_row_sums():
 
 def test_off_the_diagonal_and_with_other_weights():
     first = made(abs(O[i, j]) * q[j] ** 2, i)
-    second, mean = made(abs(O[i, j]), i), made(abs(O[i, j]) * q[j], i)
+    second, mean = made(abs(O[i, j]), i, name="C"), made(abs(O[i, j]) * q[j], i, name="B")
     claim = Claim("mean", positive(first**half @ second**half, mean))
     assert check(claim, [CauchySchwarz(first, second, mean, O)]).proved
 
