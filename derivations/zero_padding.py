@@ -81,8 +81,10 @@ def least(instance):
 Px, Pz, Py = crop("P_x", "N", "n"), crop("P_z", "M", "m"), crop("P_y", "Q", "q")
 Kx, Kz = matrix("K_x", "M", "N", r"\tilde K_x"), small("K_z", "M", "M", Fraction(1, 8), r"\tilde K_z")
 Fx, Fz = matrix("F_x", "Q", "N", r"\tilde F_x"), small("F_z", "Q", "M", Fraction(1, 2), r"\tilde F_z")
-L = symmetric("Lambda", "M", latex=r"\tilde\Lambda", definition=between)
-Li = symmetric("Lambda_i", "m", latex=r"\Lambda", definition=lambda instance: instance.value(Pz.T @ L @ Pz))
+L = symmetric("Lambda", "M", positive=True, latex=r"\tilde\Lambda", definition=between)
+Li = symmetric(
+    "Lambda_i", "m", positive=True, latex=r"\Lambda", definition=lambda instance: instance.value(Pz.T @ L @ Pz)
+)
 rho = scalar("rho", positive=True, definition=least)
 on_torus = Layer(H=Fx, G=Fz, U=Kx, W=Kz, multipliers=L, squared_lipschitz=rho)
 whole = on_torus.condition().entries

@@ -213,6 +213,10 @@ def _claim_latex(result: PartResult) -> list[str]:
     if result.status == PROVED and check is not None:
         lines += ["\\begin{proof}", _declared_in_proof(result)]
         for k, step in enumerate(check.derived):
+            if step.statement.matrix == result.part.claim.show.matrix:
+                # The claim stands right above: it is not printed again.
+                lines.append(f"The claim holds {_sentence(step.explanation)}")
+                continue
             lead = "First," if k == 0 and len(check.derived) > 1 else "Then" if k else "Indeed,"
             lines.append(f"{lead}\\formula{{{latex(step.statement)}}}{_sentence(step.explanation)}")
         lines.append("\\end{proof}")

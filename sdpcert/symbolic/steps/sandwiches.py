@@ -72,10 +72,13 @@ class Sandwiches(Step):
 
     def explanation(self) -> str:
         """The sum."""
-        from sdpcert.symbolic.printing import latex, sandwich
+        from sdpcert.symbolic.printing import sandwich
 
-        parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
-        return f"because\\formula{{{latex(self.target.matrix)} = {' + '.join(parts) or '0'}}}"
+        parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms] or ["0"]
+        lines = r" \\ &{}+".join(parts)
+        right = self.target.right
+        what = "it equals" if right is None or right == 0 else "the difference of its sides is"
+        return f"because {what}\\formula{{\\begin{{aligned}}&{lines}\\end{{aligned}}}}"
 
 
 class Congruence(Sandwiches):
