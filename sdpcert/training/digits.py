@@ -1,0 +1,26 @@
+"""The digits of scikit-learn, which come with that package: 1797 images of 8 x 8 pixels with the levels 0 to 16."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdpcert.training.arrays import Split
+
+#: Every fifth image of a class, from the fifth on, is a test image.
+TEST_EVERY = 5
+
+
+def read_digits() -> tuple[Split, Split]:
+    """The training (1442 images) and test split (355), images (count, 1, 8, 8) with values 0 to 16."""
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        message = "the digits data set comes with scikit-learn: pip install 'sdpcert[train]'"
+        raise ModuleNotFoundError(message, name="sklearn") from None
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels).astype(np.uint8).reshape(-1, 1, 8, 8)
+    numbers = np.asarray(labels).astype(np.uint8)
+    test = np.zeros(len(images), bool)
+    for label in range(10):
+        test[np.flatnonzero(numbers == label)[TEST_EVERY - 1 :: TEST_EVERY]] = True
+    return Split(images[~test], numbers[~test]), Split(images[test], numbers[test])

@@ -1,0 +1,396 @@
+"""Certified accuracy of a finished run, with proofs: logits, constants, radii and an attack, saved in the run folder.
+
+`evaluate` writes `evaluation.json` and the certificates beside the weights; `sdpcert.evaluation.load_evaluation`
+verifies them anywhere. `recertify` also computes what the file states about the weights and the images again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+from torch import Tensor, nn
+
+import sdpcert
+from sdpcert.certify import BoundContradiction
+from sdpcert.check.binding import check_with_network
+from sdpcert.evaluation import (
+    BOUNDS,
+    LEVELS,
+    Evaluation,
+    compute,
+    contradiction_of,
+    load_evaluation,
+    read_evaluation,
+)
+from sdpcert.evaluation_file import NAME, decode, document_bytes, encode, images_sha256
+from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
+from sdpcert.layers.mlp_head import MLPHead
+from sdpcert.layers.operators import Operator, array
+from sdpcert.network.graph import Network
+from sdpcert.radii import ErrorBound, surely_wrong
+from sdpcert.training.attack import Attacked, AttackSettings, nothing_found, run_attack
+from sdpcert.training.bounds import difference, networks_of, pairs_of, prove, reason_against, subjects
+from sdpcert.training.checkpoint import write_bytes
+from sdpcert.training.datasets import Description, load_data
+from sdpcert.training.execution import FLOAT32, FLOAT64, check_float32, error_bound, prove_links
+from sdpcert.training.graph_module import GraphModule
+from sdpcert.training.runs import LoadedRun, is_finished, load_run
+
+Array = np.ndarray
+#: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
+RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
+PAIRS = ("auto", "all", "none")
+
+
+def evaluate(
+    run_folder: str | Path,
+    radii: Sequence[float] | None = None,
+    bounds: Sequence[str] = BOUNDS,
+    level: str = "R",
+    attack: AttackSettings | bool = True,
+    *,
+    pairs: str = "auto",
+    count: int | None = None,
+    root: str | Path | None = None,
+    device: str = "cpu",
+    time_limit: float = 300.0,
+    tol: float = 1e-6,
+    seed: int = 0,
+    progress: bool = True,
+    command: str | None = None,
+) -> Evaluation:
+    """Certified accuracy of a finished run's network on the test images; writes `evaluation.json` and certificates.
+
+    `radii` are l2 radii for images of values 0 to 1 (None: 36/255, 72/255, 108/255, 1 and those of the run's
+    configuration). `bounds` are some of "by-construction", "sdp" and "pairwise"; programs whose estimated time is above
+    `time_limit` seconds a bound are left out with the reason, unless `pairs` is "all" ("none" leaves the pairs out).
+    `level` is "R" or "F" (see `sdpcert.training.execution`), `attack` the settings of the attack, or whether there is
+    one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
+    and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
+
+    Ctrl-C ends what is running, keeps what is finished, and the notes say so. Raises ValueError for bad input, and
+    `BoundContradiction`, naming the sample, for an adversarial point within a certified radius.
+    """
+    started, folder = time.perf_counter(), Path(run_folder)
+    _check_arguments(bounds, level, pairs, count)
+    if not is_finished(folder):
+        load_run(folder)  # says what is wrong with it
+        raise ValueError(f"{folder}: the run is not finished; go on with sdpcert train")
+    run = load_run(folder)
+    wanted = _radii(radii, run)
+    images, labels = _images(run, root, count)
+    attack_settings = AttackSettings(seed=seed) if attack is True else attack or None
+    document = _stated(run, folder, level, wanted, images, labels, seed, command)
+    before, whole = networks_of(run.module, run.data.input_shape)
+    if level == "F":
+        check_float32(whole)
+        _check_single(run.module)
+    points = torch.from_numpy(images).float() / run.data.levels
+    _fill_samples(document, run, before, whole, points, device)
+    # What an earlier evaluation stated about certificates that are written anew holds no longer.
+    (folder / NAME).unlink(missing_ok=True)
+    with _shown(progress) as report:
+        finished = _fill_bounds(document, bounds, before, whole, folder, (pairs, time_limit, tol, seed), report)
+        found = None
+        if attack_settings is not None and finished:
+            surely = _judge(document, whole, _centre(run.data), device)
+            found = _attack(document, whole, points, labels, surely, attack_settings, device, report)
+    if found is not None:
+        document["samples"]["attacked"] = encode(found.distances)
+    computed = compute(document)
+    contradiction = contradiction_of(computed.bounds, computed.distances)
+    if contradiction:
+        raise BoundContradiction(f"{folder}: {contradiction}")
+    document |= {"clean": computed.clean, "rows": [vars(row).copy() for row in computed.rows]}
+    document["seconds"] = time.perf_counter() - started
+    write_bytes(folder / NAME, document_bytes(document))
+    return read_evaluation(folder, prove=False)
+
+
+def recertify(run_folder: str | Path, root: str | Path | None = None, device: str = "cpu") -> Evaluation:
+    """Verify an evaluation from the run's files and the data alone, on whatever machine.
+
+    Beyond `load_evaluation` the certificates have to be about the networks that the weights give, and images, logits
+    and the heads' numbers have to be those that the file states (logits up to twice the error that it charges). Raises
+    ValueError with one line where something differs.
+    """
+    folder = Path(run_folder)
+    evaluation = load_evaluation(folder)
+    stated, run = evaluation.document, load_run(folder)
+    images, labels = _images(run, root, int(stated["data"]["count"]))
+    if images_sha256(images, labels) != stated["data"]["images_sha256"]:
+        raise ValueError(f"{folder / NAME}: is about other images than those of {run.data.name} here")
+    before, whole = networks_of(run.module, run.data.input_shape)
+    for bound in evaluation.bounds:
+        for certificate in bound.certificates:
+            network = before if bound.name == "by-construction" else whole
+            network = network if certificate.pair is None else difference(whole, *certificate.pair)
+            result = check_with_network(folder / certificate.file, network)
+            if not result.ok:
+                raise ValueError(f"{folder / certificate.file}: {result.reason}")
+    again = _stated(run, folder, evaluation.level, list(evaluation.radii), images, labels, 0, None)
+    points = torch.from_numpy(images).float() / run.data.levels
+    _fill_samples(again, run, before, whole, points, device)
+    _compare(folder / NAME, stated, again)
+    return evaluation
+
+
+def _compare(path: Path, stated: Any, again: dict[str, Any]) -> None:
+    """Raise ValueError where numbers of the weights and the images differ from those that are computed again."""
+    for key in ("model", "data"):
+        if stated[key] != again[key]:
+            raise ValueError(f"{path}: states another {key} than that of this folder")
+    # Norms and charges are sums, which another machine adds up in another order.
+    for key, value in again["errors"].items():
+        pairs = [] if value is None else [(value[k], stated["errors"][key][k]) for k in ("offset", "slope")]
+        if any(float.fromhex(new) * (1 - 1e-6) > float.fromhex(old) for new, old in pairs):
+            raise ValueError(f"{path}: charges less for the evaluation ({key}) than it may lose")
+    shape = (int(stated["data"]["count"]), int(stated["data"]["classes"]))
+    allowed = ErrorBound(*(float.fromhex(again["errors"]["float64"][k]) for k in ("offset", "slope")))
+    away = decode(again["samples"]["from_centre"], shape[:1])
+    if np.any(np.abs(away - decode(stated["samples"]["from_centre"], shape[:1])) > 1e-9 * (1 + away)):
+        raise ValueError(f"{path}: states distances from the centre that are not those of the images")
+    new, old = (decode(table["samples"]["logits"], shape) for table in (again, stated))
+    apart = np.linalg.norm(new - old, axis=1) > 2.001 * allowed.at(away)
+    if apart.any():
+        raise ValueError(f"{path}: states logits of sample {int(np.argmax(apart))} that the network does not give")
+    if stated["head"] != again["head"]:
+        raise ValueError(f"{path}: states another head than that of the weights")
+    if again["head"]["kind"] == "mlp":
+        for key, sign in (("margins", 1), ("steepest", -1)):
+            new, old = (decode(table["samples"]["head"][key], shape) for table in (again, stated))
+            if np.any(sign * (old - new) > 1e-9 * (1 + np.abs(new))):
+                raise ValueError(f"{path}: states {key} of the head that the network does not give")
+
+
+def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None) -> None:
+    unknown = [b for b in bounds if b not in BOUNDS]
+    if unknown or not bounds:
+        raise ValueError(f"unknown bound {unknown[0] if unknown else ''!r}; choose of {', '.join(BOUNDS)}")
+    if level not in LEVELS:
+        raise ValueError(f"unknown level {level!r}; choose R or F")
+    if pairs not in PAIRS:
+        raise ValueError(f"unknown choice of pairs {pairs!r}; choose of {', '.join(PAIRS)}")
+    if count is not None and count < 1:
+        raise ValueError(f"count must be positive, not {count}")
+
+
+def _check_single(module: nn.Module) -> None:
+    for name, value in module.named_parameters():
+        if value.dtype != torch.float32:
+            raise ValueError(f"level F is about float32 weights; {name} is {value.dtype}")
+
+
+def _radii(radii: Sequence[float] | None, run: LoadedRun) -> list[float]:
+    chosen = [*RADII, *run.config.training.radii] if radii is None else list(radii)
+    if not chosen or not all(np.isfinite(r) and r >= 0 for r in chosen):
+        raise ValueError(f"radii must be numbers that are not negative, not {chosen}")
+    return sorted({float(r) for r in chosen})
+
+
+def _images(run: LoadedRun, root: str | Path | None, count: int | None) -> tuple[Array, Array]:
+    """Test images uint8 and labels int32, the first `count`; ValueError where the data are others than the run's."""
+    settings = run.config.data
+    data = load_data(settings.name, settings.root if root is None else root, settings.cache)
+    if data.description.table() != run.data.table():
+        raise ValueError(f"the images of {settings.name} here are not those that the run was trained with")
+    return data.test.images[:count], data.test.labels[:count].astype(np.int32)
+
+
+def _stated(
+    run: LoadedRun,
+    folder: Path,
+    level: str,
+    radii: list[float],
+    images: Array,
+    labels: Array,
+    seed: int,
+    command: str | None,
+) -> dict[str, Any]:
+    """The document without what is computed."""
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    settings = run.config.table()["model"]
+    return {
+        "model": {"weights_sha256": weights, "settings": settings},
+        "data": {
+            "name": run.data.name,
+            "split": "test",
+            "count": len(images),
+            "classes": run.data.classes,
+            "levels": run.data.levels,
+            "input_shape": list(run.data.input_shape),
+            "images_sha256": images_sha256(images, labels),
+        },
+        "level": level,
+        "radii": radii,
+        "bounds": [],
+        "left_out": {},
+        "notes": [],
+        "attack": None,
+        "samples": {"labels": encode(labels, "<i4")},
+        "seed": seed,
+        "command": command or " ".join(sys.argv),
+        "versions": {
+            "sdpcert": sdpcert.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def _fill_samples(
+    document: dict[str, Any], run: LoadedRun, before: Network, whole: Network, points: Tensor, device: str
+) -> None:
+    """Logits, errors, and what the head's radii need."""
+    centre = _centre(run.data)
+    links = prove_links(whole)
+    single = error_bound(whole, links, centre, FLOAT32) if document["level"] == "F" else None
+    errors = {"float64": _hex(error_bound(whole, links, centre, FLOAT64)), "float32": single and _hex(single)}
+    steps = (points.double().numpy() - centre).reshape(len(points), -1)
+    away = np.linalg.norm(steps, axis=1) * (1 + (steps.shape[1] + 8) * 2.0**-52)
+    samples = document["samples"]
+    samples["logits"] = encode(GraphModule(whole, device).evaluate(points))
+    samples["from_centre"] = encode(away)
+    head = getattr(run.module, "head", None)
+    document["head"] = {"kind": "none"}
+    if isinstance(head, NormalizedHead | OrthogonalHead):
+        operator = head.materialised().through
+        assert isinstance(operator, Operator)
+        document["head"] = {"kind": "rows", "rows": encode(array(operator.weight))}
+    elif isinstance(head, MLPHead):
+        errors["features"] = _hex(error_bound(before, prove_links(before), centre, FLOAT64))
+        features = GraphModule(before, device).evaluate(points)
+        margins, steepest = _of_mlp(head, features, decode(samples["labels"], (len(points),), "<i4"))
+        samples["head"] = {"margins": encode(margins), "steepest": encode(steepest)}
+        matrices = {"inward": encode(array(head.inward.weight)), "outward": encode(array(head.outward.weight))}
+        document["head"] = {"kind": "mlp", "beta": head.beta.hex(), **matrices}
+    elif head is not None:
+        raise ValueError(f"there are no radii for a head of type {type(head).__name__}")
+    document["errors"] = errors
+
+
+def _of_mlp(head: MLPHead, features: Array, labels: Array) -> tuple[Array, Array]:
+    """Lower bounds of the margins and upper bounds of the gradients' norms (samples, classes) at the features."""
+    numbers, classes = head._numbers(), head.outward.out_features
+    margins, steepest = np.zeros((len(features), classes)), np.zeros((len(features), classes))
+    for k, (x, y) in enumerate(zip(features, labels.tolist(), strict=True)):
+        others = np.flatnonzero(np.arange(classes) != y)
+        low, gradients, missed = numbers.evaluate(x, y, others)
+        margins[k, others] = low
+        steepest[k, others] = np.linalg.norm(gradients, axis=1) * (1 + (len(x) + 8) * 2.0**-51) + missed
+    return margins, steepest
+
+
+def _centre(data: Description) -> Array:
+    """The mean colour, on every pixel: errors are bounded by the distance from it."""
+    return np.broadcast_to(np.array(data.mean, dtype=float)[:, None, None], data.input_shape)
+
+
+def _hex(bound: ErrorBound) -> dict[str, str]:
+    return {"offset": float(bound.offset).hex(), "slope": float(bound.slope).hex()}
+
+
+def _fill_bounds(
+    document: dict[str, Any],
+    bounds: Sequence[str],
+    before: Network,
+    whole: Network,
+    folder: Path,
+    options: tuple[str, float, float, int],
+    report: Callable[[str, float], None],
+) -> bool:
+    """Prove the bounds one after the other; False where Ctrl-C ended that."""
+    pairs, limit, tol, seed = options
+    every = pairs_of(int(document["data"]["classes"]))
+    left, finished = document["left_out"], True
+    for name in (b for b in BOUNDS if b in bounds):
+        reason = None if finished else "interrupted"
+        if finished and name == "sdp":
+            reason = reason_against(whole, 1, limit)
+        elif finished and name == "pairwise":
+            reason = "not asked for (pairs: none)" if pairs == "none" else None
+            reason = reason_against(whole, len(every), np.inf if pairs == "all" else limit) or reason
+        elif finished and not before.energies:
+            reason = "the network knows no constants by construction"
+        if reason is None:
+            work = list(subjects(name, before, whole, every))
+            proved = prove(name, work, folder, seed, tol, report)
+            finished = proved.finished
+            if len(proved.entries) < len(work):
+                note = f"interrupted: {len(proved.entries)} of {len(work)} certificates of the bound {name} were proved"
+                document["notes"].append(note)
+                reason = None if proved.entries else "interrupted"
+            if proved.entries:
+                made = {"name": name, "certificates": proved.entries, "seconds": proved.seconds}
+                document["bounds"].append(made)
+        if reason is not None:
+            left[name] = reason
+    return finished
+
+
+def _judge(document: dict[str, Any], whole: Network, centre: Array, device: str) -> Callable[[Tensor, Array], Array]:
+    """Whether the real function's class is surely another one than the label, for a batch of points."""
+    exact = GraphModule(whole, device)
+    error = ErrorBound(*(float.fromhex(document["errors"]["float64"][k]) for k in ("offset", "slope")))
+
+    def wrong(points: Tensor, labels: Array) -> Array:
+        away = np.linalg.norm((points.double().numpy() - centre).reshape(len(points), -1), axis=1)
+        return surely_wrong(exact.evaluate(points), labels, error.at(away * (1 + 1e-9)))
+
+    return wrong
+
+
+def _attack(
+    document: dict[str, Any],
+    whole: Network,
+    points: Tensor,
+    labels: Array,
+    surely: Callable[[Tensor, Array], Array],
+    settings: AttackSettings,
+    device: str,
+    report: Callable[[str, float], None],
+) -> Attacked:
+    """Run the attack; interrupted, what was found is kept."""
+    found = nothing_found(points)
+    document["attack"] = settings.table()
+    try:
+        search = GraphModule(whole, device, torch.float32)
+        radii = document["radii"]
+        run_attack(search, points, labels, radii, surely, settings, lambda share: report("attack", share), found)
+    except KeyboardInterrupt:
+        document["notes"].append("interrupted: the attack did not end, so attacked accuracies are too high")
+    return found
+
+
+@contextmanager
+def _shown(progress: bool) -> Iterator[Callable[[str, float], None]]:
+    """A function that shows how much of what is done, on a terminal's stderr; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not (progress and console.is_terminal):
+        yield lambda name, share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True) as bar:
+
+        def show(name: str, share: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=1.0)
+            bar.update(tasks[name], completed=share)
+
+        yield show

@@ -1,0 +1,178 @@
+"""Networks of the toolkit's layers from settings: chains, so that `from_torch` certifies them by construction."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from sdpcert import layers
+from sdpcert.layers.base import Certified, LipschitzLayer
+from sdpcert.training.modules import KeepChannels
+from sdpcert.training.settings import ConvolutionalModel, DenseModel, ResidualModel
+
+#: Families whose layers have their nonlinearity inside.
+NONLINEAR = ("sll", "cpl", "sandwich")
+#: Families whose layers return as many channels as they read.
+SQUARE = ("sll", "cpl", "soc")
+
+AnyModel = DenseModel | ResidualModel | ConvolutionalModel
+
+
+def build_model(
+    settings: AnyModel, input_shape: Sequence[int], classes: int, normalisation: nn.Module | None = None
+) -> nn.Sequential:
+    """A network with the children `normalisation` (if any), `backbone` and `head` (none for a sandwich network).
+
+    Inputs are batches (batch, *input_shape), outputs (batch, classes). Raises ValueError where settings and images do
+    not fit together.
+    """
+    shape = tuple(int(k) for k in input_shape)
+    if len(shape) != 3 or min(shape) < 1 or classes < 2:
+        raise ValueError(f"a classifier reads (channels, height, width) and has 2 classes or more, not {shape}")
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if normalisation is not None:
+        parts["normalisation"] = normalisation
+    if isinstance(settings, DenseModel):
+        backbone, features = _dense(settings, shape, classes)
+    elif isinstance(settings, ResidualModel):
+        backbone, features = _residual(settings, shape)
+    else:
+        backbone, features = _convolutional(settings, shape)
+    parts["backbone"] = nn.Sequential(*backbone)
+    if features is not None:
+        parts["head"] = _head(settings, features, classes)
+    return nn.Sequential(parts)
+
+
+def backbone_constant(module: nn.Module) -> float:
+    """The product of the constants that the layers before the head claim."""
+    parts = [part for name, part in module.named_children() if name != "head"]
+    constant = 1.0
+    for part in parts:
+        for layer in [part] if isinstance(part, Certified) else part.children():
+            constant *= layer.constant if isinstance(layer, Certified) else 1.0
+    return constant
+
+
+def _head(settings: AnyModel, features: int, classes: int) -> nn.Module:
+    if settings.head == "mlp":
+        return layers.MLPHead(features, settings.head_hidden, classes)
+    if settings.head == "orthogonal":
+        return layers.OrthogonalHead(features, classes)
+    return layers.NormalizedHead(features, classes)
+
+
+def _dense(settings: DenseModel, shape: tuple[int, ...], classes: int) -> tuple[list[nn.Module], int | None]:
+    size = shape[0] * shape[1] * shape[2]
+    chain: list[nn.Module] = [nn.Flatten()]
+    if settings.family == "sandwich-network":
+        return [*chain, layers.SandwichNetwork([size, *settings.hidden, classes])], None
+    if settings.features:
+        chain.append(layers.CayleyLinear(size, settings.features))
+        size = settings.features
+    made, size = _dense_chain(settings.family, size, settings.hidden, settings.activation)
+    return [*chain, *made], size
+
+
+def _dense_chain(family: str, size: int, hidden: Sequence[int], activation: str) -> tuple[list[nn.Module], int]:
+    """Dense layers with `hidden` outputs each, or, for residual families, `hidden` neurons inside."""
+    chain: list[nn.Module] = []
+    for width in hidden:
+        if family == "sll":
+            chain.append(layers.SLLLinear(size, width))
+        elif family == "cpl":
+            chain.append(layers.CPLLinear(size, width))
+        elif family == "sandwich":
+            chain.append(layers.SandwichLinear(size, width))
+            size = width
+        else:
+            chain += [_LINEAR[family](size, width), _activation(activation, width)]
+            size = width
+    return chain, size
+
+
+def _residual(settings: ResidualModel, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
+    if settings.channels < shape[0]:
+        raise ValueError(f"model.channels must be at least the {shape[0]} channels of the images")
+    convolution = layers.SLLConv2d if settings.family == "sll" else layers.CPLConv2d
+    hidden = settings.inner * settings.channels
+    chain: list[nn.Module] = [layers.ZeroChannelPadding(settings.channels - shape[0])]
+    chain += [convolution(settings.channels, hidden, settings.kernel) for _ in range(settings.convolutions)]
+    sides = [side // settings.pooling for side in shape[1:]]
+    if any(side % settings.pooling for side in shape[1:]):
+        raise ValueError(f"model.pooling of {settings.pooling} does not divide images of {shape[1]} x {shape[2]}")
+    chain += [layers.AveragePooling2d(settings.pooling), nn.Flatten()]
+    size = settings.channels * sides[0] * sides[1]
+    made, size = _dense_chain(settings.family, size, [settings.dense_hidden] * settings.dense, "relu")
+    return [*chain, *made], size
+
+
+def _convolutional(settings: ConvolutionalModel, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
+    channels, height, width = shape
+    chain: list[nn.Module] = []
+    for inner, outer in zip(settings.channels, settings.outputs, strict=True):
+        for _ in range(settings.layers - (settings.halving == "convolution")):
+            chain += _convolution(settings, channels, inner, (height, width))
+            channels = inner
+        if height % 2 or width % 2:
+            raise ValueError(f"model.channels has too many stages: images of {height} x {width} cannot be halved")
+        height, width = height // 2, width // 2
+        if settings.halving == "convolution":
+            chain.append(layers.SpaceToDepth(2))
+            chain += _convolution(settings, 4 * channels, outer, (height, width))
+        else:
+            chain += [KeepChannels(outer // 4), layers.SpaceToDepth(2)]
+        channels = outer
+    chain.append(nn.Flatten())
+    dense = {"soc": "cayley", "bcop": "cayley"}.get(settings.family, settings.family)
+    made, size = _dense_chain(dense, channels * height * width, settings.dense, settings.activation)
+    return [*chain, *made], size
+
+
+def _convolution(settings: ConvolutionalModel, inputs: int, outputs: int, size: tuple[int, int]) -> list[nn.Module]:
+    """One convolution with its activation; families that keep the number of channels get zeros, or lose some."""
+    family, kernel, circular = settings.family, settings.kernel, settings.circular
+    chain: list[nn.Module] = []
+    most = max(inputs, outputs)
+    if family in SQUARE and most > inputs:
+        chain.append(layers.ZeroChannelPadding(most - inputs))
+    if family == "sll":
+        chain.append(layers.SLLConv2d(most, most, kernel, circular=circular))
+    elif family == "cpl":
+        chain.append(layers.CPLConv2d(most, most, kernel, circular=circular))
+    elif family == "soc":
+        torus = size if circular else None
+        chain.append(layers.SOCConv2d(most, kernel, torus, circular=circular, terms=settings.terms))
+    elif family == "sandwich":
+        chain.append(layers.SandwichConv2d(inputs, outputs, kernel, size))
+    elif family == "cayley":
+        chain.append(layers.CayleyConv2d(inputs, outputs, kernel, size))
+    elif family == "bcop":
+        chain.append(layers.BCOPConv2d(inputs, outputs, kernel, circular=circular))
+    elif family == "spectral":
+        chain.append(layers.SpectralConv2d(inputs, outputs, kernel, circular=circular))
+    else:
+        chain.append(layers.AOLConv2d(inputs, outputs, kernel, circular=circular))
+    if family in SQUARE and most > outputs:
+        chain.append(KeepChannels(outputs))
+    return chain if family in NONLINEAR else [*chain, _activation(settings.activation, outputs)]
+
+
+def _activation(name: str, channels: int) -> nn.Module:
+    if name in ("maxmin", "householder") and channels % 2:
+        raise ValueError(f"model.activation {name!r} needs an even number of channels, not {channels}")
+    if name == "maxmin":
+        return layers.MaxMin()
+    if name == "householder":
+        return layers.Householder(channels)
+    return layers.Abs() if name == "abs" else layers.Elementwise("relu")
+
+
+_LINEAR: dict[str, Callable[[int, int], LipschitzLayer]] = {
+    "aol": layers.AOLLinear,
+    "spectral": layers.SpectralLinear,
+    "cayley": layers.CayleyLinear,
+    "bjorck": layers.BjorckLinear,
+}
