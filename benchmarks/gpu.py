@@ -1,0 +1,112 @@
+"""Everything that a GPU changes, in one command of under ten minutes: train, evaluate, certify, and time the solver.
+
+    python -m benchmarks.gpu [--device cuda] [--data FOLDER] [--seconds 60] [--presets a,b] [--quick] [--output FILE]
+
+Presets are trained for a fixed time each and evaluated on the first test images: clean and certified accuracy with
+proofs by construction, images a second. The native solver then runs on a chain of ReLU layers on the device and on the
+CPU. Without --data, or with --quick, scikit-learn's digits are used, and the command takes about a minute on a CPU.
+The JSON holds the device's name, versions and the command.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+import sdpcert
+from sdpcert.training import load_run, train
+from sdpcert.training.evaluate import evaluate
+
+RESULTS = Path(__file__).parent / "results"
+PRESETS = tuple(f"cifar10-quick-{family}" for family in ("sll", "cpl", "aol", "sandwich", "soc"))
+RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
+
+
+def trained(preset: str, data: Path | None, device: str, seconds: float, count: int, folder: Path) -> dict[str, Any]:
+    """Train a preset for a fixed time, evaluate it, and return what a table needs."""
+    table: dict[str, Any] = {"preset": preset, "training": {"minutes": seconds / 60}}
+    if data is not None:
+        table["data"] = {"root": str(data)}
+    started = time.perf_counter()
+    train(table, folder, device=device, progress=sys.stderr.isatty())
+    training_seconds = time.perf_counter() - started
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    run = load_run(folder)
+    started = time.perf_counter()
+    result = evaluate(folder, RADII, ("by-construction",), attack=False, count=count, device=device, progress=False)
+    return {
+        "preset": preset,
+        "parameters": sum(p.numel() for p in run.module.parameters()),
+        "steps": log[-1]["step"],
+        "images a second": log[-1]["step"] * run.config.training.batch / log[-1]["seconds"],
+        "training seconds": training_seconds,
+        "evaluation seconds": time.perf_counter() - started,
+        "test images": count,
+        "clean accuracy": result.clean_accuracy,
+        "rows": [vars(row) for row in result.rows],
+    }
+
+
+def solved(device: str, sizes: tuple[int, ...]) -> dict[str, Any]:
+    """The native solver on a random chain, on the device and on the CPU."""
+    generator = np.random.default_rng(0)
+    weights = [generator.standard_normal((b, a)) / np.sqrt(a) for a, b in itertools.pairwise(sizes)]
+    network = sdpcert.Network.mlp(weights)
+    found: dict[str, Any] = {"sizes": sizes}
+    for where in dict.fromkeys(("cpu", device)):
+        certificate = sdpcert.certify(network, "neuron", device=where)
+        found[where] = {"seconds": certificate.seconds, "upper": certificate.upper, "gap": certificate.gap}
+    return found
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cuda or cpu")] = "cuda" if torch.cuda.is_available() else "cpu",
+    data: Annotated[Path | None, typer.Option(help="folder with CIFAR-10")] = None,
+    seconds: Annotated[float, typer.Option(help="training time of every preset")] = 60.0,
+    presets: Annotated[str, typer.Option(help="names separated by commas")] = "",
+    quick: Annotated[bool, typer.Option(help="digits, a few seconds")] = False,
+    output: Annotated[Path | None, typer.Option(help="JSON file")] = None,
+) -> None:
+    """Train, evaluate and certify on a device, and write the results as JSON."""
+    quick = quick or data is None
+    names = tuple(presets.split(",")) if presets else ("digits",) if quick else PRESETS
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
+    count = 100 if quick else 1000
+    results: dict[str, Any] = {
+        "device": name,
+        "command": "python -m benchmarks.gpu " + " ".join(sys.argv[1:]),
+        "versions": {"sdpcert": sdpcert.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "networks": [],
+        "solver": [],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for preset in names:
+            try:
+                row = trained(
+                    preset, data, device, min(seconds, 5.0) if quick else seconds, count, Path(folder) / preset
+                )
+            except (ValueError, RuntimeError) as error:
+                row = {"preset": preset, "failed": f"{type(error).__name__}: {error}"}
+            results["networks"].append(row)
+            print(json.dumps(row)[:300], flush=True)
+    for sizes in [(20, 50, 50, 10)] if quick else [(784, 100, 100, 10), (784, *[200] * 5, 10), (784, *[400] * 5, 10)]:
+        results["solver"].append(solved(device, sizes))
+        print(json.dumps(results["solver"][-1]), flush=True)
+    target = output or RESULTS / f"gpu_{name.lower().replace(' ', '_')}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(results, indent=1) + "\n")
+    print(target)
+
+
+if __name__ == "__main__":
+    typer.run(main)
