@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sdpcert.symbolic.claim import equal
 from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, PartResult, Result
 from sdpcert.symbolic.printing import definition_latex, latex, symbol_latex, witness_text
 from sdpcert.symbolic.symbols import Symbol
@@ -181,7 +182,9 @@ def _stated(result: PartResult) -> str:
     for symbol in symbols:
         # An inverse says so by its definition; other equalities that come along are printed.
         if symbol.formula is None:
-            definitions += [f"{latex(a)} = {latex(b)}" for a, b in symbol.facts()]
+            said = [s.matrix for s in given if s.kind == "zero"]
+            facts = [equal(a, b) for a, b in symbol.facts()]
+            definitions += [latex(fact) for fact in facts if fact.matrix not in said]
     if claim.sizes:
         fixed = ", ".join(f"${k}={v}$" for k, v in claim.sizes.items() if isinstance(v, int))
         text_of.append(f"Here {fixed}." if fixed else "")
