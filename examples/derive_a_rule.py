@@ -1,9 +1,10 @@
 """A rule of one's own, proved for all weights; another that looks as good, refuted by two inputs.
 
-The rules are in examples/derivations: T_ii = sum_j |W'W|_ij c_j / c_i for any c > 0, and T_ii = (sum_j (W'W)_ij^2)^(1/2).
+The rules are in examples/derivations: T_ii = sum_j |W'W|_ij c_j / c_i for any c > 0, and the row norms, T_ii = (sum_j
+(W'W)_ij^2)^(1/2).
 
-Expected (derived): the first is proved; the second fails for W = (1, 1), where two inputs at distance 1 are
-mapped to the squared distance 27225/8281 = 3.287647 (with the root of 2 rounded up to 91/64 in T).
+Expected (derived): the first is proved; the second fails for W = (2, 1, 2), where T = diag(6, 3, 6) and two inputs at
+distance 1 are mapped to the squared distance 49/9 = 5.444444.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
+from sdpcert.certificate.slack import slack_of
 from sdpcert.construction import point_of, prove_construction, prove_point
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -121,7 +122,8 @@ def certify(
         form=reduced,
         proof=proof,
         attained=attained,
-        information=_information(network, output_rows, seed, tol, solution),
+        information=_information(network, output_rows, seed, tol, solution)
+        | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
         notes=tuple(notes),
     )
 
@@ -234,6 +236,8 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Cer
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
         information["cuts"] = list(proved.cuts)
+    if one is not None:
+        information["slack"] = slack_of(network.stacked, one.form, one.proof, attained)
     return Certificate(
         upper=upper,
         lower=attained.lower,

@@ -312,6 +312,60 @@ def derive(
     return 0 if finished and proved == len(chosen) else 1
 
 
+@app.command(epilog="Example: sdpcert table *.cert.json --kind ladder --format latex -o ladder.tex")
+def table(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="certificates, or runs (evaluation.json)")],
+    kind: Annotated[str | None, typer.Option(help="ladder, bounds, families, solvers or accuracy")] = None,
+    columns: Annotated[str | None, typer.Option(help="names of columns, as in network,lower,upper")] = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex, csv or json")] = "markdown",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the table there")] = None,
+    caption: Annotated[str | None, typer.Option(help="caption in place of the usual one")] = None,
+    times: Annotated[bool, typer.Option("--times/--no-times", help="columns with durations")] = True,
+) -> int:
+    """Make a table of saved certificates or runs, each proved again; one that is not makes no table."""
+    from sdpcert.report import run
+    from sdpcert.report.records import Refused
+
+    try:
+        with Console(stderr=True).status("proving again"):
+            text = run.table(files, kind, columns, form, output, caption, times)
+    except Refused as error:
+        print(f"sdpcert: {error}", file=sys.stderr)
+        return 1
+    if output is None:
+        print(text, end="")
+    return 0
+
+
+@app.command(epilog="Example: sdpcert report model.cert.json -o model.html --figures figures --figure-format pdf")
+def report(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="CERT|RUN", help="a certificate (and others of its network), or a run")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="the page (default: the file's name .html)")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="also write every figure alone, at paper size")
+    ] = None,
+    figure_format: Annotated[str, typer.Option(help="pdf, svg or png")] = "pdf",
+    times: Annotated[bool, typer.Option("--times/--no-times", help="durations and hashes of files")] = True,
+) -> int:
+    """Write one self-contained HTML page on a certificate or a run, everything in it proved again."""
+    from sdpcert.report import run
+    from sdpcert.report.records import Refused
+
+    try:
+        with Console(stderr=True).status("proving again"):
+            written = run.report(files, output, figures, figure_format, times)
+    except Refused as error:
+        print(f"sdpcert: {error}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(path)
+    return 0
+
+
 @app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")
 def bounds(
     net: NetworkFile,

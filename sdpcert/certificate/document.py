@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import tempfile
@@ -29,15 +30,45 @@ def build_document(
         f"The function of the stacked form below, {form.inputs} inputs, {form.neurons} neurons, {form.outputs} "
         f"outputs, satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real arithmetic, Euclidean norms, for all x, x'."
     )
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "claim": claim,
-        "upper": upper.hex(),
-        **members_of_stacked(form, proof),
-        "attained": attained_of(attained),
-        "information": information,
-    }
+    return sealed(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "claim": claim,
+            "upper": upper.hex(),
+            **members_of_stacked(form, proof),
+            "attained": attained_of(attained),
+            "information": information,
+        }
+    )
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with `information.digest`, which tells accidental changes of what no checker proves."""
+    information = {k: v for k, v in document["information"].items() if k != "digest"}
+    document = {**document, "information": information}
+    digest = digest_of(json.dumps(document, allow_nan=False))
+    return {**document, "information": {**information, "digest": digest}}
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 of a file's text as `docs/certificate-format.md` defines `information.digest`, itself left out.
+
+    Numbers count as they are written, spaces and the order of keys do not. Raises ValueError where the text is not a
+    JSON object.
+    """
+    document = json.loads(text, parse_float=_as_written, parse_int=_as_written)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    information = document.get("information")
+    if isinstance(information, dict):
+        information.pop("digest", None)
+    plain = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(plain.encode("ascii")).hexdigest()
+
+
+def _as_written(number: str) -> str:
+    return "number " + number
 
 
 def members_of_stacked(form: StackedForm, proof: Proof) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import Attained
-from sdpcert.certificate.document import FORMAT, attained_of, encode, members_of_stacked
+from sdpcert.certificate.document import FORMAT, attained_of, encode, members_of_stacked, sealed
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof
 from sdpcert.network.stacked import StackedForm
@@ -133,12 +133,14 @@ def build_parts_document(
         f"The composition of the {len(parts)} parts below satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real "
         "arithmetic, Euclidean norms, for all x, x'."
     )
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "claim": claim,
-        "upper": upper.hex(),
-        "parts": [part.document(level) for part in parts],
-        "attained": attained_of(attained),
-        "information": information,
-    }
+    return sealed(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "claim": claim,
+            "upper": upper.hex(),
+            "parts": [part.document(level) for part in parts],
+            "attained": attained_of(attained),
+            "information": information,
+        }
+    )

@@ -23,6 +23,23 @@ def _rounded(value: float, digits: int, direction: str) -> str:
     return f"{float(exact):.{digits}g}" if exact == Decimal(f"{float(exact):.{digits}g}") else format(exact, "g")
 
 
+def percent_down(share: float, places: int = 2) -> str:
+    """A share of one in percent with `places` decimal places, never above it; without the unit."""
+    return _percent(share, places, ROUND_FLOOR)
+
+
+def percent_up(share: float, places: int = 2) -> str:
+    """A share of one in percent with `places` decimal places, never below it; without the unit."""
+    return _percent(share, places, ROUND_CEILING)
+
+
+def _percent(share: float, places: int, direction: str) -> str:
+    if not math.isfinite(share):
+        return str(share)
+    # The shortest decimal stands for the share: 9512 of 10000 is 95.12 %, although the float is a little less.
+    return str((Decimal(repr(float(share))) * 100).quantize(Decimal(1).scaleb(-places), direction))
+
+
 def seconds(value: float) -> str:
     """A duration with a unit."""
     return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.1f} s"

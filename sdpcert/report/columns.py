@@ -1,0 +1,240 @@
+"""Columns of tables by name: what stands in a cell, its unit, and the direction in which it is rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
+from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up
+
+#: Significant digits of bounds; gaps and seconds need fewer.
+DIGITS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a row is about: certificates of one network (one of them in a table with a row each), or a row of a run."""
+
+    records: tuple[Record, ...] = ()
+    run: Run | None = None
+    entry: Any = None
+
+    @property
+    def best(self) -> Record:
+        """The certificate with the smallest bound."""
+        return min(self.records, key=lambda r: r.upper)
+
+    def by(self, method: str) -> Record | None:
+        """The best certificate of a method, None where there is none."""
+        found = [r for r in self.records if r.method == method]
+        return min(found, key=lambda r: r.upper, default=None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value in full precision (None: nothing to say) and its text, rounded."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column: its name, its header, how its values are rounded ("up", "down" or "") and where they come from."""
+
+    name: str
+    header: str
+    value: Callable[[Subject], Any]
+    rounding: str = ""
+    unit: str = ""
+    digits: int | None = None
+    note: str = ""
+    timed: bool = False
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the column is aligned at the right."""
+        return self.rounding != "" or self.name in _COUNTS
+
+    def cell(self, subject: Subject, digits: int = DIGITS) -> Cell:
+        """The cell of a row; bounds get `digits` significant digits."""
+        value = self.value(subject)
+        if value is None:
+            return Cell(None, "")
+        if self.unit == "%":
+            return Cell(value, (percent_up if self.rounding == "up" else percent_down)(value))
+        if self.rounding and isinstance(value, int | float):
+            rounded = rounded_up if self.rounding == "up" else rounded_down
+            return Cell(value, rounded(float(value), self.digits or digits))
+        return Cell(value, str(value))
+
+
+_COUNTS = ("neurons", "inputs", "outputs", "iterations", "samples", "certified")
+_STATED = "Dual bounds and gaps are stated by the runs, not proved."
+_TIMES = "Times are wall-clock seconds of the machine that wrote the certificates."
+
+
+def _lower(subject: Subject) -> float | None:
+    return max((r.lower for r in subject.records if r.lower is not None), default=None)
+
+
+def _ratio(subject: Subject) -> float | None:
+    lower = _lower(subject)
+    # One part in 2^52 more than the quotient in float64 is above the exact one.
+    return subject.best.upper / lower * (1 + 2.0**-52) if lower else None
+
+
+def _method(method: str) -> Callable[[Subject], float | None]:
+    def upper(subject: Subject) -> float | None:
+        record = subject.by(method)
+        return None if record is None else record.upper
+
+    return upper
+
+
+def _optimum(subject: Subject) -> float | None:
+    record = subject.by("neuron")
+    return None if record is None else record.sdp_lower
+
+
+def _excess(subject: Subject) -> float | None:
+    built, optimum = subject.by("by-construction"), _optimum(subject)
+    return None if built is None or not optimum else built.upper / optimum * (1 + 2.0**-51) - 1
+
+
+def _stated(key: str, kind: type | tuple[type, ...]) -> Callable[[Subject], Any]:
+    return lambda s: s.best.stated(key, kind)
+
+
+def _size(which: int) -> Callable[[Subject], int | None]:
+    return lambda s: s.best.sizes[which]
+
+
+def _entry(key: str) -> Callable[[Subject], Any]:
+    return lambda s: getattr(s.entry, key)
+
+
+def _of_run(key: str) -> Callable[[Subject], Any]:
+    return lambda s: None if s.run is None else getattr(s.run.evaluation, key)
+
+
+def _of_bound(key: str) -> Callable[[Subject], float | None]:
+    def value(subject: Subject) -> float | None:
+        found = [b for b in subject.run.evaluation.bounds if b.name == subject.entry.bound] if subject.run else []
+        return getattr(found[0], key) if found else None
+
+    return value
+
+
+_SECONDS = (float, int)
+CERTIFICATE_COLUMNS = (
+    Column("network", "network", lambda s: s.best.name),
+    Column("file", "file", lambda s: s.best.path.name),
+    Column("inputs", "inputs", _size(0)),
+    Column("neurons", "neurons", _size(1)),
+    Column("outputs", "outputs", _size(2)),
+    Column("lower", "attained", _lower, "down"),
+    Column("upper", "upper bound", lambda s: s.best.upper, "up"),
+    Column("method", "method", lambda s: s.best.method),
+    Column("solver", "solver", _stated("solver", str)),
+    Column("status", "solver's status", _stated("solver_status", str)),
+    Column("iterations", "iterations", _stated("iterations", int)),
+    Column("sdp_lower", "dual bound", lambda s: s.best.sdp_lower, "down", note=_STATED),
+    Column("gap", "gap", lambda s: s.best.gap, "up", digits=2, note=_STATED),
+    Column("ratio", "upper / attained", _ratio, "up", digits=4),
+    Column("seconds", "total", _stated("seconds", _SECONDS), "up", "s", 3, _TIMES, True),
+    Column("solve_seconds", "solving", _stated("solve_seconds", _SECONDS), "up", "s", 3, _TIMES, True),
+    Column("proof_seconds", "proof", _stated("proof_seconds", _SECONDS), "up", "s", 3, _TIMES, True),
+    Column("proof", "arithmetic of the proof", lambda s: s.best.proof),
+    Column("level", "level", lambda s: REAL_ARITHMETIC),
+    Column("sha256", "network's hash", lambda s: s.best.verdict.sha256[:16]),
+)
+METHOD_COLUMNS = (
+    Column("by-construction", "by construction", _method("by-construction"), "up"),
+    Column("neuron", "neuron", _method("neuron"), "up"),
+    Column("layer", "layer", _method("layer"), "up"),
+    Column("product", "product", _method("product"), "up"),
+    Column("optimum", "optimum, at least", _optimum, "down", note=_STATED),
+    Column("excess", "excess", _excess, "up", "%", note="Excess is by construction over the dual bound, less one."),
+)
+ACCURACY_COLUMNS = (
+    Column("run", "run", lambda s: s.run.name if s.run is not None else None),
+    Column("data", "data", lambda s: s.run.part("data", "name") if s.run is not None else None),
+    Column("weights", "weights' hash", lambda s: (s.run.part("model", "weights_sha256") or "")[:16] if s.run else None),
+    Column("samples", "samples", _of_run("samples")),
+    Column("bound", "bound", _entry("bound")),
+    Column("lower", "attained", _of_bound("lower"), "down"),
+    Column("upper", "constant", _of_bound("upper"), "up"),
+    Column("radius", "radius", _entry("radius"), "down", digits=6),
+    Column("certified", "certified inputs", _entry("certified")),
+    Column("accuracy", "certified", _entry("accuracy"), "down", "%"),
+    Column("attacked", "under attack", _entry("attacked_accuracy"), "up", "%"),
+    Column("clean", "clean", _of_run("clean_accuracy"), "down", "%"),
+    Column("level", "level", _of_run("level")),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of table: its title, the columns that it can have, and those that it has unless told otherwise."""
+
+    title: str
+    columns: tuple[Column, ...]
+    default: tuple[str, ...]
+    by_network: bool = False
+
+
+KINDS = {
+    "ladder": Kind(
+        "Bounds on the Lipschitz constant, one row a network",
+        (*CERTIFICATE_COLUMNS, *METHOD_COLUMNS),
+        ("network", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
+        True,
+    ),
+    "bounds": Kind(
+        "Bounds on the Lipschitz constant, one row a bound",
+        CERTIFICATE_COLUMNS,
+        ("network", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
+    ),
+    "families": Kind(
+        "Bounds by construction against the optimum for the same weights",
+        (*CERTIFICATE_COLUMNS, *METHOD_COLUMNS),
+        ("network", "neurons", "lower", "neuron", "by-construction", "excess"),
+        True,
+    ),
+    "solvers": Kind(
+        "Solvers of the condition; every bound is proved, whatever the solver said",
+        CERTIFICATE_COLUMNS,
+        ("network", "solver", "lower", "upper", "gap", "iterations", "solve_seconds"),
+    ),
+    "accuracy": Kind(
+        "Certified accuracy",
+        ACCURACY_COLUMNS,
+        ("run", "bound", "lower", "upper", "radius", "accuracy", "attacked", "clean", "level"),
+    ),
+}
+
+
+def columns_of(kind: str, names: Sequence[str] | None, subjects: Sequence[Subject], times: bool) -> list[Column]:
+    """The columns by name, or those of the kind that have something to say.
+
+    Raises ValueError that lists the names there are. Without `times`, columns of durations are left out. An attained
+    value joins every upper bound.
+    """
+    chosen = KINDS[kind]
+    known = {column.name: column for column in chosen.columns}
+    if names is not None:
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no column {name!r} in tables of kind {kind}; there are {', '.join(known)}")
+        columns = [known[name] for name in names]
+    else:
+        columns = [known[name] for name in chosen.default]
+        columns = [c for c in columns if any(c.value(s) is not None for s in subjects)]
+    if "lower" in known and not any(c.name == "lower" for c in columns):
+        first = next((k for k, c in enumerate(columns) if c.name == "upper" or c in METHOD_COLUMNS[:4]), None)
+        if first is not None:
+            columns.insert(first, known["lower"])
+    return [c for c in columns if times or not c.timed]

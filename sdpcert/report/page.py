@@ -1,0 +1,236 @@
+"""One self-contained HTML page on a certificate or a run: inline CSS and SVG, no scripts, no network access."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sdpcert.report.accuracy import accuracy
+from sdpcert.report.figure import Figure
+from sdpcert.report.figures import figures_of
+from sdpcert.report.records import Record, Run, read_all, same_network
+from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
+from sdpcert.report.svg import legend, svg, swatch
+from sdpcert.report.table import LEVELS, versions_of
+
+NEEDS = "reports need jinja2: pip install 'sdpcert[report]'"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number at the top of the page, with the anchor of the evidence behind it."""
+
+    name: str
+    text: str
+    what: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A file behind the page: what its checker said, and facts as (name, text, link or empty)."""
+
+    target: str
+    name: str
+    word: str
+    verdict: str
+    facts: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a page shows; `html` renders it."""
+
+    title: str
+    lead: str
+    numbers: tuple[Number, ...]
+    figures: tuple[Figure, ...]
+    missing: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    notes: tuple[str, ...]
+    command: str
+    versions: str
+
+    def html(self) -> str:
+        """The page; raises ValueError where jinja2 is not installed."""
+        try:
+            import jinja2
+        except ModuleNotFoundError as error:
+            if error.name != "jinja2":
+                raise
+            raise ValueError(NEEDS) from None
+        from sdpcert import __version__
+
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+        template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+        drawn = [(f, svg(f), [(swatch(n, mark), name) for n, mark, name in legend(f)]) for f in self.figures]
+        first = self.evidence[0].target
+        return template.render(
+            version=__version__,
+            title=self.title,
+            lead=self.lead,
+            numbers=self.numbers,
+            figures=drawn,
+            targets={
+                f.key: "evidence" if f.key == "ladder" and len(self.evidence) > 1 else first for f in self.figures
+            },
+            missing=self.missing,
+            evidence=self.evidence,
+            notes=self.notes,
+            command=self.command,
+            versions=self.versions,
+        )
+
+
+def make_report(
+    paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None, times: bool = True
+) -> Report:
+    """Read a certificate or a run, prove it again, and gather what the page shows.
+
+    Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
+    `output`. Raises `Refused` where a file does not verify, ValueError where files do not belong together.
+    """
+    if not paths:
+        raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")
+    read = read_all(paths)
+    folder = Path(output).parent if output is not None else Path()
+    command = shlex.join(["sdpcert", "report", *map(str, paths)] + ([] if times else ["--no-times"]))
+    if isinstance(read[0], Run):
+        if len(read) > 1:
+            raise ValueError(f"{read[1].path}: a report is about one run at a time")
+        return _of_run(read[0], folder, command, times)
+    records: list[Record] = []
+    for other in read:
+        if not isinstance(other, Record):
+            raise ValueError(f"{other.path}: a run; it needs a report of its own")
+        if records and not same_network(records[0], other):
+            raise ValueError(f"{other.path}: about another network than {records[0].path}")
+        records.append(other)
+    return _of_certificates(records, folder, command, times)
+
+
+def _of_certificates(records: list[Record], folder: Path, command: str, times: bool) -> Report:
+    subject = records[0]
+    anchors = [f"certificate-{k}" for k in range(1, len(records) + 1)]
+    figures, missing = figures_of(records, times)
+    numbers = [Number("proved upper bound", rounded_up(subject.upper), f"method {subject.method}", anchors[0])]
+    if subject.lower is not None:
+        numbers.append(Number("attained value", rounded_down(subject.lower), "by two inputs in the file", anchors[0]))
+        if subject.lower > 0:
+            ratio = rounded_up(subject.upper / subject.lower * (1 + 1e-15), 4)
+            numbers.append(Number("upper bound / attained", ratio, "1 is tight", anchors[0]))
+    if subject.gap is not None and subject.method != "product":
+        numbers.append(
+            Number("gap, at most", rounded_up(subject.gap, 2), "to the optimum of the condition, stated", anchors[0])
+        )
+    if times and subject.stated("seconds", (int, float)) is not None:
+        numbers.append(Number("time", seconds(float(subject.information["seconds"])), "in all, stated", anchors[0]))
+    inputs, neurons, outputs = subject.sizes
+    sizes = [f"{n} {name}" for n, name in ((inputs, "inputs"), (neurons, "neurons"), (outputs, "outputs")) if n]
+    notes = [
+        f"{LEVELS['R']}, l2 to l2, all inputs. Upper bounds are rounded up, attained values down.",
+        "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
+        "again); dual bounds, histories, slack and times are what the runs stated.",
+    ]
+    stated = subject.stated("notes", list) or []
+    notes += [f"Note of the run: {note}." for note in stated if isinstance(note, str)]
+    if len(records) == 1:
+        missing = [
+            *missing,
+            "Other rungs of the ladder: give further certificates of this network (sdpcert certify NET --method layer, "
+            "or product) after the first.",
+        ]
+    return Report(
+        f"Lipschitz bound of {subject.name}",
+        f"|f(x) − f(x′)| ≤ {rounded_up(subject.upper)} |x − x′| for all inputs, proved. {', '.join(sizes)}.",
+        tuple(numbers),
+        tuple(figures),
+        tuple(missing),
+        tuple(_evidence(r, a, folder, times) for r, a in zip(records, anchors, strict=True)),
+        tuple(notes),
+        command,
+        versions_of(records),
+    )
+
+
+def _evidence(record: Record, anchor: str, folder: Path, times: bool) -> Evidence:
+    facts = [
+        ("file", record.path.name, _link(record.path, folder)),
+        ("method", record.method, ""),
+        ("solver", f"{record.stated('solver', str) or 'unknown'} ({record.stated('solver_status', str) or '?'})", ""),
+        ("upper", rounded_up(record.upper), ""),
+        ("attained", "" if record.lower is None else rounded_down(record.lower), ""),
+        ("arithmetic", f"{record.proof} proof, level R", ""),
+        ("network's hash", record.verdict.sha256, ""),
+        ("network from", record.source, ""),
+    ]
+    if times:
+        facts.append(("file's hash", record.file_hash, ""))
+    if not record.digest:
+        facts.append(("digest", "none: what is not proved is not protected against changes", ""))
+    facts.append(("check again", shlex.join(["sdpcert", "check", str(record.path)]), ""))
+    return Evidence(anchor, f"{record.method}, {record.path.name}", "Proved", record.verdict.reason, tuple(facts))
+
+
+def _of_run(run: Run, folder: Path, command: str, times: bool) -> Report:
+    figure, evaluation = accuracy(run), run.evaluation
+    level = LEVELS.get(evaluation.level, f"Execution level {evaluation.level}")
+    numbers = [Number("clean accuracy", f"{percent_down(evaluation.clean_accuracy)} %", "without a proof", "run-1")]
+    for row in run.rows:
+        numbers.append(
+            Number(
+                f"certified at radius {rounded_down(row.radius, 4)}",
+                f"{percent_down(row.accuracy)} %",
+                f"bound {row.bound}",
+                f"bound-{row.bound}",
+            )
+        )
+    facts = [
+        ("file", run.path.name, _link(run.path, folder)),
+        ("data", f"{run.part('data', 'name') or 'unknown'}, {evaluation.samples} inputs", ""),
+        ("weights' hash", run.part("model", "weights_sha256") or "unknown", ""),
+        ("level", level, ""),
+    ]
+    if times:
+        facts.append(("file's hash", run.file_hash, ""))
+    facts.append(("check again", shlex.join(["sdpcert", "table", str(run.path)]), ""))
+    verdict = "radii and rows follow from the logits in the file and the constants that its certificates prove."
+    evidence = [Evidence("run-1", run.path.name, "Verified", verdict, tuple(facts))]
+    evidence += [_evidence_of_bound(run, bound, folder) for bound in evaluation.bounds]
+    return Report(
+        f"Certified accuracy of {run.name}",
+        f"{level}; certified accuracies and radii are rounded down.",
+        tuple(numbers),
+        () if figure is None else (figure,),
+        () if figure is not None else ("Accuracy: the run has no rows.",),
+        tuple(evidence),
+        (
+            "An accuracy under attack is an upper bound of what any proof could certify; it is rounded up.",
+            *(f"Note of the run: {note.rstrip('.')}." for note in evaluation.notes),
+        ),
+        command,
+        versions_of([run]),
+    )
+
+
+def _evidence_of_bound(run: Run, bound: Any, folder: Path) -> Evidence:
+    several = "" if len(bound.certificates) == 1 else ", the largest"
+    facts = [(f"constant{several}", rounded_up(bound.upper), ""), (f"attained{several}", rounded_down(bound.lower), "")]
+    for c in bound.certificates:
+        name = "certificate" if c.pair is None else f"classes {c.pair[0]} and {c.pair[1]}"
+        facts.append((name, f"{Path(c.file).name}: {rounded_up(c.upper)}", _link(run.path.parent / c.file, folder)))
+    count = len(bound.certificates)
+    verdict = "the certificate was accepted." if count == 1 else f"all {count} certificates were accepted."
+    return Evidence(f"bound-{bound.name}", f"Bound {bound.name}", "Proved", verdict, tuple(facts))
+
+
+def _link(path: Path, folder: Path) -> str:
+    try:
+        return quote(Path(os.path.relpath(path, folder)).as_posix())
+    except ValueError:  # another drive
+        return path.resolve().as_uri()

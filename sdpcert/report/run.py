@@ -1,0 +1,93 @@
+"""What the verbs `sdpcert table` and `sdpcert report` do, apart from parsing the command line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdpcert.report.formats import FORMATS, formatted
+from sdpcert.report.page import make_report
+from sdpcert.report.paper import FORMATS as FIGURE_FORMATS
+from sdpcert.report.paper import write_figures
+from sdpcert.report.table import make_table
+
+#: A path as text or as an object.
+Name = str | os.PathLike[str]
+
+
+def table(
+    files: Sequence[Name],
+    kind: str | None = None,
+    columns: str | None = None,
+    form: str = "markdown",
+    output: Name | None = None,
+    caption: str | None = None,
+    times: bool = True,
+) -> str:
+    """Make a table of saved certificates or runs; with `output` it is also written there, whole or not at all.
+
+    `columns` are names separated by commas. Returns the text. Raises `records.Refused` where a file does not verify,
+    ValueError for bad arguments; nothing is written then.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"no format {form!r} of tables; there are {', '.join(FORMATS)}")
+    _check_folder(output)
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    if names == []:
+        raise ValueError("--columns wants names separated by commas, as in network,upper,lower")
+    text = formatted(make_table(files, kind, names, caption, times), form)
+    if output is not None:
+        write_text(Path(output), text)
+    return text
+
+
+def report(
+    files: Sequence[Name],
+    output: Name | None = None,
+    figures: Name | None = None,
+    figure_format: str = "pdf",
+    times: bool = True,
+) -> list[Path]:
+    """Write the page of a certificate or a run, and its figures where `figures` names a folder; returns the paths.
+
+    The page's name is that of the first file with `.html`, in the working folder, unless `output` says otherwise.
+    Raises as `table` does; nothing is written then.
+    """
+    if figure_format not in FIGURE_FORMATS:
+        raise ValueError(f"no format {figure_format!r} of figures; there are {', '.join(FIGURE_FORMATS)}")
+    if not files:
+        raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")
+    first = Path(files[0])
+    stem = first.resolve().name if first.is_dir() else first.name.removesuffix(".json").removesuffix(".cert")
+    page = Path(output or f"{stem}.html")
+    _check_folder(page)
+    made = make_report(files, page, times)
+    html = made.html()
+    drawn = [] if figures is None else write_figures(made.figures, figures, figure_format)
+    write_text(page, html)
+    return [page, *drawn]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; raises ValueError with one line where that fails."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _check_folder(output: Name | None) -> None:
+    if output is not None and not Path(output).parent.is_dir():
+        raise ValueError(f"cannot write {output}: the folder {Path(output).parent} does not exist")

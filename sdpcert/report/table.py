@@ -1,0 +1,156 @@
+"""Tables of saved certificates and runs, every file proved again, with a caption that says how they were made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdpcert.report.columns import DIGITS, KINDS, Cell, Column, Subject, columns_of
+from sdpcert.report.records import Record, Run, by_network, read_all
+
+LEVELS = {
+    "R": "Execution level R: real arithmetic on the stated weights",
+    "F": "Execution level F: float32 in any order of summation",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A finished table: `rows` has one list of cells a row, in the order of `columns`.
+
+    `made` says in one sentence which command and versions made the table, `notes` what a reader has to know.
+    """
+
+    kind: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...]
+    command: str
+    versions: str
+    files: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def made(self) -> str:
+        """The command and the versions behind the table, without a full stop."""
+        return f"Made by {self.command} ({self.versions})"
+
+
+def make_table(
+    paths: Sequence[str | os.PathLike[str]],
+    kind: str | None = None,
+    columns: Sequence[str] | None = None,
+    caption: str | None = None,
+    times: bool = True,
+    digits: int = DIGITS,
+    command: str | None = None,
+) -> Table:
+    """Read the files, prove them again and arrange them.
+
+    `kind` is one of `KINDS`; without it runs give "accuracy" and certificates "ladder". `caption` replaces the title,
+    `command` what the caption says about its origin. Raises `Refused` where a file does not verify, ValueError for a
+    wrong kind, column or mixture of files.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"no kind {kind!r} of table; there are {', '.join(KINDS)}")
+    if not paths:
+        raise ValueError("no files: give certificates (*.cert.json) or runs (evaluation.json)")
+    if columns is not None and kind is not None:
+        columns_of(kind, columns, (), True)  # a wrong name is said before files are proved
+    read = read_all(paths)
+    if kind is None:
+        kind = "accuracy" if all(isinstance(r, Run) for r in read) else "ladder"
+    subjects = _subjects(kind, read)
+    chosen = columns_of(kind, columns, subjects, times)
+    rows = tuple(tuple(c.cell(s, digits) for c in chosen) for s in subjects)
+    return Table(
+        kind,
+        caption or KINDS[kind].title,
+        tuple(chosen),
+        rows,
+        tuple(_notes(kind, chosen, read)),
+        command or command_of(paths, kind, columns, times),
+        versions_of(read),
+        tuple(_file(r, times) for r in read),
+    )
+
+
+def command_of(paths: Sequence[Any], kind: str, columns: Sequence[str] | None, times: bool) -> str:
+    """The command line that makes the table again."""
+    parts = ["sdpcert", "table", *map(str, paths), "--kind", kind]
+    parts += [] if columns is None else ["--columns", ",".join(columns)]
+    return shlex.join(parts + ([] if times else ["--no-times"]))
+
+
+def versions_of(read: Sequence[Record | Run]) -> str:
+    """Versions of this program and of those that wrote the certificates, in words."""
+    from sdpcert import __version__
+
+    here = f"sdpcert {__version__}, Python {platform.python_version()}"
+    written = [r.versions for r in read]
+    stated = []
+    for key, label in (
+        ("sdpcert", "sdpcert"),
+        ("python", "Python"),
+        ("numpy", "NumPy"),
+        ("scipy", "SciPy"),
+        ("torch", "torch"),
+    ):
+        found = sorted({v[key] for v in written if key in v})
+        if found:
+            stated.append(f"{label} {'/'.join(found)}")
+    return here + (f"; files written with {', '.join(stated)}" if stated else "")
+
+
+def _subjects(kind: str, read: Sequence[Record | Run]) -> list[Subject]:
+    records = [r for r in read if isinstance(r, Record)]
+    runs = [r for r in read if isinstance(r, Run)]
+    if kind == "accuracy":
+        if records:
+            raise ValueError(f"{records[0].path}: a certificate, but tables of accuracy are made of runs")
+        return [Subject(run=run, entry=entry) for run in runs for entry in run.rows]
+    if runs:
+        raise ValueError(f"{runs[0].path}: a run, but tables of kind {kind} are made of certificates")
+    if KINDS[kind].by_network:
+        return [Subject(tuple(group)) for group in by_network(records)]
+    return [Subject((record,)) for group in by_network(records) for record in group]
+
+
+def _notes(kind: str, columns: Sequence[Column], read: Sequence[Record | Run]) -> list[str]:
+    records = [r for r in read if isinstance(r, Record)]
+    if kind == "accuracy":
+        stated = {r.evaluation.level for r in read if isinstance(r, Run)}
+        notes = [
+            "Every run and its certificates were proved again when the table was made; accuracies, radii and attained "
+            "values are rounded down, constants and accuracies under attack up."
+        ]
+        notes += [f"{LEVELS.get(level, 'Execution level ' + level)}." for level in sorted(stated, reverse=True)]
+    else:
+        notes = [
+            "Every certificate was proved again when the table was made; upper bounds are rounded up, attained values "
+            "down (the files' own, evaluated again by sdpcert check with --network).",
+            f"{LEVELS['R']}, l2 to l2, all inputs.",
+        ]
+    for column in columns:
+        if column.note and column.note not in notes:
+            notes.append(column.note)
+    floating = sum(r.proof != "exact" for r in records)
+    if floating:
+        notes.append(f"{floating} of the proofs are in floating point with rigorous error bounds, the others exact.")
+    bare = [r.path.name for r in records if not r.digest]
+    if bare:
+        notes.append(f"Without digest, so only their proofs are protected against changes: {', '.join(bare)}.")
+    return notes
+
+
+def _file(read: Record | Run, times: bool) -> dict[str, Any]:
+    verdict = read.verdict.reason if isinstance(read, Record) else "the evaluation verifies"
+    described: dict[str, Any] = {"path": str(Path(read.path)), "verdict": verdict}
+    if isinstance(read, Record):
+        described["network_sha256"] = read.verdict.sha256
+    return described | ({"sha256": read.file_hash} if times else {})
