@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, seconds
 
 #: What typer returns after Ctrl-C.
 INTERRUPTED = 130
@@ -234,6 +234,74 @@ def train(
     return 0
 
 
+@app.command(epilog="Example: sdpcert evaluate runs/digits --level F")
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
+    radii: Annotated[str | None, typer.Option(help="l2 radii for images of values 0 to 1, as in 0.25,0.5")] = None,
+    bounds: Annotated[
+        str, typer.Option(help="some of by-construction,sdp,pairwise; the default leaves the programs out")
+    ] = "by-construction",
+    level: Annotated[str, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")] = "R",
+    attack: Annotated[bool, typer.Option(help="search adversarial points: the other side of every accuracy")] = True,
+    pairs: Annotated[str, typer.Option(help="certificates of pairs of classes: auto, all or none")] = "auto",
+    count: Annotated[int | None, typer.Option(help="only so many of the test images, the first")] = None,
+    data: Annotated[Path | None, typer.Option(help="folder of the data, if it is elsewhere now")] = None,
+    device: Device = "cpu",
+    time_limit: Annotated[float, typer.Option(help="seconds that a bound's programs may take by estimate")] = 300.0,
+    seed: Seed = 0,
+    again: Annotated[
+        bool, typer.Option("--again", help="only verify the saved evaluation, from the files alone")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
+    _training()
+    from sdpcert.training.evaluate import evaluate as measured
+    from sdpcert.training.evaluate import recertify
+
+    if again:
+        result = recertify(run, data, device)
+    else:
+        result = measured(
+            run,
+            None if radii is None else _numbers(radii, "--radii"),
+            [b.strip() for b in bounds.split(",")],
+            level,
+            attack,
+            pairs=pairs,
+            count=count,
+            root=data,
+            device=device,
+            time_limit=time_limit,
+            seed=seed,
+            progress=sys.stderr.isatty(),
+            command=" ".join(["sdpcert", *sys.argv[1:]]),
+        )
+    if as_json:
+        print(json.dumps(result.summary()))
+        return 0
+    print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
+    headers = ("radius", "bound", "certified", "not attacked")
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for row in result.rows:
+        attacked = "" if row.attacked_accuracy is None else f"{percent_up(row.attacked_accuracy)} %"
+        table.add_row(rounded_down(row.radius, 4), row.bound, f"{percent_down(row.accuracy)} %", attacked)
+    Console(width=max(Console().width, 100)).print(table)
+    for name, reason in result.left_out.items():
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"saved {result.path}", file=sys.stderr)
+    return 0
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text!r}: write numbers separated by commas, as in 0.25,0.5") from None
+
+
 def _training() -> Any:
     try:
         import sdpcert.training as module
@@ -266,7 +334,7 @@ def derive(
         for known in names():
             for derivation in load(known):
                 table.add_row(known, derivation.title, derivation.source)
-        Console(soft_wrap=True).print(table)
+        Console(width=max(Console().width, 160)).print(table)
         return 0
     chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
     if folder is not None and folder.exists() and not folder.is_dir():

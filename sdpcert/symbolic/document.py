@@ -87,7 +87,17 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
 
 def plain(value: str) -> str:
     """LaTeX of a line as plain text: without dollars and braces, commands by their names or signs."""
-    signs = {"top": "'", "le": "<=", "ge": ">=", "times": "x", "cdot": " ", "to": "->", "mapsto": "->", "succeq": ">="}
+    signs = {
+        "sqrt": "root of ",
+        "top": "'",
+        "le": "<=",
+        "ge": ">=",
+        "times": "x",
+        "cdot": " ",
+        "to": "->",
+        "mapsto": "->",
+        "succeq": ">=",
+    }
     value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
     return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 from torch import nn
 
 import sdpcert
-from sdpcert.certificate import Certificate
-from sdpcert.evaluation import CERTIFICATES
+from sdpcert.apart import can_go_apart, certify_apart
+from sdpcert.evaluation_file import CERTIFICATES
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Network, Node
 from sdpcert.solvers.effort import estimate
@@ -107,33 +109,30 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
     (folder / CERTIFICATES).mkdir(exist_ok=True)
     report(name, 0.0)
 
-    def one(subject: Subject) -> tuple[Subject, Certificate]:
-        return subject, sdpcert.certify(subject.network, method, tol=tol, seed=seed)
+    def one(subject: Subject) -> dict[str, Any]:
+        path = folder / CERTIFICATES / f"{subject.name}.json"
+        if len(work) > 1 and can_go_apart(subject.network.stacked):
+            return certify_apart(subject.network.stacked, method, tol, seed, path)
+        with lock:
+            certificate = sdpcert.certify(subject.network, method, tol=tol, seed=seed)
+        if certificate.status == "proved":
+            certificate.save(path)
+        return certificate.summary()
 
-    def keep(subject: Subject, certificate: Certificate) -> None:
-        if certificate.status != "proved":
+    def keep(subject: Subject, summary: dict[str, Any]) -> None:
+        if summary["status"] != "proved":
             raise ValueError(f"the bound {subject.name} could not be proved")
-        done.entries.append(_saved(subject, certificate, folder))
+        done.entries.append(_entry(subject, summary, folder))
         report(name, len(done.entries) / len(work))
-        if certificate.solver_status == "interrupted":
+        if summary["solver_status"] == "interrupted":
             raise KeyboardInterrupt
 
+    lock = threading.Lock()
     try:
         if len(work) == 1:
-            keep(*one(work[0]))
+            keep(work[0], one(work[0]))
         else:
-            # Solvers divide products among threads in the main thread only; here every thread has a program.
-            with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(WORKERS) as pool:
-                waiting: set[Future[tuple[Subject, Certificate]]] = {pool.submit(one, subject) for subject in work}
-                try:
-                    while waiting:
-                        finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                        for future in finished:
-                            keep(*future.result())
-                except BaseException:
-                    for future in waiting:
-                        future.cancel()
-                    raise
+            _side_by_side({subject: partial(one, subject) for subject in work}, keep)
     except KeyboardInterrupt:
         done.finished = False
     done.entries.sort(key=lambda entry: entry["pair"] or [])
@@ -141,13 +140,35 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
     return done
 
 
-def _saved(subject: Subject, certificate: Certificate, folder: Path) -> dict[str, Any]:
+def _side_by_side(
+    jobs: dict[Subject, Callable[[], dict[str, Any]]], keep: Callable[[Subject, dict[str, Any]], None]
+) -> None:
+    """Run jobs, a few at once, and keep their results; interrupted, those that run are waited for and kept."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting = {pool.submit(job): subject for subject, job in jobs.items()}
+        try:
+            while waiting:
+                finished = wait(waiting, return_when=FIRST_COMPLETED).done
+                for future in sorted(finished, key=lambda f: f.exception() is not None):
+                    result = future.result()
+                    keep(waiting.pop(future), result)
+        except BaseException as error:
+            for future in waiting:
+                future.cancel()
+            if isinstance(error, KeyboardInterrupt):
+                for future in wait(waiting).done:
+                    if not future.cancelled() and future.exception() is None:
+                        with suppress(KeyboardInterrupt):
+                            keep(waiting[future], future.result())
+            raise
+
+
+def _entry(subject: Subject, summary: dict[str, Any], folder: Path) -> dict[str, Any]:
     name = f"{CERTIFICATES}/{subject.name}.json"
-    certificate.save(folder / name)
     return {
         "file": name,
         "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
         "pair": None if subject.pair is None else list(subject.pair),
-        "upper": certificate.upper.hex(),
-        "lower": float(certificate.lower).hex(),
+        "upper": float(summary["upper"]).hex(),
+        "lower": float(summary["lower"]).hex(),
     }

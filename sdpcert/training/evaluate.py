@@ -1,7 +1,7 @@
 """Certified accuracy of a finished run, with proofs: logits, constants, radii and an attack, saved in the run folder.
 
 `evaluate` writes `evaluation.json` and the certificates beside the weights; `sdpcert.evaluation.load_evaluation`
-verifies them anywhere. `recertify` also computes what the file states about the weights and the images again.
+verifies them anywhere.
 """
 
 from __future__ import annotations
@@ -22,28 +22,21 @@ from torch import Tensor, nn
 
 import sdpcert
 from sdpcert.certify import BoundContradiction
-from sdpcert.check.binding import check_with_network
-from sdpcert.evaluation import (
-    BOUNDS,
-    LEVELS,
-    Evaluation,
-    compute,
-    contradiction_of,
-    load_evaluation,
-    read_evaluation,
-)
+from sdpcert.evaluation import Evaluation, read_evaluation
 from sdpcert.evaluation_file import NAME, decode, document_bytes, encode, images_sha256
+from sdpcert.evaluation_rows import BOUNDS, LEVELS, compute, contradiction_of
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.operators import Operator, array
 from sdpcert.network.graph import Network
 from sdpcert.radii import ErrorBound, surely_wrong
 from sdpcert.training.attack import Attacked, AttackSettings, nothing_found, run_attack
-from sdpcert.training.bounds import difference, networks_of, pairs_of, prove, reason_against, subjects
+from sdpcert.training.bounds import networks_of, pairs_of, prove, reason_against, subjects
 from sdpcert.training.checkpoint import write_bytes
 from sdpcert.training.datasets import Description, load_data
-from sdpcert.training.execution import FLOAT32, FLOAT64, check_float32, error_bound, prove_links
+from sdpcert.training.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.training.graph_module import GraphModule
+from sdpcert.training.links import prove_links
 from sdpcert.training.runs import LoadedRun, is_finished, load_run
 
 Array = np.ndarray
@@ -88,15 +81,15 @@ def evaluate(
         raise ValueError(f"{folder}: the run is not finished; go on with sdpcert train")
     run = load_run(folder)
     wanted = _radii(radii, run)
-    images, labels = _images(run, root, count)
+    images, labels = evaluated_images(run, root, count)
     attack_settings = AttackSettings(seed=seed) if attack is True else attack or None
-    document = _stated(run, folder, level, wanted, images, labels, seed, command)
+    document = stated_of(run, folder, level, wanted, images, labels, seed, command)
     before, whole = networks_of(run.module, run.data.input_shape)
     if level == "F":
         check_float32(whole)
         _check_single(run.module)
     points = torch.from_numpy(images).float() / run.data.levels
-    _fill_samples(document, run, before, whole, points, device)
+    fill_samples(document, run, before, whole, points, device)
     # What an earlier evaluation stated about certificates that are written anew holds no longer.
     (folder / NAME).unlink(missing_ok=True)
     with _shown(progress) as report:
@@ -115,62 +108,6 @@ def evaluate(
     document["seconds"] = time.perf_counter() - started
     write_bytes(folder / NAME, document_bytes(document))
     return read_evaluation(folder, prove=False)
-
-
-def recertify(run_folder: str | Path, root: str | Path | None = None, device: str = "cpu") -> Evaluation:
-    """Verify an evaluation from the run's files and the data alone, on whatever machine.
-
-    Beyond `load_evaluation` the certificates have to be about the networks that the weights give, and images, logits
-    and the heads' numbers have to be those that the file states (logits up to twice the error that it charges). Raises
-    ValueError with one line where something differs.
-    """
-    folder = Path(run_folder)
-    evaluation = load_evaluation(folder)
-    stated, run = evaluation.document, load_run(folder)
-    images, labels = _images(run, root, int(stated["data"]["count"]))
-    if images_sha256(images, labels) != stated["data"]["images_sha256"]:
-        raise ValueError(f"{folder / NAME}: is about other images than those of {run.data.name} here")
-    before, whole = networks_of(run.module, run.data.input_shape)
-    for bound in evaluation.bounds:
-        for certificate in bound.certificates:
-            network = before if bound.name == "by-construction" else whole
-            network = network if certificate.pair is None else difference(whole, *certificate.pair)
-            result = check_with_network(folder / certificate.file, network)
-            if not result.ok:
-                raise ValueError(f"{folder / certificate.file}: {result.reason}")
-    again = _stated(run, folder, evaluation.level, list(evaluation.radii), images, labels, 0, None)
-    points = torch.from_numpy(images).float() / run.data.levels
-    _fill_samples(again, run, before, whole, points, device)
-    _compare(folder / NAME, stated, again)
-    return evaluation
-
-
-def _compare(path: Path, stated: Any, again: dict[str, Any]) -> None:
-    """Raise ValueError where numbers of the weights and the images differ from those that are computed again."""
-    for key in ("model", "data"):
-        if stated[key] != again[key]:
-            raise ValueError(f"{path}: states another {key} than that of this folder")
-    # Norms and charges are sums, which another machine adds up in another order.
-    for key, value in again["errors"].items():
-        pairs = [] if value is None else [(value[k], stated["errors"][key][k]) for k in ("offset", "slope")]
-        if any(float.fromhex(new) * (1 - 1e-6) > float.fromhex(old) for new, old in pairs):
-            raise ValueError(f"{path}: charges less for the evaluation ({key}) than it may lose")
-    shape = (int(stated["data"]["count"]), int(stated["data"]["classes"]))
-    allowed = ErrorBound(*(float.fromhex(again["errors"]["float64"][k]) for k in ("offset", "slope")))
-    away = decode(again["samples"]["from_centre"], shape[:1])
-    if np.any(np.abs(away - decode(stated["samples"]["from_centre"], shape[:1])) > 1e-9 * (1 + away)):
-        raise ValueError(f"{path}: states distances from the centre that are not those of the images")
-    new, old = (decode(table["samples"]["logits"], shape) for table in (again, stated))
-    apart = np.linalg.norm(new - old, axis=1) > 2.001 * allowed.at(away)
-    if apart.any():
-        raise ValueError(f"{path}: states logits of sample {int(np.argmax(apart))} that the network does not give")
-    if stated["head"] != again["head"]:
-        raise ValueError(f"{path}: states another head than that of the weights")
-    if again["head"]["kind"] == "mlp":
-        for key, sign in (("margins", 1), ("steepest", -1)):
-            new, old = (decode(table["samples"]["head"][key], shape) for table in (again, stated))
-            if np.any(sign * (old - new) > 1e-9 * (1 + np.abs(new))):
-                raise ValueError(f"{path}: states {key} of the head that the network does not give")
 
 
 def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None) -> None:
@@ -198,7 +135,7 @@ def _radii(radii: Sequence[float] | None, run: LoadedRun) -> list[float]:
     return sorted({float(r) for r in chosen})
 
 
-def _images(run: LoadedRun, root: str | Path | None, count: int | None) -> tuple[Array, Array]:
+def evaluated_images(run: LoadedRun, root: str | Path | None, count: int | None) -> tuple[Array, Array]:
     """Test images uint8 and labels int32, the first `count`; ValueError where the data are others than the run's."""
     settings = run.config.data
     data = load_data(settings.name, settings.root if root is None else root, settings.cache)
@@ -207,7 +144,7 @@ def _images(run: LoadedRun, root: str | Path | None, count: int | None) -> tuple
     return data.test.images[:count], data.test.labels[:count].astype(np.int32)
 
 
-def _stated(
+def stated_of(
     run: LoadedRun,
     folder: Path,
     level: str,
@@ -250,7 +187,7 @@ def _stated(
     }
 
 
-def _fill_samples(
+def fill_samples(
     document: dict[str, Any], run: LoadedRun, before: Network, whole: Network, points: Tensor, device: str
 ) -> None:
     """Logits, errors, and what the head's radii need."""

@@ -17,7 +17,7 @@ the link loses on that input,
 each link's loss counts as often as the proved constants of those behind it say, and all bounds are affine in t
 (`ErrorBound`). `|h_i(centre)|` is evaluated in float64, whose own error is below e_i at t = 0. Inside of a link the
 same holds with products of norms, each bounded from above. c_i is proved as certificates are (exact arithmetic on the
-materialised weights), or is the product of norms where that is less or nothing could be proved.
+materialised weights; `links.py`), or is the product of norms where that is less or nothing could be proved.
 
 The input x is a vector of float32 numbers as it is: its own rounding is not charged.
 """
@@ -27,42 +27,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
 from sdpcert.attained.graph_ratio import _norm_bound as norm_bound
 from sdpcert.attained.graph_ratio import network_last_uses
 from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
-from sdpcert.certificate.exact import square_root_up
-from sdpcert.certificate.parts import product_up
-from sdpcert.construction import LARGEST, prove_point
-from sdpcert.convolutional import bound_convolutional
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
 from sdpcert.network.graph import Network
 from sdpcert.radii import LARGEST_FLOAT32_RADIUS, ErrorBound
-from sdpcert.solvers.solution import Budget
+from sdpcert.training.links import SLACK, Link, gain_of, shape_of, steepest
 
 Array = np.ndarray
 FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
 #: Smallest positive numbers, which an operation may lose to underflow.
 SMALLEST = {FLOAT64: 2.0**-1074, FLOAT32: 2.0**-149}
-#: Room for the rounding of these bounds themselves, which are sums and products of nonnegative numbers.
-SLACK = 1 + 1e-9
 #: Circular kernels of so many taps are applied by Fourier transforms (`layers/operators.py`).
 TAPS_BY_FREQUENCIES = 81
 #: Norms that a float32 evaluation may reach.
 LARGEST_FLOAT32 = 1e30
-
-
-@dataclass(frozen=True)
-class Link:
-    """Values `start` and `end` of a network with an upper bound of the Lipschitz constant between them."""
-
-    start: int
-    end: int
-    constant: float
 
 
 @dataclass(frozen=True)
@@ -79,72 +63,6 @@ class _State:
     def norm(self) -> ErrorBound:
         """A bound of the norm of the computed value."""
         return ErrorBound((self.centre + 2 * self.error.offset) * SLACK, (self.front + self.error.slope) * SLACK)
-
-
-def prove_links(network: Network) -> tuple[Link, ...]:
-    """The links of a chain of layers that know their constants, each proved by itself; one link for other networks."""
-    energies = network.energies
-    values = sorted({0, network.output, *(energies if 0 in energies else ())})
-    links = []
-    for start, end in pairwise(values):
-        piece = network.between(start, end)
-        product = product_of_norms(piece)
-        behind = 1.0 if end == network.output else energies[end]
-        if energies and product > math.sqrt(energies[start] / behind) * (1 + 1e-4):
-            product = min(product, _proved(_alone(piece, energies[start] / behind, behind)))
-        links.append(Link(start, end, product))
-    return tuple(links)
-
-
-def _alone(piece: Network, energy: float, behind: float) -> Network:
-    """A part of a chain with the multipliers that it has by itself."""
-    nodes = tuple(
-        replace(n, layer=replace(n.layer, multiplier=np.asarray(n.layer.multiplier) / behind))
-        if isinstance(n.layer, Activation) and n.layer.multiplier is not None
-        else n
-        for n in piece.nodes
-    )
-    return replace(piece, nodes=nodes, energies={0: energy, piece.output: 1.0})
-
-
-def _proved(piece: Network) -> float:
-    """The constant that the layer's own multipliers prove, in exact arithmetic where that fits; infinity if none."""
-    try:
-        if piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST:
-            proof = prove_point(piece.stacked.reduced(), piece.energies[0])
-            return math.inf if proof is None else square_root_up(proof.rho, proof.exponent)
-
-        def prove_head(form, method):  # type: ignore[no-untyped-def]
-            raise ValueError("a link has no head of its own")
-
-        result = bound_convolutional(piece, "by-construction", Budget(1e-6), prove_head)
-        return product_up(result.parts) if result.parts else math.inf
-    except (ValueError, OverflowError):
-        return math.inf
-
-
-def product_of_norms(network: Network) -> float:
-    """A bound of the Lipschitz constant of a graph from upper bounds of its layers' norms."""
-    gains = {0: 1.0}
-    for number, node in enumerate(network.nodes, start=1):
-        gains[number] = _gain(node.layer, [gains[k] for k in node.inputs], [_shape(network, k) for k in node.inputs])
-    return gains[network.output]
-
-
-def _shape(network: Network, value: int) -> tuple[int, ...]:
-    return network.input_shape if value == 0 else network.nodes[value - 1].shape
-
-
-def _gain(layer: AffineLayer | Activation, gains: list[float], shapes: list[tuple[int, ...]]) -> float:
-    if isinstance(layer, Activation):
-        return _steepest(layer) * gains[0] * SLACK
-    if isinstance(layer, Concat):
-        return math.sqrt(sum(g * g for g in gains)) * SLACK
-    return sum(norm_bound(layer, shape) * g for g, shape in zip(gains, shapes)) * SLACK
-
-
-def _steepest(kind: Activation) -> float:
-    return float(np.max(np.maximum(np.abs(kind.alpha), np.abs(kind.beta))))
 
 
 def error_bound(network: Network, links: Sequence[Link], centre: Array, roundoff: float = FLOAT64) -> ErrorBound:
@@ -166,8 +84,8 @@ def error_bound(network: Network, links: Sequence[Link], centre: Array, roundoff
             node = network.nodes[number - 1]
             if all(k in local for k in node.inputs):
                 given = [local[k] for k in node.inputs]
-                shapes = [_shape(network, k) for k in node.inputs]
-                gain = _gain(node.layer, [g.gain for g in given], shapes)
+                shapes = [shape_of(network, k) for k in node.inputs]
+                gain = gain_of(node.layer, [g.gain for g in given], shapes)
                 gain = min(gain, link.constant) if number == link.end else gain
                 loss = _loss(node.layer, given, shapes, node.shape, roundoff)
                 error = _sum([_times(begun.error, gain), loss])
@@ -211,15 +129,15 @@ def _loss(
     """The loss since the link's start after a layer: what was lost before, and its own roundings."""
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
-        inherited = _times(given[0].loss, _steepest(layer))
+        inherited = _times(given[0].loss, steepest(layer))
         if layer.is_linear or layer.name == "leaky_relu":
-            own = _times(given[0].norm, 2 * roundoff * max(_steepest(layer), 1.0))
+            own = _times(given[0].norm, 2 * roundoff * max(steepest(layer), 1.0))
         elif layer.name in PIECEWISE_LINEAR:
             own = ErrorBound(0.0, 0.0)
         else:
             # |phi(v)| <= |phi(0)| + steepest |v|, twice for the argument's part.
             at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
-            own = _times(given[0].norm, 2 * FUNCTION_ERROR * _steepest(layer))
+            own = _times(given[0].norm, 2 * FUNCTION_ERROR * steepest(layer))
             own = ErrorBound(own.offset + FUNCTION_ERROR * at_zero * SLACK, own.slope)
         return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
     gains = [norm_bound(layer, s) for s in shapes]

@@ -1,0 +1,201 @@
+"""The site builds without a warning, every block of it runs, and every file, module and result that it names exists.
+
+Blocks of one page share a namespace and a folder that holds examples/. ```python blocks and the lines of ```bash blocks
+run in their order; a comment `<!-- not run: reason -->` before a block leaves it out, as does `<!-- command: name -->`,
+which CI runs by itself. A ```toml block is a configuration of a training run. A ```text block after a block that ran
+shows its output: decimals of six digits or more have to be in it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
+FOLDERS = ("sdpcert", "derivations", "benchmarks", "examples", "tests", "tools", "docs")
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+LEFT_OUT = re.compile(r"<!-- (not run: .+|command: \w+) -->\n$")
+DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: language, text, line of its first line, and whether it is run."""
+
+    language: str
+    body: str
+    line: int
+    runs: bool
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in FENCE.finditer(text):
+        before = text[: found.start()]
+        yield Block(found["language"], found["body"], before.count("\n") + 2, LEFT_OUT.search(before) is None)
+
+
+def inline_code(page: Path) -> set[str]:
+    """Everything in single backticks, outside of fenced and indented blocks."""
+    text = re.sub(r"^    .*$", "", FENCE.sub("", page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
+
+
+def run_line(line: str) -> None:
+    """Run one line of a shell block, `sdpcert ...` or `python ...`; it exits with 0 unless a comment says otherwise."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "sdpcert":
+        from sdpcert.cli import main
+
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        code = ended.value.code
+    else:
+        assert words[0] == "python", f"run it here, or say why not: <!-- not run: reason --> before {line!r}"
+        done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, timeout=120, check=False)
+        print(done.stdout, done.stderr)
+        code = done.returncode
+    stated = re.search(r"# exit code (\d)", line)
+    assert code == (int(stated[1]) if stated else 0), f"{line!r} exits with {code}"
+
+
+def digits(number: str) -> int:
+    return len(re.sub(r"e.*|\.", "", number).lstrip("0"))
+
+
+def check_shown(stated: str, output: str) -> None:
+    """Every long decimal of a ```text block is in the output, up to the last digits."""
+    found = [float(number) for number in DECIMAL.findall(output)]
+    for number in DECIMAL.findall(stated):
+        if digits(number) >= 6:
+            assert any(value == pytest.approx(float(number), rel=1e-5) for value in found), f"{number} is not printed"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_block_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    output = None
+    for block in blocks_of(page):
+        place = f"{page.relative_to(ROOT)}:{block.line}"
+        if block.language == "text":
+            if output:
+                check_shown(block.body, output)
+            continue
+        output = None
+        if not block.runs:
+            continue
+        if block.language == "toml":
+            from sdpcert.training import load_config
+
+            Path("mine.toml").write_text(block.body)
+            load_config("mine.toml")
+        elif block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.body, str(page), "exec"), namespace)
+        else:
+            assert block.language in ("bash", "console"), f"{place}: a block of unknown language {block.language!r}"
+            for line in filter(None, block.body.replace("\\\n", " ").splitlines()):
+                run_line(line.removeprefix("$ "))
+        output = capsys.readouterr().out
+
+
+def test_few_blocks_are_left_out() -> None:
+    """Whoever adds one decides here that it has to be."""
+    left = [b for page in PAGES for b in blocks_of(page) if b.language not in ("text", "toml") and not b.runs]
+    assert len(left) <= 11
+
+
+def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(
+            r"<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=[\"']?(https?:)?//", page.read_text(encoding="utf-8")
+        )
+        assert not loaded, f"{page.name} loads something from elsewhere"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_is_named_exists(page: Path) -> None:
+    for code in inline_code(page):
+        for name in re.findall(r"[\w./*-]+\.(?:py|md|onnx|npz|json|toml|yml|mjs|txt)\b|[\w/]+/(?= |$)", code):
+            if name.startswith(FOLDERS) and "/" in name and "NAME" not in name:
+                assert list(ROOT.glob(name)), f"{name} does not exist"
+        module = re.fullmatch(r"(?:python -m )?(benchmarks\.\w+|sdpcert(?:\.\w+)+)(?:\(.*\))?(?: .*)?", code)
+        if module:
+            assert resolves(module[1]), f"{module[1]} does not exist"
+        derived = re.fullmatch(r"sdpcert derive (\w+)", code)
+        if derived:
+            assert derived[1] in ("all", "NAME", "FILE") or (ROOT / "derivations" / f"{derived[1]}.py").is_file(), code
+        verb = re.match(r"sdpcert (\w+)(?: |$)", code)
+        if verb:
+            assert verb[1] in verbs(), f"there is no verb {verb[1]!r}"
+        if re.fullmatch(r"test_\w+", code):
+            assert any(f"def {code}(" in p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("*.py")), code
+
+
+def verbs() -> set[str]:
+    """The registered verbs of the command line."""
+    import typer.main
+
+    from sdpcert.cli import app
+
+    return set(getattr(typer.main.get_command(app), "commands", {}))
+
+
+def resolves(dotted: str) -> bool:
+    """Whether a dotted name is a module, or what is left of it are attributes of one."""
+    parts = dotted.split(".")
+    for k in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:k]))
+        except ModuleNotFoundError as error:
+            if not ".".join(parts[:k]).startswith(error.name or "?"):
+                raise
+            continue
+        for name in parts[k:]:
+            if not hasattr(thing, name):
+                break
+            thing = getattr(thing, name)
+        else:
+            return True
+    return False
+
+
+def test_links_work_on_disk() -> None:
+    """Relative links of the pages lead to files of docs/, of the README to files of the repository."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+            if "://" in target:
+                continue
+            file = (page.parent / target).resolve()
+            assert file.is_file(), f"{page.name}: {target}"
+            assert page.name == "README.md" or file.is_relative_to(DOCS), f"{page.name}: {target} is not on the site"
+
+
+def test_every_derivation_is_in_the_mathematics() -> None:
+    import derivations
+
+    text = (DOCS / "mathematics.md").read_text(encoding="utf-8")
+    assert not [name for name in derivations.ORDER if f"derivations/{name}.py" not in text]
