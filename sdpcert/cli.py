@@ -257,7 +257,7 @@ def evaluate(
     """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
     _training()
     from sdpcert.training.evaluate import evaluate as measured
-    from sdpcert.training.evaluate import recertify
+    from sdpcert.training.recertify import recertify
 
     if again:
         result = recertify(run, data, device)
