@@ -4,8 +4,8 @@ By construction nothing is solved; the optimum of the condition for the trained 
 constant up. `sdpcert train` and `sdpcert evaluate` do the same at full size; `import_and_fine_tune.py` goes on from a
 certified network of another origin.
 
-Expected (measured, 6 epochs): by construction 0.999996, optimum 0.999995, accuracy 0.9437, certified at 0.25 0.8479; the
-last three may differ in the last digits on other machines.
+Expected (measured, 6 epochs): by construction 0.999996, optimum 0.999995, accuracy 0.9437, certified at 0.25 0.8479;
+the last three may differ in the last digits on other machines.
 """
 
 from __future__ import annotations
