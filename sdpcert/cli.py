@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -237,7 +238,7 @@ def train(
 @app.command(epilog="Example: sdpcert evaluate runs/digits --level F")
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
-    radii: Annotated[str | None, typer.Option(help="l2 radii for images of values 0 to 1, as in 0.25,0.5")] = None,
+    radii: Annotated[str | None, typer.Option(help="l2 radii for images of values 0 to 1, as in 0.5,36/255")] = None,
     bounds: Annotated[
         str, typer.Option(help="some of by-construction,sdp,pairwise; the default leaves the programs out")
     ] = "by-construction",
@@ -292,14 +293,15 @@ def evaluate(
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"saved {result.path}", file=sys.stderr)
-    return 0
+    # Notes tell of what was interrupted.
+    return 1 if result.notes else 0
 
 
 def _numbers(text: str, option: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{option} {text!r}: write numbers separated by commas, as in 0.25,0.5") from None
+        return [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{option} {text!r}: write numbers separated by commas, as in 0.5,36/255") from None
 
 
 def _training() -> Any:
