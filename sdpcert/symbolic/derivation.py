@@ -186,7 +186,8 @@ def settle(part: Part, seed: int = 0) -> PartResult:
     start = time.perf_counter()
     objection = None if part.layer is None else part.layer.objection(part.claim)
     if objection is not None:
-        refuted = _contradict(part, seed)
+        # The condition may hold and mean nothing: two inputs say more.
+        refuted = _refuted_by_inputs(part, seed) or _contradict(part, seed)
         checked = ProofCheck(False, reason=objection)
         return replace(refuted, check=checked, seconds=time.perf_counter() - start)
     checked, strategy = None, ""
@@ -211,6 +212,11 @@ def settle(part: Part, seed: int = 0) -> PartResult:
         refuted.network,
         time.perf_counter() - start,
     )
+
+
+def _refuted_by_inputs(part: Part, seed: int) -> PartResult | None:
+    found = None if part.layer is None else refute_layer(part.layer, part.claim, seed)
+    return None if found is None else PartResult(part, REFUTED, witness=found[0], network=found[1])
 
 
 def _contradict(part: Part, seed: int) -> PartResult:

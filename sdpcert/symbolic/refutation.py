@@ -50,8 +50,9 @@ class Witness:
         return all(s.holds(fresh) for s in claim.given) and not claim.show.holds(fresh)
 
 
-def refute(claim: Claim, seed: int = 0, seconds: float = RANDOM_SECONDS + GRADIENT_SECONDS) -> Witness | None:
-    """A small exact counterexample, None where none was found (which proves nothing)."""
+def refute(claim: Claim, seed: int = 0, seconds: float | None = None) -> Witness | None:
+    """A small exact counterexample, None where none was found within `seconds` (which proves nothing)."""
+    seconds = RANDOM_SECONDS + GRADIENT_SECONDS if seconds is None else seconds
     start = time.perf_counter()
     rng = np.random.default_rng(seed)
     found = _random(claim, rng, start + seconds / 2) or _gradient(claim, rng, start + seconds)

@@ -102,6 +102,7 @@ def test_a_true_claim_without_a_proof_is_open(monkeypatch):
     # (W'W)^3 + I >= W'W holds (t^3 - t + 1 > 0) but takes a polynomial, which the search does not try.
     monkeypatch.setattr("sdpcert.symbolic.strategies.STRATEGIES", [])
     monkeypatch.setattr("sdpcert.symbolic.refutation.RANDOM_SECONDS", 1.0)
+    monkeypatch.setattr("sdpcert.symbolic.refutation.GRADIENT_SECONDS", 1.0)
     result = derive(Claim("open", positive(G @ G @ G + identity("m"), G)))
     assert result.status == "open"
     assert "neither proved nor refuted" in result.text()
