@@ -114,8 +114,12 @@ neurons = [positive(e) for e in (u1, u1 - v1 + v2, u2, u2 - a[1] + a[2], slope, 
 def four(name, latex, source=None):
     if source is None:
         return vector(name, 4, latex=latex)
-    halves = lambda x: np.concatenate([ascending(x[:2]), ascending(x[2:])])  # noqa: E731
-    return vector(name, 4, latex=latex, definition=lambda instance: halves(instance.value(source)))
+
+    def halves(instance):
+        value = instance.value(source)
+        return np.concatenate([ascending(value[:2]), ascending(value[2:])])
+
+    return vector(name, 4, latex=latex, definition=halves)
 
 
 x, y = four("x", None), four("y", None)

@@ -230,7 +230,7 @@ def train(
         )
     except training.TrainingInterrupted as stopped:
         print(f"sdpcert: {stopped}", file=sys.stderr)
-        return INTERRUPTED
+        return 1
     print(folder)
     print(f"next: sdpcert evaluate {folder}", file=sys.stderr)
     return 0

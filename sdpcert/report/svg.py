@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from html import escape
 
 from sdpcert.report.figure import Axis, Figure, Series, tick_label, tick_labels, ticks
@@ -25,10 +26,7 @@ def svg(figure: Figure) -> str:
     row = ROW if rows <= MANY_ROWS else LOW_ROW
     height = HEIGHT if not rows else TOP + max(rows, 2) * row + BOTTOM
     x = _scale(figure.x, *figure.limits("x"), left, WIDTH - RIGHT)
-    if rows:
-        y: Place = lambda k: TOP + (k + 0.5) * row  # noqa: E731
-    else:
-        y = _scale(figure.y, *figure.limits("y"), height - BOTTOM, TOP)
+    y: Place = partial(_middle_of_row, row) if rows else _scale(figure.y, *figure.limits("y"), height - BOTTOM, TOP)
     frame = [f'<line class="axis" x1="{left}" y1="{height - BOTTOM}" x2="{WIDTH - RIGHT}" y2="{height - BOTTOM}"/>']
     frame += _horizontal(figure, x, height, left)
     frame += _categories(figure, y, left) if rows else _vertical(figure, y, left)
@@ -66,6 +64,10 @@ def swatch(number: int, mark: str) -> str:
     else:
         inner = f'<line class="s{number % 4}"{_dash(number)} x1="0" y1="8" x2="28" y2="8"/>'
     return f'<svg class="swatch" viewBox="0 0 28 16" aria-hidden="true">{inner}</svg>'
+
+
+def _middle_of_row(height: float, k: float) -> float:
+    return TOP + (k + 0.5) * height
 
 
 def _scale(axis: Axis, low: float, high: float, start: float, end: float) -> Place:

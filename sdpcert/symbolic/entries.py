@@ -7,6 +7,7 @@ T = rule("T", "n", i, total(abs((W.T @ W)[i, j]) * q[j] / q[i], j))
 from __future__ import annotations
 
 import numbers
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,16 +35,16 @@ def indices(names: str) -> tuple[Index, ...]:
 At = Mapping[Index, int]
 
 
-class Entry:
+class Entry(ABC):
     """A number made of entries of matrices; `+`, `-`, `*`, `/`, `**` and `abs` make further ones."""
 
+    @abstractmethod
     def at(self, instance: Instance, position: At) -> Any:
         """The value in an instance where the indices have the values `position`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def symbols(self) -> set[Symbol]:
         """The symbols that occur."""
-        raise NotImplementedError
 
     def __add__(self, other: Any) -> Entry:
         return Sum(_parts(self) + _parts(_entry(other)))
@@ -183,7 +184,8 @@ class Total(Entry):
         return sum(values) if values else Fraction(0)
 
     def _values(self, instance: Instance, position: At) -> list[Any]:
-        left = [k for k in range(_range(self.body, self.index, instance)) if position.get(self.without) != k]  # type: ignore[call-overload]
+        apart = None if self.without is None else position.get(self.without)
+        left = [k for k in range(_range(self.body, self.index, instance)) if k != apart]
         return [self.body.at(instance, {**position, self.index: k}) for k in left]
 
     def symbols(self) -> set[Symbol]:

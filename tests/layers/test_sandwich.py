@@ -184,28 +184,6 @@ def test_the_constant_of_a_network_is_proved(dtype, widths, gamma, factor):
     assert gamma * (1 - 1e-5) < proved(network, widths[:1]) <= gamma
 
 
-def test_half_the_multipliers_are_infeasible():
-    torch.manual_seed(0)
-    network = sdpcert.from_torch(SandwichNetwork([4, 6, 5, 3], 3.0, dtype=torch.float64), (4,))
-    form, rho = network.stacked, network.energies[0]
-    w0, w1, w2 = (form.blocks[k + 1, k].weights for k in range(3))
-
-    def least(factor: float) -> float:
-        t0, t1 = (factor * np.diag(g.multipliers) for g in form.groups)  # type: ignore[arg-type]
-        zero = np.zeros((5, 4))
-        matrix = np.block(
-            [
-                [rho * np.eye(4), -w0.T @ t0, zero.T],
-                [-t0 @ w0, 2 * t0, -w1.T @ t1],
-                [zero, -t1 @ w1, 2 * t1 - w2.T @ w2],
-            ]
-        )
-        return float(np.linalg.eigvalsh(matrix)[0])
-
-    assert least(1.0) > 0
-    assert least(0.5) < -0.05
-
-
 def test_a_learned_constant():
     torch.manual_seed(0)
     for module, shape in (

@@ -95,8 +95,8 @@ def _is_atom(word: Word) -> bool:
         return all(
             x.symbol.positive or (x.exponent.denominator == 1 and x.exponent % 2 == 0 and x.exponent > 0) for x in word
         )
-    (centre,) = word  # type: ignore[misc]
-    return centre.symbol.kind == "symmetric" and (centre.symbol.positive or centre.exponent % 2 == 0)
+    # What is left is one letter that is not diagonal.
+    return all(x.symbol.kind == "symmetric" and (x.symbol.positive or x.exponent % 2 == 0) for x in word)
 
 
 def _is_positive_multiple(matrix: Block, fact: Block) -> bool:
