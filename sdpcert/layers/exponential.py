@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +61,9 @@ class SOCConv2d(LipschitzLayer):
     far. Without `image_size` the materialised kernel is so large, and images may have any size (with `circular`, one
     that is not below the reach); with zero padding the map is orthogonal but for what leaves the image. With
     `image_size` (a number or a pair, needs `circular`) the kernel is wrapped around the torus of that size, and other
-    sizes are refused. Raises ValueError for sizes that are not positive, an even kernel, fewer than two terms and
-    images of the wrong size.
+    sizes are refused. With `fast_gradient` training differentiates as `FastSeries` does: for the inputs exactly, for
+    the kernel up to the square of its norm, in a third less time. Raises ValueError for sizes that are not positive, an
+    even kernel, fewer than two terms and images of the wrong size.
     """
 
     #: What the terms left out may amount to: larger kernels are cut. Twelve terms allow a norm of 2, five one of 0.26.
@@ -75,6 +77,7 @@ class SOCConv2d(LipschitzLayer):
         bias: bool = True,
         circular: bool = False,
         terms: int = 12,
+        fast_gradient: bool = False,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -83,7 +86,7 @@ class SOCConv2d(LipschitzLayer):
         if terms < 2:
             raise ValueError(f"terms must be at least 2, not {terms}")
         self.inner = Geometry.same(kernel_size, circular=True)
-        self.circular, self.terms = circular, terms
+        self.circular, self.terms, self.fast_gradient = circular, terms, fast_gradient
         self.torus: tuple[int, int] | None = None
         if image_size is not None:
             if not circular:
@@ -132,11 +135,11 @@ class SOCConv2d(LipschitzLayer):
         step = Operator(skew.to(self.kernel.dtype), self.inner)
         factor = (scale * (1 - _margin(Block(step)))).to(self.kernel.dtype)
         # Zeros as wide as the reach: then going around the torus brings nothing back into the image.
-        term = inputs if self.circular else functional.pad(inputs, (0, self.reach, 0, self.reach))
-        result = term
-        for k in range(1, self.terms):
-            term = step(term) / k
-            result = result + term
+        wide = inputs if self.circular else functional.pad(inputs, (0, self.reach, 0, self.reach))
+        if self.fast_gradient:
+            result = FastSeries.apply(wide, step.weight, self.inner, self.terms)
+        else:
+            result = wide + step(series(wide, step, self.terms))
         result = result[..., :height, :width] * factor
         return result if self.bias is None else result + self.bias[:, None, None]
 
@@ -153,6 +156,45 @@ class SOCConv2d(LipschitzLayer):
             raise ValueError(
                 f"circular images of {tuple(size)} are smaller than the reach of {self.reach}: give image_size"
             )
+
+
+def series(inputs: Tensor, step: Operator, terms: int) -> Tensor:
+    """`x + L x / 2! + ... + L^(terms - 2) x / (terms - 1)!`: one step more, plus x, is the exponential's series."""
+    result = inputs
+    for k in range(terms - 1, 1, -1):
+        result = inputs + step(result) / k
+    return result
+
+
+class FastSeries(torch.autograd.Function):
+    """The exponential's series of a skew kernel, its gradient by one product instead of one a term.
+
+    With `phi(L) = I + L / 2! + L^2 / 3! + ...` the series is `x + L phi(L) x`. For a gradient g of the result, that of
+    x is the series of `L' = -L` at g, exactly; that of the kernel is taken as the one of the single step `L z` at
+    `z = phi(L) x` for the gradient `phi(L') g`. The true one sums `(L')^a g (L^b x)' / (a + b + 1)!` over a and b, this
+    one `(L')^a g (L^b x)' / ((a + 1)! (b + 1)!)`: they differ from a = b = 1 on.
+
+    Source: Singla, Feizi, "Improved techniques for deterministic l2 robustness", NeurIPS 2022 (as its code has it).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, kernel: Tensor, geometry: Geometry, terms: int) -> Tensor:  # type: ignore[override]
+        step = Operator(kernel, geometry)
+        inner = series(inputs, step, terms)
+        ctx.save_for_backward(inner, kernel)
+        ctx.geometry, ctx.terms = geometry, terms
+        return inputs + step(inner)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
+        inner, kernel = (tensor.to(given.dtype) for tensor in ctx.saved_tensors)  # autocast has two precisions
+        back = Operator(-kernel, ctx.geometry)
+        outer = series(given, back, ctx.terms)
+        down, across = ctx.geometry.padding
+        around = functional.pad(inner, (across, across, down, down), mode="circular")
+        for_kernel = torch.nn.grad.conv2d_weight(around, list(kernel.shape), outer).to(ctx.saved_tensors[1].dtype)
+        return given + back(outer), for_kernel, None, None
 
 
 def truncated_exponential(matrices: Tensor, terms: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ import sdpcert
 from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear, bjorck
 from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted, rounding_charge
-from sdpcert.layers.exponential import ExponentialLinear, SOCConv2d, reshaped_bound
+from sdpcert.layers.exponential import ExponentialLinear, FastSeries, SOCConv2d, reshaped_bound
 from sdpcert.layers.norms import norm_upper_bound
 from sdpcert.layers.operators import Geometry, Operator
 
@@ -359,3 +360,46 @@ def test_the_rounding_of_large_kernels_is_charged() -> None:
     assert rounding_charge(torch.eye(4)[:, :, None, None].double(), torch.float32) == 0
     spread = torch.ones(1, 1, 31, 31, dtype=torch.float64) / 31
     assert rounding_charge(spread, torch.float32) > 26 * torch.finfo(torch.float32).eps / 2
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_the_fast_gradient_of_soc(circular: bool) -> None:
+    """Exact for the inputs; for the kernel it is the sum that the docstring states, off by the square of the norm."""
+    torch.manual_seed(0)
+    layer = SOCConv2d(2, 3, (4, 5) if circular else None, circular=circular, terms=7, fast_gradient=True).double()
+    inputs = torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    given = torch.randn(3, 2, 4, 5, dtype=torch.float64)
+
+    def gradients(fast: bool) -> Any:
+        layer.fast_gradient = fast
+        return torch.autograd.grad(layer(inputs), [inputs, layer.kernel], given)
+
+    wanted = torch.randn_like(layer.kernel)
+    off = []
+    for size in (0.05, 0.1):
+        with torch.no_grad():
+            layer.kernel.copy_(wanted * size)
+        fast, exact = gradients(True), gradients(False)
+        torch.testing.assert_close(fast[0], exact[0])
+        off.append(float((fast[1] - exact[1]).norm() / exact[1].norm()))
+    assert 0 < off[0] < off[1] / 3.5
+
+
+def test_the_sum_behind_the_fast_gradient() -> None:
+    torch.manual_seed(0)
+    geometry, terms = Geometry.same(3, circular=True), 5
+    free = torch.randn(2, 2, 3, 3, dtype=torch.float64)
+    kernel = (free - free.transpose(0, 1).flip(2, 3)).requires_grad_()
+    inputs, given = torch.randn(2, 2, 2, 3, 4, dtype=torch.float64)
+    (found,) = torch.autograd.grad(FastSeries.apply(inputs, kernel, geometry, terms), [kernel], given)
+    step, back = Operator(kernel, geometry), Operator(-kernel, geometry)
+    left, right = [given], [inputs]
+    for _ in range(terms - 2):
+        left.append(back(left[-1]))
+        right.append(step(right[-1]))
+    expected = torch.zeros_like(kernel)
+    for a, first in enumerate(left):
+        for b, second in enumerate(right):
+            (part,) = torch.autograd.grad(step(second.detach()), [kernel], first.detach())
+            expected += part / (math.factorial(a + 1) * math.factorial(b + 1))
+    torch.testing.assert_close(found, expected)
