@@ -144,7 +144,8 @@ def _convolution(settings: ConvolutionalModel, inputs: int, outputs: int, size: 
         chain.append(layers.CPLConv2d(most, most, kernel, circular=circular))
     elif family == "soc":
         torus = size if circular else None
-        chain.append(layers.SOCConv2d(most, kernel, torus, circular=circular, terms=settings.terms))
+        fast, terms = settings.fast_gradient, settings.terms
+        chain.append(layers.SOCConv2d(most, kernel, torus, circular=circular, terms=terms, fast_gradient=fast))
     elif family == "sandwich":
         chain.append(layers.SandwichConv2d(inputs, outputs, kernel, size))
     elif family == "cayley":

@@ -76,6 +76,7 @@ class ConvolutionalModel(Section):
 
     Stage k has `channels[k]` channels and leaves with `outputs[k]`. With `halving` "convolution" its last convolution
     reads the image after space-to-depth; with "selection" a quarter of `outputs[k]` channels is kept before it.
+    `terms` and `fast_gradient` are those of skew orthogonal convolutions (`sdpcert.layers.SOCConv2d`).
     """
 
     architecture: Literal["convolutional"]
@@ -87,6 +88,7 @@ class ConvolutionalModel(Section):
     kernel: Positive = 3
     circular: bool = False
     terms: Annotated[int, Field(ge=2, le=40)] = 12
+    fast_gradient: bool = False
     dense: tuple[Positive, ...] = Field(default=(), max_length=1000)
     activation: Activation = "maxmin"
     head: Head = "normalized"
