@@ -26,6 +26,8 @@ PRECISION = 50
 SMALLEST = 2.0**-900
 #: Joint scalings (1 + tau) that are tried, ascending; beyond the last one the proof fails closed.
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
+#: How much larger than what it has to balance the diagonal of a neuron that reads zero is made.
+ROOM = 2.0**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class ProofProblem:
         lengthened = [np.array(t, dtype=float) for t in multipliers]
         if not (np.isfinite(rho) and rho >= 0 and all(np.all(np.isfinite(t)) for t in lengthened)):
             return None
-        clamped = [np.maximum(t, 0.0) for t in lengthened]
+        clamped = self._balanced(rho, [np.maximum(t, 0.0) for t in lengthened])
         self.shift = 0.0
         for tau in repairs:
             weights = [(1 + tau / 2) * t for t in clamped]
@@ -100,6 +102,41 @@ class ProofProblem:
                 return proof
         return None
 
+    def _balanced(self, rho: float, multipliers: list[Array]) -> list[Array]:
+        """The point with smaller multipliers of the neurons whose stated row is zero, up to the radii of its blocks.
+
+        Nothing but these neurons themselves meets their multipliers, so that a solver drives them to infinity, and the
+        radius is charged with them. `ROOM` times what the diagonal has to balance keeps what it costs the rest and what
+        the radius costs both small (the sum of 1 / ROOM and sqrt(ROOM) radius is least near radius^(-2/3)).
+        """
+        zero = np.concatenate([np.zeros(self.inputs, bool), *self._zeros()])
+        if not np.any(zero):
+            return multipliers
+        splits = np.cumsum([self.inputs, *(len(t) for t in multipliers)])[:-1]
+        given = np.concatenate([np.full(self.inputs, rho), *multipliers])
+        values = given.copy()
+        for _ in range(2):  # the second time for neurons of this kind that meet each other
+            point = np.split(values, splits)[1:]
+            matrix = self._matrix(rho, tuple(point), np.ones(self.order))
+            diagonal = matrix.diagonal().copy()
+            np.fill_diagonal(matrix, 0.0)
+            rest = np.abs(diagonal - 2 * values)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                met = np.where(diagonal > 0, np.square(matrix) / diagonal, 0.0).sum(axis=1)
+            values = np.where(zero, np.minimum(given, ROOM * (rest + met)), given)
+        return np.split(values, splits)[1:]
+
+    def _zeros(self) -> list[Array]:
+        """Which neurons of each group read zero up to the radii of their blocks, and not for sure."""
+        found = []
+        for to, (alpha, _) in enumerate(self.slopes, start=1):
+            row = [block for (t, _), block in self.blocks.items() if t == to]
+            read = (
+                np.any([np.any(block.weights, axis=1) for block in row], axis=0) if row else np.zeros(len(alpha), bool)
+            )
+            found.append(~read & any(block.radius > 0 for block in row))
+        return found
+
     @cached_property
     def interior(self) -> list[Array]:
         """Multipliers of a strictly feasible point for rho = 1, per group (zeros where there is none)."""
@@ -107,7 +144,9 @@ class ProofProblem:
             return []
         point = closed_form(self.form, theta=0.4)
         inside = [t / point.rho if point.rho > 0 else t * 0 for t in point.multipliers]
-        return inside if all(np.all(np.isfinite(t)) for t in inside) else [t * 0 for t in inside]
+        if not all(np.all(np.isfinite(t)) for t in inside):
+            return [t * 0 for t in inside]
+        return self._balanced(1.0, inside)
 
     def _attempt(self, rho: float, multipliers: tuple[Array, ...], tau: float) -> Proof | None:
         diagonal = self._diagonal(rho, multipliers)
@@ -145,7 +184,11 @@ class ProofProblem:
 
     def _promising(self, rho: float, multipliers: tuple[Array, ...], scaling: Array, active: Array) -> bool:
         """Whether float64 Cholesky passes with the shift that an earlier repair needed: cheap, and decides nothing."""
-        unit = np.ldexp(1.0, -scaling)
+        core = self._matrix(rho, multipliers, np.ldexp(1.0, -scaling))[np.ix_(active, active)]
+        return cholesky(core - self.shift * np.eye(len(core))) is not None
+
+    def _matrix(self, rho: float, multipliers: tuple[Array, ...], unit: Array) -> Array:
+        """`D M D` in float64, D the diagonal matrix of `unit`; every entry rounded, no bound of the errors."""
         matrix = np.diag(np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)]) * unit * unit)
         for to in range(1, self.output_row + 1):
             row = {s: block.weights * unit[self.slices[s]] for (t, s), block in self.blocks.items() if t == to}
@@ -162,8 +205,7 @@ class ProofProblem:
                 for s, left in row.items():
                     for t, right in row.items():
                         matrix[self.slices[s], self.slices[t]] += product((square[:, None] * left).T, right)
-        core = matrix[np.ix_(active, active)]
-        return cholesky(core - self.shift * np.eye(len(core))) is not None
+        return matrix
 
     def _underflows(self, multipliers: tuple[Array, ...]) -> bool:
         """Whether a product of a multiplier and slopes is nonzero but too small for error-free arithmetic."""
