@@ -51,16 +51,15 @@ def numbers():
 
 
 derivation = Derivation(
-    title="AOL",
-    source="Prach, Lampert: Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks, ECCV 2022, "
-    "Theorem 1",
+    title="Almost-orthogonal layers (AOL)",
+    source="Prach, Lampert: Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks, ECCV 2022",
     statement=r"Let $P\in\mathbb R^{n\times m}$ and $D$ diagonal with \[D_{ii}=\Bigl(\sum_j|P^\top "
     r"P|_{ij}\Bigr)^{-1/2}\] where "
     r"the sum is not zero, $D_{ii}=0$ otherwise. Then $x\mapsto PDx+b$ is 1-Lipschitz.",
     parts=[Part(layer.claim("AOL", text=r"Here $D=T^{-1/2}$, and $T_{ii}=1$ where the sum is zero."), layer=layer)],
     controls=[
         Part(halved.claim("Half the row sum"), layer=halved),
-        Part(of_weight.claim("Row sums of P in place of P'P"), layer=of_weight),
+        Part(of_weight.claim(r"Row sums of $P$ in place of $P^\top P$"), layer=of_weight),
         Part(own.claim("Norms of the columns alone"), layer=own),
         Part(whole.claim("Without the root", text=r"The map $x\mapsto PT^{-1}x$."), layer=whole),
     ],

@@ -85,14 +85,16 @@ def numbers():
 
 
 derivation = Derivation(
-    title="AOL towards orthogonal",
-    source="Prach, Lampert: Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks, ECCV 2022, "
-    "Section 3",
+    title="The bias of AOL towards orthogonal columns",
+    source="Prach, Lampert: Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks, ECCV 2022; "
+    "Araujo, Havens, Delattre, Allauzen, Hu: A Unified Algebraic Perspective on Lipschitz Neural Networks, ICLR 2023 "
+    "(a bias of AOL in another form)",
     statement=r"Let $W$ have no zero column, $T_{ii}=\sum_j|W^\top W|_{ij}$, $D=T^{-1/2}$, $B_{ii}=\sum_{j\ne "
     r"i}|W^\top W|_{ij}$. The "
     r"deficit $I-DW^\top WD=D(T-W^\top W)D\succeq0$ of the layer $x\mapsto WDx$ satisfies "
     r"\[\operatorname{tr}(I-DW^\top WD)="
-    r"\sum_i\sum_{j\ne i}\frac{|W^\top W|_{ij}}{T_{ii}},\qquad I-DW^\top WD\preceq2T^{-1}B.\] It is zero if and "
+    r"\sum_i\sum_{j\ne i}\frac{|W^\top W|_{ij}}{T_{ii}},\qquad I-DW^\top WD\preceq2T^{-1}B.\] The deficit is zero if "
+    r"and "
     r"only if the columns of "
     r"$W$ are orthogonal, and then $WD$ has orthonormal columns.",
     parts=[
@@ -102,7 +104,7 @@ derivation = Derivation(
     controls=[
         Part(Claim("Every pair counted once", equal(2 * t, e.T @ (T**-1 @ B) @ e), [sums], words)),
         Part(Claim("Half the bound", positive(S, Delta + S - gram), split)),
-        Part(Claim("Orthogonal for every W", positive(gram, T), [sums], words)),
+        Part(Claim("Orthogonal for every $W$", positive(gram, T), [sums], words)),
     ],
     numbers=numbers,
     remark=r"$\operatorname{tr}(I-DW^\top WD)=\operatorname{tr}(I-T^{-1}W^\top W)$ since $D^2=T^{-1}$; the double "

@@ -59,16 +59,17 @@ def numbers():
     weight *= 2 / np.linalg.norm(weight, 2)
     stepped = sdpcert.certify(sdpcert.Network.mlp([1.5 * weight - 0.5 * weight @ weight.T @ weight]))
     return [
-        Comparison("proved for a Bjorck layer", certificate.upper, "<=", 1.0),
-        Comparison("attained by a Bjorck layer", certificate.lower, ">=", 1.0, 1e-4),
+        Comparison("proved for a Björck layer", certificate.upper, "<=", 1.0),
+        Comparison("attained by a Björck layer", certificate.lower, ">=", 1.0, 1e-4),
         Comparison("proved for one step from the norm 2", stepped.upper, "<=", 1.0, 1e-6),
     ]
 
 
 derivation = Derivation(
     title="Björck orthonormalisation",
-    source="Anil, Lucas, Grosse: Sorting Out Lipschitz Function Approximation, ICML 2019, Section 4; "
-    "Björck, Bowie: An Iterative Algorithm for Computing the Best Estimate of an Orthogonal Matrix, 1971",
+    source="Anil, Lucas, Grosse: Sorting Out Lipschitz Function Approximation, ICML 2019; "
+    "Björck, Bowie: An Iterative Algorithm for Computing the Best Estimate of an Orthogonal Matrix, SIAM Journal on "
+    "Numerical Analysis 8, 1971",
     statement=r"Let $W'=\frac32W-\frac12WW^\top W$. (i) If $\|W\|\le2$ then $\|W'\|\le1$; hence all iterates from "
     r"$\|W\|\le\sqrt3$ on have norms of at most 1. (ii) If $\|W\|\le\sqrt3$ then $W^\top W'\succeq0$: singular vectors "
     r"stay, no singular value changes its sign. (iii) If $\|W\|\le1$ then $W^\top W\preceq W'^\top W'\preceq I$ and "

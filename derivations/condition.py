@@ -27,6 +27,7 @@ from sdpcert.symbolic import (
 from sdpcert.symbolic.exact import indefinite, inverse, unit
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 from sdpcert.symbolic.steps.diagonal_product import DiagonalProduct
+from sdpcert.symbolic.written import written
 
 
 def small(name, rows, columns, parts=8):
@@ -89,9 +90,10 @@ between = [positive(D - alpha), positive(beta - D)]
 dv = vector("dv", "m", latex=r"\Delta v")
 sector = positive(-((D - alpha) @ dv).T @ Lambda @ ((D - beta) @ dv))
 product = Lambda @ (D - alpha) @ (beta - D)
+below, above = vector("p", "m"), vector("q", "m")
 sectors = Claim(
     "Sector",
-    sector,
+    written(sector, positive(below.T @ Lambda @ above), {below: (D - alpha) @ dv, above: (beta - D) @ dv}),
     [positive(Lambda), *between],
     r"With $\Delta z=D\Delta v$, where $D_{ii}$ is the slope of $\varphi_i$ between the two values of $v_i$: "
     r"$-(\Delta z-\alpha\Delta v)^\top\Lambda(\Delta z-\beta\Delta v)\ge0$.",
@@ -119,7 +121,20 @@ bordered = block(
         [Fx, Fz, identity("k")],
     ]
 )
-affine = Claim("Affine form", positive(M), [positive(bordered)], r"The matrix on the left is affine in $F$.")
+# The blocks without F.
+A, B, C = symmetric("A", "n"), matrix("B", "n", "m"), symmetric("C", "m")
+named = {
+    A: rho * identity("n") + rest_linear.entries[0][0],
+    B: rest_linear.entries[0][1],
+    C: rest_linear.entries[1][1],
+}
+condition = written(
+    positive(M), positive(block([[A - Fx.T @ Fx, B - Fx.T @ Fz], [B.T - Fz.T @ Fx, C - Fz.T @ Fz]])), named
+)
+with_border = written(
+    positive(bordered), positive(block([[A, B, Fx.T], [B.T, C, Fz.T], [Fx, Fz, identity("k")]])), named
+)
+affine = Claim("Affine form", condition, [with_border], r"The matrix in the hypothesis is affine in $F$.")
 eliminated = Congruence(positive(M), bordered, block([[identity("n"), 0], [0, identity("m")], [-Fx, -Fz]]))
 
 dx = vector("dx", "n", latex=r"\Delta x")
@@ -136,13 +151,19 @@ dz = vector("dz", "m", latex=r"\Delta z", definition=solved)
     increment("dv", Kx @ dx + Kz @ dz, r"\Delta v"),
     increment("dy", Fx @ dx + Fz @ dz, r"\Delta y"),
 )
-hypothesis = positive(-(dz - alpha @ dw).T @ Lambda @ (dz - beta @ dw))
+low_end, high_end = vector("p", "m"), vector("q", "m")
+hypothesis = written(
+    positive(-(dz - alpha @ dw).T @ Lambda @ (dz - beta @ dw)),
+    positive(low_end.T @ Lambda @ high_end),
+    {low_end: dz - alpha @ dw, high_end: beta @ dw - dz},
+)
 bounded = positive(rho * dx.T @ dx, dy.T @ dy)
 theorem = Claim(
     "Condition",
     bounded,
-    [positive(M), reads, writes, hypothesis],
-    r"$\Delta x$, $\Delta v$, $\Delta z$, $\Delta y$ are the differences of two solutions.",
+    [condition, reads, writes, hypothesis],
+    r"$\Delta x$, $\Delta v$, $\Delta z$, $\Delta y$ are the differences of two solutions; the last hypothesis is the "
+    r"first claim.",
 )
 proof = [
     Sandwiches(
@@ -237,16 +258,17 @@ def numbers():
 
 
 derivation = Derivation(
-    title="Condition",
+    title="The condition for stacked networks",
     source="Fazlyab, Robey, Hassani, Morari, Pappas: Efficient and Accurate Estimation of Lipschitz Constants for Deep "
-    "Neural Networks, NeurIPS 2019, Theorem 2, with diagonal multipliers",
-    statement=r"Let $v=K_xx+K_zz+b$, $z_i=\varphi_i(v_i)$, $y=F_xx+F_zz+c$, where $\alpha_i\le"
-    r"\frac{\varphi_i(s)-\varphi_i(t)}{s-t}\le\beta_i$ for $s\ne t$. Let $K=(K_x\ K_z)$, $F=(F_x\ F_z)$, $P$ the "
-    r"projector on "
-    r"$x$ and $E=(0\ I)$. If $\Lambda\succeq0$ is diagonal and $\rho\in\mathbb R$ with \[M=\rho P+(E-\alpha "
+    "Neural Networks, NeurIPS 2019 (with diagonal multipliers only)",
+    statement=r"Let $v=K_xx+K_zz+b$, $z_i=\varphi_i(v_i)$, $y=F_xx+F_zz+c$ with $x\in\mathbb R^n$, $z\in\mathbb R^m$, "
+    r"$y\in\mathbb R^k$, where $\alpha_i\le"
+    r"\frac{\varphi_i(s)-\varphi_i(t)}{s-t}\le\beta_i$ for $s\ne t$. Let $K=(K_x\ K_z)$, $F=(F_x\ F_z)$, $E=(0\ I)$, "
+    r"$P=\operatorname{diag}(I,0)$, $\alpha=\operatorname{diag}(\alpha_i)$, $\beta=\operatorname{diag}(\beta_i)$. If "
+    r"$\Lambda\succeq0$ is diagonal and $\rho\in\mathbb R$ with \[M=\rho P+(E-\alpha "
     r"K)^\top\Lambda(E-\beta K)"
     r"+(E-\beta K)^\top\Lambda(E-\alpha K)-F^\top F\succeq0,\] then $\|\Delta y\|^2\le\rho\,\|\Delta x\|^2$ "
-    r"for the differences of any two solutions.",
+    r"for the differences of any two solutions $(x,v,z,y)$.",
     parts=[
         Part(sectors, [DiagonalProduct(Lambda, D - alpha, beta - D), Sandwiches(sector, Term(product, dv))]),
         Part(theorem, proof),
@@ -258,5 +280,5 @@ derivation = Derivation(
     r"(any number of "
     r"$[\alpha_i,\beta_i]$ where $\Delta v_i=0$, since then $\Delta z_i=0$): the first claim with "
     r"$D=\operatorname{diag}(d_i)$ is the "
-    r"hypothesis of the last. Biases drop out. $K_z$ is arbitrary; that solutions exist is a separate question.",
+    r"last hypothesis of the second. Biases drop out. $K_z$ is arbitrary; that solutions exist is a separate question.",
 )

@@ -110,10 +110,9 @@ def numbers():
 
 
 derivation = Derivation(
-    title="CPL",
+    title="Convex potential layers (CPL)",
     source="Meunier, Delattre, Araujo, Allauzen: A Dynamical System Perspective for Lipschitz Neural Networks, ICML "
-    "2022, "
-    "Section 3 and equation 7",
+    "2022",
     statement=r"(i) Let $f$ be convex with $L$-Lipschitz gradient. Then $x\mapsto x-h\nabla f(x)$ is 1-Lipschitz "
     r"for every "
     r"$h\in(0,2/L]$. (ii) The layer $x\mapsto x-\frac2LW^\top\sigma(Wx+b)$ is 1-Lipschitz for $L\ge\|W\|^2$, $L>0$, "
@@ -127,13 +126,13 @@ derivation = Derivation(
     controls=[
         Part(
             Claim(
-                "Step 2.1/L, gradient step",
+                "Step $2.1/L$, gradient step",
                 positive(dx.T @ dx, (dx - far * dG).T @ (dx - far * dG)),
                 [coercive],
                 r"$h=2.1/L$.",
             )
         ),
-        Part(longer.claim("Step 2.1/L, layer", [norm]), layer=longer),
+        Part(longer.claim("Step $2.1/L$, layer", [norm]), layer=longer),
         Part(
             Claim(
                 "Monotone but no gradient",

@@ -131,16 +131,18 @@ derivation = Derivation(
     title="ECLipsE-Fast",
     source="Xu, Sivaranjani: ECLipsE: Efficient Compositional Lipschitz Constant Estimation for Deep Neural Networks, "
     "NeurIPS 2024",
-    statement=r"Let $S_0=I$ and, for the hidden layers $i=1,\dots,l$, "
-    r"$\lambda_i=1/\|W_{i-1}S_{i-1}^{-1}W_{i-1}^\top\|$, "
-    r"\[S_i=2\lambda_iI-\lambda_i^2W_{i-1}S_{i-1}^{-1}W_{i-1}^\top,\qquad\rho=\|W_lS_l^{-1}W_l^\top\|.\] Then "
+    statement=r"Let $W_0,\dots,W_l$ be the weights of a network with $l$ hidden layers, none of them zero, $S_0=I$ "
+    r"and, for "
+    r"$i=1,\dots,l$, \[\lambda_i=\frac1{\|W_{i-1}S_{i-1}^{-1}W_{i-1}^\top\|},\qquad "
+    r"S_i=2\lambda_iI-\lambda_i^2W_{i-1}S_{i-1}^{-1}W_{i-1}^\top,\] "
+    r"and $\rho=\|W_lS_l^{-1}W_l^\top\|$. Then "
     r"$S_i\succeq\lambda_iI$, the multipliers $T_i=\rho\lambda_iI$ satisfy the LipSDP condition (slopes in $[0,1]$) "
     r"with "
-    r"$\rho$, and $\sqrt\rho\le\prod_i\|W_i\|$.",
+    r"$\rho$, and $\sqrt\rho\le\prod_{i=0}^l\|W_i\|$.",
     parts=[
         Part(
             Claim(
-                "S_i is at least lambda_i",
+                r"$S_i\succeq\lambda_iI$",
                 positive(2 * step * one - step**2 * M, step * one),
                 [short],
                 r"Here $S=S_{i-1}$, $W=W_{i-1}$, $\lambda=\lambda_i\le1/\|WS^{-1}W^\top\|$. So $S_i$ is invertible.",
@@ -241,7 +243,7 @@ derivation = Derivation(
     controls=[
         Part(
             Claim(
-                "lambda_i twice as large",
+                r"$\lambda_i$ twice as large",
                 positive(2 * doubled * one - doubled**2 * M, doubled * one),
                 [long],
                 r"With $\lambda_i=2/\|W_{i-1}S_{i-1}^{-1}W_{i-1}^\top\|$ the matrix $S_i$ is singular.",
@@ -251,7 +253,7 @@ derivation = Derivation(
             linear.claim(
                 "Without the quadratic term",
                 [short1, reached1],
-                r"One hidden layer with $S_1=2\lambda_1I$, $\rho=\|W_1S_1^{-1}W_1^\top\|$.",
+                r"One hidden layer with $S_1=2\lambda_1I$ and $\rho=\|W_1S_1^{-1}W_1^\top\|$.",
             ),
             layer=linear,
         ),

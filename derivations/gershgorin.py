@@ -30,6 +30,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Dominance, Monotonicity, Sandwiches, Term
 from sdpcert.symbolic.steps.cauchy_schwarz import CauchySchwarz
+from sdpcert.symbolic.written import written
 
 W, square, q = matrix("W", "n", "m"), matrix("W", "m", "m"), diagonal("q", "m")
 i, j, k = indices("i j k")
@@ -37,7 +38,7 @@ gram, half = W.T @ W, Fraction(1, 2)
 one = identity("m")
 USE = (
     r" With $T\succeq W^\top W$ both $x\mapsto WT^{-1/2}x+b$ and $x\mapsto x-2WT^{-1}\sigma(W^\top x+b)$ are "
-    r"1-Lipschitz (theorem SLL)."
+    r"1-Lipschitz (the theorem on SLL)."
 )
 
 
@@ -98,12 +99,13 @@ entry = rule("T", "m", k, largest(largest(abs(gram[i, j]), j), i))
 of_weight = rule("T", "m", k, largest(total(abs(square[i, j]), j), i))
 row_sum = Derivation(
     title="Largest row sum",
-    source="Gerschgorin: Über die Abgrenzung der Eigenwerte einer Matrix, 1931",
+    source="Gerschgorin: Über die Abgrenzung der Eigenwerte einer Matrix, Bulletin de l'Académie des Sciences de "
+    "l'URSS, 1931",
     statement=r"$W^\top W\preceq tI$ for $t=\max_i\sum_j|W^\top W|_{ij}$ (or any $t>0$ if $W=0$)." + USE,
     parts=[Part(bounded("Row sum", t)), Part(scaled(t).claim("Layer"), layer=scaled(t))],
     controls=[
         Part(scaled(entry).claim("Largest entry"), layer=scaled(entry)),
-        Part(scaled(of_weight, square).claim("Row sum of W"), layer=scaled(of_weight, square)),
+        Part(scaled(of_weight, square).claim("Row sum of $W$"), layer=scaled(of_weight, square)),
     ],
     numbers=certified("largest row sum", torch_rule("MaximumRowSum")),
 )
@@ -120,7 +122,7 @@ def root_of_trace(instance):
 rooted = scalar("t", positive=True, definition=root_of_trace)
 frobenius = Derivation(
     title="Frobenius norm",
-    source="The trace of a positive semidefinite matrix",
+    source="Horn, Johnson: Matrix Analysis, Cambridge University Press (norms of matrices)",
     statement=r"$W^\top W\preceq\|W\|_F^2\,I$ (any positive multiple of $I$ if $W=0$)." + USE,
     parts=[Part(bounded("Frobenius norm", trace, r"$\operatorname{tr}(W^\top W)=\|W\|_F^2$."))],
     controls=[
@@ -136,16 +138,16 @@ unscaled = scalar_rule("t", largest(total(abs(gram[i, j]) * q[j], j), i))
 weighted = rule("T", "m", i, total(abs(gram[i, j]) * q[j] / q[i], j))
 perron = Derivation(
     title="Perron vector",
-    source="Perron 1907, Frobenius 1912, Collatz 1942; see Horn, Johnson: Matrix Analysis, Section 8.1",
+    source="Horn, Johnson: Matrix Analysis, Cambridge University Press (nonnegative matrices)",
     statement=r"Let $N=|W^\top W|$ entrywise and $q>0$. Then $W^\top W\preceq tI$ for $t=\max_i(Nq)_i/q_i$ (any "
     r"$t>0$ if $W=0$). "
     r"If $q$ is a Perron vector, $Nq=\lambda q$, then $t=\lambda$ is the spectral radius of $N$." + USE,
     parts=[
         Part(bounded("Any positive vector", ratio, r"Here $q=\operatorname{diag}(q_i)$.")),
-        Part(Claim("SLL's rule with q", positive(weighted, gram))),
+        Part(Claim("SLL's rule with $q$", positive(weighted, gram))),
     ],
     controls=[Part(bounded("Without the denominator", unscaled))],
-    numbers=certified("steps to the Perron vector", torch_rule("Perron", 3), torch_rule("Perron", 50)),
+    numbers=certified("3 and 50 steps to the Perron vector", torch_rule("Perron", 3), torch_rule("Perron", 50)),
     remark=r"For $Nq=\lambda q$ every ratio $(Nq)_i/q_i$ is $\lambda$, so that $t=\lambda$ and SLL's $T$ is "
     r"$\lambda I$; a nonnegative matrix "
     r"with a positive eigenvector has that eigenvalue as its spectral radius. After any number of steps of power "
@@ -170,18 +172,17 @@ C = rule("C", "m", i, total(abs(O[i, j]) * q[i] / q[j], j))
 B = rule("B", "m", i, total(abs(O[i, j]), j))
 mean = R**half @ C**half
 harmonic = rule("H", "m", i, 2 * (R[i] ** -1 + C[i] ** -1) ** -1)
-words = (
-    r"$W^\top W=\Delta+O$ with the diagonal $\Delta$ and zeros on the diagonal of $O$; in the proof "
-    r"$B_{ii}=\sum_j|O_{ij}|$ (1 where that is 0, as in $R$ and $C$)."
-)
+words = r"$W^\top W=\Delta+O$ with the diagonal $\Delta$ and zeros on the diagonal of $O$."
 to_sums = CauchySchwarz(R, C, B, O)
 ostrowski = Derivation(
     title="Ostrowski's rule",
-    source="Ostrowski: Ueber das Nichtverschwinden einer Klasse von Determinanten, Compositio Mathematica 9, 1951; "
-    "Horn, Johnson: Matrix Analysis, Theorem 6.4.1",
-    statement=r"Let $q>0$, $N=|W^\top W|$, and $R_i=\sum_{j\ne i}N_{ij}q_j/q_i$, $C_i=\sum_{j\ne i}N_{ij}q_i/q_j$ "
+    source="Ostrowski: Über das Nichtverschwinden einer Klasse von Determinanten und die Lokalisierung der "
+    "charakteristischen Wurzeln von Matrizen, Compositio Mathematica 9, 1951; Horn, Johnson: Matrix Analysis, "
+    "Cambridge University Press (inclusion sets of eigenvalues)",
+    statement=r"Let $q>0$, $N=|W^\top W|$, and $R_i=\sum_{j\ne i}N_{ij}q_j/q_i$, $C_i=\sum_{j\ne i}N_{ij}q_i/q_j$, "
     r"the sums of column $i$ and "
-    r"row $i$ of $QNQ^{-1}$ off the diagonal. Then $W^\top W\preceq T$ for $T_{ii}=N_{ii}+\sqrt{R_iC_i}$." + USE,
+    r"row $i$ of $QNQ^{-1}$, $Q=\operatorname{diag}(q)$, off the diagonal. Then $W^\top W\preceq T$ for "
+    r"$T_{ii}=N_{ii}+\sqrt{R_iC_i}$." + USE,
     parts=[
         Part(
             Claim("Ostrowski, exponent 1/2", positive(Delta + mean, gram), split, words),
@@ -260,16 +261,26 @@ for a, b in pairs:
             Term(ones[a], row({a: n * ones[a], b: -across}), n**-1),
             Term(n**2 * ones[b] - across.T @ across, row({b: ones[b]}), n**-1),
         ]
-blocked = positive(sums(), blocks)
+
+
+def with_names(off):
+    """`sums(off) >= W'W`, printed with names for the sums."""
+    made = {scalar(f"t_{a + 1}"): sum((norms[a, b] * off for b in range(3) if b != a), norms[a, a]) for a in range(3)}
+    diagonal_sums = diagonal_block(*(t * one for t, one in zip(made, ones)))
+    return written(positive(sums(off), blocks), positive(diagonal_sums, blocks), made)
+
+
+blocked = with_names(Fraction(1))
 block_rule = Derivation(
     title="Block Gershgorin",
     source="Feingold, Varga: Block diagonally dominant matrices and generalizations of the Gerschgorin circle theorem, "
     "Pacific Journal of Mathematics 12, 1962",
-    statement=r"Let $W=(W_1\ W_2\ W_3)$, $n_{ab}=n_{ba}\ge\|W_a^\top W_b\|$, all positive. Then $W^\top W\preceq T$ "
+    statement=r"Let $W=(W_1\ W_2\ W_3)$ and $n_{ab}=n_{ba}\ge\|W_a^\top W_b\|$ positive numbers, $a,b=1,2,3$. Then "
+    r"$W^\top W\preceq T$ "
     r"for the block diagonal "
     r"$T$ with the blocks $(\sum_bn_{ab})I$." + USE,
     parts=[Part(Claim("Three blocks", blocked, known), [Sandwiches(blocked, *completed)])],
-    controls=[Part(Claim("Half the norms of the other blocks", positive(sums(half), blocks), known))],
+    controls=[Part(Claim("Half the norms of the other blocks", with_names(half), known))],
     numbers=certified("blocks of two", torch_rule("BlockGershgorin", 2)),
     remark=r"Shown for three blocks, of which each pair is treated by itself; any number of blocks works term by "
     r"term in the same way.",

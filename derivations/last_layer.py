@@ -113,10 +113,11 @@ derivation = Derivation(
     title="Last-layer normalisation",
     source="Singla, Singla, Feizi: Improved deterministic l2 robustness on CIFAR-10 and CIFAR-100, ICLR 2022",
     statement=r"Let the logits be $f_i(x)=\hat w_i^\top h(x)+b_i$ with $\|\hat w_i\|=1$ and an $L$-Lipschitz "
-    r"$h$. Then $f_y-f_j$ is $L\|\hat w_y-\hat w_j\|$-Lipschitz, and class $j$ does not overtake class $y$ within "
-    r"the radius "
-    r"$(f_y-f_j)/(L\|\hat w_y-\hat w_j\|)$, where $\|\hat w_y-\hat w_j\|\le2$. For a head with $WW^\top\preceq "
-    r"I$ differences of two logits are $\sqrt2L$-Lipschitz, exactly $\|w_y-w_j\|=\sqrt2$ for orthonormal rows.",
+    r"$h$. Then $f_y-f_j$ is $L\|\hat w_y-\hat w_j\|$-Lipschitz, and where $f_y>f_j$ class $j$ does not overtake "
+    r"class $y$ "
+    r"within the radius $(f_y-f_j)/(L\|\hat w_y-\hat w_j\|)$ (within any if $\hat w_y=\hat w_j$), where "
+    r"$\|\hat w_y-\hat w_j\|\le2$. For a head $f=Wh+b$ with $WW^\top\preceq I$ differences of two logits are "
+    r"$\sqrt2L$-Lipschitz; for orthonormal rows $\|w_y-w_j\|=\sqrt2$.",
     parts=[
         Part(
             Claim(

@@ -127,7 +127,7 @@ def numbers():
 
 derivation = Derivation(
     title="MaxMin and max pooling",
-    source="Anil, Lucas, Grosse: Sorting out Lipschitz function approximation, ICML 2019",
+    source="Anil, Lucas, Grosse: Sorting Out Lipschitz Function Approximation, ICML 2019",
     statement=r"With $u=\mathrm{relu}(a-b)$ one has $\max(a,b)=b+u$ and $\min(a,b)=a-u$. MaxMin, which replaces "
     r"every pair $(a,b)$ by $(\max(a,b),\min(a,b))$, preserves the sum of each pair and is 1-Lipschitz, with the "
     r"multiplier 1 for each neuron $u$; so is the maximum of each pair. For a diagonal $\Lambda\succ0$ and the "

@@ -106,15 +106,15 @@ def numbers():
     first, last = rng.standard_normal((6, 4)), rng.standard_normal(6)
     parts = [np.linalg.norm(first.T @ np.diag(np.maximum(sign * last, 0)) @ first, 2) / 4 for sign in (1, -1)]
     gradient = sdpcert.certify(sdpcert.Network.mlp([first, first.T @ np.diag(last)], activation="sigmoid"))
-    return [Comparison("steepest change of the gradient, max(m, M)", gradient.lower, "<=", float(max(parts)))]
+    return [Comparison(r"steepest change of the gradient, $\max(m,M)$", gradient.lower, "<=", float(max(parts)))]
 
 
 least = curvature("m", r, Fraction(1, 2))
 
 derivation = Derivation(
     title="MLP head: curvature, radius and dual",
-    source="Singla, Feizi: Second-order provable defenses against adversarial attacks, ICML 2020; as a last "
-    "layer in Singla, Feizi: Improved techniques for deterministic l2 robustness, NeurIPS 2022",
+    source="Singla, Feizi: Second-order provable defenses against adversarial attacks, ICML 2020; Singla, Feizi: "
+    "Improved techniques for deterministic l2 robustness, NeurIPS 2022 (as a last layer)",
     statement=r"Let $f(x)=w^\top\mathrm{softplus}_\beta(W_1x+b_1)+b$ be a difference of two logits, $w=w_+-w_-$ "
     r"with $w_\pm\ge0$. Then $-mI\preceq\nabla^2f\preceq MI$ with "
     r"$m=\frac\beta4\lambda_{\max}(W_1^\top\mathrm{diag}(w_-)W_1)$ and $M$ "
@@ -131,7 +131,8 @@ derivation = Derivation(
                 [*interval, bounds[0]],
                 r"Here $p=\operatorname{diag}(w_+)^{1/2}$, $r=\operatorname{diag}(w_-)^{1/2}$ and "
                 r"$\nabla^2f=\frac\beta4W_1^\top D\,\mathrm{diag}(w)W_1$, where $\frac\beta4D$ has the entries "
-                r"$\mathrm{softplus}_\beta''=\beta\sigma(1-\sigma)\in[0,\frac\beta4]$.",
+                r"$\mathrm{softplus}_\beta''=\beta\sigma(1-\sigma)\in[0,\frac\beta4]$, "
+                r"$\sigma$ the logistic function.",
             ),
             [
                 Sandwiches(
@@ -226,8 +227,9 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"Left to sentences: Taylor's formula, and that a function with $\nabla^2\varphi\succeq\mu I$ lies "
-    r"above its quadratic model, are the integral of the bound of the curvature. Upper bounds of $m$ and $M$ do as "
+    remark=r"Where $\nabla f=0$ the third claim is trivial, since $f-\frac m2R^2=0$. Left to sentences: Taylor's "
+    r"formula; and that a function with $\nabla^2\varphi\succeq\mu I$ lies "
+    r"above its quadratic model, by integrating the bound of the curvature. Upper bounds of $m$ and $M$ do as "
     r"well, such as "
     r"$\frac\beta4\|W_1\|^2\max w_-$.",
 )

@@ -22,6 +22,7 @@ from sdpcert.symbolic import (
     zero,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 
 def tame(name, rows, columns, latex=None):
@@ -143,9 +144,24 @@ def composed(weight):
     )
 
 
+def composed_with_names(weight):
+    """The same, printed with names for the products of weights."""
+    H, G = matrix("H", "l", "n", r"\hat H"), matrix("G", "l", "m_1", r"\hat G")
+    U, W = matrix("U", "m_2", "n", r"\hat U"), matrix("W", "m_2", "m_1", r"\hat W")
+    M = weight * L1
+    shown = symmetric_block(
+        [
+            [rho1 * rho2 * identity("n") - H.T @ H, -H.T @ G - C1.T @ M, -H.T @ B2 - U.T @ L2],
+            [2 * M - M @ V1 - V1.T @ M - G.T @ G, -W.T @ L2 - G.T @ B2],
+            [2 * L2 - L2 @ V2 - V2.T @ L2 - B2.T @ B2],
+        ]
+    )
+    return written(positive(composed(weight)), positive(shown), {H: A2 @ A1, G: A2 @ B1, U: C2 @ A1, W: C2 @ B1})
+
+
 telescoped = Claim(
     "Composition",
-    positive(composed(rho2)),
+    composed_with_names(rho2),
     hypotheses,
     r"The composition is the block with $H=H_2H_1$, $G=(H_2G_1\ G_2)$, $U=\begin{pmatrix}U_1\\U_2H_1\end{pmatrix}$, "
     r"$W=\begin{pmatrix}W_1&0\\U_2G_1&W_2\end{pmatrix}$.",
@@ -202,12 +218,14 @@ def numbers():
 derivation = Derivation(
     title="Multi-layer blocks and composition",
     source="Araujo, Havens, Delattre, Allauzen, Hu: A Unified Algebraic Perspective on Lipschitz Neural Networks, "
-    "ICLR 2023 (one nonlinear layer); Fazlyab et al., NeurIPS 2019 (several)",
+    "ICLR 2023 (one nonlinear layer); Fazlyab, Robey, Hassani, Morari, Pappas: "
+    "Efficient and Accurate Estimation of Lipschitz Constants for Deep Neural Networks, NeurIPS 2019 (several)",
     statement=r"(i) Let $y=Hx+Gz$, $z=\sigma(Ux+Wz+b)$ with strictly block lower triangular $W$, slopes in $[0,1]$ "
     r"and a positive diagonal "
     r"$\Lambda$. If \[\begin{pmatrix}\gamma^2I-H^\top H&-H^\top G-U^\top\Lambda\\\cdot&2\Lambda-\Lambda "
     r"W-W^\top\Lambda-G^\top G\end{pmatrix}"
-    r"\succeq0\] then $x\mapsto y$ is $\gamma$-Lipschitz. (ii) If two blocks satisfy their conditions with "
+    r"\succeq0\] (the dot stands for what symmetry gives) then $x\mapsto y$ is $\gamma$-Lipschitz. (ii) If two "
+    r"blocks satisfy their conditions with "
     r"$(\gamma_1,\Lambda_1)$ and "
     r"$(\gamma_2,\Lambda_2)$, then their composition satisfies its own with $\gamma=\gamma_1\gamma_2$ and "
     r"$\Lambda=\operatorname{diag}(\gamma_2^2\Lambda_1,\Lambda_2)$.",
@@ -217,7 +235,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Multipliers not weighted",
-                positive(composed(1)),
+                composed_with_names(1),
                 hypotheses,
                 r"The multipliers $\Lambda_1$, $\Lambda_2$.",
             )

@@ -54,7 +54,7 @@ def numbers():
 derivation = Derivation(
     title="Orthogonal layers",
     source="Araujo, Havens, Delattre, Allauzen, Hu: A Unified Algebraic Perspective on Lipschitz Neural Networks, "
-    "ICLR 2023, Theorem 1 with $T=I$",
+    "ICLR 2023 (with $T=I$)",
     statement=r"If $W^\top W=I$ then $x\mapsto Wx+b$ is an isometry, and $x\mapsto W^\top x+b$ and "
     r"$x\mapsto x-2W\sigma(W^\top x+b)$ are 1-Lipschitz, for every $\sigma$ with slopes in $[0,1]$.",
     parts=[

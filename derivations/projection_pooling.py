@@ -40,7 +40,7 @@ step = vector("dx", "k", r"\Delta x", definition=within("dx", r, "k"))
 supremum = positive(r * ONE, normal.T @ step)
 
 # Coordinates along an edge and across it: s along, p across, and b l across for the part b of the other edge.
-s, l = scalar("s"), scalar("l", positive=True, latex=r"\sin\theta")
+s, l = scalar("s"), scalar("l", positive=True, latex=r"\ell")
 along, other, across, deep = nonnegative("a"), nonnegative("b"), nonnegative("p", "{p}"), nonnegative("o")
 beside = positive(s**2 + (across + other * l) ** 2, across**2)
 inside = positive(s**2 + (across + deep) ** 2, across**2)
@@ -120,7 +120,8 @@ derivation = Derivation(
                 beside,
                 [positive(other), positive(across)],
                 r"$e$ is the unit vector of the nearer edge, $v$ its unit normal that points outwards, "
-                r"$x=te+pv$ with $p\ge0$. Points of the wedge are $ae+b(e\cos\theta-v\sin\theta)$, $a,b\ge0$, at "
+                r"$x=te+pv$ with $p\ge0$. Points of the wedge are $ae+b(e\cos\theta-\ell v)$, $a,b\ge0$, "
+                r"$\ell=\sin\theta$, at "
                 r"the squared "
                 r"distance on the left, $s=t-a-b\cos\theta$. For $t\ge0$ the distance $p$ is attained at $te$.",
             ),
@@ -172,7 +173,8 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"A segment from inside to outside meets the boundary, where both distances vanish, so that the "
+    remark=r"The first claim is trivial for $r=0$ or $d=0$. A segment from inside to outside meets the boundary, "
+    r"where both distances vanish, so that the "
     r"signed distance is 1-Lipschitz if the two distances are. By the symmetry $y\mapsto-y$ the nearer edge is that "
     r"of the sign of $y$; where "
     r"its $t$ is negative, so is that of the other edge, $x\cos\frac\theta2-|y|\sin\frac\theta2\le t$. Pairs of "

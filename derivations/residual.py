@@ -1,5 +1,7 @@
 """Residual layers H x + G phi(U x + b) with any H: the condition, and every layer that it proves, in closed form."""
 
+from dataclasses import replace
+
 import sdpcert
 from derivations.condition import increment, least_constant, small
 from sdpcert.symbolic import (
@@ -21,6 +23,7 @@ from sdpcert.symbolic import (
     zero,
 )
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 # The condition: two runs with the sector inequality dz'Lambda(dv - dz) >= 0.
 H = matrix("F", "k", "n", latex="H", definition=small("H", "k", "n"))
@@ -80,7 +83,18 @@ shrinks = positive(contracting(Q1, Q2))
 outward = -Q1 @ V.T @ multiplier + Q2 @ C
 free = Layer(H=Q1, G=outward, U=V, multipliers=multiplier)
 S = block([[1, -V.T @ multiplier], [zero("m", "n"), C]])
-every = free.claim("Free H, sufficient", [root, shrinks], r"$H=Q_1$, $G=-Q_1U^\top\Lambda+Q_2C$.")
+
+
+def with_name(claim, layer, name, value):
+    """The claim, its conclusion printed with a name for one part of the layer."""
+    return replace(claim, show=written(claim.show, positive(layer.condition()), {name: value}))
+
+
+Gs, Qs = matrix("G", "k", "m"), matrix("Q_2", "k", "m")
+free_G = replace(free, G=Gs)
+every = with_name(
+    free.claim("Free $H$, sufficient", [root, shrinks], r"$H=Q_1$, $G=-Q_1U^\top\Lambda+Q_2C$."), free_G, Gs, outward
+)
 
 # Conversely: what the condition proves has this form.
 R = inverse("R", C)
@@ -89,8 +103,8 @@ its_H = matrix("H", "k", "n", definition=lambda instance: instance.value(Q1))
 feasible = Layer(H=its_H, G=its_G, U=V, multipliers=multiplier)
 second = (its_G + its_H @ V.T @ multiplier) @ R
 necessary = Claim(
-    "Free H, necessary",
-    positive(contracting(its_H, second)),
+    "Free $H$, necessary",
+    written(positive(contracting(its_H, second)), positive(contracting(its_H, Qs)), {Qs: second}),
     [root, equal(C @ R, identity("m")), positive(feasible.condition())],
     r"$Q_1=H$ and $Q_2=(G+HU^\top\Lambda)C^{-1}$ where $C$ is invertible: then $G=-Q_1U^\top\Lambda+Q_2C$ and "
     r"$\|(Q_1\ Q_2)\|\le1$.",
@@ -139,8 +153,8 @@ def numbers():
 derivation = Derivation(
     title="General residual layer",
     source="Araujo, Havens, Delattre, Allauzen, Hu: A Unified Algebraic Perspective on Lipschitz Neural Networks, "
-    "ICLR 2023 (the condition); Douglas: On Majorization, Factorization, and Range Inclusion of Operators, Proc. "
-    "AMS 17, 1966 (the factor Q)",
+    "ICLR 2023 (the condition); Douglas: On Majorization, Factorization, and Range Inclusion of Operators, "
+    "Proceedings of the AMS 17, 1966 (the factor $Q$)",
     statement=r"Let $\sigma$ have slopes in $[0,1]$ and $\Lambda$ be positive diagonal. (i) If "
     r"\[\begin{pmatrix}\gamma^2I-H^\top H&"
     r"-H^\top G-U^\top\Lambda\\-G^\top H-\Lambda U&2\Lambda-G^\top G\end{pmatrix}\succeq0,\] then $x\mapsto "
@@ -155,11 +169,16 @@ derivation = Derivation(
         Part(necessary, [Congruence(necessary.show, feasible.condition(), back)]),
     ],
     controls=[
-        Part(signed.claim("Wrong sign in G", [root, shrinks], r"$G=+Q_1U^\top\Lambda+Q_2C$."), layer=signed),
-        Part(forgotten.claim("Without the term of H", [root, shrinks], r"$G=Q_2C$.")),
+        Part(
+            with_name(
+                signed.claim("Wrong sign in $G$", [root, shrinks], r"$G=+Q_1U^\top\Lambda+Q_2C$."), free_G, Gs, signed.G
+            ),
+            layer=signed,
+        ),
+        Part(forgotten.claim("Without the term of $H$", [root, shrinks], r"$G=Q_2C$.")),
         Part(
             Claim(
-                "H and G bounded apart",
+                "$H$ and $G$ bounded apart",
                 positive((short + 1) * dx.T @ dx, both.T @ both),
                 apart,
                 r"$\|H\|\le1$ and $G\sigma(U\cdot)$ is $\sqrt\rho$-Lipschitz; the sum is not "
@@ -170,7 +189,7 @@ derivation = Derivation(
     ],
     numbers=numbers,
     remark=r"$Q=(I\ 0)$ is the layer $x-U^\top\Lambda\sigma(Ux+b)$ of SLL with $T=2\Lambda^{-1}$. The condition forces "
-    r"$2\Lambda-\Lambda UU^\top\Lambda\succeq0$ because the difference of the matrix in (i) and of its terms in "
-    r"$H$, $G$ is positive semidefinite: "
+    r"$2\Lambda-\Lambda UU^\top\Lambda\succeq0$ because without the terms $-(H\ G)^\top(H\ G)\preceq0$ the matrix in "
+    r"(i) is still positive semidefinite: "
     r"$\begin{pmatrix}I&-U^\top\Lambda\\-\Lambda U&2\Lambda\end{pmatrix}\succeq0$, whose Schur complement it is.",
 )

@@ -22,6 +22,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 half = Fraction(1, 2)
 
@@ -100,6 +101,11 @@ balanced = [equal(A_k @ A_k + B_k @ B_k.T, one)]
 Zk = Yk.T @ Yk
 
 wrong = -N @ Ai
+
+# How the statements are printed.
+N0, N1, N2 = matrix("N_0", "n_1", "n_0"), matrix("N_1", "n_2", "n_1"), matrix("N_2", "n_3", "n_2")
+Bs, As, Ys, Zs = matrix("B_k", "n", "m"), matrix("A_k", "n", "n"), matrix("Y_k", "p", "n"), symmetric("Z_k", "n")
+tridiagonal = symmetric_block([[ones[0], N0.T, 0, 0], [ones[1], N1.T, 0], [ones[2], N2.T], [ones[3]]])
 strict = [positive(whole - margin)]
 after_margin = diagonal_block(epsilon * one, epsilon * identity("h"))
 
@@ -134,29 +140,38 @@ derivation = Derivation(
     source="Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, Theorem 3.1",
     statement=r"Let the LipSDP condition \[\begin{pmatrix}\gamma I&-U^\top\Lambda&0\\"
     r"\cdot&2\Lambda-\Lambda W-W^\top\Lambda&-Y^\top\\\cdot&\cdot&\gamma I\end{pmatrix}\succ0\] hold strictly for a "
-    r"feed-forward network with the weights $W_0,\dots,W_L$ and a diagonal "
+    r"feed-forward network with the weights $W_0,\dots,W_L$, where $U$ stacks $W_0$ and zeros, $W$ has the blocks "
+    r"$W_1,\dots,W_{L-1}$ below the diagonal, $Y=(0\ \cdots\ W_L)$, dots stand for what symmetry gives, and a diagonal "
     r"$\Lambda=\operatorname{diag}(\Lambda_0,\dots,"
     r"\Lambda_{L-1})\succ0$. Put $\Psi_k=\Lambda_k^{1/2}$, $\Psi_{-1}=\sqrt{\gamma/2}\,I$, "
     r"$\Psi_L=\sqrt{2/\gamma}\,I$, "
     r"$A_{-1}=I$ and, for $k=0,\dots,L$, \[N_k=-\tfrac12\Psi_kW_k\Psi_{k-1}^{-1},\qquad B_k=-N_kA_{k-1}^{-\top},\qquad "
     r"A_kA_k^\top=I-B_kB_k^\top.\] Then $I-B_kB_k^\top\succ0$, so that such invertible $A_k$ exist, "
-    r"$W_k=2\Psi_k^{-1}B_kA_{k-1}^\top\Psi_{k-1}$, and symmetric positive definite $A_k$ with $B_k$ are a Cayley "
+    r"$W_k=2\Psi_k^{-1}B_kA_{k-1}^\top\Psi_{k-1}$, and the symmetric positive definite $A_k$ gives a pair "
+    r"$(A_k,B_k)$ that is a Cayley "
     r"transform.",
     parts=[
         Part(
             Claim(
                 "Normalisation",
-                equal(scaling @ normalised @ scaling, lipsdp),
-                text=r"For two hidden layers the condition's matrix is, after division by $\sqrt\gamma$, "
-                r"$\sqrt2\Psi_k$, "
-                r"$\sqrt\gamma$ from both sides, block tridiagonal with identities on the diagonal and "
-                r"$N_k=-\frac12\Psi_kW_k\Psi_{k-1}^{-1}$ below it.",
+                written(
+                    equal(scaling @ normalised @ scaling, lipsdp),
+                    equal(scaling @ tridiagonal @ scaling, lipsdp),
+                    {N0: M0, N1: M1, N2: M2},
+                ),
+                text=r"For two hidden layers: the condition's matrix, on the right, is $DTD$ with "
+                r"$D=\operatorname{diag}(\sqrt\gamma\,I,\sqrt2\Psi_0,\sqrt2\Psi_1,\sqrt\gamma\,I)$ and the block "
+                r"tridiagonal $T$ with identities on the diagonal and $N_k=-\frac12\Psi_kW_k\Psi_{k-1}^{-1}$ below it.",
             )
         ),
         Part(
             Claim(
                 "One layer is eliminated",
-                positive(remaining - after_margin),
+                written(
+                    positive(remaining - after_margin),
+                    positive(symmetric_block([[one - Bs @ Bs.T, E], [R]]) - after_margin),
+                    {Bs: B},
+                ),
                 strict,
                 r"Let $A_{k-1}$ be invertible, $R$ symmetric the part of the matrix behind layer $k$ and $E$ what "
                 r"couples it "
@@ -176,8 +191,8 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "A_k exists and is invertible",
-                positive(one - B @ B.T, epsilon * one),
+                "$A_k$ exists and is invertible",
+                written(positive(one - B @ B.T, epsilon * one), positive(one - Bs @ Bs.T, epsilon * one), {Bs: B}),
                 strict,
                 r"The corner: every square root $A_k$ of $I-B_kB_k^\top\succeq\varepsilon I$ is invertible.",
             ),
@@ -192,7 +207,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "The weights",
-                equal(2 * Psin**-1 @ Bw @ A.T @ Psi, W),
+                written(equal(2 * Psin**-1 @ Bw @ A.T @ Psi, W), equal(2 * Psin**-1 @ Bs @ A.T @ Psi, W), {Bs: Bw}),
                 [equal(A @ Ai, identity("m"))],
                 r"With $N_k=-\frac12\Psi_kW_k\Psi_{k-1}^{-1}$ and $B_k=-N_kA_{k-1}^{-\top}$ the weight is "
                 r"$2\Psi_k^{-1}B_kA_{k-1}^\top\Psi_{k-1}$.",
@@ -200,8 +215,8 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "The Cayley transform is onto, A",
-                equal((one + Zk) @ A_k, one - Zk),
+                "The Cayley transform is onto, $A_k$",
+                written(equal((one + Zk) @ A_k, one - Zk), equal((one + Zs) @ A_k, one - Zs), {Ys: Yk, Zs: Ys.T @ Ys}),
                 balanced,
                 r"Let $A_k$ be symmetric with $I+A_k$ invertible. With $X_k=0$, $Y_k=-B_k^\top(I+A_k)^{-1}$ and "
                 r"$Z_k=Y_k^\top Y_k$ one has $A_k^\top=(I+Z_k)^{-1}(I-Z_k)$, stated as $(I+Z_k)A_k=I-Z_k$.",
@@ -209,8 +224,10 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "The Cayley transform is onto, B",
-                equal(B_k.T @ (one + Zk), -2 * Yk),
+                "The Cayley transform is onto, $B_k$",
+                written(
+                    equal(B_k.T @ (one + Zk), -2 * Yk), equal(B_k.T @ (one + Zs), -2 * Ys), {Ys: Yk, Zs: Ys.T @ Ys}
+                ),
                 balanced,
                 r"And $B_k^\top=-2Y_k(I+Z_k)^{-1}$, stated as $B_k^\top(I+Z_k)=-2Y_k$.",
             )
@@ -219,8 +236,12 @@ derivation = Derivation(
     controls=[
         Part(
             Claim(
-                "A_{k-1} is not transposed",
-                positive(one - wrong @ wrong.T, epsilon * one),
+                "$A_{k-1}$ is not transposed",
+                written(
+                    positive(one - wrong @ wrong.T, epsilon * one),
+                    positive(one - Bs @ Bs.T, epsilon * one),
+                    {Bs: wrong},
+                ),
                 strict,
                 r"With $B_k=-N_kA_{k-1}^{-1}$ in place of $-N_kA_{k-1}^{-\top}$ there need not be an $A_k$.",
             )
@@ -228,7 +249,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "The factor 2 is left out",
-                equal(Psin**-1 @ Bw @ A.T @ Psi, W),
+                written(equal(Psin**-1 @ Bw @ A.T @ Psi, W), equal(Psin**-1 @ Bs @ A.T @ Psi, W), {Bs: Bw}),
                 [equal(A @ Ai, identity("m"))],
                 r"The weights are not $\Psi_k^{-1}B_kA_{k-1}^\top\Psi_{k-1}$.",
             )

@@ -51,14 +51,15 @@ def numbers():
 
 derivation = Derivation(
     title="Sandwich layer",
-    source="Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, Section 3.2",
-    statement=r"Let $AA^\top+BB^\top=I$ and $\Psi\succ0$ be diagonal. For every $\sigma$ with slopes in $[0,1]$ the "
+    source="Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023",
+    statement=r"Let $AA^\top+BB^\top=I$ with $A\in\mathbb R^{m\times p}$, $B\in\mathbb R^{m\times n}$, and "
+    r"$\Psi\succ0$ be diagonal. For every $\sigma$ with slopes in $[0,1]$ the "
     r"layer "
     r"\[x\mapsto\sqrt2A^\top\Psi\,\sigma(\sqrt2\Psi^{-1}Bx+b)\] is 1-Lipschitz, by the condition with the multiplier "
     r"$\Lambda=\Psi^2$.",
     parts=[
         Part(
-            layer.claim("Condition with the multiplier Psi^2", given),
+            layer.claim(r"Condition with the multiplier $\Psi^2$", given),
             [Sandwiches(layer.claim("").show, Term(one, block([[one, -sqrt2 * B.T @ Psi]])))],
             layer,
         )
@@ -67,7 +68,9 @@ derivation = Derivation(
         Part(halved.claim("Half of the multiplier", given, text=r"The condition with $\Lambda=\frac12\Psi^2$.")),
         Part(
             steeper.claim(
-                "2 in place of sqrt 2", given, text=r"The layer $2A^\top\Psi\,\sigma(\sqrt2\Psi^{-1}Bx+b)$ at slopes 1."
+                r"$2$ in place of $\sqrt2$",
+                given,
+                text=r"The layer $2A^\top\Psi\,\sigma(\sqrt2\Psi^{-1}Bx+b)$ at slopes 1.",
             ),
             layer=steeper,
         ),

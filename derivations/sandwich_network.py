@@ -106,7 +106,7 @@ def numbers():
     certificate = sdpcert.certify(network, method="by-construction")
     solved = sdpcert.certify(network, method="neuron")
     return [
-        Comparison("proved with the multipliers gamma Psi_k^2", certificate.upper, "<=", 3.0),
+        Comparison(r"proved with the multipliers $\gamma\Psi_k^2$", certificate.upper, "<=", 3.0),
         Comparison("proved by the semidefinite program", solved.upper, "<=", 3.0),
         Comparison("attained by the network", certificate.lower, "<=", 3.0),
     ]
@@ -114,18 +114,20 @@ def numbers():
 
 derivation = Derivation(
     title="Sandwich network",
-    source="Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, Theorem 3.1, with "
-    "the multiplier of its appendix",
-    statement=r"Let $A_kA_k^\top+B_kB_k^\top=I$ and $\Psi_k\succ0$ be diagonal, $A_{-1}=I$, "
+    source="Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, "
+    "Theorem 3.1 with the multiplier of its appendix",
+    statement=r"Let $A_kA_k^\top+B_kB_k^\top=I$ with $A_k\in\mathbb R^{n_{k+1}\times n_{k+1}}$, "
+    r"$B_k\in\mathbb R^{n_{k+1}\times n_k}$, and $\Psi_k\succ0$ be diagonal, $\gamma>0$, $A_{-1}=I$, "
     r"$\Psi_{-1}=\sqrt{\gamma/2}\,I$, $\Psi_L=\sqrt{2/\gamma}\,I$. The network with the weights "
     r"\[W_k=2\Psi_k^{-1}B_kA_{k-1}^\top\Psi_{k-1},\qquad k=0,\dots,L,\] and slopes in $[0,1]$ is $\gamma$-Lipschitz. "
     r"Its "
     r"condition holds with the multipliers $\Lambda_k=\Psi_k^2$ in the form with the corners $\gamma I$, and with "
-    r"$T_k=\gamma\Psi_k^2$ in the form with $\rho=\gamma^2$. (Half of them, as in the main text, is infeasible.)",
+    r"$T_k=\gamma\Psi_k^2$ in the form with $\rho=\gamma^2$. (With half of these multipliers, as in the "
+    r"main text of the paper, it need not hold.)",
     parts=[
         Part(
             Claim(
-                "Two hidden layers, corners gamma",
+                r"Two hidden layers, corners $\gamma I$",
                 bordered(Psi0**2, Psi1**2),
                 given,
                 r"Here $W_0=\sqrt{2\gamma}\,\Psi_0^{-1}B_0$, $W_1=2\Psi_1^{-1}B_1A_0^\top\Psi_0$, "
@@ -151,7 +153,7 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "Two hidden layers, rho = gamma^2",
+                r"Two hidden layers, $\rho=\gamma^2$",
                 stacked(gamma * Psi0**2, gamma * Psi1**2),
                 given,
                 r"The same weights with $T_k=\gamma\Psi_k^2$.",
@@ -225,7 +227,7 @@ derivation = Derivation(
     controls=[
         Part(
             Claim(
-                "Half of the multipliers, corners gamma",
+                r"Half of the multipliers, corners $\gamma I$",
                 bordered(Psi0**2 / 2, Psi1**2 / 2),
                 given,
                 r"Two hidden layers with $\Lambda_k=\frac12\Psi_k^2$.",
@@ -233,26 +235,30 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "Half of the multipliers, rho = gamma^2",
+                r"Half of the multipliers, $\rho=\gamma^2$",
                 stacked(gamma * Psi0**2 / 2, gamma * Psi1**2 / 2),
                 given,
                 r"Two hidden layers with $T_k=\frac12\gamma\Psi_k^2$.",
             )
         ),
         Part(
-            wide.claim("Psi = sqrt gamma before the first layer", given[:2], r"One hidden layer at slopes 1."),
+            wide.claim(
+                r"$\Psi_{-1}=\sqrt\gamma\,I$ before the first layer", given[:2], r"One hidden layer at slopes 1."
+            ),
             layer=wide,
         ),
         Part(
-            untransposed.claim("A_0 is not transposed", given[:2], r"One hidden layer at slopes 1."),
+            untransposed.claim("$A_0$ is not transposed", given[:2], r"One hidden layer at slopes 1."),
             layer=untransposed,
         ),
     ],
     numbers=numbers,
-    remark=r"The claims on induction are put together to: the condition holds for every number of layers, because the "
-    r"form is "
-    r"\[|\sqrt\gamma\,\Delta x-\sqrt2B_0^\top\Psi_0\Delta z_0|^2"
+    remark=r"Together the claims on induction say that the condition holds for every number of layers: its quadratic "
+    r"form "
+    r"is "
+    r"\[\begin{aligned}&|\sqrt\gamma\,\Delta x-\sqrt2B_0^\top\Psi_0\Delta z_0|^2"
     r"+2\sum_{k=1}^{L-1}|A_{k-1}^\top\Psi_{k-1}\Delta z_{k-1}-B_k^\top\Psi_k\Delta z_k|^2"
-    r"+|\sqrt2A_{L-1}^\top\Psi_{L-1}\Delta z_{L-1}-\sqrt\gamma B_L^\top\Delta y|^2+\gamma|A_L^\top\Delta y|^2.\] "
+    r"\\&{}+|\sqrt2A_{L-1}^\top\Psi_{L-1}\Delta z_{L-1}-\sqrt\gamma B_L^\top\Delta y|^2+\gamma|A_L^\top\Delta "
+    r"y|^2.\end{aligned}\] "
     r"A feasible condition makes the network $\gamma$-Lipschitz.",
 )

@@ -1,5 +1,6 @@
 """Multipliers that are constant over space are optimal for networks that commute with shifts."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from sdpcert.symbolic import (
@@ -14,9 +15,12 @@ from sdpcert.symbolic import (
     matrix,
     positive,
     scalar,
+    symmetric,
+    symmetric_block,
 )
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Congruence, Identity, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 # Two channels of hidden neurons, one of inputs and outputs, n positions.
 sizes = {"m": lambda chosen: 2 * chosen["n"], "q": lambda chosen: chosen["n"]}
@@ -104,6 +108,25 @@ S = diagonal_block(Sx, Sz)
 shifted, condition = network(Sz.T @ L @ Sz, rho).condition(), network(L, rho).condition()
 mixed = network(w * L + (1 - w) * other, both)
 
+mixed_claim = mixed.claim(
+    "Means are feasible",
+    [positive(w), positive(1 - w), network(L, both).claim("").show, network(other, both).claim("").show],
+    r"The condition is affine in the multipliers, so feasible ones with one $\rho$ form a convex set.",
+    **sizes,
+)
+
+# How the statements are printed.
+M11, M12, M22 = symmetric("M_11", "n"), matrix("M_12", "n", "m"), symmetric("M_22", "m")
+(top, across), (_, corner) = condition.entries
+blocks = {M11: top, M12: across, M22: corner}
+conjugated = symmetric_block([[Sx.T @ M11 @ Sx, Sx.T @ M12 @ Sz], [Sz.T @ M22 @ Sz]])
+turned = symmetric("Lambda'", "m", latex=r"\Lambda'")
+average = diagonal("Lambda_mean", "m", positive=False, latex=r"\bar\Lambda")
+mixed_claim = replace(
+    mixed_claim,
+    show=written(mixed_claim.show, positive(network(average, both).condition()), {average: w * L + (1 - w) * other}),
+)
+
 # The mean over the shifts of three positions.
 R = matrix(
     "S",
@@ -165,9 +188,8 @@ def numbers():
 
 derivation = Derivation(
     title="Shift-invariant multipliers",
-    source="Gatermann, Parrilo: Symmetry groups, semidefinite programs, and sums of squares, J. Pure Appl. Algebra "
-    "192, "
-    "2004, for the averaging; applied to the condition of circular convolutional networks",
+    source="Gatermann, Parrilo: Symmetry groups, semidefinite programs, and sums of squares, Journal of "
+    "Pure and Applied Algebra 192, 2004 (the averaging)",
     statement=r"Let a finite group of shifts act on inputs, neurons and outputs by permutations $S_x$, $S_z$, $S_y$ "
     r"with "
     r"$K_xS_x=S_zK_x$, $K_zS_z=S_zK_z$, $F_xS_x=S_yF_x$, $F_zS_z=S_yF_z$, as for circular convolutions, and let "
@@ -181,7 +203,11 @@ derivation = Derivation(
         Part(
             Claim(
                 "Shifted multipliers",
-                equal(S.T @ condition @ S, shifted),
+                written(
+                    equal(S.T @ condition @ S, shifted),
+                    equal(conjugated, network(turned, rho).condition()),
+                    {**blocks, turned: Sz.T @ L @ Sz},
+                ),
                 commute,
                 r"The left side is $S^\top M(\rho,\Lambda)S$, the right one $M(\rho,S_z^\top\Lambda S_z)$.",
                 sizes,
@@ -201,12 +227,7 @@ derivation = Derivation(
             [Congruence(positive(shifted), condition, S)],
         ),
         Part(
-            mixed.claim(
-                "Means are feasible",
-                [positive(w), positive(1 - w), network(L, both).claim("").show, network(other, both).claim("").show],
-                r"The condition is affine in the multipliers, so feasible ones with one $\rho$ form a convex set.",
-                **sizes,
-            ),
+            mixed_claim,
             [
                 Sandwiches(
                     mixed.claim("").show,
@@ -251,7 +272,11 @@ derivation = Derivation(
         Part(
             Claim(
                 "Without the shift of the neurons",
-                equal(S.T @ condition @ S, condition),
+                written(
+                    equal(S.T @ condition @ S, condition),
+                    equal(conjugated, symmetric_block([[M11, M12], [M22]])),
+                    blocks,
+                ),
                 commute,
                 r"$S^\top M(\rho,\Lambda)S=M(\rho,\Lambda)$ holds only for multipliers that are constant over space.",
                 sizes,

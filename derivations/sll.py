@@ -76,9 +76,9 @@ def numbers():
 
 
 derivation = Derivation(
-    title="SLL",
+    title="SDP-based Lipschitz layers (SLL)",
     source="Araujo, Havens, Delattre, Allauzen, Hu: A Unified Algebraic Perspective on Lipschitz Neural Networks, "
-    "ICLR 2023, Theorems 1 to 3",
+    "ICLR 2023",
     statement=r"Let $T$ be positive diagonal with $W^\top W\preceq T$. Then $x\mapsto WT^{-1/2}x+b$ and "
     r"$x\mapsto x-2WT^{-1}\sigma(W^\top x+b)$ are 1-Lipschitz for every $\sigma$ with slopes in $[0,1]$. "
     r"For every $q>0$ the choice $T_{ii}=\sum_j|W^\top W|_{ij}\,q_j/q_i$ is such a $T$ (any positive number where "
@@ -98,7 +98,7 @@ derivation = Derivation(
         ),
         Part(
             mixed.claim(
-                "Multiplier with q swapped",
+                "Multiplier with $q$ swapped",
                 text=r"The layer has $T$, its multiplier is $2S^{-1}$ with $q_i/q_j$ for $q_j/q_i$.",
             )
         ),

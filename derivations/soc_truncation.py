@@ -20,6 +20,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Polynomial, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 one = identity("n")
 
@@ -80,11 +81,18 @@ def truncated(terms):
     assert not gram[0][1]
     charge = (one + D**terms * Fraction(1, factorial(terms))) ** 2
     why = (
-        rf"because $(1+t^{{{terms}}}/{terms}!)^2-|\sum_{{j<{terms}}}(\mathrm it)^j/j!|^2$ has no change of sign on "
-        r"$[0,\infty)$ (Sturm), by functional calculus for $D$"
+        rf"because $(1+t^{{{terms}}}/{terms}!)^2-|\sum_{{j<{terms}}}(\mathrm it)^j/j!|^2$ is nonnegative on "
+        r"$[0,\infty)$ (Sturm's theorem), by functional calculus for $D$"
     )
-    text = rf"For $k={terms}$ the claim is $(I+D^k/k!)^2\succeq C^2+B^2$."
-    claim = Claim(f"{terms} terms", positive(charge, gram[0][0]), [positive(D)], text)
+    # The even and the odd terms, and the charge, under their names.
+    even, odd, bound = (diagonal(name, "n", positive=False) for name in "CBE")
+    parts = [one * 0, one * 0]
+    for j in range(terms):
+        sign = (-1) ** (j // 2)
+        parts[j % 2] = parts[j % 2] + (D**j if j else one) * Fraction(sign, factorial(j))
+    names = {bound: one + D**terms * Fraction(1, factorial(terms)), even: parts[0], odd: parts[1]}
+    shown = written(positive(charge, gram[0][0]), positive(bound**2, even**2 + odd**2), names)
+    claim = Claim(f"{terms} terms", shown, [positive(D)])
     return Part(claim, [Polynomial(excess(terms), D, why=why)])
 
 
@@ -127,20 +135,20 @@ def numbers():
     bound = 1 + np.linalg.norm(skewed, 2) ** 5 / factorial(5)
     return [
         Comparison("proved for a SOC layer", sdpcert.certify(convolution, "by-construction").upper, "<=", 1.0),
-        Comparison("attained by exp(L)", sdpcert.certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
+        Comparison(r"attained by $\exp(L)$", sdpcert.certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
         Comparison("five terms of the series", sdpcert.certify(sdpcert.Network.mlp([total])).upper, "<=", float(bound)),
     ]
 
 
 derivation = Derivation(
     title="Skew orthogonal convolutions: truncation",
-    source="Singla, Feizi: Skew Orthogonal Convolutions, ICML 2021, Theorem 3",
-    statement=r"Let $L=-L^\top$ and $S_k(L)=\sum_{j<k}L^j/j!$. Then $\exp(L)$ is orthogonal, "
+    source="Singla, Feizi: Skew Orthogonal Convolutions, ICML 2021",
+    statement=r"Let $L=-L^\top$ and $S_k(L)=\sum_{j<k}L^j/j!$, $k\ge1$. Then $\exp(L)$ is orthogonal, "
     r"\[\|\exp(L)-S_k(L)\|\le\frac{\|L\|^k}{k!}\qquad\text{and}\qquad\|S_k(L)\|\le1+\frac{\|L\|^k}{k!}.\]",
     parts=[
         Part(
             Claim(
-                "exp(sL) is orthogonal",
+                r"$\exp(sL)$ is orthogonal",
                 equal(dE.T @ E + E.T @ dE),
                 [equal(L.T, -L), equal(dE, L @ E)],
                 r"Let $E=\exp(sL)$, whose derivative by $s$ is $E'=LE$. The derivative of $E^\top E$ vanishes; at "
@@ -199,7 +207,8 @@ derivation = Derivation(
                 equal(rotation.T @ rotation, diagonal_block(C @ C + B @ B, C @ C + B @ B)),
                 text=r"For $L=\begin{pmatrix}0&-D\\D&0\end{pmatrix}$ with a diagonal $D\succeq0$ one has "
                 r"$S_k(L)=\begin{pmatrix}C&-B\\B&C\end{pmatrix}$ with the even terms $C=\sum(-1)^jD^{2j}/(2j)!$ "
-                r"and the odd terms $B=\sum(-1)^jD^{2j+1}/(2j+1)!$ of exponents below $k$. Then:",
+                r"and the odd terms $B=\sum(-1)^jD^{2j+1}/(2j+1)!$ of exponents below $k$. On the left is "
+                r"$S_k(L)^\top S_k(L)$, multiplied out.",
             )
         ),
         *(truncated(terms) for terms in range(2, 15)),
@@ -215,7 +224,7 @@ derivation = Derivation(
         ),
         Part(free.claim("No charge", text=r"The map $I+L$, taken for 1-Lipschitz."), layer=free),
         Part(
-            general.claim("L is not skew", [bounded_X], r"The map $I+L$ with a general $L$, charged $1+\|L\|^2/2$."),
+            general.claim("$L$ is not skew", [bounded_X], r"The map $I+L$ with a general $L$, charged $1+\|L\|^2/2$."),
             layer=general,
         ),
     ],

@@ -52,8 +52,7 @@ def numbers():
 
 derivation = Derivation(
     title="Spectral normalisation",
-    source="Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization for Generative Adversarial Networks, ICLR 2018, "
-    "Section 2.1",
+    source="Miyato, Kataoka, Koyama, Yoshida: Spectral Normalization for Generative Adversarial Networks, ICLR 2018",
     statement=r"For $s\ge\|W\|$, $s>0$, the layer $x\mapsto\frac1sWx+b$ is 1-Lipschitz.",
     parts=[
         Part(

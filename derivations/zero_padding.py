@@ -1,5 +1,6 @@
 """A convolution with zero padding is a crop of a circular one on a larger torus, whose norm and condition bound it."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from sdpcert.symbolic import (
@@ -21,6 +22,7 @@ from sdpcert.symbolic import (
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Identity, Sandwiches, Term
 from sdpcert.symbolic.steps.torus import Crop, Kernel, convolution, crop
+from sdpcert.symbolic.written import written
 
 enlarged = {"N": lambda sizes: sizes["n"] + sizes["N"]}
 larger = {big: (lambda sizes, big=big, own=own: sizes[own] + sizes[big] - 1) for big, own in ("Nn", "Mm", "Qq")}
@@ -98,6 +100,25 @@ inside = Layer(
     squared_lipschitz=rho,
 )
 
+own = {
+    matrix("K_x'", "m", "n", "K_x"): Pz.T @ Kx @ Px,
+    matrix("K_z'", "m", "m", "K_z"): Pz.T @ Kz @ Pz,
+    matrix("F_x'", "q", "n", "F_x"): Py.T @ Fx @ Px,
+    matrix("F_z'", "q", "m", "F_z"): Py.T @ Fz @ Pz,
+}
+kx, kz, fx, fz = own
+by_name = Layer(H=fx, G=fz, U=kx, W=kz, multipliers=Li, squared_lipschitz=rho)
+cropped_network = inside.claim(
+    "Networks",
+    [equal(L @ Pz, Pz @ Li), on_torus.claim("").show],
+    r"A network on the torus in stacked form, $v=\tilde K_xx+\tilde K_zz$, $y=\tilde F_xx+\tilde F_zz$, slopes in "
+    r"$[0,1]$, satisfies the condition with $\rho$ and a positive diagonal $\tilde\Lambda$. Then the cropped network "
+    r"with $K_x$, $K_z$, $F_x$, $F_z$ below satisfies it with $\rho$ and $\Lambda=P_z^\top\tilde\Lambda P_z$, the "
+    r"multipliers of the image, for which $\tilde\Lambda P_z=P_z\Lambda$ because $\tilde\Lambda$ is diagonal.",
+    **larger,
+)
+cropped_network = replace(cropped_network, show=written(cropped_network.show, positive(by_name.condition()), own))
+
 # Wrong: the torus is no larger than the image; and reflect padding. The reach is 1.
 near = Kernel("c", "n", "n", reach=1)
 around = convolution("C", near, "circular")
@@ -126,7 +147,8 @@ def numbers():
 derivation = Derivation(
     title="Zero padding by a larger torus",
     source="Sedghi, Gupta, Long: The Singular Values of Convolutional Layers, ICLR 2019 (circular convolutions); "
-    "Prach, Lampert: Almost-Orthogonal Layers, ECCV 2022, for zero padding",
+    "Prach, Lampert: Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks, ECCV 2022 (zero "
+    "padding)",
     statement=r"Let $c$ be a kernel with taps $c_o$, $|o|\le r$, let $Z$ be its convolution on $n$ positions with "
     r"zero padding "
     r"and $C$ its circular convolution on $n'\ge n+r$ positions. Then $Z=P^\top CP$ with the crop $P^\top$ to the "
@@ -189,19 +211,7 @@ derivation = Derivation(
             [Crop(Z, K, E), Crop(Z1, K1, E), Identity(Z1 @ D @ Z, E.T @ K1 @ E @ D @ E.T @ K @ E)],
         ),
         Part(
-            inside.claim(
-                "Networks",
-                [equal(L @ Pz, Pz @ Li), on_torus.claim("").show],
-                r"A network on the torus in stacked form, $v=\tilde K_xx+\tilde K_zz$, $y=\tilde F_xx+\tilde F_zz$, "
-                r"slopes in "
-                r"$[0,1]$, satisfies the condition with $\rho$ and $\tilde\Lambda$. Then the cropped network, "
-                r"$K_x=P_z^\top\tilde "
-                r"K_xP_x$, $K_z=P_z^\top\tilde K_zP_z$, $F_x=P_y^\top\tilde F_xP_x$, $F_z=P_y^\top\tilde F_zP_z$, "
-                r"satisfies it with "
-                r"$\rho$ and $\Lambda=P_z^\top\tilde\Lambda P_z$, the multipliers of the image, for which "
-                r"$\tilde\Lambda P_z=P_z\Lambda$ because $\tilde\Lambda$ is diagonal.",
-                **larger,
-            ),
+            cropped_network,
             [
                 Sandwiches(
                     inside.claim("").show,

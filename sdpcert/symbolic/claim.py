@@ -25,7 +25,8 @@ from sdpcert.symbolic.symbols import Symbol
 class Statement:
     """`matrix >= 0` (kind "positive": symmetric and positive semidefinite) or `matrix = 0` (kind "zero").
 
-    `left` and `right` are how the statement is printed, `reason` says where it comes from.
+    `left` and `right` are how the statement is printed, `reason` says where it comes from. `written` prints it with
+    names for its parts (`sdpcert.symbolic.written`).
     """
 
     matrix: Block
@@ -33,6 +34,7 @@ class Statement:
     left: Any = None
     right: Any = None
     reason: str = ""
+    written: Any = None
 
     def holds(self, instance: Instance) -> bool:
         """Whether it is true in an exact instance."""
@@ -194,7 +196,7 @@ class Claim:
                     entries[i][k] = entries[i][k] + changed - entry
                     if i != k and symmetric:
                         entries[k][i] = entries[i][k].T
-                    shown = replace(self.show, matrix=Block(entries), left=None, right=None)
+                    shown = replace(self.show, matrix=Block(entries), left=None, right=None, written=None)
                     yield label, replace(self, show=shown)
 
 

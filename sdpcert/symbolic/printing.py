@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +13,8 @@ from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, 
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.symbols import Letter, Symbol
 
+#: Characters of a formula that fits into one line, as `visible` counts them.
+LINE = 62
 GREEK = [
     "alpha",
     "beta",
@@ -80,6 +84,8 @@ def latex(value: Any) -> str:
             return latex(value.entries[0][0])
         rows = [" & ".join(latex(e) for e in row) for row in value.entries]
         return r"\begin{pmatrix}" + r" \\ ".join(rows) + r"\end{pmatrix}"
+    if value.written is not None:
+        value = value.written.statement
     matrix = as_block(value.matrix)
     number = matrix.row_sizes == matrix.column_sizes == (1,)
     sign = "=" if value.kind == "zero" else r"\ge" if number else r"\succeq"
@@ -93,19 +99,40 @@ def sandwich(coefficient: Any, S: Any, V: Any) -> str:
     front = "" if coefficient == 1 else _in_parentheses(coefficient) + r"\,"
     if V is None:
         return front + (_in_parentheses(S) if front else latex(S))
+    V = _bare(V)
     inner = "" if isinstance(S, Expression) and _is_identity(S) else _in_parentheses(S)
-    return f"{front}{_in_parentheses(V)}^\\top {inner}{_in_parentheses(V)}"
+    if isinstance(V, Expression) and V.is_scalar:
+        return f"{front}{_in_parentheses(V)}^2{inner}" if _short(V) else f"{front}({latex(V)})^2{inner}"
+    if isinstance(V, Expression) and _single(V) and _single(V.T):
+        # The transpose of a product is written out: W'SW for V = W, WSW' for V = W'.
+        return rf"{front}{latex(V.T)}\,{inner}{'' if not inner else chr(92) + ','}{latex(V)}"
+    return rf"{front}{_in_parentheses(V)}^\top {inner}{_in_parentheses(V)}"
+
+
+def _bare(value: Any) -> Any:
+    """A block matrix of one block as that block."""
+    return (
+        value.entries[0][0] if isinstance(value, Block) and len(value.entries) == len(value.entries[0]) == 1 else value
+    )
+
+
+def _single(value: Expression) -> bool:
+    """Whether it is one term with a positive coefficient."""
+    return len(value.terms) == 1 and next(iter(value.terms.values())) > 0
+
+
+def _short(value: Expression) -> bool:
+    """Whether it is one letter without an exponent."""
+    if not _single(value) or next(iter(value.terms.values())) != 1:
+        return False
+    monomial, word = next(iter(value.terms))
+    return len(word) + len(monomial) == 1 and all(e == 1 for _, e in monomial) and "^" not in latex(value)
 
 
 def _in_parentheses(value: Any) -> str:
-    if isinstance(value, Block) and len(value.entries) == len(value.entries[0]) == 1:
-        value = value.entries[0][0]
-    shown = latex(value)
-    single = not isinstance(value, Expression) or (len(value.terms) == 1 and next(iter(value.terms.values())) > 0)
-    if isinstance(value, Expression) and single:
-        (_, word) = next(iter(value.terms))
-        single = len(word) <= 1 and not (word and (word[0].transposed or word[0].exponent != 1))
-    return shown if single else f"\\left({shown}\\right)"
+    """Sums in parentheses; everything else, such as products and block matrices, as it is."""
+    value = _bare(value)
+    return latex(value) if not isinstance(value, Expression) or _single(value) else f"({latex(value)})"
 
 
 def _is_identity(value: Expression) -> bool:
@@ -163,6 +190,10 @@ def _latex_monomial(symbol: Symbol, exponent: Fraction) -> str:
 
 
 def _raised(shown: str, exponent: str) -> str:
+    if re.fullmatch(r"[^{}^|]+\^2", shown) and exponent != r"\top":
+        # A symbol that is itself written as a square: the exponents are multiplied.
+        doubled = 2 * Fraction(exponent)
+        return shown[:-2] if doubled == 1 else f"{shown[:-2]}^{{{doubled}}}"
     return f"({shown})^{{{exponent}}}" if "^" in shown or shown.startswith(r"\|") else f"{shown}^{{{exponent}}}"
 
 
@@ -174,6 +205,16 @@ def _latex_fraction(value: Fraction) -> str:
     if value.denominator == 1:
         return str(value.numerator)
     return ("-" if value < 0 else "") + rf"\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
+
+
+def visible(shown: str) -> int:
+    """About how many characters wide a formula in one line is."""
+    for inner in re.findall(r"\\begin{pmatrix}(.*?)\\end{pmatrix}", shown):
+        columns = zip(*(row.split("&") for row in inner.split(r"\\")))
+        width = sum(max(visible(cell) for cell in column) + 2 for column in columns)
+        shown = shown.replace(rf"\begin{{pmatrix}}{inner}\end{{pmatrix}}", "x" * width, 1)
+    shown = re.sub(r"\\[a-zA-Z]+", "x", shown)
+    return len(re.sub(r"\\.|[{}^_& ]", "", shown))
 
 
 def entry_text(entry: Entry) -> str:
@@ -208,13 +249,21 @@ def entry_latex(entry: Entry) -> str:
             shown = f"({shown})" if _long(expression) or len(expression.terms) > 1 or "_" in shown else shown
             return f"{shown}_{{{at}}}" if at else shown
         case Absolute(body):
-            return rf"\left|{entry_latex(body)}\right|"
+            return rf"\lvert {entry_latex(body)}\rvert "
         case Product(factors):
-            top = [_entry_power(f, e) for f, e in factors if e > 0]
-            bottom = [_entry_power(f, -e) for f, e in factors if e < 0]
+            scale = Fraction(1)
+            for f, e in factors:
+                if isinstance(f, Constant) and e.denominator == 1:
+                    scale *= f.value ** int(e)
+            others = [(f, e) for f, e in factors if not (isinstance(f, Constant) and e.denominator == 1)]
+            top = [_entry_power(f, e) for f, e in others if e > 0]
+            bottom = [_entry_power(f, -e) for f, e in others if e < 0]
+            if scale.denominator == 1 and scale != 1 and not top:
+                top, scale = [_latex_fraction(scale)], Fraction(1)
+            front = "" if scale == 1 else _latex_fraction(scale) + r"\,"
             over = r"\,".join(top) or "1"
-            under = r"\,".join(bottom)
-            return rf"\frac{{{over}}}{{{under}}}" if bottom else over
+            under = _without_parentheses(bottom, others)
+            return front + (rf"\frac{{{over}}}{{{under}}}" if bottom else over)
         case Sum(parts):
             return " + ".join(entry_latex(p) for p in parts)
         case Total(body, index, without):
@@ -241,6 +290,14 @@ def _entry_power(entry: Entry, exponent: Fraction) -> str:
     return shown if exponent == 1 else f"{shown}^{{{exponent}}}"
 
 
+def _without_parentheses(bottom: list[str], factors: Sequence[tuple[Entry, Fraction]]) -> str:
+    """A denominator; a single sum needs no parentheses there."""
+    below = [f for f, e in factors if e < 0]
+    if len(below) == 1 and isinstance(below[0], Sum) and factors[-1][1] == -1:
+        return entry_latex(below[0])
+    return r"\,".join(bottom)
+
+
 def _long(expression: Expression) -> bool:
     return any(len(word) + len(monomial) > 1 for monomial, word in expression.terms)
 
@@ -254,12 +311,20 @@ def definition_latex(symbol: Symbol) -> str | None:
         return rf"{symbol_latex(symbol)} = \operatorname{{tr}}({latex(formula)})"
     if index == "norm":
         return rf"{symbol_latex(symbol)} \ge \|{latex(formula)}\|^2"
+    if index == "inverse" and symbol.latex is not None and symbol.latex.endswith("^{-1}"):
+        return None
     if index == "inverse":
-        return rf"{symbol_latex(symbol)} = ({latex(formula)})^{{-1}}"
+        inner = (
+            f"({latex(formula)})"
+            if "_" in latex(formula) or _long(formula) or len(formula.terms) > 1
+            else latex(formula)
+        )
+        return rf"{symbol_latex(symbol)} = {inner}^{{-1}}"
     if index is None:
         return f"{symbol_latex(symbol)} = {entry_latex(formula)}"
     shown = symbol_latex(symbol)
-    return rf"({shown})_{{{index.name}{index.name}}} = {entry_latex(formula)}"
+    shown = f"({shown})" if "_" in shown or "^" in shown else shown
+    return rf"{shown}_{{{index.name}{index.name}}} = {entry_latex(formula)}"
 
 
 def witness_text(values: Any) -> str:

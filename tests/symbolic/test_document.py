@@ -1,6 +1,7 @@
 """LaTeX of results compiles by itself; files are written whole or not at all; bad input is answered in one line."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from sdpcert.symbolic import derive
-from sdpcert.symbolic.document import NoTexEngine, document, escaped, pdf
+from sdpcert.symbolic.document import NoTexEngine, document, pdf
 from sdpcert.symbolic.library import load
+from sdpcert.symbolic.sources import cited, papers_of
+from sdpcert.symbolic.theorems import escaped
 
 FILES = Path(__file__).parents[2] / "examples" / "derivations"
 ENGINE = any(shutil.which(name) for name in ("pdflatex", "lualatex", "xelatex", "tectonic"))
@@ -30,7 +33,8 @@ def test_latex_has_theorems_proofs_and_witnesses():
     source = document(results(), versions="0")
     assert source.count("\\begin{theorem}") == source.count("\\end{theorem}") == 2
     assert source.count("\\begin{proof}") == 1
-    assert "\\emph{Refuted}" in source
+    assert "A counterexample" in source
+    assert ": refuted]" in source
     assert "\\bibitem{s1}" in source
     assert "\\cite{s1}" in source
     assert source.count("{") == source.count("}")
@@ -45,6 +49,15 @@ def test_documents_compile(tmp_path):
 
 
 @pytest.mark.skipif(not ENGINE, reason="no TeX engine")
+def test_warnings_need_not_be_utf8(tmp_path):
+    """pdflatex prints a letter of an overfull line as the byte of its T1 font: 0xDC for Ü."""
+    body = "\\hbox to 3cm{Über die Abgrenzung der Eigenwerte einer Matrix, Über die Abgrenzung}"
+    start = document(results()[:1]).split("\\begin{document}")[0]
+    pdf(f"{start}\\begin{{document}}{body}\\end{{document}}", tmp_path / "document.pdf")
+    assert (tmp_path / "document.pdf").exists()
+
+
+@pytest.mark.skipif(not ENGINE, reason="no TeX engine")
 def test_broken_latex_is_reported_and_leaves_nothing(tmp_path):
     with pytest.raises(NoTexEngine, match="failed"):
         pdf("\\documentclass{article}\\begin{document}\\undefined", tmp_path / "broken.pdf")
@@ -55,6 +68,62 @@ def test_without_an_engine_there_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(NoTexEngine, match="no TeX engine found"):
         pdf("", tmp_path / "none.pdf")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex")
+@pytest.mark.parametrize("name", ["cayley", "residual", "gershgorin", "shift_invariant"])
+def test_no_formula_overflows_or_is_set_small(name, tmp_path):
+    """Wide block matrices and long sums fit: nothing sticks out, nothing is shrunk by more than a tenth."""
+    source = document([derive(d, numbers=False) for d in load(name)])
+    told = source.replace("\\resizebox{0.98", "\\typeout{SHRUNK \\the\\wd\\formulabox}\\resizebox{0.98", 1)
+    assert told != source
+    (tmp_path / "d.tex").write_text(told)
+    for _ in range(2):
+        run = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "d.tex"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    assert run.returncode == 0
+    log = (tmp_path / "d.log").read_text(errors="replace")
+    assert not [w for w in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log) if float(w) > 10]
+    assert "undefined references" not in log
+    assert not [w for w in re.findall(r"SHRUNK ([\d.]+)pt", log) if float(w) > 500]  # the line has 455 points
+
+
+def test_nothing_is_said_twice():
+    """A step that states the claim ends the proof; what is checked stands once a section."""
+    source = document([derive(d, numbers=False) for d in load("gershgorin")[:2]])
+    for proof in re.findall(r"\\begin{proof}(.*?)\\end{proof}", source, re.DOTALL):
+        assert proof.count("The claim holds") == 1
+    assert source.count("Checked:") == source.count("\\section{") == 2
+
+
+def test_wrong_versions_are_not_stated_as_if_they_were_true():
+    (sll,) = load("sll")
+    source = document([derive(sll, numbers=False)])
+    for control in re.findall(r"\\begin{control}(.*?)\\end{control}", source, re.DOTALL):
+        assert "\\emph{not}" in control
+        assert "A counterexample" in control
+
+
+def test_sources_become_references():
+    source = "A, B: One, ICML 2020, Theorem 3; C: Two, Journal 5, 2001 (the factor $Q$); D: Three"
+    assert papers_of(source) == [
+        ("A, B: One, ICML 2020", "Theorem 3"),
+        ("C: Two, Journal 5, 2001", "the factor $Q$"),
+        ("D: Three", ""),
+    ]
+    assert cited(source, ["D: Three", "A, B: One, ICML 2020"]) == ["\\cite[Theorem 3]{s2}", "\\cite{s1}"]
+
+
+def test_a_paper_is_listed_once():
+    results = [derive(load(name)[0], numbers=False) for name in ("orthogonal", "sll")]
+    source = document(results)
+    assert source.count("\\bibitem{") == 1
+    assert source.count("A Unified Algebraic Perspective") == 1
 
 
 def test_special_characters():

@@ -73,9 +73,13 @@ class CauchySchwarz(Step):
 
     def explanation(self) -> str:
         """The inequality."""
+        from sdpcert.symbolic.printing import latex
+
         return (
-            r"because $\sum_j|G_{ij}|\sqrt{r_{ij}c_{ij}}\le\bigl(\sum_j|G_{ij}|r_{ij}\bigr)^{1/2}"
-            r"\bigl(\sum_j|G_{ij}|c_{ij}\bigr)^{1/2}$ (Cauchy--Schwarz) in every row"
+            rf"because with $G={latex(self.G)}$ and the weights $r_{{ij}}$, $c_{{ij}}$ of $|G_{{ij}}|$ in "
+            rf"${latex(self.R)}$ and ${latex(self.C)}$ every row has "
+            r"$\sum_j|G_{ij}|\sqrt{r_{ij}c_{ij}}\le\bigl(\sum_j|G_{ij}|r_{ij}\bigr)^{1/2}"
+            r"\bigl(\sum_j|G_{ij}|c_{ij}\bigr)^{1/2}$ (Cauchy--Schwarz)"
         )
 
 

@@ -119,10 +119,13 @@ class Dominance(Step):
 
     def explanation(self) -> str:
         """The argument."""
+        from sdpcert.symbolic.printing import latex
+
         return (
-            "because for weights with $w_{ij}w_{ji}=1$ the difference of the quadratic forms is at least"
+            f"by weighted diagonal dominance: with $G={latex(self.G)}$, where $|G_{{ij}}|$ has the weight $w_{{ij}}$ "
+            f"in row "
+            "$i$ of the rule and $w_{ij}w_{ji}=1$, the quadratic forms of the two sides differ by at least"
             r"\formula{\sum_{i<j}|G_{ij}|\bigl(\sqrt{w_{ij}}\,x_i\mp\sqrt{w_{ji}}\,x_j\bigr)^2\ge0}"
-            "(weighted diagonal dominance)"
         )
 
 

@@ -72,13 +72,17 @@ class Sandwiches(Step):
 
     def explanation(self) -> str:
         """The sum."""
-        from sdpcert.symbolic.printing import sandwich
+        from sdpcert.symbolic.printing import LINE, sandwich, visible
 
-        parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms] or ["0"]
-        lines = r" \\ &{}+".join(parts)
         right = self.target.right
-        what = "it equals" if right is None or right == 0 else "the difference of its sides is"
-        return f"because {what}\\formula{{\\begin{{aligned}}&{lines}\\end{{aligned}}}}"
+        side = "the left side" if right is None or right == 0 else "the left side less the right side"
+        parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
+        if not any(as_block(term.matrix()) for term in self.terms):
+            return f"because {side} is zero"
+        if visible(" + ".join(parts)) <= LINE:
+            return f"because {side} equals\\formula{{{' + '.join(parts)}}}"
+        lines = r" \\ &{}+".join(parts)
+        return f"because {side} equals\\formula{{\\begin{{aligned}}[b]&{lines}\\end{{aligned}}}}"
 
 
 class Congruence(Sandwiches):
