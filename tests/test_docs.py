@@ -121,19 +121,42 @@ def test_few_blocks_are_left_out() -> None:
     assert len(left) <= 11
 
 
-def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
+def build_site(folder: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")
     pytest.importorskip("mkdocstrings")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
+    """Nothing is loaded from elsewhere, every table can be scrolled by keyboard, and the search has a name."""
+    build_site(tmp_path / "site")
     for page in (tmp_path / "site").rglob("*.html"):
-        loaded = re.findall(
-            r"<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=[\"']?(https?:)?//", page.read_text(encoding="utf-8")
-        )
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=[\"']?(https?:)?//", text)
         assert not loaded, f"{page.name} loads something from elsewhere"
+        assert text.count("<table") == text.count('tabindex="0"><table>'), f"{page.name}: a table takes no focus"
+        assert re.findall(r'role="dialog"([^>]*)>', text) == [' aria-label="Search"'], f"{page.name}: search"
+
+
+@pytest.mark.slow
+def test_the_site_is_accessible_in_a_browser(tmp_path: Path) -> None:
+    """No serious finding of axe-core on any page, no request elsewhere, nothing wider than 360 px; light and dark."""
+    folder = Path(os.environ.get("NODE_FOLDER", "."))
+    packages = [folder / "node_modules" / name for name in ("axe-core", "playwright-core")]
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None or shutil.which("node") is None or not all(p.is_dir() for p in packages):
+        pytest.skip("needs chromium, node, and NODE_FOLDER (see tools/check_pages.mjs)")
+    build_site(tmp_path / "site")
+    tool = ROOT / "tools" / "check_pages.mjs"
+    command = ["node", str(tool), str(tmp_path / "seen"), str(tmp_path / "site")]
+    environment = {**os.environ, "NODE_FOLDER": str(folder.resolve()), "CHROMIUM": chromium}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+    assert result.returncode == 0, result.stdout[-20000:] + result.stderr
+    assert len(list((tmp_path / "seen").glob("*.png"))) == 4 * len(list((tmp_path / "site").rglob("*.html")))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -141,11 +141,13 @@ class Network:
 
 
 class Graph:
-    """Builds a `Network` node by node; values are numbers, 0 is the input.
+    """Builds a `Network` node by node.
 
-    graph = Graph((64,))
-    hidden = graph.add(relu(), graph.add(Dense(W0, b0), 0))
-    network = graph.network(graph.add(Dense(W1, b1), hidden))
+    Values are numbers, 0 is the input:
+
+        graph = Graph((64,))
+        hidden = graph.add(relu(), graph.add(Dense(W0, b0), 0))
+        network = graph.network(graph.add(Dense(W1, b1), hidden))
     """
 
     def __init__(self, input_shape: Shape) -> None:
