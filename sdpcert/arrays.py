@@ -172,6 +172,8 @@ class TorchArrays:
         self.torch = torch
         try:
             self.device = torch.device(device)
+            if self.device.type not in ("cpu", "cuda"):
+                raise ValueError(f"device {device!r} is not supported: use cpu or cuda")
             torch.zeros(1, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f"device {device!r} is not available: {str(error).splitlines()[0]}") from None

@@ -6,7 +6,9 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
 from sdpcert.certificate.slack import slack_of
 from sdpcert.construction import point_of, prove_construction, prove_point
+from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers import SOLVERS, closed_form, product
@@ -34,6 +37,8 @@ LARGEST_UNROLLED = 4000
 METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 #: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
 ROUNDING_REPAIR = 1e-7
+#: A layer's largest weight above which, or below one over which, a failed proof is put down to the range of float64.
+LARGEST_SCALE = 1e50
 
 
 class BoundContradiction(ArithmeticError):
@@ -83,57 +88,78 @@ def certify(
         raise ValueError("method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch")
     if method == "by-construction" and output_rows is not None:
         raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
-    budget = Budget(tol, time_limit, progress)
-    if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
-        return _certify_over_frequencies(network, method, solver, output_rows, device, budget, head == "joint", seed)
-    if method == "by-construction":
-        assert isinstance(network, Network)
-        return _certify_by_construction(network, budget, seed)
-    if form == "frequency":
-        raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
-    whole = network.stacked if isinstance(network, Network) else network
-    if output_rows is not None:
-        whole = whole.output_rows(output_rows)
-    reduced = whole.reduced()
-    _check_finite(reduced)
-    notes = list(_notes(reduced))
-    chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
-    if reason:
-        notes.append(reason)
-    with threads_for(reduced.neurons + min(reduced.inputs, reduced.neurons)):
-        solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
-    if chosen != "product" and method != "product" and proof is None:
-        notes.append(f"the point of solver {solver} could not be proved")
-    upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
-    solve_seconds = budget.elapsed - proof_seconds
-    attained = _attain(whole, upper, seed)
-    return Certificate(
-        upper=upper,
-        lower=attained.lower,
-        sdp_lower=min(max(solution.dual, attained.lower), upper),
-        status="unproved" if proof is None else "proved",
-        method=chosen,
-        solver="closed form" if chosen == "product" else solver,
-        solver_status=solution.status,
-        seconds=budget.elapsed,
-        iterations=solution.iterations,
-        solve_seconds=solve_seconds,
-        proof_seconds=proof_seconds,
-        form=reduced,
-        proof=proof,
-        attained=attained,
-        information=_information(network, output_rows, seed, tol, solution)
-        | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
-        notes=tuple(notes),
-    )
+    with interrupts_noticed() as interrupted:
+        budget = Budget(tol, time_limit, progress)
+        if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
+            return _certify_over_frequencies(
+                network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted
+            )
+        if method == "by-construction":
+            assert isinstance(network, Network)
+            return _certify_by_construction(network, budget, seed, interrupted)
+        if form == "frequency":
+            raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
+        whole = network.stacked if isinstance(network, Network) else network
+        if output_rows is not None:
+            whole = whole.output_rows(output_rows)
+        reduced = whole.reduced()
+        _check_finite(reduced)
+        notes = list(_notes(reduced))
+        chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
+        if reason:
+            notes.append(reason)
+        # What leaves the range of float64 is not proved.
+        order = reduced.neurons + min(reduced.inputs, reduced.neurons)
+        with threads_for(order), np.errstate(over="ignore", invalid="ignore"):
+            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
+        if chosen != "product" and method != "product" and proof is None:
+            notes.append(f"the point of solver {solver} could not be proved")
+        if proof is None:
+            notes += _extreme(reduced)
+        upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
+        solve_seconds = budget.elapsed - proof_seconds
+        attained = _attain(whole, upper, seed, notes, interrupted)
+        return Certificate(
+            upper=upper,
+            lower=attained.lower,
+            sdp_lower=min(max(solution.dual, attained.lower), upper, sys.float_info.max),
+            status="unproved" if proof is None else "proved",
+            method=chosen,
+            solver="closed form" if chosen == "product" else solver,
+            solver_status="interrupted" if interrupted.is_set() else solution.status,
+            seconds=budget.elapsed,
+            iterations=solution.iterations,
+            solve_seconds=solve_seconds,
+            proof_seconds=proof_seconds,
+            form=reduced,
+            proof=proof,
+            attained=attained,
+            information=_information(network, output_rows, seed, tol, solution)
+            | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
+            notes=tuple(notes),
+        )
 
 
 def _attain(
-    network: Network | StackedForm, upper: float, seed: int, output_rows: Sequence[int] | None = None
+    network: Network | StackedForm,
+    upper: float,
+    seed: int,
+    notes: list[str],
+    interrupted: Event,
+    output_rows: Sequence[int] | None = None,
 ) -> Attained:
-    """The attained lower bound; raises `BoundContradiction` where it is above `upper`."""
+    """The attained lower bound, by the shortest search once it was `interrupted`: a proved bound is not thrown away.
+
+    Raises `BoundContradiction` where it is above `upper`.
+    """
+    attained = None
     with threads_for(0):  # one thread: batches of small products
-        attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+        if not interrupted.is_set():
+            with suppress(KeyboardInterrupt):
+                attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+        if attained is None:
+            attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
+            notes.append("interrupted: the search for two inputs of the attained value was cut short")
     if attained.lower > upper:
         raise BoundContradiction(
             f"an attained lower bound {attained.lower!r} is above the upper bound {upper!r}; please report this network"
@@ -174,6 +200,7 @@ def _certify_over_frequencies(
     budget: Budget,
     joint: bool,
     seed: int,
+    interrupted: Event,
 ) -> Certificate:
     from sdpcert.convolutional import bound_convolutional, head_energy
 
@@ -194,17 +221,18 @@ def _certify_over_frequencies(
     with threads_for(0):  # threads take a frequency each
         result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)
     seconds, solving = budget.elapsed, result.solve_seconds + sum(heads)
-    attained = _attain(network, result.upper, seed, output_rows)
+    notes = list(result.notes)
+    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows)
     proved = bool(result.parts)
     solution = Solution(0.0, (), 0, result.dual, result.iterations, result.status, result.history)
     return Certificate(
         upper=result.upper,
         lower=attained.lower,
-        sdp_lower=min(max(result.dual, attained.lower), result.upper),
+        sdp_lower=min(max(result.dual, attained.lower), result.upper, sys.float_info.max),
         status="proved" if proved else "unproved",
         method=chosen,
         solver="closed form" if chosen in ("product", "by-construction") else "native, over frequencies",
-        solver_status=result.status,
+        solver_status="interrupted" if interrupted.is_set() else result.status,
         seconds=budget.elapsed,
         iterations=result.iterations,
         solve_seconds=solving,
@@ -213,14 +241,14 @@ def _certify_over_frequencies(
         proof=None,
         attained=attained,
         information=_information(network, output_rows, seed, budget.tol, solution),
-        notes=result.notes,
+        notes=tuple(notes),
         parts=result.parts,
         neurons=network.neurons,
         level=result.level,
     )
 
 
-def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Certificate:
+def _certify_by_construction(network: Network, budget: Budget, seed: int, interrupted: Event) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     with threads_for(network.neurons):
         proved = prove_construction(network)
@@ -231,7 +259,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Cer
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    attained = _attain(network if one is None else network.stacked, upper, seed)
+    attained = _attain(network if one is None else network.stacked, upper, seed, notes, interrupted)
     solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
@@ -245,7 +273,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int) -> Cer
         status="proved" if parts else "unproved",
         method="by-construction",
         solver="closed form",
-        solver_status="closed form",
+        solver_status="interrupted" if interrupted.is_set() else "closed form",
         seconds=budget.elapsed,
         iterations=0,
         solve_seconds=0.0,
@@ -285,6 +313,15 @@ def _notes(form: StackedForm) -> list[str]:
             f"the rounding, at most {radius:.2g} an entry, is charged"
         ]
     return []
+
+
+def _extreme(form: StackedForm) -> list[str]:
+    """Why nothing was proved where layers are so large or so small that multipliers, like squares, leave float64."""
+    largest = [float(np.abs(block.weights).max(initial=0.0)) for block in form.blocks.values()]
+    if all(1 / LARGEST_SCALE <= scale <= LARGEST_SCALE for scale in largest if scale > 0):
+        return []
+    shown = max((scale for scale in largest if scale > 0), key=lambda scale: abs(np.log10(scale)))
+    return [f"a layer's largest weight is {shown:.1g}, and float64 does not hold the multipliers: rescale the layers"]
 
 
 def _solve_and_prove(
@@ -331,6 +368,12 @@ def _prove(
     form: StackedForm, solution: Solution, inflate: bool = False, notes: list[str] | None = None
 ) -> tuple[Proof | None, float]:
     started = time.perf_counter()
+    with first_interrupt_waits():
+        proof = _proof_of(form, solution, inflate, notes)
+    return proof, time.perf_counter() - started
+
+
+def _proof_of(form: StackedForm, solution: Solution, inflate: bool, notes: list[str] | None) -> Proof | None:
     problem = ProofProblem(form, solution.exponent)
     small = tuple(tau for tau in REPAIRS if tau <= ROUNDING_REPAIR)
     proof = problem.prove(solution.rho, solution.multipliers, small)
@@ -348,7 +391,7 @@ def _prove(
             proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
             if proof is not None:
                 break
-    return proof, time.perf_counter() - started
+    return proof
 
 
 def _information(

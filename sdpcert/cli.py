@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
+from sdpcert.interrupts import interrupts_noticed
+from sdpcert.outputs import check_output
 from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, seconds
 
 #: What typer returns after Ctrl-C.
@@ -31,7 +33,9 @@ Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")
 ActivationName = Annotated[str | None, typer.Option(help="activation of an array file (.npz, .mat, .safetensors)")]
 Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
 TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best feasible point is proved")]
-Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound")]
+#: What torch and NumPy both take as a seed.
+SEEDS: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
+Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound", **SEEDS)]
 Form = Annotated[str, typer.Option(help="unrolled, frequency (convolutional networks), or auto")]
 HeadOption = Annotated[str, typer.Option("--head", help="dense head behind convolutions: joint or composed")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -77,8 +81,7 @@ def certify(
     """Prove an upper bound on a network's global l2 Lipschitz constant."""
     network = sdpcert.load(net, **_array_options(activation, orientation))
     output = output or Path(f"{net.stem}.cert.json")
-    if not output.parent.is_dir():
-        raise ValueError(f"cannot write {output}: the folder {output.parent} does not exist")
+    check_output(output)
     with _progress() as progress:
         certificate = sdpcert.certify(
             network,
@@ -117,7 +120,7 @@ def check(
     from sdpcert.check.binding import check_with_network
 
     if not certificate.is_file():
-        raise ValueError(f"{certificate}: no such file")
+        raise ValueError(f"{certificate}: {'is no regular file' if certificate.exists() else 'no such file'}")
     if network is None:
         result = sdpcert.check(certificate)
     else:
@@ -145,20 +148,20 @@ def layers(context: typer.Context, as_json: AsJson = False) -> None:
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
         table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
-    Console(soft_wrap=True).print(table)
+    Console(width=max(Console().width, 120)).print(table)
 
 
 @layers_app.command("check", epilog="Example: sdpcert layers check sll")
 def layers_check(
     name: Annotated[str, typer.Argument(metavar="FAMILY", help="name of a family, or all")],
     double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
-    seed: Annotated[int, typer.Option(help="seed of the random weights")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the random weights", **SEEDS)] = 0,
     as_json: AsJson = False,
 ) -> int:
     """Prove a family on fresh, random, trained and degenerate weights: its constant is at most the claimed one."""
+    module = _layers()
     import torch
 
-    module = _layers()
     names = [f.name for f in module.FAMILIES] if name == "all" else [name]
     dtype = torch.float64 if double else torch.float32
     results = []
@@ -219,7 +222,7 @@ def train(
         return 0
     path = Path(config)
     if not path.is_file() and config not in training.preset_names():
-        raise ValueError(f"{config} is neither a file nor a preset; `sdpcert train` lists the presets")
+        raise ValueError(f"{config!r} is neither a file nor a preset; `sdpcert train` lists the presets")
     try:
         folder = training.train(
             path if path.is_file() else {"preset": config},
@@ -281,7 +284,7 @@ def evaluate(
         )
     if as_json:
         print(json.dumps(result.summary()))
-        return 0
+        return 1 if result.notes else 0
     print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
     headers = ("radius", "bound", "certified", "not attacked")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
@@ -300,7 +303,8 @@ def evaluate(
 
 def _numbers(text: str, option: str) -> list[float]:
     try:
-        return [float(Fraction(part.strip())) for part in text.split(",")]
+        parts = [part.partition("/") for part in text.split(",")]
+        return [float(above) / float(below if slash else "1") for above, slash, below in parts]
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{option} {text!r}: write numbers separated by commas, as in 0.5,36/255") from None
 
@@ -323,7 +327,9 @@ def derive(
     folder: Annotated[Path | None, typer.Option("--latex", metavar="DIR", help="write a LaTeX document there")] = None,
     as_pdf: Annotated[bool, typer.Option("--pdf", help="also compile it (needs a TeX engine)")] = False,
     numbers: Annotated[bool, typer.Option(help="compare with numbers that sdpcert certifies")] = True,
-    seed: Annotated[int, typer.Option(help="seed of the exact instances and of the search for counterexamples")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="seed of the exact instances and of the search for counterexamples", **SEEDS)
+    ] = 0,
     as_json: AsJson = False,
 ) -> int:
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
@@ -340,16 +346,27 @@ def derive(
         Console(width=max(Console().width, 160)).print(table)
         return 0
     chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
+    if not chosen:
+        raise ValueError(f"{name}: holds no derivation")
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
+        folder.mkdir(parents=True, exist_ok=True)
     results, finished = [], False
-    with suppress(KeyboardInterrupt), Console(stderr=True).status("deriving") as status:  # what was settled is printed
+    with (
+        suppress(KeyboardInterrupt),  # what was settled is printed
+        interrupts_noticed() as interrupted,
+        Console(stderr=True).status("deriving") as status,
+    ):
         for derivation in chosen:
             status.update(f"{derivation.name}: {derivation.title}")
-            results.append(settle(derivation, seed, numbers))
+            result = settle(derivation, seed, numbers)
+            if interrupted.is_set():  # its numbers are those of solves that were cut short
+                break
+            results.append(result)
             if not as_json:
-                print(results[-1].text(), flush=True)
-        finished = True
+                print(result.text(), flush=True)
+        finished = not interrupted.is_set()
     if as_json:
         keys = ("status", "seconds")
         print(
@@ -362,7 +379,6 @@ def derive(
         )
     if finished and (folder is not None or as_pdf):
         target = folder or Path()
-        target.mkdir(parents=True, exist_ok=True)
         stem = Path(name).stem if name != "all" else "derivations"
         title = "Derivations" if len(results) != 1 else results[0].derivation.title
         source = document(results, title, sdpcert.__version__)
@@ -481,7 +497,7 @@ def bounds(
     for c in ladder:
         gap = "" if c.sdp_lower == 0 else f"{c.gap:.1e}"
         table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
-    Console(soft_wrap=True).print(table)
+    Console(width=max(Console().width, 100)).print(table)
     return 0 if proved else 1
 
 
@@ -543,10 +559,13 @@ def _progress(label: str = "") -> Iterator[Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected) or 2 (bad input)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot write is no reason to lose a result
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, standalone_mode=False)
         if code == INTERRUPTED:
-            _fail("interrupted before there was a result")
+            code = _fail("interrupted before there was a result")
     except typer.TyperException as error:
         code = _fail(getattr(error, "format_message", error.__str__)())
     except (KeyboardInterrupt, typer.Abort):
@@ -554,9 +573,13 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = 0
         sys.stderr.close()
-    except (ValueError, ImportError, OSError, sdpcert.SolverError) as error:
+    except OSError as error:
+        code = _fail(f"{error.filename or 'cannot write the results'}: {error.strerror or error}")
+    except (ValueError, ImportError, sdpcert.SolverError) as error:
         code = _fail(str(error))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
+            raise
         code = _fail("out of memory: try --method product, or a smaller network")
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -20,6 +20,7 @@ from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.condition.frequency import FrequencyCondition, Head
+from sdpcert.interrupts import first_interrupt_waits
 from sdpcert.network.embedding import Embedding, embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import Block, StackedForm
@@ -105,12 +106,17 @@ def bound_convolutional(
         unit = 1.0 if together is not None else 2.0 ** (2 * (point.exponent - front.exponent))
         if together is not None:
             unit = 2.0 ** (-2 * front.exponent)
-        proof = prove_torus(front, np.asarray(y[: front.variables]) * unit)
-    if proof is None and method not in ("product", "by-construction"):
+        with first_interrupt_waits():
+            proof = prove_torus(front, np.asarray(y[: front.variables]) * unit)
+
+    def product_instead(note: str) -> ConvolutionalResult:
         product = bound_convolutional(network, "product", budget, prove_head, output_rows, device, joint, torus)
-        note = "the bound is the product of norms: nothing better was proved"
         known = {"dual": dual, "iterations": iterations, "status": status, "history": history}
         return replace(product, **known, notes=(*notes, note), solve_seconds=solve_seconds)
+
+    solved_for = method not in ("product", "by-construction")
+    if proof is None and solved_for:
+        return product_instead("the bound is the product of norms: nothing better was proved")
     if proof is None:
         return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
     proof = replace(proof, form=form, metric=d)
@@ -127,7 +133,10 @@ def bound_convolutional(
         if method not in ("product", "by-construction") and together is None:
             dual *= solution.dual
     upper = product_up(tuple(parts))
-    level = _verify(tuple(parts), upper)
+    with first_interrupt_waits():
+        level = _verify(tuple(parts), upper)
+    if level is None and solved_for:
+        return product_instead("the bound is the product of norms: the checker did not accept the solved point")
     if level is None:
         notes.append("the checker did not accept the proof")
         return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
@@ -243,7 +252,7 @@ def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
         exact = bool(np.all(weights / scale == block.weights)) and _short_products(block.weights, scale)
         radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
         if not exact:
-            radius += 2.0**-52 * float(np.max(np.abs(weights)))
+            radius += 2.0**-52 * float(np.max(np.abs(weights))) + 2.0**-1074
         blocks[to, source] = Block(weights, float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0, block.zero)
     return replace(head, blocks=blocks)
 

@@ -10,9 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+
+import sdpcert
+from sdpcert import cli
+from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
 
 NETWORKS = Path(__file__).parents[1] / "examples" / "networks"
 MLP = NETWORKS / "digits_mlp.npz"
@@ -79,6 +85,8 @@ def test_bounds_is_a_ladder(tmp_path: Path) -> None:
         ("certify", "pickle.pt"),
         ("certify", MLP, "--rows", "99"),
         ("certify", MLP, "--rows", "a,b"),
+        ("certify", MLP, "--rows", "0,0"),
+        ("certify", MLP, "--seed", "-1"),
         ("certify", MLP, "--method", "magic"),
         ("certify", MLP, "--method", "by-construction"),
         ("certify", MLP, "--solver", "magic"),
@@ -86,6 +94,13 @@ def test_bounds_is_a_ladder(tmp_path: Path) -> None:
         ("certify", MLP, "--tol", "zero"),
         ("certify", MLP, "--device", "nonsense"),
         ("certify", MLP, "-o", "no/such/folder/c.json"),
+        ("certify", MLP, "-o", "folder"),
+        ("certify", MLP, "-o", "link.json"),
+        ("certify", MLP, "-o", "pipe"),
+        ("check", "folder"),
+        ("table", "folder"),
+        ("derive", "nothing.py"),
+        ("derive", "spectral", "--latex", "pipe/folder"),
         ("certify", MLP, "--frobnicate"),
         ("certify",),
         ("check", "missing.json"),
@@ -96,6 +111,10 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str | Path, ...]
     (tmp_path / "empty.npz").touch()
     (tmp_path / "garbage.onnx").write_bytes(os.urandom(2000))
     (tmp_path / "pickle.pt").write_bytes(b"\x80\x04")
+    (tmp_path / "nothing.py").write_text("derivation = []")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.json").symlink_to("elsewhere")
+    os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
     result = run(*arguments, folder=tmp_path)
     assert result.returncode == 2, result.stdout + result.stderr
@@ -103,6 +122,86 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str | Path, ...]
     assert len(result.stderr.strip().splitlines()) == 1
     assert "Traceback" not in result.stderr
     assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.json").is_symlink()
+
+
+def test_a_device_is_one_that_certifies(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for device in ("meta", "mps"):
+        result = run("certify", MLP, "--device", device, folder=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"sdpcert: device '{device}' is not supported: use cpu or cuda\n"
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e100, 1e200])
+def test_beyond_the_range_of_float64_nothing_is_proved(tmp_path: Path, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((4, 3), (4, 4), (2, 4))
+    weights = {f"weight_{k}": scale * rng.standard_normal(shape) for k, shape in enumerate(shapes)}
+    np.savez(tmp_path / "extreme.npz", **weights)  # type: ignore[arg-type]
+    result = run("certify", "extreme.npz", "--json", folder=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "")
+    values = json.loads(result.stdout, parse_constant=lambda text: pytest.fail(text))
+    assert values["status"] == "unproved" and "rescale the layers" in " ".join(values["notes"])
+    assert values["upper"] is None and values["lower"] <= values["sdp_lower"]
+
+
+def test_a_name_that_the_locale_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "nétwork.npz").write_bytes(MLP.read_bytes())
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = run("certify", "nétwork.npz", folder=tmp_path, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert r"n\xe9twork.cert.json" in result.stdout
+
+
+def test_full_standard_output_is_named(certificate: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "sdpcert.cli", "check", str(certificate)]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == 2
+    assert result.stderr == "sdpcert: cannot write the results: No space left on device\n"
+
+
+@pytest.mark.parametrize("verb", [("layers",), ("layers", "check", "aol"), ("train",), ("evaluate", "run")])
+def test_without_torch_the_extra_is_named(verb: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    result = run(*verb, folder=tmp_path, env=environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "torch: pip install 'sdpcert[t" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_without_safetensors_no_run_is_begun(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['safetensors'] = None\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    result = run("train", "digits", "-o", "run", folder=tmp_path, env=environment)
+    assert result.returncode == 2
+    assert result.stderr == "sdpcert: training needs safetensors: pip install 'sdpcert[train]'\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("notes", "code"), [((), 0), (("interrupted: the attack did not end",), 1)])
+def test_an_interrupted_evaluation_is_code_1_in_json_too(
+    notes: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recertify = pytest.importorskip("sdpcert.training.recertify")
+    result = SimpleNamespace(summary=lambda: {"notes": list(notes)}, notes=notes)
+    monkeypatch.setattr(recertify, "recertify", lambda *arguments: result)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["evaluate", "run", "--again", "--json"])
+    assert ended.value.code == code
+    assert json.loads(capsys.readouterr().out) == {"notes": list(notes)}
+
+
+def test_radii_are_read_as_numbers_or_fractions() -> None:
+    assert cli._numbers("0.5, 36/255", "--radii") == [0.5, 36 / 255]
+    assert cli._numbers("1e999,1e100000000", "--radii") == [np.inf, np.inf]  # refused by evaluate, and at once
+    for text in ("", "x", "1/", "1/0", "1/2/3", "1,,2"):
+        with pytest.raises(ValueError, match="write numbers separated by commas"):
+            cli._numbers(text, "--radii")
 
 
 def test_garbage_certificate_is_rejected_in_one_line(tmp_path: Path) -> None:
@@ -151,6 +250,53 @@ def test_interrupt_proves_the_best_point_so_far(tmp_path: Path) -> None:
         values = json.loads(out)
         assert values["status"] == "proved"
         assert values["lower"] <= values["upper"]
+
+
+def test_interrupted_while_points_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is proved already is kept."""
+    module = sys.modules["sdpcert.certify"]  # the package's attribute of that name is the function
+    searched = module.attained_lower_bound
+    asked = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        asked.append(options)
+        if len(asked) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return searched(*arguments, **options)
+
+    monkeypatch.setattr(module, "attained_lower_bound", interrupted)
+    certificate = sdpcert.certify(sdpcert.load(MLP))
+    assert certificate.status == "proved" and 0 < certificate.lower <= certificate.upper
+    assert certificate.solver_status == "interrupted" and "interrupted: the search" in certificate.notes[-1]
+    certificate.save(tmp_path / "c.json")
+    assert sdpcert.check(tmp_path / "c.json").ok
+
+
+def test_the_first_interrupt_waits_for_the_proof() -> None:
+    with first_interrupt_waits():
+        signal.raise_signal(signal.SIGINT)
+    with first_interrupt_waits():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with interrupts_noticed() as came, first_interrupt_waits():
+        signal.raise_signal(signal.SIGINT)
+    assert came.is_set()
+
+
+def test_interrupted_without_a_result_is_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sdpcert, "certify", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["certify", str(MLP), "-o", str(tmp_path / "c.json")])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "sdpcert: interrupted before there was a result\n"
 
 
 def test_convolutional_network_over_frequencies(tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from sdpcert.network.graph import Network
 Array = np.ndarray
 
 
-def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckResult:
+def check_with_network(path: str | os.PathLike[str], network: Network, whole: bool = False) -> CheckResult:
     """Check a certificate, that it is about this network's weights, and that its attained points attain its lower
     bound.
+
+    A certificate may be about some of the network's outputs, which the reason names then; with `whole` it is refused.
     """
     result = check(path)
     if not result.ok:
@@ -28,6 +30,8 @@ def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckR
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     rows = document.get("information", {}).get("output_rows")
+    if whole and rows is not None:
+        return _refused(result, f"the certificate is about some outputs of {network.source} alone")
     try:
         same = _same_parts(document, network, rows) if document["version"] == 2 else _same_form(document, network, rows)
     except (ValueError, TypeError) as error:
@@ -36,7 +40,8 @@ def check_with_network(path: str | os.PathLike[str], network: Network) -> CheckR
         return _refused(result, f"the certificate is about other weights than {network.source}")
     if not _attains(document, network, rows):
         return _refused(result, "the attained points do not attain the stated lower bound")
-    return replace(result, reason=f"{result.reason}; the weights are those of {network.source}")
+    which = "" if rows is None else f"; f is output {', '.join(map(str, rows))} of it alone, counted from 0"
+    return replace(result, reason=f"{result.reason}; the weights are those of {network.source}{which}")
 
 
 def _refused(result: CheckResult, reason: str) -> CheckResult:

@@ -35,12 +35,24 @@ TINY = 2.0**-1022
 #: What the bounds themselves may have lost to rounding: they are computed with nonnegative numbers in few operations.
 SLACK = 1 + 1e-6
 CHUNK = 16
+#: Below this, a product may have lost more to underflow than the relative bounds of rounding say.
+SMALLEST = 1e-280
 RANGE = "numbers of the certificate span too many orders of magnitude for floating point"
 
 
 def gamma(k: int) -> float:
     """Bound of the relative error of k roundings in any order (Higham, section 3.1)."""
     return k * U / (1 - k * U) * SLACK
+
+
+def product(*factors: Array) -> Array:
+    """The product of arrays, every rounding of which is relative; raises Rejected where one may underflow."""
+    result = factors[0]
+    for factor in factors[1:]:
+        before, result = result, result * factor
+        if np.any((before != 0) & (factor != 0) & (np.abs(result) < SMALLEST)):
+            raise Rejected(RANGE)
+    return result
 
 
 class TorusMatrices:
@@ -57,10 +69,13 @@ class TorusMatrices:
         self.alpha, self.beta = join(part.alpha), join(part.beta)
         inner = sizes[0]
         own = self.down[inner:]
-        self.mixed = -(self.weight * (self.alpha + self.beta)) * own
-        self.square = 2 * (self.weight * (self.alpha * self.beta))
-        factor = 4.0**-part.exponent * (part.torus[0] * part.torus[1] if part.pooled else 1)
-        self.metric = np.array(part.metric) * factor
+        self.mixed = -product(self.weight, self.alpha + self.beta) * own
+        self.square = 2 * product(self.weight, product(self.alpha, self.beta))
+        cells = float(part.torus[0] * part.torus[1] if part.pooled else 1)
+        # The power is exact: a power of two, or zero where it underflows, which `product` would not notice.
+        if not 4.0**-part.exponent >= SMALLEST:
+            raise Rejected(RANGE)
+        self.metric = product(np.array(part.metric), np.array(4.0**-part.exponent), np.array(cells))
         self.diagonal = np.concatenate([np.full(inner, part.rho), 2 * self.weight]) * self.down * self.down
         # Columns are scaled at once, so that all numbers are near one and underflow is far below the charges.
         self.taps, self.sums, self.radii = [], [], []
@@ -77,7 +92,7 @@ class TorusMatrices:
             if not np.all(np.isfinite(values)) or np.any(np.abs(values) > 1e100):
                 raise Rejected(RANGE)
         for values in (self.weight, self.mixed, self.square, self.metric, self.diagonal):
-            if np.any((values != 0) & (np.abs(values) < 1e-280)):
+            if np.any((values != 0) & (np.abs(values) < SMALLEST)):
                 raise Rejected(RANGE)
         self.roots = frequency_checker.Roots(math.lcm(*part.torus))
         self.charges = self._charges()
@@ -114,7 +129,8 @@ class TorusMatrices:
         error += gamma(len(every) ** 2 + 8) * size
         error.reshape(-1)[:: self.order + 1] += gamma(len(every) ** 2 + 12) * self.diagonal
         # Twice: a row of the real form has the real and the imaginary parts.
-        return 2 * error.sum(axis=1) * SLACK * (1 + gamma(self.order)) + 1e-150 * self.order**2
+        # Underflow in scaled weights and radii, 5e-324 each, meets two numbers of up to 1e100 at most.
+        return 2 * error.sum(axis=1) * SLACK * (1 + gamma(self.order)) + 1e-100 * self.order**2
 
     def _heavy(self, target: int) -> Array:
         if target == self.last:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from sdpcert.layers.activations import STRICT, Nonexpansive
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
-from sdpcert.network.affine import Conv2d, Rearrange
+from sdpcert.network.affine import Conv2d, Rearrange, Scale
 from sdpcert.network.graph import Graph
 from sdpcert.readers.errors import UnsupportedModel
 
@@ -146,14 +146,13 @@ class AveragePooling2d(_Windows):
         return functional.avg_pool2d(inputs, self.size) * self.size
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One convolution with a group a channel."""
+        """Sums by a convolution with a group a channel, then the division, whose factor may be rounded."""
         shape = graph.shape(value)
         self._check(shape)
-        kernel = np.full((shape[0], 1, self.size, self.size), 1 / self.size)
+        kernel = np.ones((shape[0], 1, self.size, self.size))
         exact = self.size & (self.size - 1) == 0
-        stride = (self.size, self.size)
-        layer = Conv2d(kernel, None, stride, groups=shape[0], coefficient_error=0.0 if exact else 2.0**-53)
-        return graph.add(layer, value)
+        sums = graph.add(Conv2d(kernel, None, (self.size, self.size), groups=shape[0]), value)
+        return graph.add(Scale(1 / self.size, 0.0, 0.0 if exact else 2.0**-53), sums)
 
 
 class MaxPooling2d(_Windows):

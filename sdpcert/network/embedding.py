@@ -14,6 +14,7 @@ import numpy as np
 
 from sdpcert.network.activations import Activation, crop
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
+from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Network
 from sdpcert.network.torus import Taps, TorusForm, TorusGroup
@@ -120,6 +121,8 @@ def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...]
         return level
     if isinstance(layer, Scale):
         _per_channel(layer.factor, output)
+        if layer.coefficient_error and any(n > 1 for n in np.shape(layer.factor)[-2:]) and np.ndim(layer.factor) > 1:
+            raise NotInvariant("its coefficients were rounded pixel by pixel")
         return level
     if isinstance(layer, Sum):
         return level
@@ -211,6 +214,8 @@ class _Builder:
                     least[axis] = max(least[axis], -(-needed // phases[axis]))
         if any(exact) and padded:
             raise ValueError("circular and zero padding in one network have no common torus; certify it unrolled")
+        if any(e and n > e for n, e in zip(least, exact, strict=True)):
+            raise ValueError("circular padding makes an image larger than the torus; certify the network unrolled")
         smallest = (exact[0] or least[0], exact[1] or least[1])
         if asked is None:
             return smallest
@@ -386,7 +391,7 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     if head is None or not group or head.neurons or value.shape[1:] == (1, 1):
         return None  # the sum over an image of one pixel is that pixel, which the torus's other cells would only loosen
     outputs = int(np.prod(head.output_shape))
-    if outputs * len(embedding.output_index) > LARGEST_HEAD or not _ignores_places(head):
+    if outputs * len(embedding.output_index) > LARGEST_HEAD or not reads_channel_sums(head):
         return None
     block = head.stacked.blocks.get((1, 0))
     if block is None:
@@ -407,15 +412,6 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     blocks[form.output_row, group] = Taps(np.zeros((1, 2), dtype=int), weights[None], radius)
     form = replace(form, outputs=outputs, blocks=blocks, pooled=True)
     return replace(embedding, form=form, output_index=np.zeros(0, dtype=int), output_group=0, head=None)
-
-
-def _ignores_places(head: Network) -> bool:
-    """Whether moving the pixels of every channel around leaves the head's output as it is: a fast test, no proof."""
-    generator = np.random.default_rng(0)
-    image = generator.standard_normal(head.input_shape)
-    moved = image.reshape(len(image), -1)[:, generator.permutation(image[0].size)].reshape(image.shape)
-    first, second = head(np.stack([image, moved]))
-    return bool(np.allclose(first, second, rtol=1e-9, atol=1e-9 * float(np.max(np.abs(first), initial=0.0))))
 
 
 def _compare(network: Network, embedding: Embedding) -> None:

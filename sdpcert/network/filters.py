@@ -156,9 +156,13 @@ class Combination:
         largest = max((float(np.max(m, initial=0.0)) for m in size.values()), default=0.0)
         rows = sum(np.abs(m).sum(axis=1) for m in left.values()) if left else np.zeros(1)
         inherited = self.error * float(np.max(rows, initial=0.0)) * (1 + uncertainty)
+        if self.error > 0 and np.any(rows):
+            inherited += np.finfo(float).tiny  # however small the product, what is uncertain stays so
         exact = all(_picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
         terms = len(left) * len(self.filters) + next(iter(self.filters.values())).shape[0] + 4
         rounding = 0.0 if exact else (2 * terms * UNIT_ROUNDOFF + uncertainty) * largest
+        if _smallest(left) * _smallest(self.filters) < 2.0**-900:
+            rounding += terms * np.finfo(float).smallest_subnormal
         return Combination(result, _up(inherited + rounding))
 
     def plus(self, other: Combination, sign: float) -> Combination:
@@ -174,6 +178,11 @@ class Combination:
             if np.any(both):
                 rounding = max(rounding, UNIT_ROUNDOFF * float(np.max(np.abs(result[cell][both]))))
         return Combination(result, _up(self.error + other.error + rounding))
+
+
+def _smallest(filters: Filters) -> float:
+    """The least absolute value but zero."""
+    return min((float(np.min(np.abs(m[m != 0]), initial=np.inf)) for m in filters.values()), default=np.inf)
 
 
 def _picks(matrix: Array) -> bool:

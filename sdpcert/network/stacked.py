@@ -170,11 +170,13 @@ class StackedForm:
     def output_rows(self, rows: Sequence[int]) -> StackedForm:
         """The form with only the chosen outputs (counted from 0).
 
-        Raises ValueError for an empty choice or a row that does not exist.
+        Raises ValueError for an empty choice, a row that does not exist, or one that is named twice.
         """
         rows = list(rows)
         if not rows:
             raise ValueError("no output row was chosen")
+        if len(set(rows)) < len(rows):
+            raise ValueError(f"output row {max(rows, key=rows.count)} is named twice")
         for row in rows:
             if not 0 <= row < self.outputs:
                 raise ValueError(f"output row {row} does not exist; the network has rows 0 to {self.outputs - 1}")

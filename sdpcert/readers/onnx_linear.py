@@ -16,6 +16,8 @@ from sdpcert.readers.onnx_values import Call, Constant, Dynamic, axes_of
 Array = np.ndarray
 #: Attributes are stored in float32, so are their defaults.
 single = np.float32
+#: Below this, a computed factor may have lost more to underflow than its relative error says.
+SMALLEST = 1e-290
 #: Most entries that one maximum is taken over.
 MAX_COMPARED = 4096
 
@@ -27,6 +29,8 @@ def scaled(call: Call, value: Dynamic, factor: Array | float, error: float = 0.0
         raise ValueError("a factor is not finite")
     if np.all(factor == 1) and error == 0:
         return value
+    if error and np.any((factor != 0) & (np.abs(factor) < SMALLEST)):
+        raise UnsupportedModel(f"a factor below {SMALLEST:g} is computed with underflow; scale the weights")
     return call.builder.layer(Scale(factor, 0.0, error), value.shape, value)
 
 
@@ -162,6 +166,8 @@ def batch_normalization(call: Call) -> Dynamic:
         raise ValueError("its variance plus epsilon is not positive")
     # One rounding in the sum (halved by the root), one in the root, one in the quotient: below 4 units of 2^-53.
     factor = scale / np.sqrt(spread)
+    if np.any((factor == 0) & (scale != 0)):
+        raise UnsupportedModel(f"a factor below {SMALLEST:g} is computed with underflow; scale the weights")
     shape = (channels, *(1,) * (len(value.shape) - 2)) if len(value.shape) > 1 else ()
     result = scaled(call, value, factor.reshape(shape), 2 * EPS)
     return shifted(call, result, (bias - mean * factor).reshape(shape))

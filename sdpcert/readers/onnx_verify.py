@@ -53,10 +53,10 @@ def verify(network: Network, model: Any, shape: tuple[int, ...], double: bool) -
         batch, ours, theirs = batch[finite], ours[finite], theirs[finite]
         unit = 2.0**-53 if double else 2.0**-24
 
-        def perturbed(part: Array) -> Array:
-            return _perturbed(network, part, unit, generator)
+        def with_errors(part: Array) -> Array:
+            return perturbed(network, part, unit, generator)
 
-        spread = [_in_parts(network, batch, perturbed) - ours for _ in range(4)]
+        spread = [_in_parts(network, batch, with_errors) - ours for _ in range(4)]
     size = np.max(np.abs(ours), axis=1, initial=0.0)
     noise = np.sqrt(np.mean(np.square(spread), axis=(0, 2)))
     tolerance = ALLOWED * noise + 8 * unit * size + np.finfo(dtype).tiny
@@ -83,7 +83,7 @@ def _in_parts(network: Network, inputs: Array, function: Callable[[Array], Array
     return np.concatenate(parts).reshape(len(inputs), -1)
 
 
-def _perturbed(network: Network, inputs: Array, unit: float, generator: np.random.Generator) -> Array:
+def perturbed(network: Network, inputs: Array, unit: float, generator: np.random.Generator) -> Array:
     """The output with errors of the given unit roundoff made in every layer, at random and independent."""
     values = [inputs]
     for node in network.nodes:

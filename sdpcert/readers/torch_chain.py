@@ -21,7 +21,7 @@ from sdpcert.network.activations import Activation, activation_by_name, crop
 from sdpcert.network.affine import Conv2d, Rearrange, Scale, Sum
 from sdpcert.network.graph import Graph, Network, Node
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.torch_leaves import is_plain, operator_of, pair
+from sdpcert.readers.torch_leaves import computes_own_form, is_plain, operator_of, pair
 from sdpcert.readers.torch_moves import space_to_depth
 
 #: Room for float64 rounding of plain layers' norms, relative, which their squared constant has.
@@ -48,7 +48,9 @@ def is_link(module: nn.Module) -> bool:
     hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
     if not all(getattr(type(hook), "__module__", "").startswith("torch.nn.utils.") for hook in hooks):
         return False
-    if isinstance(module, Certified | PlainBlock):
+    if isinstance(module, Certified):
+        return computes_own_form(module)
+    if is_plain(module, PlainBlock):
         return True
     if not any(is_plain(module, kind) for kind in _STOCK):
         return False
@@ -207,5 +209,6 @@ def _steepest(kind: Activation) -> float:
 def _add_average(module: nn.AvgPool2d, graph: Graph, value: int) -> int:
     size = pair(module.kernel_size)
     channels = graph.shape(value)[0]
-    kernel = np.full((channels, 1, *size), 1.0 / (size[0] * size[1]))
-    return graph.add(Conv2d(kernel, None, size, groups=channels, coefficient_error=2.0**-53), value)
+    sums = graph.add(Conv2d(np.ones((channels, 1, *size)), None, size, groups=channels), value)
+    count = size[0] * size[1]
+    return graph.add(Scale(1 / count, 0.0, 0.0 if count & (count - 1) == 0 else 2.0**-53), sums)

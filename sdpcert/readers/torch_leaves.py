@@ -22,7 +22,7 @@ Form = Callable[[Builder, Dynamic], Dynamic]
 def own_form(module: nn.Module) -> Form | None:
     """How a submodule enters a graph, for those that are not traced into."""
     if isinstance(module, Certified):
-        return lambda builder, value: _certified(module, builder, value)
+        return (lambda builder, value: _certified(module, builder, value)) if computes_own_form(module) else None
     if is_plain(module, nn.Conv2d) and cast(nn.Conv2d, module).padding_mode != "zeros":
         return lambda builder, value: _circular(cast(nn.Conv2d, module), builder, value)
     return None
@@ -30,7 +30,17 @@ def own_form(module: nn.Module) -> Form | None:
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a module computes what the stock class does; parametrised ones have a class derived from it."""
-    return isinstance(module, kind) and type(module).forward is kind.forward
+    names = ("forward", "_conv_forward")
+    return isinstance(module, kind) and all(getattr(type(module), n, None) is getattr(kind, n, None) for n in names)
+
+
+def computes_own_form(module: Certified) -> bool:
+    """Whether the form of a certified layer is of what it computes: no subclass gave it a later `forward`."""
+    order = type(module).__mro__
+    forward, *form = (
+        next((k for k, c in enumerate(order) if n in vars(c)), len(order)) for n in ("forward", "add_to", "block")
+    )
+    return min(form) <= forward
 
 
 def operator_of(module: nn.Linear | nn.Conv2d) -> Operator:

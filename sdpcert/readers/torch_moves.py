@@ -25,6 +25,12 @@ _NAMES = """
     view_as reshape_as expand_as interpolate upsample alias unsafe_chunk unsafe_split
 """
 MOVES = frozenset(_NAMES.split())
+_COPYING = """
+    repeat tile repeat_interleave index_select gather take take_along_dim flip fliplr flipud roll rot90 tril triu clone
+    pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle interpolate upsample
+"""
+#: Those whose result never shares memory with what they are given.
+COPIES = frozenset(_COPYING.split())
 _LIKE = ("view_as", "reshape_as", "expand_as")
 
 

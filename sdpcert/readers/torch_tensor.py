@@ -32,21 +32,40 @@ class Tracer(Protocol):
 
 
 class Traced(Tensor):
-    """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none."""
+    """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none.
+
+    Tensors that may share memory are each other's `sharing`: after a change of one in place the others' numbers are
+    not known any more.
+    """
 
     trace: Tracer
     dynamic: Dynamic | None
     reason: str
+    sharing: list[Traced]
 
     @staticmethod
     def __new__(cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "") -> Traced:
         shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, trace.dtype)
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]
         made.trace, made.dynamic, made.reason = trace, dynamic, reason
+        made.sharing = [made]
         return made
 
     def __init__(self, *arguments: object) -> None:
         super().__init__()
+
+    def shares(self, other: Traced) -> Traced:
+        """Note that this new tensor may share memory with another one, and return it."""
+        other.sharing.append(self)
+        self.sharing = other.sharing
+        return self
+
+    def others_changed(self, reason: str) -> None:
+        """After a change of this tensor in place, refuse the others that may share its memory where they are used."""
+        for other in self.sharing:
+            if other is not self:
+                other.dynamic, other.reason, other.sharing = None, reason, [other]
+        self.sharing = [self]
 
     def __repr__(self, *, tensor_contents: object = None) -> str:
         return f"a tensor of shape {tuple(self.shape)} without numbers"

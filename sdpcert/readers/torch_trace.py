@@ -26,13 +26,17 @@ from sdpcert.readers.onnx_operators import OPERATORS
 from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic
 from sdpcert.readers.torch_chain import Step, is_link
 from sdpcert.readers.torch_leaves import Form, own_form
+from sdpcert.readers.torch_moves import COPIES
 from sdpcert.readers.torch_refusals import CHOICES, GENERAL, REASONS, VALUES
-from sdpcert.readers.torch_tensor import Traced, last_line_of, line_of_user, mapped
+from sdpcert.readers.torch_tensor import Traced, last_line_of, leaves, line_of_user, mapped
 
 #: The version of the shared operators (`onnx_operators`) whose rules are followed.
 OPSET = 22
-#: What returns the tensor itself.
+#: What returns the tensor itself, or another one of the same numbers.
 SAME = ("detach", "contiguous", "requires_grad_", "data", "cpu", "positive", "__pos__", "resolve_conj", "real")
+#: What else may return a tensor that shares memory with the one given; moves do so unless they are `COPIES`.
+SHARING = ("to", "type", "type_as", "float", "double", "dropout", "dropout1d", "dropout2d", "dropout3d")
+SHARING += ("alpha_dropout", "feature_alpha_dropout")
 Handler = Callable[..., Any]
 
 
@@ -58,6 +62,7 @@ class Trace:
         self._operations, self._moves, self._mover = operations, moves, mover
         self._path: list[tuple[str, nn.Module]] = []
         self._names: dict[int, str] = {}
+        self._patched: set[int] = set()
         self._inside = False
         self._counted = self._total = 0
 
@@ -113,10 +118,12 @@ class Trace:
             )
         if name in CHOICES:
             return Traced(self, None, f"the result of {name} jumps with the data{line_of_user()}; {CHOICES[name]}")
-        if name in SAME:
+        if name == "requires_grad_":
             return args[0]
+        if name in SAME:
+            return Traced(self, args[0].dynamic, args[0].reason).shares(args[0])
         plain = name.endswith("__") or not name.endswith("_")
-        inplace = bool(kwargs.pop("inplace", False)) or not plain
+        inplace = bool(kwargs.pop("inplace", False)) or not plain or name.startswith("__i")
         name = name if plain else name[:-1]
         if name not in self._operations and name not in self._moves:
             raise self._refusal(name, REASONS.get(name, GENERAL))
@@ -134,11 +141,18 @@ class Trace:
         except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, AssertionError, RuntimeError) as error:
             raise self._refusal(name, first_line(error)) from None
         if not inplace:
-            return mapped(result, self._wrapped)
+            wrapped = mapped(result, self._wrapped)
+            if name in SHARING or (name in self._moves and name not in COPIES):
+                source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
+                for leaf in leaves(wrapped):
+                    if isinstance(leaf, Traced):
+                        leaf.shares(source)
+            return wrapped
         target = args[0] if args else kwargs.get("input")
         if not isinstance(target, Traced) or not isinstance(result, Dynamic) or result.shape != tuple(target.shape):
             raise self._refusal(name, "it writes into a tensor of another shape or of constants; use its result")
         target.dynamic = result
+        target.others_changed(f"{name} changed a tensor that shares memory with it in place{line_of_user()}")
         return target
 
     def nothing(self, reason: str) -> Traced:
@@ -174,6 +188,8 @@ class Trace:
                 # What torch.compile made of a module computes what the module does.
                 forward = getattr(sub, "_orig_mod", sub.forward)
                 changed.append((sub, sub.__dict__.get("forward")))
+                if changed[-1][1] is not None:  # somebody gave this one module another forward
+                    self._patched.add(id(sub))
                 sub.__dict__["forward"] = partial(self._enter, path, sub, forward)
             yield
         finally:
@@ -188,10 +204,11 @@ class Trace:
         if path:
             self._path.append((path, module))
         value = args[0] if len(args) == 1 and not kwargs and isinstance(args[0], Traced) else None
-        form = None if value is None else own_form(module)
+        patched = id(module) in self._patched
+        form = None if value is None or patched else own_form(module)
         start = None if value is None or value.dynamic is None else value.dynamic.number
         first = len(self.builder.graph.nodes)
-        self._inside = outer or (start is not None and is_link(module))
+        self._inside = outer or (start is not None and not patched and is_link(module))
         if form is None or value is None:
             result = forward(*args, **kwargs)
         else:
@@ -210,7 +227,8 @@ class Trace:
             self._count()
         except ValueError as error:
             raise UnsupportedModel(f"{self._where()} cannot be represented: {first_line(error)}") from None
-        return Traced(self, result)
+        made = Traced(self, result)
+        return made.shares(value) if value.dynamic is not None and result.number == value.dynamic.number else made
 
     def _where(self) -> str:
         path, module = self._path[-1]

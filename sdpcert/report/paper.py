@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdpcert.outputs import write_whole
 from sdpcert.report.figure import Figure
 
 NEEDS = "figures need matplotlib: pip install 'sdpcert[report]'"
@@ -73,7 +75,9 @@ def write_figures(figures: Sequence[Figure], folder: str | os.PathLike[str], kin
             FigureCanvasAgg(canvas)
             _draw(canvas.add_subplot(), figure)
             path = target / f"{figure.key}.{kind}"
-            canvas.savefig(path, format=kind, metadata=METADATA[kind])
+            data = io.BytesIO()
+            canvas.savefig(data, format=kind, metadata=METADATA[kind])
+            write_whole(path, data.getvalue())
             written.append(path)
     return written
 

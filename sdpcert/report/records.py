@@ -156,8 +156,10 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
     path = Path(path)
     if path.is_dir():
         path = path / "evaluation.json"
+        if not path.exists():
+            raise ValueError(f"{path}: no such file; sdpcert evaluate writes it into the folder of a run")
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}")
     data = path.read_bytes()
     file_hash = hashlib.sha256(data).hexdigest()
     if _format_of(data) == EVALUATION or path.name == "evaluation.json":
@@ -182,7 +184,7 @@ def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Record | Run]:
 def _format_of(data: bytes) -> str:
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     stated = document.get("format") if isinstance(document, dict) else None
     return stated if isinstance(stated, str) else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdpcert.outputs import check_output, write_whole
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
 from sdpcert.report.paper import FORMATS as FIGURE_FORMATS
@@ -33,7 +33,8 @@ def table(
     """
     if form not in FORMATS:
         raise ValueError(f"no format {form!r} of tables; there are {', '.join(FORMATS)}")
-    _check_folder(output)
+    if output is not None:
+        check_output(output)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     if names == []:
         raise ValueError("--columns wants names separated by commas, as in network,upper,lower")
@@ -62,7 +63,7 @@ def report(
     first = Path(files[0])
     stem = first.resolve().name if first.is_dir() else first.name.removesuffix(".json").removesuffix(".cert")
     page = Path(output or f"{stem}.html")
-    _check_folder(page)
+    check_output(page)
     made = make_report(files, page, times)
     html = made.html()
     drawn = [] if figures is None else write_figures(made.figures, figures, figure_format)
@@ -72,22 +73,4 @@ def report(
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all; raises ValueError with one line where that fails."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _check_folder(output: Name | None) -> None:
-    if output is not None and not Path(output).parent.is_dir():
-        raise ValueError(f"cannot write {output}: the folder {Path(output).parent} does not exist")
+    write_whole(path, text.encode("utf-8", errors="backslashreplace"))  # names of files may be no text

@@ -20,6 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+try:
+    import safetensors
+    import safetensors.torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("checkpoints need safetensors: pip install 'sdpcert[train]'", name=error.name) from None
+
 FORMAT = "sdpcert-checkpoint-1"
 #: Most characters of the metadata.
 LARGEST_METADATA = 16_000_000
@@ -77,8 +83,9 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """A safetensors file, written to disk under another name and renamed; ValueError where that fails."""
-    save = _safetensors().torch.save
-    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, dict(metadata))
+    data = safetensors.torch.save(
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, dict(metadata)
+    )
     write_bytes(path, data)
 
 
@@ -111,9 +118,8 @@ def remove_unfinished(folder: Path) -> None:
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file; ValueError with one line where it cannot be read."""
-    open_file = _safetensors().safe_open
     try:
-        with open_file(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
     except FileNotFoundError:
@@ -188,13 +194,3 @@ def restore_random_state(generator: torch.Generator, states: Mapping[str, str]) 
     torch.set_rng_state(decoded["torch"])
     if "cuda" in decoded and torch.cuda.is_available():
         torch.cuda.set_rng_state(decoded["cuda"])
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.torch
-    except ModuleNotFoundError:
-        message = "checkpoints need safetensors: pip install 'sdpcert[train]'"
-        raise ModuleNotFoundError(message, name="safetensors") from None
-    return safetensors

@@ -32,11 +32,14 @@ def load_config(source: Config | Mapping[str, Any] | str | Path) -> Config:
     table = _parsed(_text(path), str(path))
     config = _validated(_with_preset(table, str(path)), str(path))
     # Folders in a file are relative to the file.
-    folders = {
-        key: str((path.parent / value).resolve())
-        for key in ("root", "cache")
-        if (value := getattr(config.data, key)) is not None
-    }
+    try:
+        folders = {
+            key: str((path.parent / value).resolve())
+            for key in ("root", "cache")
+            if (value := getattr(config.data, key)) is not None
+        }
+    except (ValueError, OSError, RuntimeError) as error:  # a null byte, too long a name, a loop of links
+        raise ValueError(f"{path}: data.root or data.cache is no name of a folder: {error}") from None
     return config.model_copy(update={"data": config.data.model_copy(update=folders)}) if folders else config
 
 

@@ -37,6 +37,7 @@ from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.training.graph_module import GraphModule
 from sdpcert.training.links import prove_links
+from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import LoadedRun, is_finished, load_run
 
 Array = np.ndarray
@@ -75,7 +76,8 @@ def evaluate(
     `BoundContradiction`, naming the sample, for an adversarial point within a certified radius.
     """
     started, folder = time.perf_counter(), Path(run_folder)
-    _check_arguments(bounds, level, pairs, count)
+    _check_arguments(bounds, level, pairs, count, time_limit)
+    checked_device(device)
     if not is_finished(folder):
         load_run(folder)  # says what is wrong with it
         raise ValueError(f"{folder}: the run is not finished; go on with sdpcert train")
@@ -110,7 +112,7 @@ def evaluate(
     return read_evaluation(folder, prove=False)
 
 
-def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None) -> None:
+def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None, time_limit: float) -> None:
     unknown = [b for b in bounds if b not in BOUNDS]
     if unknown or not bounds:
         raise ValueError(f"unknown bound {unknown[0] if unknown else ''!r}; choose of {', '.join(BOUNDS)}")
@@ -120,6 +122,8 @@ def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int |
         raise ValueError(f"unknown choice of pairs {pairs!r}; choose of {', '.join(PAIRS)}")
     if count is not None and count < 1:
         raise ValueError(f"count must be positive, not {count}")
+    if not time_limit > 0:
+        raise ValueError(f"time_limit must be positive, not {time_limit!r}")
 
 
 def _check_single(module: nn.Module) -> None:
@@ -274,6 +278,8 @@ def _fill_bounds(
                 document["bounds"].append(made)
         if reason is not None:
             left[name] = reason
+    if not finished and not document["notes"]:
+        document["notes"].append("interrupted: the bounds and the attack that were still to come were left out")
     return finished
 
 

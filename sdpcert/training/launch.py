@@ -14,12 +14,15 @@ import torch
 
 from sdpcert.training.checkpoint import remove_unfinished, write_bytes
 from sdpcert.training.config import load_config, toml_text
-from sdpcert.training.datasets import load_data
+from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.logs import ProgressBar
 from sdpcert.training.loop import Run
 from sdpcert.training.parallel import Processes, processes
-from sdpcert.training.runs import CHECKPOINT, check_same, environment, is_finished, load_run
+from sdpcert.training.runs import CHECKPOINT, build, check_same, environment, is_finished, load_run
 from sdpcert.training.settings import Config
+
+#: Most weights of a network; each takes 16 bytes with its gradient and Adam's two averages.
+LARGEST_NETWORK = 1_000_000_000
 
 
 def train(
@@ -44,6 +47,7 @@ def train(
             raise ValueError(
                 f"training.batch of {settings.training.batch} is more than the {len(data.train.images)} images"
             )
+        _check_network(settings, data.description)
         if not resume and ((folder / CHECKPOINT).exists() or is_finished(folder)):
             raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
         _prepare(folder, group)
@@ -78,6 +82,17 @@ def _threads(count: int) -> Iterator[None]:
 def _check_batches(settings: Config, group: Processes) -> None:
     if settings.training.batch % group.size:
         raise ValueError(f"training.batch of {settings.training.batch} cannot be divided among {group.size} processes")
+
+
+def _check_network(settings: Config, data: Description) -> None:
+    """Raise ValueError for what memory or images are too small for, before there is a run folder."""
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in build(settings, data).parameters())
+    if weights > LARGEST_NETWORK:
+        raise ValueError(f"the network has {weights:.2g} weights, above {LARGEST_NETWORK:.0g}: make the model smaller")
+    side = min(data.input_shape[1:])
+    if settings.augment.crop >= side:
+        raise ValueError(f"augment.crop of {settings.augment.crop} shifts images of {side} pixels out of sight")
 
 
 def _prepare(folder: Path, group: Processes) -> None:

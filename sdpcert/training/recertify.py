@@ -14,6 +14,7 @@ from sdpcert.evaluation_file import NAME, decode, images_sha256
 from sdpcert.radii import ErrorBound
 from sdpcert.training.bounds import difference, networks_of
 from sdpcert.training.evaluate import evaluated_images, fill_samples, stated_of
+from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import load_run
 
 
@@ -24,6 +25,7 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
     and the heads' numbers have to be those that the file states (logits up to twice the error that it charges). Raises
     ValueError with one line where something differs.
     """
+    checked_device(device)
     folder = Path(run_folder)
     evaluation = load_evaluation(folder)
     stated, run = evaluation.document, load_run(folder)
@@ -35,7 +37,7 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
         for certificate in bound.certificates:
             network = before if bound.name == "by-construction" else whole
             network = network if certificate.pair is None else difference(whole, *certificate.pair)
-            result = check_with_network(folder / certificate.file, network)
+            result = check_with_network(folder / certificate.file, network, whole=True)
             if not result.ok:
                 raise ValueError(f"{folder / certificate.file}: {result.reason}")
     again = stated_of(run, folder, evaluation.level, list(evaluation.radii), images, labels, 0, None)

@@ -332,7 +332,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "threshold": (lambda: nn.Threshold(0.1, 20.0), "it jumps"),
     "batch statistics": (lambda: nn.BatchNorm1d(6, track_running_stats=False), "statistics of the batch"),
     "writing": (lambda: Forward(lambda m, x: (y := 2 * x, y.__setitem__((0, 0), 1.0))[0]), "__setitem__.*torch.cat"),
-    "a view": (lambda: Forward(writes_a_view), "changing a view"),
+    "a view": (lambda: Forward(writes_a_view), "shares memory"),
     "mixed batch": (lambda: Forward(lambda m, x: x - x.mean(0)), "mixes the samples"),
     "no batch": (lambda: Forward(lambda m, x: x[0]), "keep the batch axis"),
     "two outputs": (lambda: Forward(lambda m, x: (x, x)), "returns a tuple"),

@@ -59,6 +59,16 @@ def test_table_and_report_refuse(proved: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, '{"format": ["sdpcert-evaluation-1"]}']
+)
+def test_hostile_json_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.json"
+    path.write_text(text)
+    with pytest.raises(Refused, match=r"hostile\.json: .{10}"):
+        read(path)
+
+
 def test_a_run_with_an_altered_certificate_is_refused(run_folder: Path, tmp_path: Path) -> None:
     import shutil
 

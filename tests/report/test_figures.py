@@ -96,6 +96,9 @@ def test_paper_size_and_the_same_bytes(proved: Path, tmp_path: Path) -> None:
     assert box is not None and float(box[1]) == pytest.approx(8.5 / 2.54 * 72, abs=0.1)
     with pytest.raises(ValueError, match="no format 'gif' of figures; there are pdf, svg, png"):
         write_figures(made, tmp_path, "gif")
+    (tmp_path / "taken" / "ladder.pdf").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"cannot write .*ladder\.pdf: Is a directory"):
+        write_figures(made, tmp_path / "taken", "pdf")
 
 
 def test_ticks_are_round_and_inside() -> None:

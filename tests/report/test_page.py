@@ -112,6 +112,15 @@ def test_hostile_names_are_escaped(proved: Path, tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
 
 
+def test_a_name_that_is_no_text(proved: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.cert.json")
+    path.write_bytes((proved / "neuron.cert.json").read_bytes())
+    (page,) = run.report([path], tmp_path / "p.html")
+    assert r"a\udcff.cert.json" in page.read_text(encoding="utf-8")
+    run.table([path], output=tmp_path / "t.md")
+    assert r"a\udcff.cert.json" in (tmp_path / "t.md").read_text(encoding="utf-8")
+
+
 def test_strange_information_is_no_traceback(proved: Path, tmp_path: Path) -> None:
     from sdpcert.certificate.document import sealed
 

@@ -98,6 +98,8 @@ def test_files(tmp_path: Path) -> None:
     assert config.data.root == str((tmp_path / "images").resolve())
     elsewhere = load_config({"preset": "digits", "data": {"name": "mnist", "root": "x"}})
     assert elsewhere.fingerprint() == config.fingerprint()  # folders do not count
+    path.write_text('preset = "digits"\n[data]\nroot = "a\\u0000b"\n')
+    refused(path, "data.root or data.cache is no name of a folder", "c.toml")
     path.write_text("seed = = 3")
     refused(path, "is no TOML file", "c.toml")
     path.write_bytes(b"\xff\xfe\x00")

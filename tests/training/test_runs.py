@@ -160,13 +160,14 @@ def test_an_unfinished_run_loads_its_checkpoint(small: dict[str, Any], tmp_path:
 
 def test_a_stop_request_ends_with_a_checkpoint(small: dict[str, Any], tmp_path: Path) -> None:
     small["training"] = {"epochs": 400, "batch": 240, "checkpoint_seconds": 1e6, "evaluate_every": 0}
+    before = signal.getsignal(signal.SIGINT)  # background jobs of a shell ignore it
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(TrainingInterrupted, match=r"stopped at step .* to go on"):
         train(small, tmp_path / "run", progress=False)
     timer.join()
     assert read_checkpoint(tmp_path / "run" / "checkpoint.safetensors").state["step"] > 0
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_minutes_are_a_budget(small: dict[str, Any], tmp_path: Path) -> None:
@@ -255,6 +256,12 @@ def test_bad_input_is_one_line(small: dict[str, Any], tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
     refused("more than the", {"training": {"epochs": 1, "batch": 5000}})
+    refused("shifts images of 8 pixels out of sight", {"augment": {"crop": 8}})
+    refused(
+        "above 1e\\+09: make the model smaller",
+        {"model": {"architecture": "dense", "family": "aol", "hidden": [200_000] * 2}},
+    )
+    assert not (tmp_path / "x").exists()
     refused("unknown device 'gpu'", {}, device="gpu")
     refused("runs on cpu or cuda", {}, device="meta")
     if not torch.cuda.is_available():
