@@ -198,7 +198,9 @@ class _Run:
                 self._update_dual(pairs)
                 yield iteration, "time limit"
                 return
-            step = None if done else self._direction(y, pairs, slack, _total(r[2] for r in results), mu)
+            # Rounding may leave nothing of mu where the last digits are asked for.
+            centred = not done and mu > 0
+            step = self._direction(y, pairs, slack, _total(r[2] for r in results), mu) if centred else None
             moved = None if step is None else self._move(y, pairs, step)
             if step is None or moved is None:
                 self._update_dual(pairs)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sdpcert import Network
+from sdpcert import Network, certify
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.network.activations import leaky_relu, relu
 from sdpcert.network.stacked import Block, Group, StackedForm
@@ -219,3 +219,13 @@ def test_progress_falls_and_brackets() -> None:
     assert all(p.lower <= p.upper and p.seconds >= 0 and 0 <= p.gap <= 1 for p in lines)
     assert lines[-1].upper == pytest.approx(solution.bound, rel=1e-12)
     assert min(p.upper for p in lines) >= solution.dual
+
+
+@pytest.mark.parametrize("seed", [235, 273, 295])
+def test_scales_at_which_complementarity_rounds_to_zero(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    width, scale = int(generator.integers(1, 6)), 10.0 ** generator.integers(-60, 60)
+    inner = scale * generator.standard_normal((width, 1))
+    outer = generator.standard_normal((1, width)) * 10.0 ** generator.integers(-60, 60)
+    certificate = certify(Network.mlp([inner, outer]), tol=1e-10)
+    assert certificate.status == "proved" and certificate.gap <= 1e-7
