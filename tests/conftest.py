@@ -7,6 +7,7 @@ SDPCERT_EXAMPLES=N draws N.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ if "SDPCERT_EXAMPLES" in os.environ:
     count = int(os.environ["SDPCERT_EXAMPLES"])
     settings.register_profile("counted", parent=settings.get_profile("long"), max_examples=count)
     settings.load_profile("counted")
+
+# Background jobs of a shell ignore Ctrl-C; the tests of interrupts need Python's handler.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_NETWORKS = Path(__file__).resolve().parents[2] / "shared" / "networks"
 

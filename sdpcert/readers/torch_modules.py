@@ -160,16 +160,15 @@ def _compare(module: nn.Module, network: Network, shape: tuple[int, ...], dtype:
         else:
             module, dtype, allowed = wide, torch.float64, SHARP
     samples = samples.to(dtype)
-    unit = torch.finfo(own).eps / 2
     step = max(1, 25_000_000 // sum(int(np.prod(node.shape)) for node in network.nodes) if network.nodes else 10)
     for k in range(0, len(samples), step):
         part = samples[k : k + step]
         expected = _outputs(module, part, dtype)
         numbers = part.to(torch.float64).numpy()
         found = network(numbers).reshape(len(part), -1)
-        if found.shape != expected.shape or not _is_close(found, expected, allowed, network, numbers, unit):
+        if found.shape != expected.shape or not _is_close(found, expected, allowed, network, numbers, own):
             one_by_one = np.concatenate([_outputs(module, part[i : i + 1], dtype) for i in range(len(part))])
-            if found.shape == one_by_one.shape and _is_close(found, one_by_one, allowed, network, numbers, unit):
+            if found.shape == one_by_one.shape and _is_close(found, one_by_one, allowed, network, numbers, own):
                 raise UnsupportedModel("the module mixes the samples of a batch: an output reads several inputs")
             raise UnsupportedModel(
                 "the network's outputs differ from the module's on random inputs; please report this model"
@@ -177,17 +176,19 @@ def _compare(module: nn.Module, network: Network, shape: tuple[int, ...], dtype:
 
 
 def _is_close(
-    found: np.ndarray, expected: np.ndarray, allowed: float, network: Network, inputs: np.ndarray, unit: float
+    found: np.ndarray, expected: np.ndarray, allowed: float, network: Network, inputs: np.ndarray, dtype: torch.dtype
 ) -> bool:
-    """Whether the outputs differ by no more than `allowed`, relative, or than rounding by `unit` in every layer does.
+    """Whether the outputs differ by no more than `allowed`, relative, or than rounding in every layer to `dtype` does.
 
-    The second is measured where the first is missed. Inputs are no measure: outputs may be small beside them.
+    The second is measured where the first is missed. Inputs are no measure: outputs may be small beside them. What is
+    below the type's smallest normal number is nothing.
     """
     deviation = np.max(np.abs(found - expected), axis=1, initial=0.0)
-    close = deviation <= allowed * np.max(np.abs(expected), axis=1, initial=1e-300)
+    close = deviation <= allowed * np.max(np.abs(expected), axis=1, initial=1e-300) + torch.finfo(dtype).tiny
     if close.all():
         return True
     generator = np.random.default_rng(0)
+    unit = torch.finfo(dtype).eps / 2
     moved = [perturbed(network, inputs, unit, generator).reshape(len(found), -1) - found for _ in range(4)]
     noise = np.sqrt(np.mean(np.square(moved), axis=(0, 2)))
     return bool(np.all(close | (deviation <= MEASURED * noise)))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 
 from sdpcert.report.columns import Column
 from sdpcert.report.table import Table
@@ -103,17 +104,23 @@ def header_of(column: Column) -> str:
 
 def markdown(table: Table) -> str:
     """A Markdown table with its caption below."""
-    lines = [
-        "| " + " | ".join(_cell(header_of(c)) for c in table.columns) + " |",
-        "|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|",
-    ]
-    lines += ["| " + " | ".join(_cell(cell.text) for cell in row) + " |" for row in table.rows]
+    header = [markdown_cell(header_of(c)) for c in table.columns]
+    rows = [[markdown_cell(cell.text) for cell in row] for row in table.rows]
+    grid = markdown_rows(header, rows, [c.numeric for c in table.columns])
     fence = "`" * (1 + max(map(len, re.findall("`+", table.command)), default=0))
-    caption = f"{_cell(table.title)}. {' '.join(map(_cell, table.notes))}"
-    return "\n".join(lines) + f"\n\n{caption} Made by {fence}{table.command}{fence} ({_cell(table.versions)}).\n"
+    caption = f"{markdown_cell(table.title)}. {' '.join(map(markdown_cell, table.notes))}"
+    return f"{grid}\n\n{caption} Made by {fence}{table.command}{fence} ({markdown_cell(table.versions)}).\n"
 
 
-def _cell(text: str) -> str:
+def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    """The lines of a Markdown table from escaped cells; columns that are `numeric` are aligned at the right."""
+    lines = [header, *rows]
+    texts = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([texts[0], "|" + "|".join("---:" if right else "---" for right in numeric) + "|", *texts[1:]])
+
+
+def markdown_cell(text: str) -> str:
+    """Text on one line in which Markdown sees no marks."""
     return re.sub(r"([\\|*_`\[\]<>])", r"\\\1", " ".join(text.split()))
 
 
