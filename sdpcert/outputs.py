@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
@@ -26,19 +29,31 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"cannot write {target}: {error.strerror}") from None
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; raises ValueError with one line where that fails."""
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file that is at `path`, whole, when the block ends without an exception; before that nothing is there.
+
+    Raises ValueError with one line where it cannot be written.
+    """
+    target, temporary = Path(path), None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}") from None
+        raise ValueError(f"cannot write {target}: {error.strerror}") from None
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
+    """Write a file whole or not at all, text as UTF-8; raises ValueError with one line where that fails."""
+    with whole_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)

@@ -19,6 +19,7 @@ import pytest
 import sdpcert
 from sdpcert import cli
 from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
+from sdpcert.verbs.evaluate import _numbers as radii_of
 
 NETWORKS = Path(__file__).parents[1] / "examples" / "networks"
 MLP = NETWORKS / "digits_mlp.npz"
@@ -197,11 +198,11 @@ def test_an_interrupted_evaluation_is_code_1_in_json_too(
 
 
 def test_radii_are_read_as_numbers_or_fractions() -> None:
-    assert cli._numbers("0.5, 36/255", "--radii") == [0.5, 36 / 255]
-    assert cli._numbers("1e999,1e100000000", "--radii") == [np.inf, np.inf]  # refused by evaluate, and at once
+    assert radii_of("0.5, 36/255", "--radii") == [0.5, 36 / 255]
+    assert radii_of("1e999,1e100000000", "--radii") == [np.inf, np.inf]  # refused by evaluate, and at once
     for text in ("", "x", "1/", "1/0", "1/2/3", "1,,2"):
         with pytest.raises(ValueError, match="write numbers separated by commas"):
-            cli._numbers(text, "--radii")
+            radii_of(text, "--radii")
 
 
 def test_garbage_certificate_is_rejected_in_one_line(tmp_path: Path) -> None:
@@ -326,3 +327,21 @@ def test_layers_are_listed_and_proved(tmp_path: Path) -> None:
         result = run(*arguments, folder=tmp_path)
         assert result.returncode == code
         assert text in result.stdout + result.stderr
+
+
+def test_results_are_listed_in_plain_text(tmp_path: Path) -> None:
+    result = run("derive", folder=tmp_path)
+    assert result.returncode == 0 and "condition" in result.stdout and "$" not in result.stdout
+
+
+def test_a_file_of_derivations_that_exits_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "leaves.py"
+    path.write_text("raise SystemExit(3)\n")
+    result = run("derive", path, folder=tmp_path)
+    assert result.returncode == 2 and result.stderr == f"sdpcert: {path}: SystemExit: 3\n" and not result.stdout
+
+
+def test_a_gap_is_rounded_up(tmp_path: Path) -> None:
+    shown = run("certify", MLP, folder=tmp_path).stdout.splitlines()
+    exact = json.loads(run("certify", MLP, "--json", folder=tmp_path).stdout)["gap"]
+    assert next(float(line.split()[1]) for line in shown if line.startswith("gap")) >= exact

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
-import tempfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from sdpcert.attained import Attained
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import StackedForm
+from sdpcert.outputs import whole_file
 
 Array = np.ndarray
 FORMAT = "sdpcert-certificate"
@@ -145,21 +145,8 @@ def write_document(document: dict[str, Any], path: str | os.PathLike[str]) -> No
 
     Raises ValueError with one line where the file cannot be written.
     """
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent or Path(), prefix=f".{target.name}.")
-    except OSError as error:
-        raise ValueError(f"cannot write {target}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, allow_nan=False)
-            file.write("\n")
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise ValueError(f"cannot write {target}: {error.strerror}") from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8")
+        json.dump(document, text, indent=1, allow_nan=False)
+        text.write("\n")
+        text.detach()  # what is left is written, and the file stays open

@@ -230,6 +230,8 @@ def read_document(path: str | os.PathLike[str]) -> Any:
 
 def parse_certificate(document: Any) -> Certificate:
     """Return the checked content of a certificate, every limit compared before the array in question is unpacked."""
+    if type(document) is dict and document.get("version") == 2:
+        raise Rejected("the certificate has version 2, which frequency_checker.py (beside this file) checks")
     keys = "format version claim upper network multipliers proof attained information"
     form, version, claim, upper, network, multipliers, proof, attained, information = members(
         document, "the certificate", keys, closed=False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdpcert.outputs import write_whole
 from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, PartResult, Result
 from sdpcert.symbolic.printing import witness_text
 from sdpcert.symbolic.sources import cited, papers_of
@@ -24,7 +24,7 @@ ENGINES = {
 }
 
 
-class NoTexEngine(RuntimeError):
+class NoTexEngine(ValueError):
     """No TeX engine was found, or it failed."""
 
 
@@ -244,24 +244,17 @@ def _decimal(value: float) -> str:
 # Files
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file in one step: to a temporary file beside it, then renamed."""
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def tex_engine() -> str:
+    """The first TeX engine that is installed; raises `NoTexEngine` without one."""
+    engine = next((name for name in ENGINES if shutil.which(name)), None)
+    if engine is None:
+        raise NoTexEngine(f"no TeX engine found ({', '.join(ENGINES)}); write the source with --latex instead")
+    return engine
 
 
 def pdf(source: str, path: Path) -> None:
     """Compile a LaTeX document to `path`; raises `NoTexEngine` without an engine or where it fails."""
-    engine = next((name for name in ENGINES if shutil.which(name)), None)
-    if engine is None:
-        raise NoTexEngine(f"no TeX engine found ({', '.join(ENGINES)}); write the source with --latex instead")
+    engine = tex_engine()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "derivations.tex").write_text(source, encoding="utf-8")
         for _ in range(1 if engine == "tectonic" else 2):
@@ -277,4 +270,4 @@ def pdf(source: str, path: Path) -> None:
         if run.returncode:
             wrong = [line for line in run.stdout.splitlines() if line.startswith("!")]
             raise NoTexEngine(f"{engine} failed: {wrong[0] if wrong else run.stderr.strip()[-200:]}")
-        write(path, (Path(folder) / "derivations.pdf").read_bytes())
+        write_whole(path, (Path(folder) / "derivations.pdf").read_bytes())

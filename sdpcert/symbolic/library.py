@@ -43,7 +43,7 @@ def _from_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotADerivation(f"{path}: {type(error).__name__}: {error}") from error
     return module
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from sdpcert.outputs import write_whole
 
 try:
     import safetensors
@@ -86,27 +86,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     data = safetensors.torch.save(
         {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, dict(metadata)
     )
-    write_bytes(path, data)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """A file, whole or not at all; ValueError with one line where it cannot be written."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+    write_whole(path, data)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -29,10 +29,10 @@ from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.operators import Operator, array
 from sdpcert.network.graph import Network
+from sdpcert.outputs import write_whole
 from sdpcert.radii import ErrorBound, surely_wrong
 from sdpcert.training.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.training.bounds import networks_of, pairs_of, prove, reason_against, subjects
-from sdpcert.training.checkpoint import write_bytes
 from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.training.graph_module import GraphModule
@@ -92,10 +92,14 @@ def evaluate(
         _check_single(run.module)
     points = torch.from_numpy(images).float() / run.data.levels
     fill_samples(document, run, before, whole, points, device)
+    document["left_out"] |= _reasons_against(bounds, before, whole, int(document["data"]["classes"]), pairs, time_limit)
+    if all(name in document["left_out"] for name in bounds):
+        reasons = "; ".join(f"{name}: {document['left_out'][name]}" for name in bounds)
+        raise ValueError(f"{folder}: no bound is left to prove, nothing was written ({reasons})")
     # What an earlier evaluation stated about certificates that are written anew holds no longer.
     (folder / NAME).unlink(missing_ok=True)
     with _shown(progress) as report:
-        finished = _fill_bounds(document, bounds, before, whole, folder, (pairs, time_limit, tol, seed), report)
+        finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
         found = None
         if attack_settings is not None and finished:
             surely = _judge(document, whole, _centre(run.data), device)
@@ -108,7 +112,7 @@ def evaluate(
         raise BoundContradiction(f"{folder}: {contradiction}")
     document |= {"clean": computed.clean, "rows": [vars(row).copy() for row in computed.rows]}
     document["seconds"] = time.perf_counter() - started
-    write_bytes(folder / NAME, document_bytes(document))
+    write_whole(folder / NAME, document_bytes(document))
     return read_evaluation(folder, prove=False)
 
 
@@ -243,28 +247,36 @@ def _hex(bound: ErrorBound) -> dict[str, str]:
     return {"offset": float(bound.offset).hex(), "slope": float(bound.slope).hex()}
 
 
+def _reasons_against(
+    bounds: Sequence[str], before: Network, whole: Network, classes: int, pairs: str, limit: float
+) -> dict[str, str]:
+    """Why some of the bounds are left out, by name."""
+    reasons: dict[str, str | None] = {
+        "by-construction": None if before.energies else "the network knows no constants by construction",
+        "sdp": reason_against(whole, 1, limit) if "sdp" in bounds else None,
+    }
+    if "pairwise" in bounds and pairs == "none":
+        reasons["pairwise"] = "not asked for (pairs: none)"
+    elif "pairwise" in bounds:
+        reasons["pairwise"] = reason_against(whole, len(pairs_of(classes)), np.inf if pairs == "all" else limit)
+    return {name: reason for name, reason in reasons.items() if name in bounds and reason is not None}
+
+
 def _fill_bounds(
     document: dict[str, Any],
     bounds: Sequence[str],
     before: Network,
     whole: Network,
     folder: Path,
-    options: tuple[str, float, float, int],
+    options: tuple[float, int],
     report: Callable[[str, float], None],
 ) -> bool:
     """Prove the bounds one after the other; False where Ctrl-C ended that."""
-    pairs, limit, tol, seed = options
+    tol, seed = options
     every = pairs_of(int(document["data"]["classes"]))
     left, finished = document["left_out"], True
-    for name in (b for b in BOUNDS if b in bounds):
+    for name in (b for b in BOUNDS if b in bounds and b not in left):
         reason = None if finished else "interrupted"
-        if finished and name == "sdp":
-            reason = reason_against(whole, 1, limit)
-        elif finished and name == "pairwise":
-            reason = "not asked for (pairs: none)" if pairs == "none" else None
-            reason = reason_against(whole, len(every), np.inf if pairs == "all" else limit) or reason
-        elif finished and not before.energies:
-            reason = "the network knows no constants by construction"
         if reason is None:
             work = list(subjects(name, before, whole, every))
             proved = prove(name, work, folder, seed, tol, report)

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from sdpcert.training.checkpoint import remove_unfinished, write_bytes
+from sdpcert.outputs import write_whole
+from sdpcert.training.checkpoint import remove_unfinished
 from sdpcert.training.config import load_config, toml_text
 from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.logs import ProgressBar
@@ -58,9 +59,9 @@ def train(
         run.restore()
         group.wait()
         if group.first:
-            write_bytes(folder / "config.toml", toml_text(settings.table()).encode())
+            write_whole(folder / "config.toml", toml_text(settings.table()).encode())
             written = json.dumps(environment(group.device, group.size), indent=1) + "\n"
-            write_bytes(folder / "environment.json", written.encode())
+            write_whole(folder / "environment.json", written.encode())
         with _stop_request() as stop, ProgressBar(progress and group.first) as bar:
             run.steps(stop, bar)
         group.wait()

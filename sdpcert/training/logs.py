@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sdpcert.training.checkpoint import write_bytes
+from sdpcert.outputs import write_whole
 
 #: Largest log that is read again, in bytes.
 LARGEST = 256_000_000
@@ -27,7 +27,7 @@ class Logs:
         self.lines, self.table = folder / "log.jsonl", folder / "log.csv"
         self.records = [record for record in read_records(self.lines) if record["step"] <= step]
         text = "".join(json.dumps(record) + "\n" for record in self.records)
-        write_bytes(self.lines, text.encode())
+        write_whole(self.lines, text.encode())
         self._write_table()
         self.writer: Any = None
         if tensorboard and importlib.util.find_spec("tensorboard") is not None:
@@ -67,7 +67,7 @@ class Logs:
             writer = csv.DictWriter(text, self._columns(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.records)
-        write_bytes(self.table, text.getvalue().encode())
+        write_whole(self.table, text.getvalue().encode())
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -8,14 +8,13 @@ longer, or not at the same time, at hand is then taken from there.
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sdpcert.outputs import whole_file
 from sdpcert.readers.array_files import read_npz
 from sdpcert.training.arrays import LARGEST, Array, Split, checked, damaged
 
@@ -153,14 +152,8 @@ def _kept(cache: Path, file: str, what: str) -> Path:
 def _keep(path: Path, values: Array) -> None:
     """Write an array whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, values, allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    with whole_file(path) as file:
+        np.save(file, values, allow_pickle=False)
 
 
 def _load(path: Path) -> Array:

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from sdpcert.outputs import write_whole
 from sdpcert.training.checkpoint import (
     check_fit,
     read_checkpoint,
     read_tensors,
     restore_module,
-    write_bytes,
     write_tensors,
 )
 from sdpcert.training.config import load_config
@@ -70,7 +70,7 @@ def save_model(folder: Path, module: nn.Sequential, config: Config, data: Descri
         "data": data.table(),
         "results": results,
     }
-    write_bytes(folder / "model.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(folder / "model.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
 
 
 def is_finished(folder: str | Path) -> bool:

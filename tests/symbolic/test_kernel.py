@@ -213,7 +213,7 @@ def test_roots_that_are_rounded_refute_nothing():
     T = aol(total(abs(G[i, j]), j) + 1)
     half = T ** Fraction(1, 2)
     claim = Claim("rounded", positive(diagonal_block(G + one - T, half + one)), sizes={"m": 1})
-    assert refute(claim, seconds=3) is None
+    assert refute(claim, effort=0.1) is None
 
 
 def test_singular_definitions_spoil_instances_only():

@@ -422,3 +422,12 @@ def test_differences_are_the_differences() -> None:
     x = np.random.default_rng(1).standard_normal((5, 3))
     outputs = network(x)
     np.testing.assert_allclose(difference(network, 1, 3)(x)[:, 0], outputs[:, 1] - outputs[:, 3])
+
+
+def test_nothing_to_prove_leaves_what_was_there(runs: Callable[[str], Path]) -> None:
+    folder = runs("normalized")
+    evaluate(folder, attack=False, bounds=("by-construction",), progress=False)
+    before = (folder / "evaluation.json").read_bytes()
+    with pytest.raises(ValueError, match="no bound is left to prove, nothing was written"):
+        evaluate(folder, attack=False, bounds=("pairwise",), pairs="none", progress=False)
+    assert (folder / "evaluation.json").read_bytes() == before

@@ -1,0 +1,63 @@
+"""`sdpcert bounds`: the whole ladder of bounds of a network."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import sdpcert
+from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.verbs import options
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")
+def bounds(
+    net: options.NetworkFile,
+    solver: options.SolverName = "native",
+    tol: options.Tolerance = 1e-6,
+    rows: options.Rows = None,
+    device: options.Device = "cpu",
+    activation: options.ActivationName = None,
+    orientation: options.Orientation = None,
+    time_limit: options.TimeLimit = float("inf"),
+    form: options.Form = "auto",
+    head: options.HeadOption = "joint",
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> int:
+    """Print the ladder of bounds: attained, one multiplier a neuron, one a layer, product of norms."""
+    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    ladder = []
+    for method in ("neuron", "layer", "product"):
+        with options.progress(method) as progress:
+            ladder.append(
+                sdpcert.certify(
+                    network,
+                    method,
+                    solver,
+                    tol,
+                    options.chosen_rows(rows),
+                    device,
+                    form=form,
+                    head=head,
+                    time_limit=time_limit,
+                    seed=seed,
+                    progress=progress,
+                )
+            )
+    proved = all(c.status == "proved" for c in ladder)
+    if as_json:
+        print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
+        return 0 if proved else 1
+    table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
+    table.add_row("attained", rounded_down(ladder[0].lower), "attained by two inputs", "", "")
+    for c in ladder:
+        gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
+        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
+    Console(width=max(Console().width, 100)).print(table)
+    return 0 if proved else 1

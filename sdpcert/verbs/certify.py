@@ -1,0 +1,90 @@
+"""`sdpcert certify`: prove a bound and write the certificate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import sdpcert
+from sdpcert.outputs import check_output
+from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.verbs import options
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
+def certify(
+    net: options.NetworkFile,
+    method: options.Method = "auto",
+    solver: options.SolverName = "native",
+    tol: options.Tolerance = 1e-6,
+    rows: options.Rows = None,
+    device: options.Device = "cpu",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="CERT", help="certificate file (default: NET's name .cert.json)"),
+    ] = None,
+    activation: options.ActivationName = None,
+    orientation: options.Orientation = None,
+    time_limit: options.TimeLimit = float("inf"),
+    form: options.Form = "auto",
+    head: options.HeadOption = "joint",
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> int:
+    """Prove an upper bound on a network's global l2 Lipschitz constant."""
+    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    output = output or Path(f"{net.stem}.cert.json")
+    check_output(output)
+    with options.progress() as progress:
+        certificate = sdpcert.certify(
+            network,
+            method,
+            solver,
+            tol,
+            options.chosen_rows(rows),
+            device,
+            form=form,
+            head=head,
+            time_limit=time_limit,
+            seed=seed,
+            progress=progress,
+        )
+    proved = certificate.status == "proved"
+    if proved:
+        certificate.save(output)
+    if as_json:
+        print(json.dumps(certificate.summary() | {"certificate": str(output) if proved else None}))
+        return 0 if proved else 1
+    _print_certificate(certificate, network, output)
+    return 0 if proved else 1
+
+
+def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
+    form = certificate.form
+    sizes = [int(np.prod(shape)) for shape in (network.input_shape, network.output_shape)]
+    neurons = form.neurons if form is not None else certificate.neurons
+    outputs = form.outputs if form is not None else sizes[1]
+    print(f"network     {network.source}: {sizes[0]} inputs, {neurons} neurons, {outputs} outputs")
+    if certificate.status == "proved":
+        how = "in exact arithmetic" if certificate.level == "exact" else "with rigorous floating-point bounds"
+        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, all inputs")
+    else:
+        print("upper       unproved: the solver's point could not be proved")
+    print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate")
+    if certificate.sdp_lower > 0 and certificate.status == "proved":
+        print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
+    steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
+    print(
+        f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
+        f"solved in {seconds(certificate.solve_seconds)}, proved in {seconds(certificate.proof_seconds)}"
+    )
+    for note in certificate.notes:
+        print(f"note        {note}")
+    if certificate.status == "proved":
+        print(f"certificate {output}    (prove it again: sdpcert check {output})")

@@ -1,0 +1,42 @@
+"""`sdpcert check`: prove a certificate again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import sdpcert
+from sdpcert.verbs import options
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
+def check(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="certificate file")],
+    network: Annotated[
+        Path | None, typer.Option(metavar="NET", help="model file that the certificate has to be about")
+    ] = None,
+    activation: options.ActivationName = None,
+    orientation: options.Orientation = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Prove a certificate again; with --network also that it is about that file's weights."""
+    from sdpcert.check.binding import check_with_network
+
+    if not certificate.is_file():
+        raise ValueError(f"{certificate}: {'is no regular file' if certificate.exists() else 'no such file'}")
+    if network is None:
+        result = sdpcert.check(certificate)
+    else:
+        result = check_with_network(
+            certificate, sdpcert.load(network, **options.array_options(activation, orientation))
+        )
+    if as_json:
+        print(json.dumps({"ok": result.ok, "upper": result.upper, "reason": result.reason}))
+    else:
+        print(("proved: " if result.ok else "rejected: ") + result.reason)
+    return 0 if result.ok else 1

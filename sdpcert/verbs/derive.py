@@ -1,0 +1,99 @@
+"""`sdpcert derive`: results for all weights, proved or refuted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import sdpcert
+from sdpcert.interrupts import interrupts_noticed
+from sdpcert.outputs import write_whole
+from sdpcert.verbs import options
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert derive sll --latex paper --pdf")
+def derive(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE|all", help="a result of the library, a file of your own, or all")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--latex", metavar="DIR", help="write a LaTeX document there")] = None,
+    as_pdf: Annotated[bool, typer.Option("--pdf", help="also compile it (needs a TeX engine)")] = False,
+    numbers: Annotated[bool, typer.Option(help="compare with numbers that sdpcert certifies")] = True,
+    seed: Annotated[
+        int, typer.Option(help="seed of the exact instances and of the search for counterexamples", **options.SEEDS)
+    ] = 0,
+    as_json: options.AsJson = False,
+) -> int:
+    """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
+    from sdpcert.symbolic.derivation import PROVED
+    from sdpcert.symbolic.derivation import derive as settle
+    from sdpcert.symbolic.document import document, pdf, plain, tex_engine
+    from sdpcert.symbolic.library import load, names
+
+    if name is None:
+        table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
+        for known in names():
+            for derivation in load(known):
+                table.add_row(known, plain(derivation.title), plain(derivation.source))
+        Console(width=max(Console().width, 160)).print(table)
+        return 0
+    chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
+    if not chosen:
+        raise ValueError(f"{name}: holds no derivation")
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    if as_pdf:
+        tex_engine()  # raises before the work, not after it
+    results, finished = [], False
+    with (
+        suppress(KeyboardInterrupt),  # what was settled is printed
+        interrupts_noticed() as interrupted,
+        Console(stderr=True).status("deriving") as status,
+    ):
+        for derivation in chosen:
+            status.update(f"{derivation.name}: {derivation.title}")
+            result = settle(derivation, seed, numbers)
+            if interrupted.is_set():  # its numbers are those of solves that were cut short
+                break
+            results.append(result)
+            if not as_json:
+                print(result.text(), flush=True)
+        finished = not interrupted.is_set()
+    if as_json:
+        keys = ("status", "seconds")
+        print(
+            json.dumps(
+                [
+                    {"name": r.derivation.name, "title": r.derivation.title} | {k: getattr(r, k) for k in keys}
+                    for r in results
+                ]
+            )
+        )
+    if finished and (folder is not None or as_pdf):
+        target = folder or Path()
+        stem = Path(name).stem if name != "all" else "derivations"
+        title = "Derivations" if len(results) != 1 else results[0].derivation.title
+        source = document(results, title, sdpcert.__version__)
+        if folder is not None:
+            write_whole(target / f"{stem}.tex", source)
+            print(f"written {target / f'{stem}.tex'}", file=sys.stderr)
+        if as_pdf:
+            pdf(source, target / f"{stem}.pdf")
+            print(f"written {target / f'{stem}.pdf'}", file=sys.stderr)
+    if not finished:
+        print(f"sdpcert: interrupted after {len(results)} of {len(chosen)} results", file=sys.stderr)
+    proved = sum(r.status == PROVED for r in results)
+    if len(results) > 1 and not as_json:
+        print(f"{proved} of {len(results)} results proved")
+    return 0 if finished and proved == len(chosen) else 1

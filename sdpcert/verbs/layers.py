@@ -1,0 +1,84 @@
+"""`sdpcert layers`: the families of 1-Lipschitz layers, and their proofs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.verbs import options
+
+app = typer.Typer(name="layers", help="1-Lipschitz layer families: list them, prove them.", invoke_without_command=True)
+
+
+@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers check aol")
+def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
+    """List the families of 1-Lipschitz layers; `sdpcert layers check` proves them."""
+    if context.invoked_subcommand is not None:
+        return
+    families = _layers().FAMILIES
+    if as_json:
+        print(json.dumps([{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]))
+        return
+    table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
+    for f in families:
+        table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
+    Console(width=max(Console().width, 120)).print(table)
+
+
+@app.command("check", epilog="Example: sdpcert layers check sll")
+def layers_check(
+    name: Annotated[str, typer.Argument(metavar="FAMILY", help="name of a family, or all")],
+    double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
+    seed: Annotated[int, typer.Option(help="seed of the random weights", **options.SEEDS)] = 0,
+    as_json: options.AsJson = False,
+) -> int:
+    """Prove a family on fresh, random, trained and degenerate weights: its constant is at most the claimed one."""
+    module = _layers()
+    import torch
+
+    names = [f.name for f in module.FAMILIES] if name == "all" else [name]
+    dtype = torch.float64 if double else torch.float32
+    results = []
+    headers = ("family", "weights", "proved", "attained", "eigenvalue", "shrink", "time", "")
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    finished = False
+    with suppress(KeyboardInterrupt), Console(stderr=True).status("proving") as status:  # what was proved is printed
+        for family in names:
+            for result in module.check_family(family, dtype, seed):
+                status.update(f"{family}: {result.weights}")
+                results.append({"family": family, **vars(result), "ok": result.ok})
+                table.add_row(
+                    family,
+                    result.weights,
+                    rounded_up(result.proved),
+                    rounded_down(result.attained, 6),
+                    f"{result.eigenvalue:.1e}",
+                    f"{result.margin:.1e}",
+                    seconds(result.seconds),
+                    "proved" if result.ok else "NOT PROVED",
+                )
+        finished = True
+    if as_json:
+        print(json.dumps(results))
+    else:
+        Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
+    if not finished:
+        print(f"sdpcert: interrupted after {len(results)} sets of weights", file=sys.stderr)
+    return 0 if finished and all(r["ok"] for r in results) else 1
+
+
+def _layers() -> Any:
+    try:
+        import sdpcert.layers as module
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ValueError("layers need torch: pip install 'sdpcert[torch]'") from None
+    return module

@@ -1,0 +1,68 @@
+"""Options that several verbs have, and what they do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
+Method = Annotated[str, typer.Option(help="product, layer, neuron, or auto")]
+SolverName = Annotated[str, typer.Option(help="native, clarabel, scs, sdpa or mosek")]
+Tolerance = Annotated[float, typer.Option(help="relative accuracy asked of the bound")]
+Rows = Annotated[str | None, typer.Option(help="outputs to certify, counted from 0, as in 7,8")]
+Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")]
+ActivationName = Annotated[str | None, typer.Option(help="activation of an array file (.npz, .mat, .safetensors)")]
+Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
+TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best feasible point is proved")]
+#: What torch and NumPy both take as a seed.
+SEEDS: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
+Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound", **SEEDS)]
+Form = Annotated[str, typer.Option(help="unrolled, frequency (convolutional networks), or auto")]
+HeadOption = Annotated[str, typer.Option("--head", help="dense head behind convolutions: joint or composed")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def array_options(activation: str | None, orientation: str | None) -> dict[str, str]:
+    options = {"activation": activation, "orientation": orientation}
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def chosen_rows(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--rows wants numbers separated by commas, as in 7,8, not {text!r}") from None
+
+
+@contextmanager
+def progress(label: str = "") -> Iterator[Any]:
+    """A line with iteration, bound, gap and time on a terminal's stderr; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("solving ...") as status:
+
+        def report(line: Any) -> None:
+            status.update(
+                f"{label} iteration {line.iteration}  bound {line.upper:.9g}  gap {line.gap:.1e}  {line.seconds:.1f} s"
+            )
+
+        yield report
+
+
+def training_package() -> Any:
+    try:
+        import sdpcert.training as module
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "pydantic", "safetensors", "sklearn", "PIL"):
+            raise
+        raise ValueError(f"training needs {error.name}: pip install 'sdpcert[train]'") from None
+    return module

@@ -1,0 +1,41 @@
+"""`sdpcert report`: one page on a certificate or a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert report model.cert.json -o model.html --figures figures --figure-format pdf")
+def report(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="CERT|RUN", help="a certificate (and others of its network), or a run")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="the page (default: the file's name .html)")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="also write every figure alone, at paper size")
+    ] = None,
+    figure_format: Annotated[str, typer.Option(help="pdf, svg or png")] = "pdf",
+    times: Annotated[bool, typer.Option("--times/--no-times", help="durations and hashes of files")] = True,
+) -> int:
+    """Write one self-contained HTML page on a certificate or a run, everything in it proved again."""
+    from sdpcert.report import run
+    from sdpcert.report.records import Refused
+
+    try:
+        with Console(stderr=True).status("proving again"):
+            written = run.report(files, output, figures, figure_format, times)
+    except Refused as error:
+        print(f"sdpcert: {error}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(path)
+    return 0

@@ -1,0 +1,37 @@
+"""`sdpcert table`: a table of saved certificates or runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert table *.cert.json --kind ladder --format latex -o ladder.tex")
+def table(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="certificates, or runs (evaluation.json)")],
+    kind: Annotated[str | None, typer.Option(help="ladder, bounds, families, solvers or accuracy")] = None,
+    columns: Annotated[str | None, typer.Option(help="names of columns, as in network,lower,upper")] = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex, csv or json")] = "markdown",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the table there")] = None,
+    caption: Annotated[str | None, typer.Option(help="caption in place of the usual one")] = None,
+    times: Annotated[bool, typer.Option("--times/--no-times", help="columns with durations")] = True,
+) -> int:
+    """Make a table of saved certificates or runs, each proved again; one that is not makes no table."""
+    from sdpcert.report import run
+    from sdpcert.report.records import Refused
+
+    try:
+        with Console(stderr=True).status("proving again"):
+            text = run.table(files, kind, columns, form, output, caption, times)
+    except Refused as error:
+        print(f"sdpcert: {error}", file=sys.stderr)
+        return 1
+    if output is None:
+        print(text, end="")
+    return 0
