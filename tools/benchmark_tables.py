@@ -226,6 +226,16 @@ def examples(_: Read) -> Table:
     return Table(("file", "result"), rows)
 
 
+def papers() -> str:
+    """The docstrings of the examples that stand beside published tables, a section each."""
+    sections = []
+    for path in sorted([*(ROOT / "examples").glob("table_of_*.py"), ROOT / "examples" / "published_noise.py"]):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        title, _, rest = text.partition("\n\n")
+        sections.append(f"## {title.rstrip('.')}\n\n`python examples/{path.name}`\n\n{rest}")
+    return "\n\n".join(sections)
+
+
 def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
@@ -259,7 +269,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
     for kind in ("ladder", "solvers", "accuracy"):
         made[f"shipped_{kind}"] = lambda read, kind=kind: stored(read("shipped")[kind])
     texts: dict[str, Callable[[], str]] = {name: partial(_text, function, read) for name, function in made.items()}
-    return texts | {"shipped_figures": partial(shipped_figures, read)}
+    return texts | {"shipped_figures": partial(shipped_figures, read), "papers": papers}
 
 
 def _text(function: Callable[[Read], Table], read: Read) -> str:

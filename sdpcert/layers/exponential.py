@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from sdpcert.layers.base import LipschitzLayer, _margin
 from sdpcert.layers.block import Block
@@ -193,7 +194,7 @@ class FastSeries(torch.autograd.Function):
         outer = series(given, back, ctx.terms)
         down, across = ctx.geometry.padding
         around = functional.pad(inner, (across, across, down, down), mode="circular")
-        for_kernel = torch.nn.grad.conv2d_weight(around, list(kernel.shape), outer).to(ctx.saved_tensors[1].dtype)
+        for_kernel = conv2d_weight(around, list(kernel.shape), outer).to(ctx.saved_tensors[1].dtype)
         return given + back(outer), for_kernel, None, None
 
 
