@@ -300,7 +300,7 @@ def test_9_half_the_multiplier_of_a_sandwich_network():
     assert network is None
     same = Instance(witness.instance.sizes, parameters=witness.instance.parameters)
     assert whole.claim("Lambda = Psi^2").show.holds(same)
-    assert refute(whole.claim("Lambda = Psi^2", **sizes), effort=0.1) is None
+    assert refute(whole.claim("Lambda = Psi^2", **sizes), effort=0.02) is None
 
 
 def test_10_the_constraint_of_groupsort_across_groups():
