@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sdpcert.arrays import threads_for
+from sdpcert.arrays import one_blas_thread
 from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import prove_torus
@@ -62,7 +62,7 @@ def measure(channels: tuple[int, ...], image: int, tol: float = 1e-6) -> dict[st
     """One row of the table."""
     net = network(channels, image)
     form = embed(net).form
-    with threads_for(0):
+    with one_blas_thread():
         started = time.perf_counter()
         solved = solve_frequencies(form, "neuron", Budget(tol))
         solve = time.perf_counter() - started
@@ -88,7 +88,7 @@ def measure(channels: tuple[int, ...], image: int, tol: float = 1e-6) -> dict[st
     row["memory"] = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if net.neurons + channels[0] * image**2 <= LARGEST_UNROLLED:
         unrolled = net.stacked.reduced()
-        with threads_for(unrolled.neurons):
+        with one_blas_thread():
             started = time.perf_counter()
             dense = interior_point(unrolled, "neuron", Budget(tol))
             row |= {"unrolled": time.perf_counter() - started, "unrolled_bound": dense.bound}

@@ -41,7 +41,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sdpcert.arrays import NumpyArrays, threads_for
+from sdpcert.arrays import NumpyArrays, one_blas_thread
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
@@ -148,7 +148,7 @@ def repeat(run: Callable[[], tuple[dict[str, float], Solution]]) -> tuple[dict[s
 
 def native_run(form: StackedForm) -> tuple[dict[str, float], Solution]:
     started = time.perf_counter()
-    with threads_for(form.neurons + min(form.inputs, form.neurons)):  # as certify does
+    with one_blas_thread():  # as certify does
         solution = SOLVERS["native"](form, "neuron", Budget(TOLERANCE))
     return {"compile": 0.0, "solve": time.perf_counter() - started}, solution
 
@@ -168,7 +168,7 @@ def opponent_run(form: StackedForm, solver: str, posed: bool) -> tuple[dict[str,
 def proved(form: StackedForm, solution: Solution) -> tuple[bool, Proof | None, float]:
     """Whether the point is proved as it is, the proof after a repair where it is not, and the seconds."""
     started = time.perf_counter()
-    with threads_for(form.neurons + min(form.inputs, form.neurons)):
+    with one_blas_thread():
         problem = ProofProblem(form, solution.exponent)
         proof = problem.prove(solution.rho, solution.multipliers, tuple(t for t in REPAIRS if t <= 1e-9))
         seconds, feasible = time.perf_counter() - started, proof is not None

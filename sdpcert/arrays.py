@@ -22,18 +22,13 @@ from sdpcert import blas
 Matrix = Any
 
 
-#: From this order on the BLAS library's own threads pay on a machine with little other load (measured at N = 1000: 6.0
-#: s against 8.3 s with products divided by `blas.py`; at N = 500 1.4 s against 1.25 s, at 200 0.40 s against 0.28 s).
-THREADED_ORDER = 1000
-
-
 @contextmanager
-def threads_for(order: int) -> Iterator[None]:
-    """Let the BLAS library use its threads for large matrices; below, one, and `blas.py` divides products."""
-    if order >= THREADED_ORDER:
-        with blas.undivided():
-            yield
-        return
+def one_blas_thread() -> Iterator[None]:
+    """One thread for the BLAS library, whatever the size; `blas.py` divides large products among threads of its own.
+
+    The library's threads spin while they wait. On four cores without other load they win a quarter at N = 1000 (6.0 s
+    against 8.3 s); with half of the cores busy they take 97 s against 11 s.
+    """
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
 

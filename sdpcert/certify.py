@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from sdpcert.arrays import threads_for
+from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
@@ -88,7 +88,7 @@ def certify(
         raise ValueError("method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch")
     if method == "by-construction" and output_rows is not None:
         raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
-    with interrupts_noticed() as interrupted:
+    with one_blas_thread(), interrupts_noticed() as interrupted:
         budget = Budget(tol, time_limit, progress)
         if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
             return _certify_over_frequencies(
@@ -108,9 +108,7 @@ def certify(
         chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
         if reason:
             notes.append(reason)
-        # What leaves the range of float64 is not proved.
-        order = reduced.neurons + min(reduced.inputs, reduced.neurons)
-        with threads_for(order), np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of float64 is not proved
             solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
         if chosen != "product" and method != "product" and proof is None:
             notes.append(f"the point of solver {solver} could not be proved")
@@ -153,13 +151,12 @@ def _attain(
     Raises `BoundContradiction` where it is above `upper`.
     """
     attained = None
-    with threads_for(0):  # one thread: batches of small products
-        if not interrupted.is_set():
-            with suppress(KeyboardInterrupt):
-                attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
-        if attained is None:
-            attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
-            notes.append("interrupted: the search for two inputs of the attained value was cut short")
+    if not interrupted.is_set():
+        with suppress(KeyboardInterrupt):
+            attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+    if attained is None:
+        attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
+        notes.append("interrupted: the search for two inputs of the attained value was cut short")
     if attained.lower > upper:
         raise BoundContradiction(
             f"an attained lower bound {attained.lower!r} is above the upper bound {upper!r}; please report this network"
@@ -218,8 +215,7 @@ def _certify_over_frequencies(
         heads.append(time.perf_counter() - started - proving)
         return solution, proof
 
-    with threads_for(0):  # threads take a frequency each
-        result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)
+    result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)
     seconds, solving = budget.elapsed, result.solve_seconds + sum(heads)
     notes = list(result.notes)
     attained = _attain(network, result.upper, seed, notes, interrupted, output_rows)
@@ -250,8 +246,7 @@ def _certify_over_frequencies(
 
 def _certify_by_construction(network: Network, budget: Budget, seed: int, interrupted: Event) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
-    with threads_for(network.neurons):
-        proved = prove_construction(network)
+    proved = prove_construction(network)
     seconds = budget.elapsed
     parts = () if proved is None else proved.parts
     upper = product_up(parts) if parts else float("inf")

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdpcert.arrays import threads_for
+from sdpcert.arrays import one_blas_thread
 from sdpcert.outputs import write_whole
 from tools.benchmark_tables import Read, tables
 from tools.documents import ROOT, documents, filled
@@ -128,7 +128,7 @@ def main(
     try:
         if not only_documents:
             # The smallest eigenvalues in a figure are rounding, which depends on the number of BLAS threads.
-            with tempfile.TemporaryDirectory() as temporary, threads_for(0):
+            with tempfile.TemporaryDirectory() as temporary, one_blas_thread():
                 work = (keep or Path(temporary)).resolve()
                 work.mkdir(parents=True, exist_ok=True)
                 results = shipped(work, folder / "docs" / "figures")
