@@ -26,8 +26,8 @@ Matrix = Any
 def one_blas_thread() -> Iterator[None]:
     """One thread for the BLAS library, whatever the size; `blas.py` divides large products among threads of its own.
 
-    The library's threads spin while they wait. On four cores without other load they win a quarter at N = 1000 (6.0 s
-    against 8.3 s); with half of the cores busy they take 97 s against 11 s.
+    The library's threads spin while they wait. On four idle cores they win a tenth at N = 1000 (10.1 s against 11.1 s);
+    with half of the cores busy they take 97 s against 11 s.
     """
     with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
         yield
