@@ -12,7 +12,7 @@ Expected (measured; the solvers' noise may differ between machines):
         24  4.547409e-04  1.449114e-05  4.540608e-04  4.540608e-04
         32  8.812988e-05  0.000000e+00  1.543367e-05  1.543367e-05
 
-SCS is below the dual bound in every row: no multipliers prove what it claims. Clarabel is six times too large at 32
+SCS is below the dual bound in every row: no multipliers prove what it claims. Clarabel is 5.7 times too large at 32
 layers. sdpcert scales the network first, proves the bound in integers and states the dual bound, in which noise would
 be seen as a gap (below 1e-8 in each row).
 """

@@ -19,8 +19,8 @@ Expected (measured; the times of a step on one busy core, they vary):
 
 What differs: the signs are the paper's, the sizes are not. These networks are shallow and far from trained out, so that
 a better last layer gains more than the paper's two to five points; one test image is 0.0028. The last layer of the
-first rows has normalised rows, as in the paper's baseline. The kernel's gradient of the fast way is not the exact one
-(off by the square of the kernel's norm), which costs nothing here.
+first rows has normalised rows, one of the baselines in the paper's code. The kernel's gradient of the fast way is not
+the exact one (off by the square of the kernel's norm), which costs nothing here.
 """
 
 from __future__ import annotations
