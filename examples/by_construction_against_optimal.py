@@ -3,7 +3,8 @@
 Three layers of every family in `sdpcert.layers.FAMILIES`, with MaxMin behind each, float64, weights of variance one. By
 construction every network's constant is proved to be at most 1 without solving anything; solving for one multiplier a
 neuron shows how far below 1 the condition would go for these weights, and two inputs show what is real. Chains of
-scaled linear layers leave half of it or more unused at random weights; residual and orthogonal layers use nearly all of it.
+scaled linear layers leave half of it or more unused at random weights; residual and orthogonal layers use
+nearly all of it.
 
 Expected (measured; upper bounds rounded up, attained values down):
 
