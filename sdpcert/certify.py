@@ -254,13 +254,13 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    attained = _attain(network if one is None else network.stacked, upper, seed, notes, interrupted)
+    attained = _attain(network if one is None else network.unshared, upper, seed, notes, interrupted)
     solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
         information["cuts"] = list(proved.cuts)
     if one is not None:
-        information["slack"] = slack_of(network.stacked, one.form, one.proof, attained)
+        information["slack"] = slack_of(network.unshared, one.form, one.proof, attained)
     return Certificate(
         upper=upper,
         lower=attained.lower,

@@ -62,6 +62,14 @@ class Activation(ABC):
         return bool(np.all(np.asarray(self.alpha) == np.asarray(self.beta)))
 
     @property
+    def identity(self) -> object:
+        """What is the same for two functions that differ in their parameters alone.
+
+        A kind that does not state its fields as a dataclass is only identical to itself.
+        """
+        return type(self) if "__dataclass_fields__" in vars(type(self)) else self
+
+    @property
     def parameters(self) -> tuple[float | Array, ...]:
         """What distinguishes two functions of one kind, in the order of the fields."""
         return tuple(getattr(self, f.name) for f in fields(self) if f.name != "multiplier")
