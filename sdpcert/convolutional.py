@@ -249,7 +249,7 @@ def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
         if source:
             continue
         weights = block.weights * scale
-        exact = bool(np.all(weights / scale == block.weights)) and _short_products(block.weights, scale)
+        exact = _exact_products(block.weights, scale, weights)
         radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
         if not exact:
             radius += 2.0**-52 * float(np.max(np.abs(weights))) + 2.0**-1074
@@ -257,9 +257,15 @@ def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
     return replace(head, blocks=blocks)
 
 
-def _short_products(weights: Array, scale: Array) -> bool:
-    """Whether the products are exact: factors of 27 and SCALE_BITS bits."""
-    return bool(np.all(weights.astype(np.float32).astype(float) == weights)) or bool(np.all(np.frexp(scale)[0] == 0.5))
+def _exact_products(weights: Array, scale: Array, products: Array) -> bool:
+    """Whether the products were not rounded: factors of 27 and SCALE_BITS bits, or a power of two, and no underflow.
+
+    Bits are counted, whatever the exponents: a mean over pixels moves float32 numbers below float32's range.
+    """
+    short = np.ldexp(np.frexp(weights)[0], 53 - SCALE_BITS)
+    few = bool(np.all(short == np.rint(short))) or bool(np.all(np.frexp(scale)[0] == 0.5))
+    normal = np.abs(products) >= np.finfo(float).tiny
+    return few and bool(np.all(normal | (weights == 0)))
 
 
 def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:
