@@ -146,15 +146,22 @@ def bound_convolutional(
 
 
 def front_and_head(
-    network: Network, output_rows: Sequence[int] | None = None, torus: tuple[int, int] | None = None
+    network: Network,
+    output_rows: Sequence[int] | None = None,
+    torus: tuple[int, int] | None = None,
+    earlier: bool = False,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs.
+
+    `earlier` embeds as older certificates have it (`embed`).
+    """
+    embedding = embed(network, torus, earlier)
     form = embedding.form
     head = None if embedding.head is None else embedding.head.stacked
     if output_rows is not None:
         if head is not None:
-            head = head.output_rows(output_rows)
+            order = embedding.output_order
+            head = head.output_rows([int(order[r]) if 0 <= r < len(order) else r for r in output_rows])
         elif form.pooled:
             form = _rows_of_pooled(form, output_rows)
         else:
@@ -163,14 +170,13 @@ def front_and_head(
     return embedding, form, None if head is None else head.reduced()
 
 
-def head_energy(network: Network, embedding: Embedding | None = None) -> float:
-    """The square of the constant that the layers behind the cut have by construction."""
-    embedding = embedding or embed(network)
+def head_energy(embedding: Embedding) -> float:
+    """The square of the constant that the layers after the cut have by construction."""
     if embedding.head is None:
         return 1.0
-    if embedding.cut not in network.energies:
+    if embedding.behind is None:
         raise ValueError("the network is cut inside of a layer; its multipliers by construction do not apply there")
-    return network.energies[embedding.cut]
+    return embedding.behind
 
 
 def _construction(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
