@@ -119,9 +119,12 @@ class _Rewriting:
         shape = self.graph.shape(number)
         return _Value(number, np.arange(int(np.prod(shape))).reshape(shape))
 
+    def _is_natural(self, value: _Value) -> bool:
+        return value.shape == self.graph.shape(value.number) and _ascends(value.order)
+
     def _literal(self, value: _Value) -> int:
         """The number of the value with its entries in the original's order and shape."""
-        if value.shape == self.graph.shape(value.number) and _ascends(value.order):
+        if self._is_natural(value):
             return value.number
         return self.graph.add(Rearrange(value.order), value.number)
 
@@ -151,15 +154,14 @@ class _Rewriting:
 
     def _arrange(self, value: _Value, entries: Array | float) -> Array | float:
         """What broadcasts against the original's tensor, in the order of the new one."""
-        if np.ndim(entries) == 0 or _ascends(value.order):
+        if np.ndim(entries) == 0 or self._is_natural(value):
             return entries
         full = np.empty(value.order.size)
         full[value.order.ravel()] = np.broadcast_to(entries, value.shape).ravel()
         return full.reshape(self.graph.shape(value.number))
 
     def _elementwise(self, layer: Activation, value: _Value) -> Activation:
-        shape = self.graph.shape(value.number)
-        if _ascends(value.order) and value.shape == shape:
+        if self._is_natural(value):
             return layer
 
         def inside(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
