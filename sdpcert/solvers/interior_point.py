@@ -41,6 +41,8 @@ PARALLEL_ORDER = 250
 #: Where steps of the dual are shorter than `CRAWL` three times in a row, X begins anew at a point that is the share
 #: `RETREAT` of the way back to the start, up to `RESTARTS` times.
 CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
+#: Lanczos ends where what is new of an image is this small beside the operator.
+BREAKDOWN = 1e-10
 #: An inequality may leave once the relative gap is below the first number and its part of the dual's coefficient of rho
 #: below the second one times the gap.
 SETTLED, IDLE = 0.05, 1e-2
@@ -363,8 +365,8 @@ class _Run:
         generator = np.random.default_rng(0)  # the same start every time: same seed, same result
         start = arrays.asarray(generator.standard_normal(pair.inequality.order))
         return (
-            _length_to_boundary(primal_image, start, arrays.apply(pair.matrix, start)),
-            _length_to_boundary(dual_image, start, start),
+            _length_to_boundary(primal_image, lambda vector: arrays.apply(pair.matrix, vector), start),
+            _length_to_boundary(dual_image, lambda vector: vector, start),
         )
 
     def _move(self, y: Matrix, pairs: list[_Pair], step: _Step) -> Matrix | None:
@@ -445,27 +447,28 @@ def _length_in_orthant(point: Matrix, direction: Matrix) -> float:
 
 
 def _length_to_boundary(
-    image: Callable[[Matrix], tuple[Matrix, Matrix]], start: Matrix, dual_start: Matrix, steps: int = 24
+    image: Callable[[Matrix], tuple[Matrix, Matrix]], gram: Callable[[Matrix], Matrix], start: Matrix, steps: int = 24
 ) -> float:
     """How far a positive definite matrix B can go along D: 1 / -(least eigenvalue of B^-1 D), by Lanczos.
 
     Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector
-    to its image under the operator and G times that; `dual_start` is G times `start`.
+    to its image under the operator and G times that, `gram` to its product with G. Each vector is measured with G
+    anew: where B^-1 D is nearly a multiple of the identity (orthogonal layers), what remains of an image is rounding,
+    and a recurrence for G times it would drift away from it.
     """
-    unit = abs(_dot(start, dual_start)) ** -0.5
-    vector, dual = start * unit, dual_start * unit
-    before, dual_before, beta = vector * 0, dual * 0, 0.0
+    vector = start * _norm(start, gram) ** -1
+    before, beta, largest = vector * 0, 0.0, 0.0
     alphas: list[float] = []
     betas: list[float] = []
-    least, bound, count = 0.0, 0.0, min(steps, len(start))
+    bound, count = 0.0, min(steps, len(start))
     for k in range(count):
         moved, dual_moved = image(vector)
         alpha = _dot(vector, dual_moved)
         moved = moved - alpha * vector - beta * before
-        dual_moved = dual_moved - alpha * dual - beta * dual_before
-        beta = max(_dot(moved, dual_moved), 0.0) ** 0.5
+        beta = _norm(moved, gram)
         alphas.append(alpha)
-        last = k + 1 == count or beta < 1e-12 * (abs(alpha) + 1e-300)
+        largest = max(largest, abs(alpha), beta)
+        last = k + 1 == count or beta <= BREAKDOWN * largest
         if k % 4 == 3 or last:
             tridiagonal = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
             values, vectors = np.linalg.eigh(tridiagonal)
@@ -474,8 +477,12 @@ def _length_to_boundary(
             if last or (least < 0 and bound > 1.05 * least) or (least >= 0 and bound > -0.5):
                 break
         betas.append(beta)
-        before, dual_before, vector, dual = vector, dual, moved * (1 / beta), dual_moved * (1 / beta)
+        before, vector = vector, moved * (1 / beta)
     return 1 / -bound if bound < 0 else 1e9
+
+
+def _norm(vector: Matrix, gram: Callable[[Matrix], Matrix]) -> float:
+    return max(_dot(vector, gram(vector)), 0.0) ** 0.5
 
 
 def _dot(left: Matrix, right: Matrix) -> float:
