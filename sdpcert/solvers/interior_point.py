@@ -195,7 +195,7 @@ class _Run:
             # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
             if gap < target:
                 self._update_dual(pairs)
-            done = gap < self.margin * target or (slow >= 4 and gap < 10 * target) or stuck >= 12
+            done = gap < self.margin * target or (slow >= 4 and gap < target) or stuck >= 12
             if not done and self.budget.spent:
                 self._update_dual(pairs)
                 yield iteration, "time limit"
