@@ -23,6 +23,7 @@ from sdpcert.spectra import largest_eigenvalue, spectral_norm
 Array = np.ndarray
 #: A neuron whose reading is this small beside the largest of its group counts as one that reads nothing.
 SMALLEST_READING = 2.0**-40
+ALIKE = 16.0
 
 
 class Slopes(Protocol):
@@ -132,18 +133,26 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
 
 
 def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
-    """`forward_multipliers` with theta halved as long as that lowers rho: rows that read many sources leave them
-    room.
+    """`forward_multipliers` with theta halved, or doubled while no share is above 0.4, as long as that lowers rho.
+
+    Rows that read many sources leave them room. Slopes far from zero beside their width may take more than what is
+    optimal for one neuron after another, because layers turn; shares near 1 would put the point at the boundary.
     """
-    each = not stage[0].per_group
+    first, each = stage[0], not stage[0].per_group
+    numpy = first.arrays.numpy
+    largest = float(np.max(_share(numpy(first.alpha), numpy(first.beta)), initial=1e-3))
     best = forward_multipliers(stage, theta, each)
-    for _ in range(10):
-        theta /= 2
-        other = forward_multipliers(stage, theta, each)
-        if not other[1] < best[1]:
-            break
-        best = other
+    for factor in (0.5, 2.0):
+        tried, lower = factor * theta, True
+        while lower and 2.0**-10 < tried and tried * largest <= max(0.4, theta):
+            other = forward_multipliers(stage, tried, each)
+            lower = other[1] < best[1]
+            best, tried = (other if lower else best), tried * factor
     return best
+
+
+def _share(alpha: Array, beta: Array) -> Array:
+    return 2 / (1 + np.abs(alpha + beta) / (beta - alpha))
 
 
 def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = False) -> tuple[Array, float]:
@@ -168,7 +177,7 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
     for g in range(1, len(first.slices)):
         rows = first.rows[g]
         width = beta[rows] - alpha[rows]
-        share = 2 * theta / (1 + np.abs(alpha[rows] + beta[rows]) / width)
+        share = theta * _share(alpha[rows], beta[rows])
         if _read_again(first, g):
             share = np.minimum(share, theta)
         if not each:  # the widest neurons take most of the room
@@ -197,7 +206,7 @@ def _own_scale(grams: Sequence[Array]) -> Array:
     top = float(diagonal.max(initial=0.0))
     if not 0 < top < np.inf:
         return np.ones(len(diagonal))
-    return 1 / np.where(diagonal > SMALLEST_READING * top, diagonal, top)
+    return np.maximum(1.0, top / (ALIKE * np.where(diagonal > SMALLEST_READING * top, diagonal, top)))
 
 
 class _Recursion:
