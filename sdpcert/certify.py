@@ -412,7 +412,9 @@ def _accuracy(solution: Solution, proof: Proof | None, tol: float, solver: str) 
     """What to say where the proved bound is not known to be within the tolerance of the optimum."""
     if proof is None or solution.dual <= 0 or _gap(solution.dual, proof) <= 1.01 * tol:
         return []
-    reached = f"the tolerance {tol:g} was not reached: the bound is within {_gap(solution.dual, proof):.2g} of the optimum"
+    reached = (
+        f"the tolerance {tol:g} was not reached: the bound is within {_gap(solution.dual, proof):.2g} of the optimum"
+    )
     if solution.status in ("time limit", "interrupted"):
         return [f"{reached}; more time would improve it"]
     if solution.status == "optimal":

@@ -25,6 +25,23 @@ def spectral_norm(matrix: Array) -> float:
     return _finite(lambda: np.linalg.norm(matrix, 2)) if matrix.size else 0.0
 
 
+def eigenpairs(matrix: Array) -> tuple[Array, Array] | None:
+    """Eigenvalues, ascending, and eigenvectors (columns) of a Hermitian matrix, or None where LAPACK gives none."""
+    try:
+        values, vectors = np.linalg.eigh(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    return (values, vectors) if np.all(np.isfinite(values)) else None
+
+
+def least_squares(matrix: Array, right: Array) -> Array | None:
+    """The shortest x with the least `|matrix x - right|`, or None where LAPACK gives none."""
+    try:
+        return np.linalg.lstsq(matrix, right, rcond=None)[0]
+    except np.linalg.LinAlgError:
+        return None
+
+
 def _finite(compute: Callable[[], np.floating]) -> float:
     try:
         value = float(compute())

@@ -23,7 +23,10 @@ from sdpcert.spectra import largest_eigenvalue, spectral_norm
 Array = np.ndarray
 #: A neuron whose reading is this small beside the largest of its group counts as one that reads nothing.
 SMALLEST_READING = 2.0**-40
+#: Neurons of a group whose readings differ by less than this factor (in squares) start from one multiplier.
 ALIKE = 16.0
+#: Where the search of a start ends.
+SMALLEST_THETA = 2.0**-10
 
 
 class Slopes(Protocol):
@@ -94,8 +97,10 @@ def product_multipliers(norms: dict[tuple[int, int], float], groups: Sequence[Sl
 
 
 def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
-    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers), never worse than the product for
-    chains.
+    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers).
+
+    For chains whose groups have one slope interval each it is not above the product of norms, up to what theta below
+    1/2 costs.
     """
     condition = Condition(form, "neuron")
     multipliers, rho = forward_multipliers([condition], theta)
@@ -133,10 +138,10 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
 
 
 def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
-    """`forward_multipliers` with theta halved, or doubled while no share is above 0.4, as long as that lowers rho.
+    """`forward_multipliers` with theta halved, or doubled while no share is above theta, as long as that lowers rho.
 
     Rows that read many sources leave them room. Slopes far from zero beside their width may take more than what is
-    optimal for one neuron after another, because layers turn; shares near 1 would put the point at the boundary.
+    optimal for one neuron after another, because layers turn.
     """
     first, each = stage[0], not stage[0].per_group
     numpy = first.arrays.numpy
@@ -144,7 +149,7 @@ def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
     best = forward_multipliers(stage, theta, each)
     for factor in (0.5, 2.0):
         tried, lower = factor * theta, True
-        while lower and 2.0**-10 < tried and tried * largest <= max(0.4, theta):
+        while lower and tried > SMALLEST_THETA and tried * largest <= theta:
             other = forward_multipliers(stage, tried, each)
             lower = other[1] < best[1]
             best, tried = (other if lower else best), tried * factor
@@ -152,19 +157,20 @@ def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
 
 
 def _share(alpha: Array, beta: Array) -> Array:
+    """The share of the room that a group takes, over theta: see `forward_multipliers`."""
     return 2 / (1 + np.abs(alpha + beta) / (beta - alpha))
 
 
 def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = False) -> tuple[Array, float]:
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
-    With X the matrix of the groups before g, A = K_g X^-1 K_g* and W the widths `beta_i - alpha_i`, the groups up to g
-    stay positive definite where `2 T W^2 A` has eigenvalues below 4, T the multipliers. Group g gets the share `2 theta
-    / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2: for one neuron after another, theta = 1/2
-    is optimal (the derivation: what is left of X for z, `t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t) / 2`, is
-    largest). For slopes from 0 to 1 that is the closed form of ECLipsE-Fast. All neurons of a group have one
-    multiplier, or with `each` one of their own, inverse to the diagonal entry of W A W: rows of very different norms.
-    Of a source that a later row reads as well no more than the share theta is spent.
+    With X the matrix of the groups before g, A = K_g X^-1 K_g*, W the widths `beta_i - alpha_i` and T the multipliers of
+    group g, the groups up to g are positive definite where `W A W T` has eigenvalues below 2. The recursion takes the
+    share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron, theta
+    = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest; for
+    slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share is
+    at most theta. All neurons of a group have one multiplier, or with `each` one of their own, larger for rows that
+    read much less than others (`_own_scale`).
 
     Returns the multipliers per neuron for rho = 1 without output and the least rho that they then allow, the output
     being F z or, where a metric variable measures it, those coordinates: (rho t, rho) is the point. Both are infinite
@@ -201,12 +207,16 @@ def _read_again(part: Inequality, g: int) -> bool:
 
 
 def _own_scale(grams: Sequence[Array]) -> Array:
-    """One over the largest diagonal entry that each neuron has; the smallest of these for one that reads nothing."""
-    diagonal = np.max([gram.diagonal().real for gram in grams], axis=0)
+    """How much larger than that of its group's strongest reader each neuron's multiplier is to be.
+
+    That is one over its diagonal entry beside the largest; 1 for neurons within `ALIKE` of it, and for one that reads
+    nothing.
+    """
+    diagonal = np.max([np.real(gram.diagonal()) for gram in grams], axis=0)
     top = float(diagonal.max(initial=0.0))
     if not 0 < top < np.inf:
         return np.ones(len(diagonal))
-    return np.maximum(1.0, top / (ALIKE * np.where(diagonal > SMALLEST_READING * top, diagonal, top)))
+    return np.maximum(1.0, top / ALIKE / np.where(diagonal > SMALLEST_READING * top, diagonal, top))
 
 
 class _Recursion:
