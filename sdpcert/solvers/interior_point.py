@@ -205,6 +205,10 @@ class _Run:
                 pass
         except KeyboardInterrupt:
             status = "interrupted"
+        except SolverError:
+            if self.best is None:
+                raise
+            status = "stalled"
         finally:
             if self.pool is not None:
                 self.pool.shutdown(cancel_futures=True)
@@ -220,6 +224,7 @@ class _Run:
         slack = mu / y[self.signed]
         best_gap, best_merit, slow, stuck, crawling, restarts = float("inf"), float("inf"), 0, 0, 0, 0
         target = 2 * self.budget.tol
+        iteration = 0
         for iteration in range(MAXIMUM_ITERATIONS):
             if self.best is None or float(y[0]) < float(self.best[0]):
                 self.best = y
@@ -253,9 +258,7 @@ class _Run:
             step = self._direction(y, pairs, slack, _total(r[2] for r in results), mu) if centred else None
             moved = None if step is None else self._move(y, pairs, step)
             if step is None or moved is None:
-                self._update_dual(pairs)
-                yield iteration, "optimal" if 1 - self.dual_bound / rho <= target else "stalled"
-                return
+                break
             length = self._move_dual(pairs, step.dual)
             y, slack = moved, slack + length * step.slack
             crawling = crawling + 1 if length < CRAWL and gap > SETTLED else 0
@@ -268,6 +271,9 @@ class _Run:
             if self.watch is not None and self._exchange(y, pairs, [float(r[1][0]) for r in results], gap):
                 slow = stuck = 0
             yield iteration, "running"
+        self._update_dual(pairs)
+        assert self.best is not None
+        yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
 
     def _exchange(self, y: Matrix, pairs: list[_Pair], shares: list[float], gap: float) -> bool:
         """Let inequalities that stopped the step join and slack ones leave; whether any did."""
