@@ -165,11 +165,11 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
     With X the matrix of the groups before g, A = K_g X^-1 K_g*, W the widths `beta_i - alpha_i` and T the multipliers
-    of group g, the groups up to g are positive definite where `W A W T` has eigenvalues below 2. The recursion takes the
-    share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron, theta
-    = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest; for
-    slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share is
-    at most theta. All neurons of a group have one multiplier, or with `each` one of their own, larger for rows that
+    of group g, the groups up to g are positive definite where `W A W T` has eigenvalues below 2. The recursion takes
+    the share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron,
+    theta = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest;
+    for slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share
+    is at most theta. All neurons of a group have one multiplier, or with `each` one of their own, larger for rows that
     read much less than others (`_own_scale`).
 
     Returns the multipliers per neuron for rho = 1 without output and the least rho that they then allow, the output
