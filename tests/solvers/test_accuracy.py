@@ -102,7 +102,7 @@ def assert_accurate(form: StackedForm) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     depth=st.sampled_from([2, 3, 4, 5, 8, 12]),
@@ -199,6 +199,7 @@ def with_slopes(form: StackedForm, slopes: list[tuple[float, float]]) -> Stacked
     return replace(form, groups=tuple(groups))
 
 
+@settings(max_examples=80)
 @given(
     kind=st.sampled_from(["orthogonal", "gaussian", "rank one", "rows of six orders"]),
     slopes=st.lists(st.sampled_from(SLOPES), min_size=1, max_size=8),
@@ -214,7 +215,7 @@ def test_closed_form_is_not_above_the_product_for_any_slopes(
 
 
 @pytest.mark.parametrize("each", [False, True])
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     slopes=st.lists(st.sampled_from(SLOPES), min_size=1, max_size=6),
@@ -330,6 +331,7 @@ def test_spectra_are_infinite_or_absent_where_lapack_gives_none() -> None:
     assert solved is not None and solved.tolist() == [0.5, 0.25]
 
 
+@settings(max_examples=60)
 @given(
     exponents=st.lists(st.integers(-400, 400), min_size=3, max_size=6),
     activation=st.sampled_from(ACTIVATIONS),
