@@ -15,7 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sdpcert.certificate.exact import square_root_up
+from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_document, product_up
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
@@ -248,11 +249,15 @@ def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
     for (to, source), block in head.blocks.items():
         if source:
             continue
+        if block.low is not None:
+            blocks[to, source] = block.times(scale)
+            continue
         weights = block.weights * scale
         exact = bool(np.all(weights / scale == block.weights)) and _short_products(block.weights, scale)
         radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
         if not exact:
-            radius += 2.0**-52 * float(np.max(np.abs(weights))) + 2.0**-1074
+            radius += 2.0**-52 * error_bound.largest(np.abs(weights)) + 2.0**-1074
+        radius = error_bound.largest(radius)
         blocks[to, source] = Block(weights, float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0, block.zero)
     return replace(head, blocks=blocks)
 

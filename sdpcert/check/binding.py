@@ -14,6 +14,7 @@ import numpy as np
 from sdpcert.check import check
 from sdpcert.check.checker import CheckResult
 from sdpcert.network.graph import Network
+from sdpcert.network.stacked import StackedForm, stack
 
 Array = np.ndarray
 
@@ -49,8 +50,25 @@ def _refused(result: CheckResult, reason: str) -> CheckResult:
 
 
 def _same_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    form = network.stacked if rows is None else network.stacked.output_rows(rows)
-    return form.reduced().sha256 == document["network"]["sha256"]
+    return _whole_form(document, network, rows) is not None
+
+
+def _whole_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> StackedForm | None:
+    """The form whose reduction the certificate is about, built as it was built for it; None where there is none.
+
+    Before weights had low parts, merged layers were rounded to float64; such files are about a form of that kind.
+    """
+    for rounded in (False, True):
+        form = _stacked(network, rounded)
+        form = form if rows is None else form.output_rows(rows)
+        if form.reduced().sha256 == document["network"]["sha256"]:
+            return form
+    return None
+
+
+def _stacked(network: Network, rounded: bool) -> StackedForm:
+    """The stacked form as files with low parts have it, or `rounded` as those before had it."""
+    return stack(network, rounded=True) if rounded else network.stacked
 
 
 def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
@@ -74,7 +92,13 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
     layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
     if not np.array_equal(layout, embedding.output_index):
         return False
-    return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
+    assert embedding.head is not None
+    for rounded in (False, True):
+        form = _stacked(embedding.head, rounded)
+        form = form if rows is None else form.output_rows(rows)
+        if read_scaled(form.reduced(), scale).reduced().sha256 == behind[0]["network"]["sha256"]:
+            return True
+    return False
 
 
 def _same_pieces(document: dict[str, Any], network: Network) -> bool:
@@ -92,7 +116,7 @@ def _same_pieces(document: dict[str, Any], network: Network) -> bool:
             size = int(np.prod(piece.input_shape))
             if not np.array_equal(layout, np.arange(size)) or np.any(scale != 1):
                 return False
-        if piece.stacked.reduced().sha256 != part["network"]["sha256"]:
+        if not _same_form(part, piece, None):
             return False
     return True
 
@@ -109,7 +133,11 @@ def _attains(document: dict[str, Any], network: Network, rows: list[int] | None)
     lower = float.fromhex(attained["lower"])
     if document["version"] == 2:
         return evaluate_ratio(network, x, x_prime, rows) >= lower
-    form = network.stacked if rows is None else network.stacked.output_rows(rows)
+    form = _whole_form(document, network, rows)
+    assert form is not None  # compared before
+    if not any(block.low is not None for block in form.blocks.values()):
+        # Files from before weights had low parts state what the stored weights attain.
+        form = replace(form, blocks={key: replace(block, radius=0.0) for key, block in form.blocks.items()})
     return evaluate_ratio(form, x, x_prime) >= lower
 
 

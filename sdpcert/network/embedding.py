@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
 from sdpcert.network.activations import Activation, crop
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Network
+from sdpcert.network.stacked import stack
 from sdpcert.network.torus import Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
@@ -363,13 +365,14 @@ class _Builder:
                 cell = (a % self.torus[0], b % self.torus[1])
                 if cell in cells:
                     cells[cell] = cells[cell] + matrix
-                    rounding += float(np.max(np.abs(cells[cell]))) * 2.0**-53 + part.error
+                    rounding += error_bound.largest(np.abs(cells[cell])) * 2.0**-53 + part.error
                 else:
                     cells[cell] = matrix
             if not cells:
                 continue
             offsets = sorted(cells)
-            radius = float(np.nextafter(part.error + rounding, np.inf)) if part.error + rounding > 0 else 0.0
+            radius = error_bound.largest(part.error + rounding)
+            radius = float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
 
 
@@ -393,8 +396,8 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     outputs = int(np.prod(head.output_shape))
     if outputs * len(embedding.output_index) > LARGEST_HEAD or not reads_channel_sums(head):
         return None
-    block = head.stacked.blocks.get((1, 0))
-    if block is None:
+    block = stack(head, rounded=True).blocks.get((1, 0))  # filters have no low parts
+    if block is None or not block.finite:
         return None
     channels = embedding.output_index // embedding.form.cells
     weights = np.zeros((outputs, embedding.form.outputs))
@@ -402,11 +405,10 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     for c in np.unique(channels):
         columns = block.weights[:, channels == c]
         weights[:, c] = (columns.min(axis=1) + columns.max(axis=1)) / 2
-        spread = max(spread, float(np.max(np.abs(columns - weights[:, c : c + 1]))))
-    if spread > 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
+        spread = error_bound.largest(spread, np.abs(columns - weights[:, c : c + 1]))
+    if not spread <= 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
         return None
-    radius = spread + block.radius
-    radius = float(np.nextafter(radius * (1 + 1e-9), np.inf)) if radius > 0 else 0.0
+    radius = error_bound.up(spread + block.radius)
     form = embedding.form
     blocks = {key: t for key, t in form.blocks.items() if key[0] != form.output_row}
     blocks[form.output_row, group] = Taps(np.zeros((1, 2), dtype=int), weights[None], radius)

@@ -12,6 +12,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
 from sdpcert.network.affine import AffineLayer, Conv2d, Rearrange
 
 Array = np.ndarray
@@ -143,8 +144,8 @@ class Combination:
     def after(self, left: Filters, uncertainty: float = 0.0) -> Combination:
         """`left` applied to this, with the rounding of the products and the relative uncertainty of `left`."""
         if self.is_identity:
-            largest = max((float(np.max(np.abs(m), initial=0.0)) for m in left.values()), default=0.0)
-            return Combination(left, _up(uncertainty * largest))
+            largest = error_bound.largest(*map(np.abs, left.values())) if uncertainty else 0.0
+            return Combination(left, error_bound.up(uncertainty * largest))
         result: Filters = {}
         size: Filters = {}
         for (a, b), first in left.items():
@@ -153,17 +154,18 @@ class Combination:
                 change, bound = first @ second, np.abs(first) @ np.abs(second)
                 result[cell] = result[cell] + change if cell in result else change
                 size[cell] = size[cell] + bound if cell in size else bound
-        largest = max((float(np.max(m, initial=0.0)) for m in size.values()), default=0.0)
+        largest = error_bound.largest(*size.values())
         rows = sum(np.abs(m).sum(axis=1) for m in left.values()) if left else np.zeros(1)
-        inherited = self.error * float(np.max(rows, initial=0.0)) * (1 + uncertainty)
+        inherited = 0.0
         if self.error > 0 and np.any(rows):
+            inherited = self.error * error_bound.largest(rows) * (1 + uncertainty)
             inherited += np.finfo(float).tiny  # however small the product, what is uncertain stays so
         exact = all(_picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
         terms = len(left) * len(self.filters) + next(iter(self.filters.values())).shape[0] + 4
         rounding = 0.0 if exact else (2 * terms * UNIT_ROUNDOFF + uncertainty) * largest
         if _smallest(left) * _smallest(self.filters) < 2.0**-900:
             rounding += terms * np.finfo(float).smallest_subnormal
-        return Combination(result, _up(inherited + rounding))
+        return Combination(result, error_bound.up(inherited + rounding))
 
     def plus(self, other: Combination, sign: float) -> Combination:
         """The sum with another combination times `sign`."""
@@ -176,8 +178,8 @@ class Combination:
             both = (result[cell] != 0) & (matrix != 0)
             result[cell] = result[cell] + sign * matrix
             if np.any(both):
-                rounding = max(rounding, UNIT_ROUNDOFF * float(np.max(np.abs(result[cell][both]))))
-        return Combination(result, _up(self.error + other.error + rounding))
+                rounding = error_bound.largest(rounding, UNIT_ROUNDOFF * np.abs(result[cell][both]))
+        return Combination(result, error_bound.up(self.error + other.error + rounding))
 
 
 def _smallest(filters: Filters) -> float:
@@ -190,6 +192,3 @@ def _picks(matrix: Array) -> bool:
     values = np.abs(matrix[matrix != 0])
     return bool(np.all((matrix != 0).sum(axis=1) <= 1) and np.all(np.frexp(values)[0] == 0.5))
 
-
-def _up(value: float) -> float:
-    return float(np.nextafter(value * (1 + 1e-9), np.inf)) if value > 0 else 0.0

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from sdpcert.attained.graph_ratio import _norm_bound as norm_bound
-from sdpcert.certificate.exact import square_root_up
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.check.floating_checker import check_document
 from sdpcert.construction import LARGEST, prove_point

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sdpcert import Network, certify
 from sdpcert.certificate.document import build_document, write_document
-from sdpcert.certificate.exact import Total, add_product, square_root_up, two_product
+from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
 from sdpcert.certificate.proof import Proof, ProofProblem, factor_input
 from sdpcert.check.checker import check, check_document
 from sdpcert.network.activations import relu

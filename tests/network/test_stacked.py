@@ -164,11 +164,11 @@ def exact_matrix(layers: list[Dense | Scale], inputs: int) -> list[list[Fraction
 def holds(block: Block | None, exact: list[list[Fraction]]) -> bool:
     if block is None:
         return not any(any(row) for row in exact)
-    radius = Fraction(block.radius)
+    radius, low = Fraction(block.radius), np.zeros_like(block.weights) if block.low is None else block.low
     return all(
-        abs(Fraction(float(w)) - x) <= radius
-        for line, row in zip(block.weights, exact, strict=True)
-        for w, x in zip(line, row, strict=True)
+        abs(Fraction(float(w)) + Fraction(float(v)) - x) <= radius
+        for line, rest, row in zip(block.weights, low, exact, strict=True)
+        for w, v, x in zip(line, rest, row, strict=True)
     )
 
 
