@@ -9,12 +9,15 @@ the result is stored in it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
+from sdpcert.arithmetic.error_bound import bounds
 from sdpcert.arithmetic.exact import UNIT_ROUNDOFF, slices, two_product, two_sum
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
-from sdpcert.network.known import Known
+from sdpcert.network.known import Known, row_norms
+from sdpcert.network.norms import norm_bound
 from sdpcert.network.rounded import merge_rounded, moves_entries, reached, rounds_by_wrapping, underflow_of_moves
 
 Array = np.ndarray
@@ -27,7 +30,11 @@ SLACK = 1 + 1e-9
 
 
 def merge_doubled(layer: AffineLayer, given: list[Known]) -> Known:
-    """The layer applied to coefficients (source, *shape) of its arguments, in doubled precision."""
+    """The layer applied to coefficients (source, *shape) of its arguments, in doubled precision.
+
+    Errors are bounded twice: entry by entry, where absolute coefficients let them grow, and in norm, which grows by the
+    norms of the layers only and keeps deep networks of bounded layers exact enough.
+    """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         if isinstance(layer, Rearrange | Concat):
             result = _moved(layer, given)
@@ -38,24 +45,45 @@ def merge_doubled(layer: AffineLayer, given: list[Known]) -> Known:
         elif isinstance(layer, Dense | Conv2d):
             result = _multiplied(layer, given[0])
         else:
-            result = merge_rounded(layer, given)
-        return result.normalised()
+            return merge_rounded(layer, given)
+        return _with_inherited(layer, given, result.normalised())
+
+
+def _with_inherited(layer: AffineLayer, given: list[Known], result: Known) -> Known:
+    """The result, whose error is what the layer itself lost, with what the errors of its arguments become."""
+    if not any(g.uncertain for g in given):
+        return result
+    spread = [g.errors for g in given]
+    growth = (1 + layer.coefficient_error + (max(layer.terms, len(given)) + 4) * 2 * UNIT_ROUNDOFF) * SLACK
+    inherited = layer.magnitude(*spread) * growth
+    if not isinstance(layer, Rearrange | Concat):
+        inherited = inherited + np.where(reached(layer, spread), (layer.terms + len(given)) * UNDERFLOW, 0.0)
+    error = bounds((result.errors + inherited) * SLACK)
+    norms = [_gain(layer, g.high.shape[1:]) * g.norms for g in given]
+    together = np.sqrt(sum(np.square(n) for n in norms)) if isinstance(layer, Concat) else sum(norms)
+    tiny = UNDERFLOW * float(np.sqrt(result.high[0].size)) if len(result.high) else 0.0
+    norm = np.minimum(bounds((together + result.norms + tiny) * SLACK), row_norms(error))
+    rows = norm.reshape(-1, *[1] * (error.ndim - 1))
+    return Known(result.high, result.low, np.where(error == 0, 0.0, np.minimum(error, rows)), norm)
+
+
+@lru_cache(maxsize=1)  # the sources of one layer come one after the other
+def _gain(layer: AffineLayer, shape: tuple[int, ...]) -> float:
+    return norm_bound(layer, shape)
 
 
 def _moved(layer: Rearrange | Concat, given: list[Known]) -> Known:
     """Entries that change their places."""
-    low = error = None
+    low = None
     if any(g.low is not None for g in given):
         low = layer.linear(*(np.zeros_like(g.high) if g.low is None else g.low for g in given))
-    if any(g.uncertain for g in given):
-        error = layer.linear(*(np.broadcast_to(g.error, g.high.shape) for g in given))
-    return Known(layer.linear(*(g.high for g in given)), low, 0.0 if error is None else error)
+    return Known(layer.linear(*(g.high for g in given)), low)
 
 
 def _added(layer: Sum, given: list[Known]) -> Known:
-    total = Known(layer.signs[0] * given[0].high, _times(given[0].low, layer.signs[0]), given[0].error)
+    total = Known(layer.signs[0] * given[0].high, _times(given[0].low, layer.signs[0]))
     for sign, term in zip(layer.signs[1:], given[1:], strict=True):
-        total = _plus(total, Known(sign * term.high, _times(term.low, sign), term.error))
+        total = _plus(total, Known(sign * term.high, _times(term.low, sign)))
     return total
 
 
@@ -86,17 +114,10 @@ def _scaled(layer: Scale, given: Known) -> Known:
         product, rest = two_product(low, factor)
         lost = lost + np.where((np.abs(product) < 2.0**-900) & (low != 0), UNDERFLOW, 0.0)
         result = _plus(result, Known(product, rest, lost))
-        result = _plus(result, Known(product, rest, lost + np.where(np.abs(product) < 2.0**-900, UNDERFLOW, 0.0) * (low != 0)))
     if layer.coefficient_error:
         unsure = np.abs(result.high) * (layer.coefficient_error * (1 + 2.0**-50))
         result = Known(result.high, result.low, result.error + unsure)
-    result = _raised(result, own + power)
-    if given.uncertain:
-        inherited = np.broadcast_to(given.error, given.high.shape)
-        spread = inherited * np.abs(layer.factor) * ((1 + layer.coefficient_error) * SLACK)
-        spread = spread + np.where((inherited != 0) & (np.asarray(layer.factor) != 0), UNDERFLOW, 0.0)
-        result = Known(result.high, result.low, (result.error + spread) * SLACK)
-    return result
+    return _raised(result, own + power)
 
 
 def _raised(given: Known, power: Array) -> Known:
@@ -108,8 +129,7 @@ def _raised(given: Known, power: Array) -> Known:
         low = np.ldexp(given.low, power)
         small |= (np.abs(low) < np.finfo(float).tiny) & (given.low != 0)
     error: Array | float = 0.0
-    if given.uncertain:
-        # A bound that is not zero does not become zero.
+    if given.uncertain:  # a bound that is not zero does not become zero
         error = np.ldexp(given.error, power) * SLACK + np.where(np.asarray(given.error) != 0, UNDERFLOW, 0.0)
     if np.any(small):
         error = error + np.where(small, UNDERFLOW, 0.0)
@@ -121,19 +141,20 @@ def _multiplied(layer: Dense | Conv2d, given: Known) -> Known:
     simple = given.low is None and layer.coefficient_error == 0 and moves_entries(given.high)
     if simple and not rounds_by_wrapping(layer, [given.high]):
         high = layer.linear(given.high)
-        error = underflow_of_moves(layer, [given.high], high)
-        return Known(high, None, error + _inherited(layer, given.error, given.high.shape))
+        return Known(high, None, underflow_of_moves(layer, [given.high], high))
     kernel = _Sliced.of(layer)
     size = max(int(np.prod(given.high.shape[1:])), int(np.prod(layer.output_shape(given.high.shape[1:]))))
     step = max(CHUNK // size, 1)
     parts = []
     for first in range(0, len(given.high), step):
         rows = slice(first, first + step)
-        error = given.error if np.ndim(given.error) == 0 else given.error[rows]
-        parts.append(_product(kernel, Known(given.high[rows], None if given.low is None else given.low[rows], error)))
+        parts.append(_product(kernel, Known(given.high[rows], None if given.low is None else given.low[rows])))
     if not parts:
         return Known(layer.linear(given.high))
-    return Known(*(np.concatenate(a) for a in zip(*((p.high, p.low, p.error) for p in parts), strict=True)))
+    high = np.concatenate([p.high for p in parts])
+    low = np.concatenate([np.zeros_like(p.high) if p.low is None else p.low for p in parts])
+    error = np.concatenate([p.errors for p in parts]) if any(p.uncertain for p in parts) else 0.0
+    return Known(high, low, error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,11 +236,7 @@ def _product(kernel: _Sliced, given: Known) -> Known:
         mask = reached(layer, [given.nonzero]) if mask is None else mask
         unsure = kernel.size * layer.coefficient_error * 1.5 + inner * UNDERFLOW
         total = Known(total.high, total.low, total.error + np.where(mask, unsure, 0.0))
-    total = _raised(total, power.reshape(batch) + kernel.power)
-    inherited = _inherited(layer, given.error, given.high.shape)
-    low = np.zeros_like(total.high) if total.low is None else total.low
-    error = (total.error + inherited) * SLACK
-    return Known(total.high, low, np.broadcast_to(error, total.high.shape))
+    return _raised(total, power.reshape(batch) + kernel.power)
 
 
 def _accumulated(total: Known | None, term: Array | None, error: Array | float) -> Known | None:
@@ -236,13 +253,4 @@ def _size(coefficients: Array, layer: Dense | Conv2d) -> Array:
 
 def _largest(values: Array) -> Array:
     return np.max(np.abs(values.reshape(len(values), -1)), axis=1, initial=0.0)
-
-
-def _inherited(layer: Dense | Conv2d, error: Array | float, shape: tuple[int, ...]) -> Array | float:
-    """What errors of the arguments become."""
-    if not np.any(error):
-        return 0.0
-    spread = np.broadcast_to(error, shape)
-    growth = 1 + layer.coefficient_error + (layer.terms + 4) * 2 * UNIT_ROUNDOFF
-    return layer.magnitude(spread) * growth + np.where(reached(layer, [spread]), (layer.terms + 1) * UNDERFLOW, 0.0)
 

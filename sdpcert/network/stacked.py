@@ -277,19 +277,20 @@ class StackedForm:
 @dataclass
 class _Expression:
     """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a
-    constant, and per source the low part of the array where that is not zero.
+    constant, and per source the low part of the array and its error in norm where these are not zero (see `Known`).
     """
 
     coefficients: dict[int, Array]
     errors: dict[int, Array | float]
     constant: Array
     lows: dict[int, Array] = field(default_factory=dict)
+    norms: dict[int, Array] = field(default_factory=dict)
 
     def known(self, source: int, count: int) -> Known:
         """The coefficients of one source of `count` coordinates."""
         if source not in self.coefficients:
             return zeros((count, *self.constant.shape))
-        return Known(self.coefficients[source], self.lows.get(source), self.errors[source])
+        return Known(self.coefficients[source], self.lows.get(source), self.errors[source], self.norms.get(source))
 
 
 def stack(network: Network, rounded: bool = False) -> StackedForm:
@@ -394,6 +395,8 @@ def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _E
         result.coefficients[source], result.errors[source] = known.high, known.error
         if known.low is not None:
             result.lows[source] = known.low
+        if known.norm is not None:
+            result.norms[source] = known.norm
     return result
 
 
