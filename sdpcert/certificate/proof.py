@@ -276,7 +276,9 @@ class ProofProblem:
             if block.low is not None:
                 lower = np.ldexp(block.low, -scaling[other][None, :])
                 rest = rest + high * lower
-                error = error + 2.0**-50 * np.abs(high * lower) + np.abs(low * lower) + np.finfo(float).tiny * np.abs(high)
+                error = (
+                    error + 2.0**-50 * np.abs(high * lower) + np.abs(low * lower) + np.finfo(float).tiny * np.abs(high)
+                )
             error = np.where(block.nonzero, error, 0.0)
             total.high[own, other], total.low[own, other], total.error[own, other] = entry, rest, error
             total.high[other, own], total.low[other, own], total.error[other, own] = entry.T, rest.T, error.T

@@ -253,4 +253,3 @@ def _size(coefficients: Array, layer: Dense | Conv2d) -> Array:
 
 def _largest(values: Array) -> Array:
     return np.max(np.abs(values.reshape(len(values), -1)), axis=1, initial=0.0)
-

@@ -133,6 +133,9 @@ class Combination:
     filters: Filters
     error: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", error_bound.largest(self.error))
+
     @property
     def is_identity(self) -> bool:
         """Whether the map is exactly the identity."""
@@ -191,4 +194,3 @@ def _picks(matrix: Array) -> bool:
     """Whether every row has one entry at most, and that a power of two."""
     values = np.abs(matrix[matrix != 0])
     return bool(np.all((matrix != 0).sum(axis=1) <= 1) and np.all(np.frexp(values)[0] == 0.5))
-

@@ -203,9 +203,7 @@ def test_what_is_accepted_is_exactly_true(seed: int, inputs: int, radius: float,
     radius=st.sampled_from([0.0, 5e-324, 1e-300]),
     low=st.sampled_from([0.0, 2.0**-53, 1e-300]),
 )
-def test_extreme_exponents_are_proved_or_refused(
-    seed: int, shift: int, tiny: float, radius: float, low: float
-) -> None:
+def test_extreme_exponents_are_proved_or_refused(seed: int, shift: int, tiny: float, radius: float, low: float) -> None:
     """Hidden scales of 2^shift, weights that vanish when squared, radii that vanish when multiplied."""
     form = random_form(seed, 2, 0.0, mixed=seed % 2 == 0)
     rng = np.random.default_rng(seed)

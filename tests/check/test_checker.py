@@ -77,7 +77,10 @@ def pack(data: bytes) -> str:
 
 
 def network_hash(plain: Plain) -> str:
-    parts = [b"sdpcert-network-2" if plain.lows else b"sdpcert-network-1", i8([plain.inputs, plain.outputs, len(plain.slopes)])]
+    parts = [
+        b"sdpcert-network-2" if plain.lows else b"sdpcert-network-1",
+        i8([plain.inputs, plain.outputs, len(plain.slopes)]),
+    ]
     for group in plain.slopes:
         parts += [i8([len(group)]), f8([a for a, _ in group]), f8([b for _, b in group])]
     for key in sorted(plain.blocks):
