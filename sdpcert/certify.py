@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import scipy
 
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
-from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair

@@ -59,14 +59,15 @@ def test_whatever_stores_a_bound_stores_infinity(bad: float) -> None:
 
 def test_a_bound_that_overflows_is_not_a_bound_of_zero() -> None:
     """Two products of 2^1023 cancel but for their last bits: the bound of the error is infinite, then times zero."""
-    a, b, c, d = (1 + 2.0**-52) * 2.0**512, (1 + 2.0**-51) * 2.0**512, (1 + 2.0**-52) * 2.0**511, 2.0**511
+    unit = 2.0**-52
+    a, b, c, d = (1 + unit) * 2.0**512, (1 + 3 * unit) * 2.0**512, (1 + 7 * unit) * 2.0**511, (1 + 5 * unit) * 2.0**511
     graph = Graph((1,))
     value = graph.add(Dense(np.array([[a], [b]])), 0)
     value = graph.add(Dense(np.array([[c, -d], [0.0, 2.0**-513]])), value)
-    value = graph.add(Dense(np.array([[2.0**-919, 0.0], [0.0, 1.0]])), value)
+    value = graph.add(Dense(np.array([[2.0**-922, 0.0], [0.0, 1.0]])), value)
     merged = graph.network(value)
-    exact = [Fraction(1), (1 + Fraction(2) ** -51) / 2]
-    assert (Fraction(a) * Fraction(c) - Fraction(b) * Fraction(d)) / Fraction(2) ** 919 == exact[0]
+    exact = [Fraction(-1), (1 + 3 * Fraction(unit)) / 2]
+    assert (Fraction(a) * Fraction(c) - Fraction(b) * Fraction(d)) / Fraction(2) ** 922 == exact[0]
     for rounded in (False, True):
         block = stack(merged, rounded).blocks[1, 0]
         low = np.zeros((2, 1)) if block.low is None else block.low
@@ -76,7 +77,7 @@ def test_a_bound_that_overflows_is_not_a_bound_of_zero() -> None:
     value = graph.add(relu(), value)
     network = graph.network(graph.add(Dense(np.array([[1.0, 1.0]])), value))
     certificate = certify(network)
-    assert certificate.status == "unproved" or certificate.upper >= 1.5
+    assert certificate.status == "unproved" or certificate.upper >= 1
 
 
 @pytest.mark.parametrize(
@@ -88,8 +89,8 @@ def test_bounds_are_not_maximised_by_the_functions_that_drop_what_is_no_number(m
     source = (Path(sdpcert.__file__).parent / module).read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("max", "min"):
-            text = ast.unparse(node)
-            assert not any(word in text for word in ("error", "radius", "spread")), text
+            names = [ast.unparse(a) for a in node.args if isinstance(a, ast.Name | ast.Attribute)]
+            assert not any(word in name for name in names for word in ("error", "radius", "spread")), ast.unparse(node)
 
 
 def test_deep_products_of_layers_are_exact_enough_for_the_proof() -> None:
@@ -97,7 +98,7 @@ def test_deep_products_of_layers_are_exact_enough_for_the_proof() -> None:
     generator = np.random.default_rng(8)
     weights = [np.linalg.qr(generator.standard_normal((8, 8)))[0] for _ in range(12)]
     certificate = certify(Network.mlp(weights, activation="maxmin"))
-    assert certificate.status == "proved" and 1 <= certificate.upper * (1 + 1e-12) and certificate.upper <= 1 + 1e-4
+    assert certificate.status == "proved" and certificate.upper * (1 + 1e-12) >= 1 and certificate.upper <= 1 + 1e-4
     weights = [1.9 * w / np.linalg.norm(w, 2) for w in generator.standard_normal((10, 8, 8))]
     certificate = certify(Network.mlp(weights, activation="maxmin"), method="neuron")
     assert certificate.upper <= certificate.sdp_lower * (1 + 1e-3)

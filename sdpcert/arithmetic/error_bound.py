@@ -1,7 +1,8 @@
 """Bounds of errors: zero where a value is exact, a positive number, or infinity where nothing is known.
 
-A bound that overflowed on the way is often no number (`0 * inf`), and comparisons with that are false: `bound > 0` would
-call it exact. So a bound is made, maximised and compared by the functions here alone; what is not a number is infinite.
+A bound that overflowed on the way is often no number (`0 * inf`), and comparisons with that are false: `bound > 0`
+would call it exact. So a bound is made, maximised and compared by the functions here alone; what is not a number is
+infinite.
 """
 
 from __future__ import annotations

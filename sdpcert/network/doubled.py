@@ -46,18 +46,28 @@ def merge_doubled(layer: AffineLayer, given: list[Known]) -> Known:
             result = _multiplied(layer, given[0])
         else:
             return merge_rounded(layer, given)
-        return _with_inherited(layer, given, result.normalised())
+        result = result.normalised()
+        if layer.coefficient_error:
+            relative = layer.coefficient_error * (1 + 2.0**-50)
+            sizes = [np.abs(g.high) * relative + np.where(g.high != 0, UNDERFLOW, 0.0) for g in given]
+            result = Known(result.high, result.low, result.error + _magnitude(layer, sizes))
+        return _with_inherited(layer, given, result)
+
+
+def _magnitude(layer: AffineLayer, spread: list[Array]) -> Array:
+    """A bound of what changes of the arguments by so much do to the result; nothing where none arrives."""
+    bound = layer.magnitude(*spread)
+    if isinstance(layer, Rearrange | Concat):
+        return bound
+    growth = (1 + (max(layer.terms, len(spread)) + 4) * 2 * UNIT_ROUNDOFF) * SLACK
+    return bound * growth + np.where(reached(layer, spread), (layer.terms + len(spread)) * UNDERFLOW, 0.0)
 
 
 def _with_inherited(layer: AffineLayer, given: list[Known], result: Known) -> Known:
     """The result, whose error is what the layer itself lost, with what the errors of its arguments become."""
     if not any(g.uncertain for g in given):
         return result
-    spread = [g.errors for g in given]
-    growth = (1 + layer.coefficient_error + (max(layer.terms, len(given)) + 4) * 2 * UNIT_ROUNDOFF) * SLACK
-    inherited = layer.magnitude(*spread) * growth
-    if not isinstance(layer, Rearrange | Concat):
-        inherited = inherited + np.where(reached(layer, spread), (layer.terms + len(given)) * UNDERFLOW, 0.0)
+    inherited = _magnitude(layer, [g.errors for g in given]) * (1 + layer.coefficient_error)
     error = bounds((result.errors + inherited) * SLACK)
     norms = [_gain(layer, g.high.shape[1:]) * g.norms for g in given]
     together = np.sqrt(sum(np.square(n) for n in norms)) if isinstance(layer, Concat) else sum(norms)
@@ -114,9 +124,6 @@ def _scaled(layer: Scale, given: Known) -> Known:
         product, rest = two_product(low, factor)
         lost = lost + np.where((np.abs(product) < 2.0**-900) & (low != 0), UNDERFLOW, 0.0)
         result = _plus(result, Known(product, rest, lost))
-    if layer.coefficient_error:
-        unsure = np.abs(result.high) * (layer.coefficient_error * (1 + 2.0**-50))
-        result = Known(result.high, result.low, result.error + unsure)
     return _raised(result, own + power)
 
 
@@ -138,8 +145,7 @@ def _raised(given: Known, power: Array) -> Known:
 
 def _multiplied(layer: Dense | Conv2d, given: Known) -> Known:
     """A dense layer or a convolution, on some source coordinates at a time."""
-    simple = given.low is None and layer.coefficient_error == 0 and moves_entries(given.high)
-    if simple and not rounds_by_wrapping(layer, [given.high]):
+    if given.low is None and moves_entries(given.high) and not rounds_by_wrapping(layer, [given.high]):
         high = layer.linear(given.high)
         return Known(high, None, underflow_of_moves(layer, [given.high], high))
     kernel = _Sliced.of(layer)
@@ -161,9 +167,8 @@ def _multiplied(layer: Dense | Conv2d, given: Known) -> Known:
 class _Sliced:
     """A layer whose coefficients, row by row of unit size, are cut into slices: `parts` (largest first) and `rest`.
 
-    `unit` is all of them. `power` has the rows' powers of two, `size` the sums of absolute values of a row, both shaped
-    to broadcast against outputs; `bare` is the layer without its offset, `lost` whether the powers of two lost
-    anything.
+    `unit` is all of them. `power` has the rows' powers of two, shaped to broadcast against outputs; `bare` is the layer
+    without its offset, `lost` whether the powers of two lost anything.
     """
 
     bare: Dense | Conv2d
@@ -171,7 +176,6 @@ class _Sliced:
     parts: list[Array]
     rest: Array
     power: Array
-    size: Array
     lost: bool
 
     @staticmethod
@@ -185,9 +189,8 @@ class _Sliced:
         parts, rest = slices(unit, max(layer.terms, 1))
         bare = replace(layer, bias=None)
         shape = (-1,) if isinstance(layer, Dense) else (-1, 1, 1)
-        size = np.abs(unit).sum(axis=1).reshape(shape) * SLACK
         give = [p.reshape(coefficients.shape) for p in (*parts, rest)]
-        return _Sliced(bare, unit.reshape(coefficients.shape), give[:-1], give[-1], power.reshape(shape), size, lost)
+        return _Sliced(bare, unit.reshape(coefficients.shape), give[:-1], give[-1], power.reshape(shape), lost)
 
     def with_coefficients(self, coefficients: Array) -> Dense | Conv2d:
         """The layer with other coefficients."""
@@ -232,10 +235,9 @@ def _product(kernel: _Sliced, given: Known) -> Known:
             total = _accumulated(total, term, np.where(mask, error * SLACK, 0.0))
     if total is None:
         total = Known(np.zeros((len(flat), *layer.output_shape(given.high.shape[1:]))))
-    if lost or layer.coefficient_error:
+    if lost:
         mask = reached(layer, [given.nonzero]) if mask is None else mask
-        unsure = kernel.size * layer.coefficient_error * 1.5 + inner * UNDERFLOW
-        total = Known(total.high, total.low, total.error + np.where(mask, unsure, 0.0))
+        total = Known(total.high, total.low, total.error + np.where(mask, inner * UNDERFLOW, 0.0))
     return _raised(total, power.reshape(batch) + kernel.power)
 
 

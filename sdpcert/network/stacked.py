@@ -361,16 +361,19 @@ def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expre
 def _stored(known: Known) -> Block:
     """The block of coefficients (source, *shape).
 
-    An uncertain low part is rounded to a multiple of its radius, a power of two: digits beyond that mean nothing, depend
-    on the library of matrix products, and cost room and time.
+    An uncertain low part is rounded to multiples of its radius, a power of two: digits beyond that mean nothing, depend
+    on the library of matrix products, and cost room and time. One that is no larger is added to the error instead.
     """
     count = len(known.high)
     weights = np.ascontiguousarray(known.high.reshape(count, -1).T)
-    low = None if known.low is None else np.ascontiguousarray(known.low.reshape(count, -1).T)
-    radius = error_bound.up(error_bound.largest(known.error))
-    if radius > 0 and low is not None:
-        radius = error_bound.power_of_two_up(2 * radius)
-        low = _multiples(low, radius)
+    radius, low = error_bound.up(error_bound.largest(known.error)), None
+    if known.low is not None:
+        low = np.ascontiguousarray(known.low.reshape(count, -1).T)
+        unit = error_bound.power_of_two_up(2 * radius)
+        if radius > 0 and error_bound.largest(np.abs(low)) > unit:
+            radius, low = unit, _multiples(low, unit)
+        elif radius > 0:
+            radius, low = error_bound.up(error_bound.largest(known.error + np.abs(known.low))), None
     zero = None
     if radius > 0:
         uncertain = np.broadcast_to(known.error, known.high.shape).reshape(count, -1).T

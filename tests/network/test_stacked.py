@@ -355,7 +355,18 @@ def test_rounded_coefficients_are_charged() -> None:
     form = graph.network(graph.add(Dense(weight, None, coefficient_error=2.0**-52), 0)).stacked
     exact = [[Fraction(1, 3), Fraction(3)], [Fraction(5), Fraction(1, 7)]]
     assert holds(form.blocks[1, 0], exact)
-    assert form.blocks[1, 0].radius >= 5 * 2.0**-52
+    assert 5 * 2.0**-52 <= form.blocks[1, 0].radius <= 5.01 * 2.0**-52
+    assert form.blocks[1, 0].low is None  # digits below the radius mean nothing
+
+
+def test_uncertain_scales_of_exact_layers_are_charged_entry_by_entry() -> None:
+    rng = rng_of(14)
+    graph = Graph((5,))
+    value = graph.add(Dense(rng.standard_normal((4, 5))), 0)
+    graph.add(Scale(rng.standard_normal(4), coefficient_error=2.0**-50), value)
+    block = graph.network(2).stacked.blocks[1, 0]
+    assert block.low is None
+    assert block.radius <= 1.2 * 2.0**-50 * np.max(np.abs(block.weights))
 
 
 # ---------------------------------------------------------------- rows, reduction, hash
