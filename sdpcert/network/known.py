@@ -45,6 +45,15 @@ class Known:
         """Bounds of the rows' errors in Euclidean norm."""
         return row_norms(self.errors) if self.norm is None else self.norm
 
+    def entries(self, places: Array) -> Known:
+        """The entries of every row at some places (row major), as vectors."""
+
+        def chosen(array: Array) -> Array:
+            return array.reshape(len(array), -1)[:, places]
+
+        low = None if self.low is None else chosen(self.low)
+        return Known(chosen(self.high), low, chosen(self.errors) if self.uncertain else 0.0)
+
     def normalised(self) -> Known:
         """The same numbers with `high` the nearest float64 of the sum, and infinite errors where that is not finite."""
         high, low = self.high, self.low

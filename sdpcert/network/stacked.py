@@ -276,21 +276,14 @@ class StackedForm:
 
 @dataclass
 class _Expression:
-    """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a
-    constant, and per source the low part of the array and its error in norm where these are not zero (see `Known`).
-    """
+    """A tensor as an affine expression: per source coefficients (size of source, *shape), and a constant."""
 
-    coefficients: dict[int, Array]
-    errors: dict[int, Array | float]
+    parts: dict[int, Known]
     constant: Array
-    lows: dict[int, Array] = field(default_factory=dict)
-    norms: dict[int, Array] = field(default_factory=dict)
 
-    def known(self, source: int, count: int) -> Known:
+    def part(self, source: int, count: int) -> Known:
         """The coefficients of one source of `count` coordinates."""
-        if source not in self.coefficients:
-            return zeros((count, *self.constant.shape))
-        return Known(self.coefficients[source], self.lows.get(source), self.errors[source], self.norms.get(source))
+        return self.parts.get(source, zeros((count, *self.constant.shape)))
 
 
 def stack(network: Network, rounded: bool = False) -> StackedForm:
@@ -302,7 +295,7 @@ def stack(network: Network, rounded: bool = False) -> StackedForm:
     merge = merge_rounded if rounded else merge_doubled
     _check_memory(inputs * inputs)
     identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    expressions = [_Expression({0: identity}, {0: 0.0}, np.zeros(network.input_shape))]
+    expressions = [_Expression({0: Known(identity)}, np.zeros(network.input_shape))]
     groups: list[Group] = []
     blocks: dict[tuple[int, int], Block] = {}
     needed = _last_uses(network)
@@ -318,7 +311,7 @@ def stack(network: Network, rounded: bool = False) -> StackedForm:
         expressions.append(expression)
         for k in set(node.inputs):
             if needed[k] == number:
-                expressions[k] = _Expression({}, {}, np.zeros(0))
+                expressions[k] = _Expression({}, np.zeros(0))
     result = expressions[network.output]
     _store_row(blocks, len(groups) + 1, result)
     outputs = int(np.prod(network.output_shape))
@@ -347,12 +340,11 @@ def _activate(
     number = len(groups) + 1
     _store_row(blocks, number, argument)
     groups.append(Group(activation, shape, np.arange(size), alpha, beta, argument.constant.ravel()))
-    return _Expression({number: np.eye(size).reshape(size, *shape)}, {number: 0.0}, np.zeros(shape))
+    return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape))
 
 
 def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expression) -> None:
-    for source, array in sorted(expression.coefficients.items()):
-        known = Known(array, expression.lows.get(source), expression.errors[source])
+    for source, known in sorted(expression.parts.items(), key=lambda item: item[0]):
         block = _stored(known)
         if block.radius > 0 or np.any(block.nonzero):
             blocks[to, source] = block
@@ -391,16 +383,11 @@ def _multiples(values: Array, unit: float) -> Array:
 
 def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
     constant = layer(*(a.constant[None] for a in arguments))[0]
-    result = _Expression({}, {}, constant)
-    for source in sorted(set().union(*(a.coefficients for a in arguments))):
-        count = next(len(a.coefficients[source]) for a in arguments if source in a.coefficients)
-        known = merge(layer, [a.known(source, count) for a in arguments])
-        result.coefficients[source], result.errors[source] = known.high, known.error
-        if known.low is not None:
-            result.lows[source] = known.low
-        if known.norm is not None:
-            result.norms[source] = known.norm
-    return result
+    parts: dict[int, Known] = {}
+    for source in sorted(set().union(*(a.parts for a in arguments))):
+        count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
+        parts[source] = merge(layer, [a.part(source, count) for a in arguments])
+    return _Expression(parts, constant)
 
 
 def _check_memory(entries: int) -> None:
