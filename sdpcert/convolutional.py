@@ -24,7 +24,7 @@ from sdpcert.condition.frequency import FrequencyCondition, Head
 from sdpcert.interrupts import first_interrupt_waits
 from sdpcert.network.embedding import Embedding, embed
 from sdpcert.network.graph import Network
-from sdpcert.network.stacked import Block, StackedForm
+from sdpcert.network.stacked import Block, StackedForm, stack
 from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.solvers.closed_form import product_multipliers
 from sdpcert.solvers.solution import Budget, Progress, Solution
@@ -147,12 +147,20 @@ def bound_convolutional(
 
 
 def front_and_head(
-    network: Network, output_rows: Sequence[int] | None = None, torus: tuple[int, int] | None = None
+    network: Network,
+    output_rows: Sequence[int] | None = None,
+    torus: tuple[int, int] | None = None,
+    rounded: bool = False,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs.
+
+    `rounded`: merged layers as certificates from before doubled precision had them.
+    """
+    embedding = embed(network, torus, rounded)
     form = embedding.form
-    head = None if embedding.head is None else embedding.head.stacked
+    head = None
+    if embedding.head is not None:
+        head = stack(embedding.head, rounded=True) if rounded else embedding.head.stacked
     if output_rows is not None:
         if head is not None:
             head = head.output_rows(output_rows)

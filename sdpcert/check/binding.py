@@ -83,21 +83,17 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
         return _same_pieces(document, network)
     if len(behind) > 1:
         return False
-    embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
-    if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
-        return False
-    if head is None:
-        return True
-    reads = behind[0]["reads"]
-    layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
-    if not np.array_equal(layout, embedding.output_index):
-        return False
-    assert embedding.head is not None
     for rounded in (False, True):
-        form = _stacked(embedding.head, rounded)
-        form = form if rows is None else form.output_rows(rows)
-        if read_scaled(form.reduced(), scale).reduced().sha256 == behind[0]["network"]["sha256"]:
+        embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), rounded)
+        if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
+            continue
+        if head is None:
             return True
+        reads = behind[0]["reads"]
+        layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
+        if np.array_equal(layout, embedding.output_index):
+            if read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]:
+                return True
     return False
 
 

@@ -9,6 +9,7 @@ need no margin.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from sdpcert.arithmetic import error_bound
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
+from sdpcert.network.doubled_filters import DoubledCombination
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Network
 from sdpcert.network.piecewise_linear import Crop
@@ -24,6 +26,7 @@ from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
 Level = tuple[int, int]
+AnyCombination = Combination | DoubledCombination
 #: A head's matrix is looked at for a mean over the image up to this many entries.
 LARGEST_HEAD = 50_000_000
 
@@ -65,13 +68,15 @@ class _Value:
 
     shape: tuple[int, ...]
     level: Level
-    parts: dict[int, Combination]
+    parts: dict[int, AnyCombination]
     constant: Array
     clean: bool
 
 
-def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
+def embed(network: Network, torus: tuple[int, int] | None = None, rounded: bool = False) -> Embedding:
     """Embed the convolutional front of a network in a torus, the smallest valid one or one of `torus` cells.
+
+    `rounded`: merged layers as certificates from before doubled precision had them.
 
     Raises ValueError where the network does not begin with shift-invariant layers, or the torus asked for is too small.
     """
@@ -87,11 +92,11 @@ def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
         raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
     trunk = _needed(network, cut)
     total = tuple(int(np.lcm.reduce([levels[k][axis] for k in {0, *trunk}])) for axis in range(2))
-    builder = _Builder(network, levels, (total[0], total[1]))
+    builder = _Builder(network, levels, (total[0], total[1]), rounded)
     size = builder.choose_torus(trunk, torus)
     embedding = builder.build(trunk, cut, size)
     if embedding.head is not None:
-        pooled = _pooled(embedding, builder.values[cut])
+        pooled = _pooled(embedding, builder.values[cut], rounded)
         embedding = embedding if pooled is None else pooled
     _compare(network, embedding)
     return embedding
@@ -178,7 +183,8 @@ def _cut(network: Network, levels: dict[int, Level]) -> int | None:
 
 
 class _Builder:
-    def __init__(self, network: Network, levels: dict[int, Level], total: Level) -> None:
+    def __init__(self, network: Network, levels: dict[int, Level], total: Level, rounded: bool) -> None:
+        self.filters: Any = Combination if rounded else DoubledCombination.of
         self.network, self.levels, self.total = network, levels, total
         self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
         self.values: dict[int, _Value] = {}
@@ -236,7 +242,7 @@ class _Builder:
         """Carry every value of the trunk as filters of the sources."""
         network, self.torus = self.network, torus
         channels = network.input_shape[0] * int(np.prod(self.total))
-        identity = Combination({(0, 0): np.eye(channels)})
+        identity = self.filters({(0, 0): np.eye(channels)})
         self.values[0] = _Value(network.input_shape, (1, 1), {0: identity}, np.zeros(network.input_shape), True)
         for number in trunk:
             node = network.nodes[number - 1]
@@ -276,11 +282,10 @@ class _Builder:
         if isinstance(layer, Activation):
             layer = Scale(np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape))
         if isinstance(layer, Sum):
-            parts: dict[int, Combination] = {}
+            parts: dict[int, AnyCombination] = {}
             for sign, argument in zip(layer.signs, arguments, strict=True):
                 for s, part in argument.parts.items():
-                    empty = Combination({})
-                    parts[s] = parts.get(s, empty).plus(part, float(sign))
+                    parts[s] = parts.get(s, self.filters({})).plus(part, float(sign))
             clean = all(a.clean for a in arguments)
             return _Value(shape, level, parts, layer(*(a.constant[None] for a in arguments))[0], clean)
         if isinstance(layer, Concat):
@@ -301,16 +306,12 @@ class _Builder:
     def _concat(self, layer: Concat, arguments: list[_Value], shape: tuple[int, ...], level: Level) -> _Value:
         pixels = int(np.prod(self.phases(level)))
         rows = shape[0] * pixels
-        parts: dict[int, Combination] = {}
+        parts: dict[int, AnyCombination] = {}
         first = 0
         for argument in arguments:
             size = argument.shape[0] * pixels
             for s, part in argument.parts.items():
-                placed = {}
-                for cell, matrix in part.filters.items():
-                    placed[cell] = np.zeros((rows, matrix.shape[1]))
-                    placed[cell][first : first + size] = matrix
-                parts[s] = parts.get(s, Combination({})).plus(Combination(placed, part.error), 1.0)
+                parts[s] = parts.get(s, self.filters({})).plus(part.placed(rows, first), 1.0)
             first += size
         constant = layer(*(a.constant[None] for a in arguments))[0]
         return _Value(shape, level, parts, constant, all(a.clean for a in arguments))
@@ -345,7 +346,7 @@ class _Builder:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
         moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
-        parts = {number: Combination({(0, 0): np.eye(channels)})}
+        parts: dict[int, AnyCombination] = {number: self.filters({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
 
     def _index(self, value: _Value) -> Array:
@@ -356,28 +357,17 @@ class _Builder:
         return np.ravel(((channel * self.torus[0]) + y // py) * self.torus[1] + x // px)
 
     def _store(self, to: int, value: _Value) -> None:
-        for source, part in sorted(value.parts.items()):
-            # Offsets that differ by a turn of the torus are one.
-            cells: dict[tuple[int, int], Array] = {}
-            rounding = 0.0
-            for (a, b), matrix in part.filters.items():
-                if not np.any(matrix) and not part.error:
-                    continue
-                cell = (a % self.torus[0], b % self.torus[1])
-                if cell in cells:
-                    cells[cell] = cells[cell] + matrix
-                    rounding += error_bound.largest(np.abs(cells[cell])) * 2.0**-53 + part.error
-                else:
-                    cells[cell] = matrix
+        for source, part in sorted(value.parts.items(), key=lambda item: item[0]):
+            wrapped = part.wrapped(self.torus)
+            cells, radius = wrapped.filters, wrapped.error
             if not cells:
                 continue
             offsets = sorted(cells)
-            radius = error_bound.largest(part.error + rounding)
             radius = float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
 
 
-def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
+def _pooled(embedding: Embedding, value: _Value, rounded: bool) -> Embedding | None:
     """The embedding with its head folded in, where the head is an affine function of the sums over the image's
     channels.
     """
@@ -387,7 +377,7 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     outputs = int(np.prod(head.output_shape))
     if outputs * len(embedding.output_index) > LARGEST_HEAD or not reads_channel_sums(head):
         return None
-    block = stack(head, rounded=True).blocks.get((1, 0))  # filters have no low parts
+    block = stack(head, rounded).blocks.get((1, 0))
     if block is None or not block.finite:
         return None
     channels = embedding.output_index // embedding.form.cells
@@ -399,6 +389,8 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
         spread = error_bound.largest(spread, np.abs(columns - weights[:, c : c + 1]))
     if not spread <= 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
         return None
+    if block.low is not None:  # filters have no low parts
+        spread += error_bound.largest(np.abs(block.low))
     radius = error_bound.up(spread + block.radius)
     form = embedding.form
     blocks = {key: t for key, t in form.blocks.items() if key[0] != form.output_row}

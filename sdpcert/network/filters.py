@@ -163,7 +163,7 @@ class Combination:
         if self.error > 0 and np.any(rows):
             inherited = self.error * error_bound.largest(rows) * (1 + uncertainty)
             inherited += np.finfo(float).tiny  # however small the product, what is uncertain stays so
-        exact = all(_picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
+        exact = all(picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
         terms = len(left) * len(self.filters) + next(iter(self.filters.values())).shape[0] + 4
         rounding = 0.0 if exact else (2 * terms * UNIT_ROUNDOFF + uncertainty) * largest
         if _smallest(left) * _smallest(self.filters) < 2.0**-900:
@@ -184,13 +184,36 @@ class Combination:
                 rounding = error_bound.largest(rounding, UNIT_ROUNDOFF * np.abs(result[cell][both]))
         return Combination(result, error_bound.up(self.error + other.error + rounding))
 
+    def placed(self, rows: int, first: int) -> Combination:
+        """The outputs as those from number `first` on of `rows`."""
+        placed = {}
+        for cell, matrix in self.filters.items():
+            placed[cell] = np.zeros((rows, matrix.shape[1]))
+            placed[cell][first : first + len(matrix)] = matrix
+        return Combination(placed, self.error)
+
+    def wrapped(self, torus: tuple[int, int]) -> Combination:
+        """The filters on a torus, where offsets that differ by a turn are one."""
+        cells: Filters = {}
+        rounding = 0.0
+        for (a, b), matrix in self.filters.items():
+            if not np.any(matrix) and not self.error:
+                continue
+            cell = (a % torus[0], b % torus[1])
+            if cell in cells:
+                cells[cell] = cells[cell] + matrix
+                rounding += error_bound.largest(np.abs(cells[cell])) * 2.0**-53 + self.error
+            else:
+                cells[cell] = matrix
+        return Combination(cells, self.error + rounding)
+
 
 def _smallest(filters: Filters) -> float:
     """The least absolute value but zero."""
     return min((float(np.min(np.abs(m[m != 0]), initial=np.inf)) for m in filters.values()), default=np.inf)
 
 
-def _picks(matrix: Array) -> bool:
+def picks(matrix: Array) -> bool:
     """Whether every row has one entry at most, and that a power of two."""
     values = np.abs(matrix[matrix != 0])
     return bool(np.all((matrix != 0).sum(axis=1) <= 1) and np.all(np.frexp(values)[0] == 0.5))
