@@ -8,8 +8,8 @@ need no margin.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.doubled_filters import DoubledCombination
-from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
+from sdpcert.network.filters import Carried, Combination, Filters, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Network
 from sdpcert.network.piecewise_linear import Crop
 from sdpcert.network.stacked import stack
@@ -26,7 +26,6 @@ from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
 Level = tuple[int, int]
-AnyCombination = Combination | DoubledCombination
 #: A head's matrix is looked at for a mean over the image up to this many entries.
 LARGEST_HEAD = 50_000_000
 
@@ -68,7 +67,7 @@ class _Value:
 
     shape: tuple[int, ...]
     level: Level
-    parts: dict[int, AnyCombination]
+    parts: dict[int, Carried]
     constant: Array
     clean: bool
 
@@ -184,7 +183,7 @@ def _cut(network: Network, levels: dict[int, Level]) -> int | None:
 
 class _Builder:
     def __init__(self, network: Network, levels: dict[int, Level], total: Level, rounded: bool) -> None:
-        self.filters: Any = Combination if rounded else DoubledCombination.of
+        self.filters: Callable[[Filters], Carried] = Combination if rounded else DoubledCombination.of
         self.network, self.levels, self.total = network, levels, total
         self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
         self.values: dict[int, _Value] = {}
@@ -282,7 +281,7 @@ class _Builder:
         if isinstance(layer, Activation):
             layer = Scale(np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape))
         if isinstance(layer, Sum):
-            parts: dict[int, AnyCombination] = {}
+            parts: dict[int, Carried] = {}
             for sign, argument in zip(layer.signs, arguments, strict=True):
                 for s, part in argument.parts.items():
                     parts[s] = parts.get(s, self.filters({})).plus(part, float(sign))
@@ -306,7 +305,7 @@ class _Builder:
     def _concat(self, layer: Concat, arguments: list[_Value], shape: tuple[int, ...], level: Level) -> _Value:
         pixels = int(np.prod(self.phases(level)))
         rows = shape[0] * pixels
-        parts: dict[int, AnyCombination] = {}
+        parts: dict[int, Carried] = {}
         first = 0
         for argument in arguments:
             size = argument.shape[0] * pixels
@@ -346,7 +345,7 @@ class _Builder:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
         moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
-        parts: dict[int, AnyCombination] = {number: self.filters({(0, 0): np.eye(channels)})}
+        parts: dict[int, Carried] = {number: self.filters({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
 
     def _index(self, value: _Value) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -126,9 +127,44 @@ def _(layer: Rearrange, shape: tuple[int, ...], output: tuple[int, ...]) -> Sten
     return Stencil(pixels, taps)
 
 
+class Carried(Protocol):
+    """Filters from a source to a value, with a bound of the error of their entries, as an embedding carries them."""
+
+    @property
+    def filters(self) -> Filters:
+        """The filters by cell, in float64."""
+        ...
+
+    @property
+    def error(self) -> float:
+        """How far every entry may be from the true one."""
+        ...
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the map is exactly the identity."""
+        ...
+
+    def after(self, left: Filters, uncertainty: float = 0.0) -> Carried:
+        """`left` applied to this, `uncertainty` being the relative one of its entries."""
+        ...
+
+    def plus(self, other: Any, sign: float) -> Carried:
+        """The sum with another of the same kind times `sign`."""
+        ...
+
+    def placed(self, rows: int, first: int) -> Carried:
+        """The outputs as those from number `first` on of `rows`."""
+        ...
+
+    def wrapped(self, torus: tuple[int, int]) -> Carried:
+        """The filters on a torus, where offsets that differ by a turn are one."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """Filters with a bound of the error of their entries."""
+    """Filters merged in float64, as certificates from before doubled precision had them."""
 
     filters: Filters
     error: float = 0.0
