@@ -23,8 +23,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import one_blas_thread
-from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import prove_torus
 from sdpcert.check import floating_checker

@@ -41,9 +41,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import NumpyArrays, one_blas_thread
 from sdpcert.certificate.document import build_document, write_document
-from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
 from sdpcert.network import Network, StackedForm

@@ -79,10 +79,9 @@ def _packed(form: StackedForm) -> bytes:
         arrays |= {f"g{k}.{key}": getattr(g, key) for key in ("positions", "alpha", "beta", "bias")}
     blocks = []
     for k, ((to, source), block) in enumerate(sorted(form.blocks.items())):
-        blocks.append({"at": [to, source], "radius": block.radius, "zero": block.zero is not None})
-        arrays[f"b{k}.weights"] = block.weights
-        if block.zero is not None:
-            arrays[f"b{k}.zero"] = block.zero
+        blocks.append({"at": [to, source], "radius": block.radius})
+        parts = {"weights": block.weights, "zero": block.zero, "low": block.low}
+        arrays |= {f"b{k}.{key}": value for key, value in parts.items() if value is not None}
     header = {"inputs": form.inputs, "outputs": form.outputs, "groups": groups, "blocks": blocks}
     file = io.BytesIO()
     np.savez(file, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
@@ -99,7 +98,7 @@ def _unpacked(data: bytes) -> StackedForm:
             groups.append(Group(replace(kind, multiplier=None), tuple(g["shape"]), **given))
         blocks = {
             (b["at"][0], b["at"][1]): Block(
-                file[f"b{k}.weights"], b["radius"], file[f"b{k}.zero"] if b["zero"] else None
+                file[f"b{k}.weights"], b["radius"], *(file.get(f"b{k}.{key}") for key in ("zero", "low"))
             )
             for k, b in enumerate(header["blocks"])
         }

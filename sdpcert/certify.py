@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import scipy
 
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import GRAPH_OPERATIONS, Attained, attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
-from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
@@ -347,7 +347,7 @@ def _check_arguments(method: str, solver: str, tol: float, time_limit: float) ->
 
 def _check_finite(form: StackedForm) -> None:
     for (to, source), block in form.blocks.items():
-        if not (np.all(np.isfinite(block.weights)) and np.isfinite(block.radius)):
+        if not block.finite:
             raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
 
 
@@ -355,8 +355,8 @@ def _notes(form: StackedForm) -> list[str]:
     radius = max((b.radius for b in form.blocks.values()), default=0.0)
     if radius > 0:
         return [
-            "affine layers were multiplied together in float64; "
-            f"the rounding, at most {radius:.2g} an entry, is charged"
+            "affine layers were multiplied together in doubled precision; "
+            f"what that lost, at most {radius:.2g} an entry, is allowed for"
         ]
     return []
 

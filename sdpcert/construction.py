@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.certificate.exact import square_root_up
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import StackedPart
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.network.graph import Network

@@ -16,12 +16,14 @@ from typing import Protocol
 
 import numpy as np
 
-from sdpcert.certificate.exact import square_root_up
+from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_document, product_up
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.condition.frequency import FrequencyCondition, Head
 from sdpcert.interrupts import first_interrupt_waits
+from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.embedding import Embedding, embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import Block, StackedForm
@@ -221,13 +223,9 @@ def front_and_head(
     network: Network,
     output_rows: Sequence[int] | None = None,
     torus: tuple[int, int] | None = None,
-    earlier: bool = False,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs.
-
-    `earlier` embeds as older certificates have it (`embed`).
-    """
-    embedding = embed(network, torus, earlier)
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
+    embedding = embed(network, torus)
     form = embedding.form
     head = None if embedding.head is None else embedding.head.stacked
     if output_rows is not None:
@@ -302,24 +300,25 @@ def _measured(form: TorusForm, d: Array) -> TorusForm:
     return replace(form, blocks=blocks)
 
 
-def read_scaled(head: StackedForm, scale: Array, earlier: bool = False) -> StackedForm:
-    """The head as a function of its input over the scales: the columns of the maps that read it are multiplied.
-
-    `earlier` adds the rounding to the radius where older certificates have it: weights outside of float32's range.
-    """
+def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
+    """The head as a function of its input over the scales: the columns of the maps that read it are multiplied."""
     blocks = dict(head.blocks)
     for (to, source), block in head.blocks.items():
         if source:
             continue
+        if block.low is not None:
+            blocks[to, source] = block.times(scale)
+            continue
         weights = block.weights * scale
         exact = _exact_products(block.weights, scale, weights)
-        if earlier:
+        if by_earlier_rules():  # weights outside of float32's range counted as rounded
             float32 = bool(np.all(block.weights.astype(np.float32).astype(float) == block.weights))
             short = float32 or bool(np.all(np.frexp(scale)[0] == 0.5))
             exact = short and bool(np.all(weights / scale == block.weights))
         radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
         if not exact:
-            radius += 2.0**-52 * float(np.max(np.abs(weights))) + 2.0**-1074
+            radius += 2.0**-52 * error_bound.largest(np.abs(weights)) + 2.0**-1074
+        radius = error_bound.largest(radius)
         blocks[to, source] = Block(weights, float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0, block.zero)
     return replace(head, blocks=blocks)
 

@@ -1,6 +1,6 @@
 """The difference of two outputs of a stacked form, in twice the precision with a running error bound.
 
-Where blocks carry a radius, the stored weights are meant.
+Where blocks carry a radius, every network within it is meant: the difference is that of the least of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from sdpcert.certificate.exact import Total, add_product, two_product
+from sdpcert.arithmetic.error_bound import bounds
+from sdpcert.arithmetic.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Group, StackedForm
 
 Array = np.ndarray
@@ -28,7 +29,8 @@ def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
     high, low, error = _affine(form, form.output_row, sources, np.zeros(form.outputs))
     difference = (high[0] - high[1]) + (low[0] - low[1])
     unsure = error.sum(axis=0) + 4 * 2.0**-53 * (np.abs(high[0] - high[1]) + np.abs(low).sum(axis=0))
-    return np.maximum(np.abs(difference) - unsure * (1 + 1e-9), 0.0)
+    sure = np.maximum(np.abs(difference) - bounds(unsure) * (1 + 1e-9), 0.0)
+    return np.where(np.isfinite(sure), sure, 0.0)
 
 
 def quotient_down(difference: Array, x: Array, x_prime: Array) -> float:
@@ -67,8 +69,15 @@ def _affine(
         add_product(total, high, block.weights)
         inner = block.weights.shape[1]
         magnitude = np.abs(low) @ np.abs(block.weights).T
-        spread = error @ np.abs(block.weights).T
+        spread = error @ block.size.T
         total.add(low @ block.weights.T, (inner + 4) * 2.0**-52 * magnitude + spread * (1 + inner * 2.0**-51))
+        if block.low is not None:
+            magnitude = np.abs(high) @ np.abs(block.low).T
+            missing = np.abs(low) @ np.abs(block.low).T
+            total.add(high @ block.low.T, (inner + 4) * 2.0**-52 * magnitude + missing * (1 + inner * 2.0**-51))
+        if block.radius > 0:
+            reach = (np.abs(high) + np.abs(low) + error).sum(axis=1, keepdims=True)
+            total.error += block.radius * reach * (1 + inner * 2.0**-51)
     return total.high, total.low, total.error * (1 + 1e-9)
 
 

@@ -110,6 +110,7 @@ def _network(form: StackedForm) -> dict[str, Any]:
         ],
         "blocks": [
             {"to": to, "from": source, "radius": block.radius.hex(), "weights": encode(block.weights)}
+            | ({} if block.low is None else {"low": encode(block.low)})
             for (to, source), block in sorted(form.blocks.items())
         ],
         "sha256": form.sha256,

@@ -15,8 +15,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.exact import Total, add_product, two_product
 from sdpcert.blas import cholesky, product
-from sdpcert.certificate.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.solvers.closed_form import closed_form
 
@@ -72,10 +73,7 @@ class ProofProblem:
                 first += size
         for key, block in self.blocks.items():
             if key[0] == form.output_row:
-                weights, radius = np.ldexp(block.weights, -exponent), float(np.ldexp(block.radius, -exponent))
-                if np.any(np.ldexp(weights, exponent) != block.weights) or math.ldexp(radius, exponent) < block.radius:
-                    radius += np.finfo(float).tiny  # what the scaling lost
-                self.blocks[key] = Block(weights, radius)
+                self.blocks[key] = _times_power(block, -exponent)
         self.output_row = form.output_row
         sizes = [self.inputs, *(g.size for g in form.groups)]
         bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
@@ -92,6 +90,8 @@ class ProofProblem:
         """
         lengthened = [np.array(t, dtype=float) for t in multipliers]
         if not (np.isfinite(rho) and rho >= 0 and all(np.all(np.isfinite(t)) for t in lengthened)):
+            return None
+        if not all(block.finite for block in self.blocks.values()):
             return None
         clamped = self._balanced(rho, [np.maximum(t, 0.0) for t in lengthened])
         self.shift = 0.0
@@ -144,7 +144,7 @@ class ProofProblem:
             row = [block for (t, _), block in self.blocks.items() if t == to]
             read = np.zeros(len(alpha), bool)
             for block in row:
-                read |= np.any(np.abs(block.weights) > UNKNOWN * block.radius, axis=1)
+                read |= np.any(block.size > UNKNOWN * block.radius, axis=1)
             found.append(~read & any(block.radius > 0 for block in row))
         return found
 
@@ -294,7 +294,13 @@ class ProofProblem:
             rest = rest + low * weights
             # Scaling may have rounded a weight below the smallest normal number.
             error = 2.0**-100 * np.abs(entry) + np.finfo(float).tiny * (16 + np.abs(high))
-            error = np.where(block.weights == 0, 0.0, error)
+            if block.low is not None:
+                lower = np.ldexp(block.low, -scaling[other][None, :])
+                rest = rest + high * lower
+                error = (
+                    error + 2.0**-50 * np.abs(high * lower) + np.abs(low * lower) + np.finfo(float).tiny * np.abs(high)
+                )
+            error = np.where(block.nonzero, error, 0.0)
             total.high[own, other], total.low[own, other], total.error[own, other] = entry, rest, error
             total.high[other, own], total.low[other, own], total.error[other, own] = entry.T, rest.T, error.T
             if block.radius > 0:
@@ -317,9 +323,20 @@ class ProofProblem:
         """Entries `sum_i w_i k_ij k_il` (activations with alpha beta != 0, and -F'F)."""
         size = np.abs(weight[0]) * (1 + 1e-15)
         scaled = {s: np.ldexp(block.weights, -scaling[self.slices[s]][None, :]) for s, block in row.items()}
+        lower = {
+            s: np.ldexp(block.low, -scaling[self.slices[s]][None, :])
+            for s, block in row.items()
+            if block.low is not None
+        }
+        sizes = {s: np.abs(scaled[s]) + np.abs(lower[s]) if s in lower else np.abs(scaled[s]) for s in row}
         for s in row:
             high, low = two_product(weight[0][:, None], scaled[s])
             low = low + weight[1][:, None] * scaled[s]
+            unsure = None
+            if s in lower:
+                more = weight[0][:, None] * lower[s]
+                low = low + more
+                unsure = 2.0**-50 * np.abs(more) + np.abs(weight[1][:, None] * lower[s])
             for t in row:
                 if t > s:
                     continue
@@ -328,13 +345,19 @@ class ProofProblem:
                 inner = len(high)
                 spill = np.abs(low).T @ np.abs(scaled[t])
                 part.add(low.T @ scaled[t], (inner + 4) * 2.0**-52 * spill)
-                bound = np.abs(high).T @ np.abs(scaled[t])
+                if unsure is not None:
+                    part.error += (unsure.T @ sizes[t]) * (1 + inner * 2.0**-51)
+                if t in lower:
+                    spill = np.abs(high).T @ np.abs(lower[t])
+                    missing = (np.abs(low).T @ np.abs(lower[t])) * (1 + inner * 2.0**-51)
+                    part.add(high.T @ lower[t], (inner + 4) * 2.0**-52 * spill + missing)
+                bound = np.abs(high).T @ sizes[t]
                 touched = bound > 0
                 if not np.all(touched):  # zero, or so small that the product vanished
                     used = weight[0] != 0
-                    touched = (row[s].weights[used] != 0).T.astype(float) @ (row[t].weights[used] != 0) > 0
-                rounded = (size @ np.abs(scaled[s]))[:, None] + size @ np.abs(scaled[t])  # weights below normal numbers
-                part.error += 2.0**-98 * bound + np.finfo(float).tiny * (64 * inner + rounded) * touched
+                    touched = row[s].nonzero[used].T.astype(float) @ row[t].nonzero[used] > 0
+                rounded = (size @ sizes[s])[:, None] + size @ sizes[t]  # weights below normal numbers
+                part.error += 2.0**-98 * bound + np.finfo(float).tiny * (64 * inner + 2 * rounded) * touched
                 if s == t:  # keep exact symmetry: the lower triangle rules
                     part.high = np.tril(part.high) + np.tril(part.high, -1).T
                     part.low = np.tril(part.low) + np.tril(part.low, -1).T
@@ -346,16 +369,16 @@ class ProofProblem:
             for t, right in row.items():
                 if left.radius == 0 and right.radius == 0:
                     continue
-                rows_t = np.abs(scaled[t]).sum(axis=1)
+                rows_t = sizes[t].sum(axis=1)
                 width = unit[self.slices[t]].sum()
                 reach = left.radius * rows_t + left.radius * right.radius * width
                 charges[self.slices[s]] += unit[self.slices[s]] * (size @ reach)
-                charges[self.slices[s]] += (size * right.radius * width) @ np.abs(scaled[s])
+                charges[self.slices[s]] += (size * right.radius * width) @ sizes[s]
                 if left.radius > 0:
                     charges[self.slices[s]] += np.finfo(float).tiny
                 else:
                     charges[self.slices[s]] += np.where(
-                        np.any(left.weights[weight[0] != 0] != 0, axis=0), np.finfo(float).tiny, 0.0
+                        np.any(left.nonzero[weight[0] != 0], axis=0), np.finfo(float).tiny, 0.0
                     )
 
 
@@ -365,25 +388,37 @@ def factor_input(form: StackedForm) -> InputFactor | None:
     if not readers or form.inputs <= sum(len(b.weights) for b in readers):
         return None
     stacked = np.concatenate([b.weights for b in readers])
+    lows = None
+    if any(b.low is not None for b in readers):
+        lows = np.concatenate([np.zeros_like(b.weights) if b.low is None else b.low for b in readers])
     radius = np.concatenate([np.full(len(b.weights), b.radius) for b in readers])
-    size = np.sqrt(np.square(stacked).sum(axis=1))
+    size = np.sqrt(np.square(stacked if lows is None else np.abs(stacked) + np.abs(lows)).sum(axis=1))
     active = size > 0
     scaling = np.where(active, np.frexp(np.where(active, size, 1.0))[1], 0)
-    if not np.all(np.isfinite(size)):
+    if not np.all(np.isfinite(size)) or not all(b.finite for b in readers):
         return None
     unit = np.ldexp(stacked, -scaling[:, None])
     gram = Total(np.zeros((len(unit), len(unit))))
     add_product(gram, unit, unit, sign=-1.0)
-    scaled_radius = np.ldexp(radius, -scaling)
     rows = np.abs(unit).sum(axis=1)
+    lower = None if lows is None else np.ldexp(lows, -scaling[:, None])
+    if lower is not None:
+        cross = product(lower, unit.T)
+        spread = product(np.abs(lower), np.abs(unit).T)
+        spread = spread * ((form.inputs + 4) * 2.0**-52) + form.inputs * np.finfo(float).tiny * np.outer(active, active)
+        gram.add(-(cross + cross.T), spread + spread.T + 2.0**-52 * np.abs(cross + cross.T))
+        gram.error += product(np.abs(lower), np.abs(lower).T) * (1 + form.inputs * 2.0**-51)
+        rows = rows + np.abs(lower).sum(axis=1)
+    scaled_radius = np.ldexp(radius, -scaling)
     charges = (
         scaled_radius * rows.sum() + scaled_radius.sum() * rows + form.inputs * scaled_radius * scaled_radius.sum()
     )
     charges[(radius > 0) | ((rows > 0) & bool(np.any(radius > 0)))] += np.finfo(float).tiny  # none of them vanishes
-    if np.any(np.ldexp(unit, scaling[:, None]) != stacked):
+    lost = np.any(np.ldexp(unit, scaling[:, None]) != stacked)
+    if lost or (lower is not None and np.any(np.ldexp(lower, scaling[:, None]) != lows)):
         charges[active] += form.inputs * 2.0**-1000  # what the scaling lost
     charges *= 1 + 1e-10
-    if np.any(charges[~active] > 0):
+    if not np.all(np.isfinite(charges)) or not error_bound.is_exact(charges[~active]):
         return None
     core = -(gram.high + gram.low)[np.ix_(active, active)]
     shift = 8 * 2.0**-53 * len(core) ** 0.5 + 2 * float(np.max(charges))
@@ -402,6 +437,16 @@ def factor_input(form: StackedForm) -> InputFactor | None:
         else:
             shift *= 4
     return None
+
+
+def _times_power(block: Block, exponent: int) -> Block:
+    """A block times a power of two, with what that loses in its radius."""
+    weights, radius = np.ldexp(block.weights, exponent), float(np.ldexp(block.radius, exponent))
+    low = None if block.low is None else np.ldexp(block.low, exponent)
+    lost = np.any(np.ldexp(weights, -exponent) != block.weights) or math.ldexp(radius, -exponent) < block.radius
+    if lost or (low is not None and np.any(np.ldexp(low, -exponent) != block.low)):
+        radius += np.finfo(float).tiny
+    return Block(weights, radius, low=low)
 
 
 def _times(pair: tuple[Array, Array], factor: Array) -> tuple[Array, Array]:

@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,9 @@ import numpy as np
 
 from sdpcert.check import check
 from sdpcert.check.checker import CheckResult
+from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
+from sdpcert.network.stacked import StackedForm, stack
 
 Array = np.ndarray
 
@@ -49,39 +53,60 @@ def _refused(result: CheckResult, reason: str) -> CheckResult:
 
 
 def _same_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    form = network.stacked if rows is None else network.stacked.output_rows(rows)
-    return form.reduced().sha256 == document["network"]["sha256"]
+    return _whole_form(document, network, rows) is not None
+
+
+def _whole_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> StackedForm | None:
+    """The form whose reduction the certificate is about, built as it was built for it; None where there is none."""
+    for form in _forms(network):
+        form = form if rows is None else form.output_rows(rows)
+        if form.reduced().sha256 == document["network"]["sha256"]:
+            return form
+    return None
+
+
+def _forms(network: Network) -> Iterator[StackedForm]:
+    """The stacked forms that certificates of a network may be about: solved for, by construction, and earlier ones."""
+    yield network.stacked
+    yield network.unshared
+    with earlier_rules():
+        yield stack(network)
 
 
 def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
     """Whether front and head, embedded in the certificate's torus and read in its scales, are the certificate's
     parts.
     """
-    from sdpcert.convolutional import front_and_head, read_scaled
-
     front, *behind = document["parts"]
-    torus = front["network"].get("torus")
-    if torus is None:
+    if front["network"].get("torus") is None:
         return _same_pieces(document, network)
     if len(behind) > 1:
         return False
     for earlier in (False, True):
-        try:
-            embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), earlier)
-        except ValueError:  # another way to embed may have no front, or a larger torus
-            continue
-        if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
-            continue
-        if head is None:
-            return True
-        reads = behind[0]["reads"]
-        layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
-        if not np.array_equal(layout, embedding.output_index):
-            continue
-        hashes = {read_scaled(head, scale, older).reduced().sha256 for older in (False, True)}
-        if behind[0]["network"]["sha256"] in hashes:
-            return True
+        with earlier_rules() if earlier else nullcontext():
+            if _same_front_and_head(document, network, rows):
+                return True
     return False
+
+
+def _same_front_and_head(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
+    from sdpcert.convolutional import front_and_head, read_scaled
+
+    front, *behind = document["parts"]
+    torus = front["network"]["torus"]
+    try:
+        embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
+    except ValueError:  # this way of embedding may have no front, or a larger torus
+        return False
+    if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
+        return False
+    if head is None:
+        return True
+    reads = behind[0]["reads"]
+    layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
+    if not np.array_equal(layout, embedding.output_index):
+        return False
+    return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
 
 
 def _same_pieces(document: dict[str, Any], network: Network) -> bool:
@@ -99,7 +124,7 @@ def _same_pieces(document: dict[str, Any], network: Network) -> bool:
             size = int(np.prod(piece.input_shape))
             if not np.array_equal(layout, np.arange(size)) or np.any(scale != 1):
                 return False
-        if piece.stacked.reduced().sha256 != part["network"]["sha256"]:
+        if not _same_form(part, piece, None):
             return False
     return True
 
@@ -116,7 +141,11 @@ def _attains(document: dict[str, Any], network: Network, rows: list[int] | None)
     lower = float.fromhex(attained["lower"])
     if document["version"] == 2:
         return evaluate_ratio(network, x, x_prime, rows) >= lower
-    form = network.stacked if rows is None else network.stacked.output_rows(rows)
+    form = _whole_form(document, network, rows)
+    assert form is not None  # compared before
+    if not any(block.low is not None for block in form.blocks.values()):
+        # Files from before weights had low parts state what the stored weights attain.
+        form = replace(form, blocks={key: replace(block, radius=0.0) for key, block in form.blocks.items()})
     return evaluate_ratio(form, x, x_prime) >= lower
 
 

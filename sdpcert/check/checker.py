@@ -83,10 +83,16 @@ class Block:
     columns: int  # size of the source
     radius: float  # how far each true weight may be from the stored one
     weights: "array[float]"  # row major
+    low: "array[float] | None" = None  # what is added to the weights, None where nothing is
 
-    def row(self, i: int) -> "array[float]":
-        """Return row i."""
-        return self.weights[i * self.columns : (i + 1) * self.columns]
+    def numbers(self) -> "array[float]":
+        """Return all floats of the block: their fraction bits are those of the stored weights and of the radius."""
+        return self.weights + array("d", [self.radius]) + (self.low or array("d"))
+
+    def fixed(self, bits: int) -> list[int]:
+        """Return the stored weights times 2^bits, row major; a low part is added exactly."""
+        high = [fixed(x, bits) if x else 0 for x in self.weights]
+        return high if self.low is None else [x + fixed(y, bits) for x, y in zip(high, self.low, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -255,16 +261,20 @@ def parse_certificate(document: Any) -> Certificate:
     sizes += [integer(outputs, "network.outputs", 1, 10**7)]
     last = len(groups) + 1
 
-    blocks = [members(block, f"blocks[{b}]", "to from radius weights") for b, block in enumerate(blocks)]
+    doubled = any(type(block) is dict and "low" in block for block in blocks)
+    blocks = [
+        members(block, f"blocks[{b}]", "to from radius weights" + " low" * (type(block) is dict and "low" in block))
+        for b, block in enumerate(blocks)
+    ]
     previous = (0, 0)
     total = rows_of_input = 0
-    for b, (target, source, _, _) in enumerate(blocks):
+    for b, (target, source, _, _, *low) in enumerate(blocks):
         integer(target, f"blocks[{b}].to", 1, last)
         integer(source, f"blocks[{b}].from", 0, target - 1)
         if (target, source) <= previous:
             raise Rejected(f"blocks[{b}] is a duplicate or out of order")
         previous = (target, source)
-        total += sizes[target] * sizes[source]
+        total += sizes[target] * sizes[source] * (1 + len(low))
         rows_of_input += sizes[target] if source == 0 else 0
 
     kind, precision, scaling, start, factor, input_factor = members(
@@ -283,7 +293,8 @@ def parse_certificate(document: Any) -> Certificate:
         raise Rejected(f"more than {MAX_WEIGHTS} weights")
 
     # The network and its hash.
-    digest = hashlib.sha256(b"sdpcert-network-1" + struct.pack("<3q", sizes[0], sizes[-1], len(groups)))
+    name = b"sdpcert-network-2" if doubled else b"sdpcert-network-1"
+    digest = hashlib.sha256(name + struct.pack("<3q", sizes[0], sizes[-1], len(groups)))
     alpha, beta = [], []
     for g, (size, activation, low, high) in enumerate(groups, 1):
         if type(activation) is not str:
@@ -294,11 +305,14 @@ def parse_certificate(document: Any) -> Certificate:
             raise Rejected(f"group {g} has alpha > beta")
         digest.update(struct.pack("<q", size) + little_endian(alpha[-1]) + little_endian(beta[-1]))
     matrices = []
-    for b, (target, source, radius, weights) in enumerate(blocks):
+    for b, (target, source, radius, weights, *low) in enumerate(blocks):
         radius = real(radius, f"blocks[{b}].radius", 0.0)
         weights = values(weights, f"blocks[{b}].weights", "d", sizes[target] * sizes[source])
         digest.update(struct.pack("<qqd", target, source, radius) + little_endian(weights))
-        matrices.append(Block(target, source, sizes[target], sizes[source], radius, weights))
+        low = values(low[0], f"blocks[{b}].low", "d", sizes[target] * sizes[source]) if low else None
+        if doubled:
+            digest.update(struct.pack("<q", low is not None) + (b"" if low is None else little_endian(low)))
+        matrices.append(Block(target, source, sizes[target], sizes[source], radius, weights, low))
     if sha256 != digest.hexdigest():
         raise Rejected("network.sha256 is not the hash of the network")
 
@@ -439,11 +453,12 @@ def check_input_factor(blocks: list[Block], scaling: list[int], factor: "array[f
     """Prove R R' - G G' positive semidefinite, G all blocks that read the input; return the blocks with R for G."""
     m = len(scaling)
     readers = [block for block in blocks if block.source == 0]
-    bits = max([fraction_bits(factor)] + [fraction_bits([*b.weights, b.radius]) for b in readers])
+    bits = max([fraction_bits(factor)] + [fraction_bits(b.numbers()) for b in readers])
     difference: Rows = [defaultdict(int) for _ in range(m)]
     inputs = readers[0].columns if readers else 0
-    columns = ([x for block in readers for x in block.weights[k::inputs]] for k in range(inputs))
-    add_squares(difference, (([(i, fixed(x, bits)) for i, x in enumerate(column) if x], -1) for column in columns))
+    gathered = [x for block in readers for x in block.fixed(bits)]  # G, row major
+    columns = (gathered[k::inputs] for k in range(inputs))
+    add_squares(difference, (([(i, x) for i, x in enumerate(column) if x], -1) for column in columns))
     factor_rows = [[fixed(x, bits) for x in factor[i * m : (i + 1) * m]] for i in range(m)]
     for i, row in enumerate(products(factor_rows, factor_rows, [0] * m)):
         for j, x in enumerate(row):
@@ -453,11 +468,10 @@ def check_input_factor(blocks: list[Block], scaling: list[int], factor: "array[f
     shifts = [max(scaling) - c for c in scaling] if scaling else []
     charges = [0] * m
     if any(block.radius for block in readers):
-        radii, sums = [], []  # one a row of G: its radius and the sum of its absolute values
+        radii = []  # one a row of G, and below the sums of absolute values
         for block in readers:
-            for i in range(block.rows):
-                radii.append(fixed(block.radius, bits))
-                sums.append(sum(abs(fixed(x, bits)) for x in block.row(i)))
+            radii += [fixed(block.radius, bits)] * block.rows
+        sums = [sum(map(abs, gathered[i * inputs : (i + 1) * inputs])) for i in range(m)]
         all_radii = sum(map(operator.lshift, radii, shifts))
         all_sums = sum(map(operator.lshift, sums, shifts))
         for i, shift in enumerate(shifts):
@@ -488,7 +502,7 @@ def build_matrix(certificate: Certificate, blocks: list[Block], shifts: list[int
         offsets.append(offsets[-1] + size)
 
     # Radii share the fraction bits of the weights, so that each eps term has the bits of the term of M it belongs to.
-    weight_bits = max((fraction_bits([*block.weights, block.radius]) for block in blocks), default=0)
+    weight_bits = max((fraction_bits(block.numbers()) for block in blocks), default=0)
     slope_bits = max(map(fraction_bits, certificate.alpha + certificate.beta), default=0)
     multiplier_bits = max(map(fraction_bits, certificate.multipliers), default=0)
     linear_bits = multiplier_bits + slope_bits + weight_bits
@@ -501,7 +515,7 @@ def build_matrix(certificate: Certificate, blocks: list[Block], shifts: list[int
     for j in range(offsets[1]):
         matrix[j][j] = fixed(certificate.rho, bits)
     for target in range(1, groups + 2):
-        inward = [block for block in blocks if block.target == target]
+        inward = [(block, block.fixed(weight_bits)) for block in blocks if block.target == target]
         # The factors of -(e_i k_i' + k_i e_i') and of k_i k_i', one a row.
         linear, square, terms = [], [], []
         for i in range(certificate.sizes[target]):
@@ -518,9 +532,9 @@ def build_matrix(certificate: Certificate, blocks: list[Block], shifts: list[int
             if not (linear[i] or square[i]):
                 continue
             row = [
-                (offsets[block.source] + c, fixed(x, weight_bits))
-                for block in inward
-                for c, x in enumerate(block.row(i))
+                (offsets[block.source] + c, x)
+                for block, entries in inward
+                for c, x in enumerate(entries[i * block.columns : (i + 1) * block.columns])
                 if x
             ]
             if linear[i]:
@@ -530,13 +544,13 @@ def build_matrix(certificate: Certificate, blocks: list[Block], shifts: list[int
             if square[i]:
                 terms.append((row, square[i]))
         add_squares(matrix, terms)
-        if any(block.radius for block in inward):
+        if any(block.radius for block, _ in inward):
             add_charges(charges, shifts, offsets, inward, linear, square, weight_bits)
     return matrix, charges, bits
 
 
 def add_charges(
-    charges: list[int], shifts: list[int], offsets: list[int], inward: list[Block],
+    charges: list[int], shifts: list[int], offsets: list[int], inward: list[tuple[Block, list[int]]],
     linear: list[int], square: list[int], bits: int,
 ) -> None:  # fmt: skip
     """Add to the charges, the row sums of eps, what the uncertain weights into one group or the output contribute.
@@ -545,17 +559,17 @@ def add_charges(
     the sum over i of |square_i k_ij|, the formulas of the format description, summed over the column, need only sums
     over whole sources: of the scales 2^shift and of the scaled A_l. So it costs no more than reading the weights.
     """
-    first = offsets[inward[0].target] if any(linear) else 0
+    first = offsets[inward[0][0].target] if any(linear) else 0
     all_linear = sum(abs(x) << shifts[first + i] for i, x in enumerate(linear) if x)
     all_square = sum(map(abs, square))
     radii, scales, columns, all_columns = [], [], [], 0
-    for block in inward:
+    for block, entries in inward:
         span = range(offsets[block.source], offsets[block.source] + block.columns)
         sums = [0] * block.columns
         for i, factor in enumerate(square):
             if factor:
-                for c, x in enumerate(block.row(i)):
-                    sums[c] += abs(factor * fixed(x, bits))
+                for c, x in enumerate(entries[i * block.columns : (i + 1) * block.columns]):
+                    sums[c] += abs(factor * x)
         radii.append(fixed(block.radius, bits))
         scales.append(sum(1 << shifts[j] for j in span))
         columns.append(sums)
@@ -564,7 +578,7 @@ def add_charges(
     for i, factor in enumerate(linear):
         if factor:  # entries (i, j) of neuron i
             charges[first + i] += abs(factor) * all_radii
-    for block, radius, sums in zip(inward, radii, columns, strict=True):
+    for (block, _), radius, sums in zip(inward, radii, columns, strict=True):
         for c, total in enumerate(sums):  # entries (j, i), then entries (j, l)
             charges[offsets[block.source] + c] += (
                 radius * (all_linear + all_columns + all_square * all_radii) + total * all_radii

@@ -8,14 +8,18 @@ need no margin.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
-from sdpcert.network.filters import Combination, NotInvariant, Pixels, Stencil, stencil
+from sdpcert.network.doubled_filters import DoubledCombination
+from sdpcert.network.earlier import by_earlier_rules
+from sdpcert.network.filters import Carried, Combination, Filters, NotInvariant, Pixels, Stencil, stencil
 from sdpcert.network.graph import Network
 from sdpcert.network.layouts import Arranged, arranged
 from sdpcert.network.piecewise_linear import Crop
@@ -68,21 +72,21 @@ class _Value:
 
     shape: tuple[int, ...]
     level: Level
-    parts: dict[int, Combination]
+    parts: dict[int, Carried]
     constant: Array
     clean: bool
 
 
-def embed(network: Network, torus: tuple[int, int] | None = None, earlier: bool = False) -> Embedding:
+def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
     """Embed the convolutional front of a network in a torus, the smallest valid one or one of `torus` cells.
 
-    With `earlier` the way to which older certificates are bound: images in the order of (channels, height, width)
-    alone, and pooled images cropped once more. Raises ValueError where the network does not
-    begin with shift-invariant layers, or the torus asked for is too small.
+    By `earlier_rules` images are in the order of (channels, height, width) alone, pooled images are cropped once more,
+    and filters have no low part. Raises ValueError where the network does not begin with shift-invariant layers, or
+    the torus asked for is too small.
     """
     original = network
     outputs = int(np.prod(network.output_shape))
-    arrangement = None if earlier else arranged(network)
+    arrangement = None if by_earlier_rules() else arranged(network)
     if arrangement is not None:
         network = arrangement.network
     if len(network.input_shape) != 3:
@@ -97,7 +101,7 @@ def embed(network: Network, torus: tuple[int, int] | None = None, earlier: bool 
         raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
     trunk = _needed(network, cut)
     total = tuple(int(np.lcm.reduce([levels[k][axis] for k in {0, *trunk}])) for axis in range(2))
-    builder = _Builder(network, levels, (total[0], total[1]), earlier)
+    builder = _Builder(network, levels, (total[0], total[1]))
     size = builder.choose_torus(trunk, torus)
     embedding = builder.build(trunk, cut, size)
     if embedding.head is not None:
@@ -201,8 +205,9 @@ def _cut(network: Network, levels: dict[int, Level]) -> int | None:
 
 
 class _Builder:
-    def __init__(self, network: Network, levels: dict[int, Level], total: Level, earlier: bool = False) -> None:
-        self.network, self.levels, self.total, self.earlier = network, levels, total, earlier
+    def __init__(self, network: Network, levels: dict[int, Level], total: Level) -> None:
+        self.filters: Callable[[Filters], Carried] = Combination if by_earlier_rules() else DoubledCombination.of
+        self.network, self.levels, self.total = network, levels, total
         self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
         self.values: dict[int, _Value] = {}
         self.groups: list[TorusGroup] = []
@@ -259,7 +264,7 @@ class _Builder:
         """Carry every value of the trunk as filters of the sources."""
         network, self.torus = self.network, torus
         channels = network.input_shape[0] * int(np.prod(self.total))
-        identity = Combination({(0, 0): np.eye(channels)})
+        identity = self.filters({(0, 0): np.eye(channels)})
         self.values[0] = _Value(network.input_shape, (1, 1), {0: identity}, np.zeros(network.input_shape), True)
         for number in trunk:
             node = network.nodes[number - 1]
@@ -299,11 +304,10 @@ class _Builder:
         if isinstance(layer, Activation):
             layer = Scale(np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape))
         if isinstance(layer, Sum):
-            parts: dict[int, Combination] = {}
+            parts: dict[int, Carried] = {}
             for sign, argument in zip(layer.signs, arguments, strict=True):
                 for s, part in argument.parts.items():
-                    empty = Combination({})
-                    parts[s] = parts.get(s, empty).plus(part, float(sign))
+                    parts[s] = parts.get(s, self.filters({})).plus(part, float(sign))
             clean = all(a.clean for a in arguments)
             return _Value(shape, level, parts, layer(*(a.constant[None] for a in arguments))[0], clean)
         if isinstance(layer, Concat):
@@ -318,23 +322,19 @@ class _Builder:
                 first = self._gate(first)
             left = picture.filters(self.phases(first.level), self.phases(level))
             uncertainty = getattr(layer, "coefficient_error", 0.0)
-            clean = first.clean and not self.earlier and self._stays_inside(picture, first, shape, level)
+            clean = first.clean and not by_earlier_rules() and self._stays_inside(picture, first, shape, level)
         parts = {s: part.after(left, uncertainty) for s, part in first.parts.items()}
         return _Value(shape, level, parts, layer(first.constant[None])[0], clean)
 
     def _concat(self, layer: Concat, arguments: list[_Value], shape: tuple[int, ...], level: Level) -> _Value:
         pixels = int(np.prod(self.phases(level)))
         rows = shape[0] * pixels
-        parts: dict[int, Combination] = {}
+        parts: dict[int, Carried] = {}
         first = 0
         for argument in arguments:
             size = argument.shape[0] * pixels
             for s, part in argument.parts.items():
-                placed = {}
-                for cell, matrix in part.filters.items():
-                    placed[cell] = np.zeros((rows, matrix.shape[1]))
-                    placed[cell][first : first + size] = matrix
-                parts[s] = parts.get(s, Combination({})).plus(Combination(placed, part.error), 1.0)
+                parts[s] = parts.get(s, self.filters({})).plus(part.placed(rows, first), 1.0)
             first += size
         constant = layer(*(a.constant[None] for a in arguments))[0]
         return _Value(shape, level, parts, constant, all(a.clean for a in arguments))
@@ -383,7 +383,7 @@ class _Builder:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
         moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
-        parts = {number: Combination({(0, 0): np.eye(channels)})}
+        parts: dict[int, Carried] = {number: self.filters({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
 
     def _index(self, value: _Value) -> Array:
@@ -394,23 +394,13 @@ class _Builder:
         return np.ravel(((channel * self.torus[0]) + y // py) * self.torus[1] + x // px)
 
     def _store(self, to: int, value: _Value) -> None:
-        for source, part in sorted(value.parts.items()):
-            # Offsets that differ by a turn of the torus are one.
-            cells: dict[tuple[int, int], Array] = {}
-            rounding = 0.0
-            for (a, b), matrix in part.filters.items():
-                if not np.any(matrix) and not part.error:
-                    continue
-                cell = (a % self.torus[0], b % self.torus[1])
-                if cell in cells:
-                    cells[cell] = cells[cell] + matrix
-                    rounding += float(np.max(np.abs(cells[cell]))) * 2.0**-53 + part.error
-                else:
-                    cells[cell] = matrix
+        for source, part in sorted(value.parts.items(), key=lambda item: item[0]):
+            wrapped = part.wrapped(self.torus)
+            cells, radius = wrapped.filters, wrapped.error
             if not cells:
                 continue
             offsets = sorted(cells)
-            radius = float(np.nextafter(part.error + rounding, np.inf)) if part.error + rounding > 0 else 0.0
+            radius = float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
 
 
@@ -425,7 +415,7 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     if outputs * len(embedding.output_index) > LARGEST_HEAD or not reads_channel_sums(head):
         return None
     block = head.stacked.blocks.get((1, 0))
-    if block is None:
+    if block is None or not block.finite:
         return None
     channels = embedding.output_index // embedding.form.cells
     weights = np.zeros((outputs, embedding.form.outputs))
@@ -433,11 +423,12 @@ def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
     for c in np.unique(channels):
         columns = block.weights[:, channels == c]
         weights[:, c] = (columns.min(axis=1) + columns.max(axis=1)) / 2
-        spread = max(spread, float(np.max(np.abs(columns - weights[:, c : c + 1]))))
-    if spread > 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
+        spread = error_bound.largest(spread, np.abs(columns - weights[:, c : c + 1]))
+    if not spread <= 1e-12 * float(np.max(np.abs(weights), initial=0.0)):
         return None
-    radius = spread + block.radius
-    radius = float(np.nextafter(radius * (1 + 1e-9), np.inf)) if radius > 0 else 0.0
+    if block.low is not None:  # filters have no low parts
+        spread += error_bound.largest(np.abs(block.low))
+    radius = error_bound.up(spread + block.radius)
     form = embedding.form
     blocks = {key: t for key, t in form.blocks.items() if key[0] != form.output_row}
     blocks[form.output_row, group] = Taps(np.zeros((1, 2), dtype=int), weights[None], radius)

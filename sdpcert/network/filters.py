@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any, Protocol
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
 from sdpcert.network.affine import AffineLayer, Conv2d, Rearrange
 
 Array = np.ndarray
@@ -125,12 +127,50 @@ def _(layer: Rearrange, shape: tuple[int, ...], output: tuple[int, ...]) -> Sten
     return Stencil(pixels, taps)
 
 
+class Carried(Protocol):
+    """Filters from a source to a value, with a bound of the error of their entries, as an embedding carries them."""
+
+    @property
+    def filters(self) -> Filters:
+        """The filters by cell, in float64."""
+        ...
+
+    @property
+    def error(self) -> float:
+        """How far every entry may be from the true one."""
+        ...
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the map is exactly the identity."""
+        ...
+
+    def after(self, left: Filters, uncertainty: float = 0.0) -> Carried:
+        """`left` applied to this, `uncertainty` being the relative one of its entries."""
+        ...
+
+    def plus(self, other: Any, sign: float) -> Carried:
+        """The sum with another of the same kind times `sign`."""
+        ...
+
+    def placed(self, rows: int, first: int) -> Carried:
+        """The outputs as those from number `first` on of `rows`."""
+        ...
+
+    def wrapped(self, torus: tuple[int, int]) -> Carried:
+        """The filters on a torus, where offsets that differ by a turn are one."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """Filters with a bound of the error of their entries."""
+    """Filters merged in float64, as certificates from before doubled precision had them."""
 
     filters: Filters
     error: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", error_bound.largest(self.error))
 
     @property
     def is_identity(self) -> bool:
@@ -143,8 +183,8 @@ class Combination:
     def after(self, left: Filters, uncertainty: float = 0.0) -> Combination:
         """`left` applied to this, with the rounding of the products and the relative uncertainty of `left`."""
         if self.is_identity:
-            largest = max((float(np.max(np.abs(m), initial=0.0)) for m in left.values()), default=0.0)
-            return Combination(left, _up(uncertainty * largest))
+            largest = error_bound.largest(*map(np.abs, left.values())) if uncertainty else 0.0
+            return Combination(left, error_bound.up(uncertainty * largest))
         result: Filters = {}
         size: Filters = {}
         for (a, b), first in left.items():
@@ -153,17 +193,18 @@ class Combination:
                 change, bound = first @ second, np.abs(first) @ np.abs(second)
                 result[cell] = result[cell] + change if cell in result else change
                 size[cell] = size[cell] + bound if cell in size else bound
-        largest = max((float(np.max(m, initial=0.0)) for m in size.values()), default=0.0)
+        largest = error_bound.largest(*size.values())
         rows = sum(np.abs(m).sum(axis=1) for m in left.values()) if left else np.zeros(1)
-        inherited = self.error * float(np.max(rows, initial=0.0)) * (1 + uncertainty)
+        inherited = 0.0
         if self.error > 0 and np.any(rows):
+            inherited = self.error * error_bound.largest(rows) * (1 + uncertainty)
             inherited += np.finfo(float).tiny  # however small the product, what is uncertain stays so
-        exact = all(_picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
+        exact = all(picks(m) for m in left.values()) and len(left) == 1 and uncertainty == 0
         terms = len(left) * len(self.filters) + next(iter(self.filters.values())).shape[0] + 4
         rounding = 0.0 if exact else (2 * terms * UNIT_ROUNDOFF + uncertainty) * largest
         if _smallest(left) * _smallest(self.filters) < 2.0**-900:
             rounding += terms * np.finfo(float).smallest_subnormal
-        return Combination(result, _up(inherited + rounding))
+        return Combination(result, error_bound.up(inherited + rounding))
 
     def plus(self, other: Combination, sign: float) -> Combination:
         """The sum with another combination times `sign`."""
@@ -176,8 +217,31 @@ class Combination:
             both = (result[cell] != 0) & (matrix != 0)
             result[cell] = result[cell] + sign * matrix
             if np.any(both):
-                rounding = max(rounding, UNIT_ROUNDOFF * float(np.max(np.abs(result[cell][both]))))
-        return Combination(result, _up(self.error + other.error + rounding))
+                rounding = error_bound.largest(rounding, UNIT_ROUNDOFF * np.abs(result[cell][both]))
+        return Combination(result, error_bound.up(self.error + other.error + rounding))
+
+    def placed(self, rows: int, first: int) -> Combination:
+        """The outputs as those from number `first` on of `rows`."""
+        placed = {}
+        for cell, matrix in self.filters.items():
+            placed[cell] = np.zeros((rows, matrix.shape[1]))
+            placed[cell][first : first + len(matrix)] = matrix
+        return Combination(placed, self.error)
+
+    def wrapped(self, torus: tuple[int, int]) -> Combination:
+        """The filters on a torus, where offsets that differ by a turn are one."""
+        cells: Filters = {}
+        rounding = 0.0
+        for (a, b), matrix in self.filters.items():
+            if not np.any(matrix) and not self.error:
+                continue
+            cell = (a % torus[0], b % torus[1])
+            if cell in cells:
+                cells[cell] = cells[cell] + matrix
+                rounding += error_bound.largest(np.abs(cells[cell])) * 2.0**-53 + self.error
+            else:
+                cells[cell] = matrix
+        return Combination(cells, self.error + rounding)
 
 
 def _smallest(filters: Filters) -> float:
@@ -185,11 +249,7 @@ def _smallest(filters: Filters) -> float:
     return min((float(np.min(np.abs(m[m != 0]), initial=np.inf)) for m in filters.values()), default=np.inf)
 
 
-def _picks(matrix: Array) -> bool:
+def picks(matrix: Array) -> bool:
     """Whether every row has one entry at most, and that a power of two."""
     values = np.abs(matrix[matrix != 0])
     return bool(np.all((matrix != 0).sum(axis=1) <= 1) and np.all(np.frexp(values)[0] == 0.5))
-
-
-def _up(value: float) -> float:
-    return float(np.nextafter(value * (1 + 1e-9), np.inf)) if value > 0 else 0.0

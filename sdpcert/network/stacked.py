@@ -1,50 +1,92 @@
 """The stacked form v = K_x x + K_z z + b, z = phi(v), y = F_x x + F_z z + c of a network, in blocks.
 
 Every value of the graph is carried as an affine expression in the input and the neurons before it. Moving entries
-around is exact; where layers have to be multiplied together, the rounding is bounded and kept as the block's radius.
+around is exact; where layers have to be multiplied together, weights get a low part, and what even that leaves is
+bounded and kept as the block's radius.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.error_bound import bounds
+from sdpcert.arithmetic.exact import two_sum
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Rearrange, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Scale, Sum
+from sdpcert.network.doubled import merge_doubled
+from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.graph import Network
+from sdpcert.network.known import Known, zeros
+from sdpcert.network.rounded import merge_rounded
 from sdpcert.network.value_numbers import Correction, Sharing
 
 Array = np.ndarray
-UNIT_ROUNDOFF = 2.0**-53
+Merge = Callable[[AffineLayer, list[Known]], Known]
 #: Memory that the blocks of one stacked form may take, in bytes.
 MEMORY_LIMIT = 8 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A matrix known up to `radius` in every entry; `zero`, where given, marks entries that are zero without doubt."""
+    """The matrix `weights + low`, known up to `radius` in every entry.
+
+    `low` is None where it is zero; `zero`, where given, marks entries that are zero without doubt. A radius that is
+    no number is infinite: such a block is never exact, and nothing is proved about it.
+    """
 
     weights: Array
     radius: float = 0.0
     zero: Array | None = None
+    low: Array | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radius", error_bound.largest(self.radius))
+
+    @property
+    def nonzero(self) -> Array:
+        """Where the stored entry is not zero."""
+        return self.weights != 0 if self.low is None else (self.weights != 0) | (self.low != 0)
+
+    @property
+    def size(self) -> Array:
+        """The absolute values of the stored entries, not rounded down by more than the last place."""
+        return np.abs(self.weights) if self.low is None else np.abs(self.weights) + np.abs(self.low)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are finite: only then the block says something."""
+        parts = (self.weights,) if self.low is None else (self.weights, self.low)
+        return all(bool(np.all(np.isfinite(p))) for p in parts) and bool(np.isfinite(self.radius))
 
     @property
     def moving(self) -> Array:
         """The entries that are not certainly zero."""
         if self.radius == 0:
-            return self.weights != 0
+            return self.nonzero
         return np.ones(self.weights.shape, dtype=bool) if self.zero is None else ~self.zero
 
     def part(self, rows: Array, columns: Array) -> Block:
         """The block of some rows and columns, exact where nothing uncertain is left."""
-        zero = None if self.zero is None else self.zero[np.ix_(rows, columns)]
-        weights = np.ascontiguousarray(self.weights[np.ix_(rows, columns)])
-        return Block(weights, 0.0 if zero is not None and bool(np.all(zero)) else self.radius, zero)
+        cut = np.ix_(rows, columns)
+        zero = None if self.zero is None else self.zero[cut]
+        weights = np.ascontiguousarray(self.weights[cut])
+        low = None if self.low is None else np.ascontiguousarray(self.low[cut])
+        low = None if low is None or not np.any(low) else low
+        return Block(weights, 0.0 if zero is not None and bool(np.all(zero)) else self.radius, zero, low)
+
+    def times(self, scale: Array) -> Block:
+        """The block whose columns are multiplied by `scale`, in doubled precision."""
+        unsure = self.radius if self.zero is None else np.where(self.zero, 0.0, self.radius)
+        scaled = merge_doubled(Scale(scale), [Known(self.weights, self.low, unsure)])
+        low = None if scaled.low is None else scaled.low.T
+        return _stored(Known(scaled.high.T, low, np.broadcast_to(scaled.error, scaled.high.shape).T))
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +254,7 @@ class StackedForm:
             if to in renumber and source in renumber:
                 rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
                 part = block.part(np.flatnonzero(rows), np.flatnonzero(keep[source]))
-                if part.radius > 0 or np.any(part.weights):
+                if part.radius > 0 or np.any(part.nonzero):
                     blocks[renumber[to], renumber[source]] = part
         groups = tuple(self.groups[number - 1].select(keep[number]) for number in kept)
         return replace(self, groups=groups, blocks=blocks)
@@ -220,7 +262,8 @@ class StackedForm:
     @cached_property
     def sha256(self) -> str:
         """Hash of sizes, slopes and blocks as `docs/certificate-format.md` defines it."""
-        digest = hashlib.sha256(b"sdpcert-network-1")
+        doubled = any(block.low is not None for block in self.blocks.values())
+        digest = hashlib.sha256(b"sdpcert-network-2" if doubled else b"sdpcert-network-1")
         digest.update(struct.pack("<3q", self.inputs, self.outputs, len(self.groups)))
         for group in self.groups:
             digest.update(struct.pack("<q", group.size))
@@ -228,53 +271,55 @@ class StackedForm:
         for (to, source), block in sorted(self.blocks.items()):
             digest.update(struct.pack("<2q", to, source) + struct.pack("<d", block.radius))
             digest.update(np.ascontiguousarray(block.weights, dtype="<f8").tobytes())
+            if doubled:
+                digest.update(struct.pack("<q", 0 if block.low is None else 1))
+            if block.low is not None:
+                digest.update(np.ascontiguousarray(block.low, dtype="<f8").tobytes())
         return digest.hexdigest()
 
 
 @dataclass
 class _Expression:
-    """A tensor as an affine expression: per source an array (size of source, *shape), its entrywise error, a
-    constant.
-    """
+    """A tensor as an affine expression: per source coefficients (size of source, *shape), and a constant."""
 
-    coefficients: dict[int, Array]
-    errors: dict[int, Array | float]
+    parts: dict[int, Known]
     constant: Array
+
+    def part(self, source: int, count: int) -> Known:
+        """The coefficients of one source of `count` coordinates."""
+        return self.parts.get(source, zeros((count, *self.constant.shape)))
 
     def entries(self, places: Array) -> _Expression:
         """The chosen entries (row major) as a vector."""
-
-        def chosen(array: Array) -> Array:
-            return array.reshape(len(array), -1)[:, places]
-
-        errors = {
-            source: error if np.ndim(error) == 0 else chosen(np.broadcast_to(error, self.coefficients[source].shape))
-            for source, error in self.errors.items()
-        }
-        coefficients = {source: chosen(array) for source, array in self.coefficients.items()}
-        return _Expression(coefficients, errors, self.constant.ravel()[places])
+        parts = {source: known.entries(places) for source, known in self.parts.items()}
+        return _Expression(parts, self.constant.ravel()[places])
 
 
 def stack(network: Network, share: bool = True) -> StackedForm:
     """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
 
+    By `earlier_rules` the form is the one that certificates of that time hold: weights without low parts, a neuron for
+    every entry of every activation.
+
     Raises ValueError where the blocks would not fit into memory (an unrolled convolutional network of full size).
     """
     inputs = int(np.prod(network.input_shape))
+    merge = merge_rounded if by_earlier_rules() else merge_doubled
+    share = share and not by_earlier_rules()
     _check_memory(inputs * inputs)
     identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    expressions = {0: _Expression({0: identity}, {0: 0.0}, np.zeros(network.input_shape))}
-    neurons = _Neurons()
+    expressions = {0: _Expression({0: Known(identity)}, np.zeros(network.input_shape))}
+    neurons = _Neurons(merge)
     needed = network.last_uses
     for number, node in enumerate(network.nodes, start=1):
         if number not in needed:
             continue
         arguments = [expressions[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
-            expression = _apply(node.layer, arguments)
+            expression = _apply(node.layer, arguments, merge)
         elif node.layer.is_linear:
             scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
-            expression = _apply(scaling, arguments)
+            expression = _apply(scaling, arguments, merge)
         else:
             sharing = network.sharing.get(number) if share else None
             expression = neurons.activate(number, node.layer, arguments[0], node.shape, sharing)
@@ -291,7 +336,8 @@ def stack(network: Network, share: bool = True) -> StackedForm:
 class _Neurons:
     """The groups of neurons and the blocks that they read, while a form is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, merge: Merge) -> None:
+        self.merge = merge
         self.groups: list[Group] = []
         self.blocks: dict[tuple[int, int], Block] = {}
         self._columns: dict[int, tuple[int, Array]] = {}  # of an activation's value: group, column of every entry
@@ -303,7 +349,7 @@ class _Neurons:
         size = int(np.prod(shape))
         new = np.ones(size, dtype=bool) if sharing is None else sharing.new(value)
         if sharing is not None and sharing.corrections:
-            argument = _apply(Sum(), [argument, self._corrections(sharing.corrections, shape)])
+            argument = _apply(Sum(), [argument, self._corrections(sharing.corrections, shape)], self.merge)
         number, count = len(self.groups) + 1, int(new.sum())
         _check_memory(size * count + sum(b.weights.size for b in self.blocks.values()))
         columns = np.cumsum(new) - 1
@@ -316,38 +362,51 @@ class _Neurons:
             self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new]))
             self._columns[value] = number, columns
         if sharing is None:
-            return _Expression({number: np.eye(size).reshape(size, *shape)}, {number: 0.0}, np.zeros(shape))
+            return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape))
         return self._shared(argument, shape, sharing)
 
     def _corrections(self, corrections: list[Correction], shape: tuple[int, ...]) -> _Expression:
         """What has to be added to what an activation reads."""
         size = int(np.prod(shape))
-        coefficients: dict[int, Array] = {}
-        errors: dict[int, Array | float] = {}
+        sums: dict[int, tuple[Array, Array, Array]] = {}  # high, low and error by source
         constant = np.zeros(size)
 
-        def of(source: int, count: int) -> tuple[Array, Array]:
-            if source not in coefficients:
-                coefficients[source], errors[source] = np.zeros((2, count, size))
-            return coefficients[source], np.asarray(errors[source])
+        def of(source: int) -> tuple[Array, Array, Array]:
+            if source not in sums:
+                high, low, error = np.zeros((3, self._size(source), size))
+                sums[source] = high, low, error
+            return sums[source]
 
         for number, row, correction in ((*self._neuron(c.node, c.place), c) for c in corrections):
-            k, group = correction.entry, self.groups[number - 1]
-            of(number, group.size)[0][row, k] -= 1.0
+            k = correction.entry
+            of(number)[0][row, k] -= 1.0
             if not correction.reads:
                 continue
-            constant[k] += group.bias[row]
+            constant[k] += self.groups[number - 1].bias[row]
             for (to, source), block in self.blocks.items():
-                if to == number:
-                    weights, uncertain = of(source, block.weights.shape[1])
-                    before, term = weights[:, k].copy(), block.weights[row]
-                    weights[:, k] = before + term
-                    back = weights[:, k] - before
-                    lost = np.abs((before - (weights[:, k] - back)) + (term - back))
-                    uncertain[:, k] += lost + np.where(block.moving[row], block.radius, 0.0)
-        reshaped = {source: array.reshape(-1, *shape) for source, array in coefficients.items()}
-        spread = {source: np.asarray(error).reshape(-1, *shape) * (1 + 2.0**-40) for source, error in errors.items()}
-        return _Expression(reshaped, spread, constant.reshape(shape))  # type: ignore[arg-type]
+                if to != number:
+                    continue
+                high, low, error = of(source)
+                high[:, k], rest = two_sum(high[:, k], block.weights[row])
+                for term in (rest, np.zeros_like(rest) if block.low is None else block.low[row]):
+                    low[:, k], lost = two_sum(low[:, k], term)
+                    error[:, k] += np.abs(lost)
+                error[:, k] += np.where(block.moving[row], block.radius, 0.0)
+        parts = {
+            source: Known(
+                high.reshape(-1, *shape),
+                low.reshape(-1, *shape) if np.any(low) else None,
+                (error * (1 + 2.0**-40)).reshape(-1, *shape) if np.any(error) else 0.0,
+            ).normalised()
+            for source, (high, low, error) in sums.items()
+        }
+        return _Expression(parts, constant.reshape(shape))
+
+    def _size(self, source: int) -> int:
+        """The number of coordinates of a source that some neuron reads, or of a group of neurons."""
+        if source:
+            return self.groups[source - 1].size
+        return next(block.weights.shape[1] for (_, read), block in self.blocks.items() if read == 0)
 
     def _neuron(self, node: int, place: int) -> tuple[int, int]:
         """The group of a neuron, and its row there."""
@@ -357,128 +416,71 @@ class _Neurons:
     def _shared(self, argument: _Expression, shape: tuple[int, ...], sharing: Sharing) -> _Expression:
         """`gain z + through w + shift` with z the neurons that stand for the activation's, w what it reads."""
         through, shift = sharing.through.reshape(shape), sharing.shift.reshape(shape)
-        result = _apply(Scale(through, shift), [argument])
+        result = _apply(Scale(through, shift), [argument], self.merge)
         if np.any(sharing.through_error):
-            uncertain = Scale(sharing.through_error.reshape(shape))
-            for source, coefficients in argument.coefficients.items():
-                known = np.abs(coefficients) + argument.errors[source]
-                result.errors[source] = result.errors[source] + uncertain.linear(known) * (1 + 4 * UNIT_ROUNDOFF)
+            uncertain = sharing.through_error.reshape(shape)
+            for source, known in argument.parts.items():
+                size = np.abs(known.high) + (0.0 if known.low is None else np.abs(known.low)) + known.error
+                made = result.parts[source]
+                result.parts[source] = Known(
+                    made.high, made.low, bounds(made.error + uncertain * size * (1 + 2.0**-40))
+                )
         for node in np.unique(sharing.node[sharing.node > 0]):
             number, columns = self._columns[int(node)]
             places = np.flatnonzero(sharing.node == node)
             own, error = np.zeros((2, self.groups[number - 1].size, len(sharing.node)))
             own[columns[sharing.place[places]], places] = sharing.gain[places]
             error[columns[sharing.place[places]], places] = sharing.gain_error[places]
-            outputs = _Expression(
-                {number: own.reshape(-1, *shape)}, {number: error.reshape(-1, *shape)}, np.zeros(shape)
-            )
-            result = _apply(Sum(), [outputs, result])
+            outputs = Known(own.reshape(-1, *shape), None, error.reshape(-1, *shape) if np.any(error) else 0.0)
+            result = _apply(Sum(), [_Expression({number: outputs}, np.zeros(shape)), result], self.merge)
         return result
 
 
 def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expression) -> None:
-    for source, array in sorted(expression.coefficients.items()):
-        weights = np.ascontiguousarray(array.reshape(len(array), -1).T)
-        radius = float(np.max(expression.errors[source], initial=0.0))
-        if radius > 0:
-            radius = float(np.nextafter(radius * (1 + 1e-9), np.inf))
-        if radius > 0:
-            uncertain = np.broadcast_to(expression.errors[source], array.shape).reshape(len(array), -1).T
-            blocks[to, source] = Block(weights, radius, (weights == 0) & (uncertain == 0))
-        elif np.any(weights):
-            blocks[to, source] = Block(weights)
+    for source, known in sorted(expression.parts.items(), key=lambda item: item[0]):
+        block = _stored(known)
+        if block.radius > 0 or np.any(block.nonzero):
+            blocks[to, source] = block
 
 
-def _apply(layer: AffineLayer, arguments: list[_Expression]) -> _Expression:
+def _stored(known: Known) -> Block:
+    """The block of coefficients (source, *shape).
+
+    An uncertain low part is rounded to multiples of its radius, a power of two: digits beyond that mean nothing, depend
+    on the library of matrix products, and cost room and time. One that is no larger is added to the error instead.
+    """
+    count = len(known.high)
+    weights = np.ascontiguousarray(known.high.reshape(count, -1).T)
+    radius, low = error_bound.up(error_bound.largest(known.error)), None
+    if known.low is not None:
+        low = np.ascontiguousarray(known.low.reshape(count, -1).T)
+        unit = error_bound.power_of_two_up(2 * radius)
+        if radius > 0 and error_bound.largest(np.abs(low)) > unit:
+            radius, low = unit, _multiples(low, unit)
+        elif radius > 0:
+            radius, low = error_bound.up(error_bound.largest(known.error + np.abs(known.low))), None
+    zero = None
+    if radius > 0:
+        uncertain = np.broadcast_to(known.error, known.high.shape).reshape(count, -1).T
+        zero = (weights == 0) & (uncertain == 0)
+        zero = zero if low is None else zero & (low == 0)
+    return Block(weights, radius, zero, low if low is not None and np.any(low) else None)
+
+
+def _multiples(values: Array, unit: float) -> Array:
+    """The values rounded to multiples of a power of two, which moves them by half of it at most."""
+    exponent = int(np.frexp(unit)[1]) - 1
+    short = np.abs(values) < 2.0**53 * unit  # the others are multiples already
+    return np.where(short, np.ldexp(np.rint(np.ldexp(np.where(short, values, 0.0), -exponent)), exponent), values)
+
+
+def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
     constant = layer(*(a.constant[None] for a in arguments))[0]
-    sources = sorted(set().union(*(a.coefficients for a in arguments)))
-    coefficients: dict[int, Array] = {}
-    errors: dict[int, Array | float] = {}
-    for source in sources:
-        count = next(len(a.coefficients[source]) for a in arguments if source in a.coefficients)
-        given = [
-            a.coefficients[source] if source in a.coefficients else np.zeros((count, *a.constant.shape))
-            for a in arguments
-        ]
-        coefficients[source] = layer.linear(*given)
-        errors[source] = _error(layer, arguments, source, given, coefficients[source])
-    return _Expression(coefficients, errors, constant)
-
-
-def _error(
-    layer: AffineLayer, arguments: list[_Expression], source: int, given: list[Array], result: Array
-) -> Array | float:
-    """Bound, entry by entry, the difference between the computed and the exact coefficients of one source."""
-    inherited = [a.errors.get(source, 0.0) for a in arguments]
-    spread: Array | float = 0.0
-    if any(np.any(e) for e in inherited):
-        uncertain = [np.broadcast_to(e, g.shape) for e, g in zip(inherited, given, strict=True)]
-        spread = layer.magnitude(*uncertain) * (1 + (layer.terms + 2) * 2 * UNIT_ROUNDOFF)
-        spread = spread + np.where(_reached(layer, uncertain), np.finfo(float).tiny, 0.0)
-    if isinstance(layer, Rearrange | Concat):
-        return spread
-    if isinstance(layer, Sum):
-        return spread + _rounding_of_sum(layer, given)
-    if layer.coefficient_error == 0 and all(_moves_entries(g) for g in given) and not _rounds_by_wrapping(layer, given):
-        return spread + _underflow(layer, given, result)
-    terms = layer.terms + 2
-    relative = terms * UNIT_ROUNDOFF / (1 - terms * UNIT_ROUNDOFF) + layer.coefficient_error
-    bound = layer.magnitude(*map(np.abs, given)) * (1 + 2 * relative)
-    underflow = np.where(_reached(layer, given), layer.terms * np.finfo(float).smallest_subnormal, 0.0)
-    return spread * (1 + layer.coefficient_error) + relative * bound + underflow
-
-
-def _rounding_of_sum(layer: Sum, given: list[Array]) -> Array:
-    """What `layer.linear` loses on the given terms, in its order of summation (each loss is a float64: Knuth)."""
-    total, lost = layer.signs[0] * given[0], np.zeros_like(given[0])
-    for sign, values in zip(layer.signs[1:], given[1:], strict=True):
-        term, before = sign * values, total
-        total = before + term
-        back = total - before
-        lost += np.abs((before - (total - back)) + (term - back))
-    return lost * (1 + len(given) * 2 * UNIT_ROUNDOFF)
-
-
-def _rounds_by_wrapping(layer: AffineLayer, given: list[Array]) -> bool:
-    """Whether a circular kernel larger than the image has taps that meet on one pixel with a sum that is rounded."""
-    if not (isinstance(layer, Conv2d) and layer.circular):
-        return False
-    height, width = given[0].shape[2:]
-    sums: dict[tuple[int, int], Array] = {}
-    for y in range(layer.kernel.shape[2]):
-        for x in range(layer.kernel.shape[3]):
-            place = (y * layer.dilation[0] % height, x * layer.dilation[1] % width)
-            tap = layer.kernel[:, :, y, x]
-            if place in sums:
-                before, total = sums[place], sums[place] + tap
-                back = total - before
-                if np.any((before - (total - back)) + (tap - back)):  # Knuth: what the addition lost
-                    return True
-                tap = total
-            sums[place] = tap
-    return False
-
-
-def _moves_entries(coefficients: Array) -> bool:
-    """Whether each source coordinate reaches at most one entry, with a power of two: then products are exact."""
-    flat = coefficients.reshape(len(coefficients), -1)
-    if np.count_nonzero(flat) > len(flat) or np.any(np.count_nonzero(flat, axis=1) > 1):
-        return False
-    values = np.abs(flat[flat != 0])
-    return bool(np.all(np.frexp(values)[0] == 0.5)) and bool(np.all((values >= 2.0**-100) & (values <= 2.0**100)))
-
-
-def _underflow(layer: AffineLayer, given: list[Array], result: Array) -> Array | float:
-    """What products with powers of two below one can lose: they are exact unless the product is subnormal."""
-    if all(np.all((g == 0) | (np.abs(g) >= 1)) for g in given):
-        return 0.0
-    lost = _reached(layer, given) & (np.abs(result) < np.finfo(float).tiny)
-    return np.where(lost, np.finfo(float).smallest_subnormal, 0.0)
-
-
-def _reached(layer: AffineLayer, given: list[Array]) -> Array:
-    """The entries that a nonzero entry reaches with a nonzero coefficient, whatever underflows."""
-    return layer.magnitude(*((g != 0).astype(float) for g in given)) != 0
+    parts: dict[int, Known] = {}
+    for source in sorted(set().union(*(a.parts for a in arguments))):
+        count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
+        parts[source] = merge(layer, [a.part(source, count) for a in arguments])
+    return _Expression(parts, constant)
 
 
 def _check_memory(entries: int) -> None:

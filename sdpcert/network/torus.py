@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.arithmetic import error_bound
 from sdpcert.network.activations import Activation
 
 Array = np.ndarray
@@ -31,6 +32,9 @@ class Taps:
     offsets: Array
     weights: Array
     radius: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radius", error_bound.largest(self.radius))
 
     @property
     def shape(self) -> tuple[int, int]:

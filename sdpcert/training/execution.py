@@ -30,12 +30,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.attained.graph_ratio import _norm_bound as norm_bound
 from sdpcert.attained.graph_ratio import network_last_uses
 from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
 from sdpcert.network.graph import Network
+from sdpcert.network.norms import norm_bound
 from sdpcert.radii import LARGEST_FLOAT32_RADIUS, ErrorBound
 from sdpcert.training.links import SLACK, Link, gain_of, shape_of, steepest
 

@@ -13,8 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sdpcert.attained.graph_ratio import _norm_bound as norm_bound
-from sdpcert.certificate.exact import square_root_up
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.check.floating_checker import check_document
 from sdpcert.construction import LARGEST, prove_point
@@ -23,6 +22,7 @@ from sdpcert.convolutional import front_and_head
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Sum
 from sdpcert.network.graph import Network
+from sdpcert.network.norms import norm_bound
 
 #: Room for the rounding of products of bounds.
 SLACK = 1 + 1e-9

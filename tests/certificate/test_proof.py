@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert import Network, certify
+from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
 from sdpcert.certificate.document import build_document, write_document
-from sdpcert.certificate.exact import Total, add_product, square_root_up, two_product
 from sdpcert.certificate.proof import Proof, ProofProblem, factor_input
 from sdpcert.check.checker import check, check_document
 from sdpcert.network.activations import relu
@@ -36,8 +36,15 @@ SLOPES = [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2
 
 
 def random_form(
-    seed: int, inputs: int = 2, radius: float = 0.0, scale: float = 0.0, mixed: bool = True, skips: bool = True
+    seed: int,
+    inputs: int = 2,
+    radius: float = 0.0,
+    scale: float = 0.0,
+    mixed: bool = True,
+    skips: bool = True,
+    low: float = 0.0,
 ) -> StackedForm:
+    """A form of a few small groups; with `low`, most blocks have a low part of that size relative to the weights."""
     rng = np.random.default_rng(seed)
     sizes = [inputs, *(int(k) for k in rng.integers(1, 4, int(rng.integers(1, 4)))), int(rng.integers(1, 3))]
     groups, blocks = [], {}
@@ -45,7 +52,8 @@ def random_form(
         for source in range(to):
             if source == to - 1 or (skips and rng.random() < 0.4):
                 weights = rng.standard_normal((sizes[to], sizes[source])) * 10.0 ** rng.uniform(-scale, scale)
-                blocks[to, source] = Block(weights, radius * float(np.abs(weights).max()))
+                rest = weights * low * rng.uniform(-1, 1, weights.shape) if low and rng.random() < 0.8 else None
+                blocks[to, source] = Block(weights, radius * float(np.abs(weights).max()), None, rest)
         if to < len(sizes) - 1:
             picks = [SLOPES[k] for k in rng.integers(0, len(SLOPES) if mixed else 1, sizes[to])]
             alpha, beta = (np.array([p[k] for p in picks]) for k in (0, 1))
@@ -61,6 +69,14 @@ Exact = list[list[Fraction]]
 
 def fractions(matrix: Array) -> Exact:
     return [[Fraction(float(x)) for x in row] for row in matrix]
+
+
+def stored(block: Block) -> Exact:
+    """The stored weights, low part included."""
+    if block.low is None:
+        return fractions(block.weights)
+    pairs = zip(fractions(block.weights), fractions(block.low), strict=True)
+    return [[a + b for a, b in zip(high, low, strict=True)] for high, low in pairs]
 
 
 def dominant(matrix: Exact, charge: Exact) -> bool:
@@ -95,7 +111,7 @@ def condition(form: StackedForm, proof: Proof) -> tuple[Exact, Exact]:
             for (row, source), block in blocks.items():
                 if row == to:
                     for c in range(sizes[source]):
-                        k[bounds[source] + c] = Fraction(float(block.weights[i, c]))
+                        k[bounds[source] + c] = stored(block)[i][c]
                         r[bounds[source] + c] = Fraction(block.radius)
             if to == form.output_row:
                 linear, square = Fraction(0), -(Fraction(4) ** -proof.exponent)
@@ -137,7 +153,7 @@ def holds(form: StackedForm, proof: Proof) -> bool:
 def factor_holds(form: StackedForm, proof: Proof) -> bool:
     assert proof.input_factor is not None
     readers = [form.blocks[k] for k in sorted(form.blocks) if k[1] == 0]
-    G = [row for b in readers for row in fractions(b.weights)]
+    G = [row for b in readers for row in stored(b)]
     radius = [Fraction(b.radius) for b in readers for _ in b.weights]
     R = fractions(proof.input_factor.weights)
     scale = [Fraction(2) ** -int(c) for c in proof.input_factor.scaling]
@@ -168,9 +184,10 @@ def document_of(form: StackedForm, proof: Proof) -> dict[str, Any]:
     inputs=st.sampled_from([1, 2, 3, 9]),
     radius=st.sampled_from([0.0, 0.0, 1e-15, 1e-9, 1e-4]),
     scale=st.sampled_from([0.0, 0.0, 3.0, 20.0, 60.0]),
+    low=st.sampled_from([0.0, 2.0**-53, 2.0**-53, 1e-3, 1.0]),
 )
-def test_what_is_accepted_is_exactly_true(seed: int, inputs: int, radius: float, scale: float) -> None:
-    form = random_form(seed, inputs, radius, scale)
+def test_what_is_accepted_is_exactly_true(seed: int, inputs: int, radius: float, scale: float, low: float) -> None:
+    form = random_form(seed, inputs, radius, scale, low=low)
     for solution in (product(form), closed_form(form)):
         proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
         if proof is None:
@@ -184,8 +201,9 @@ def test_what_is_accepted_is_exactly_true(seed: int, inputs: int, radius: float,
     shift=st.sampled_from([-250, -120, -60, 60, 120, 250]),
     tiny=st.sampled_from([0.0, 1e-170, 1e-200, 1e-300, 5e-324]),
     radius=st.sampled_from([0.0, 5e-324, 1e-300]),
+    low=st.sampled_from([0.0, 2.0**-53, 1e-300]),
 )
-def test_extreme_exponents_are_proved_or_refused(seed: int, shift: int, tiny: float, radius: float) -> None:
+def test_extreme_exponents_are_proved_or_refused(seed: int, shift: int, tiny: float, radius: float, low: float) -> None:
     """Hidden scales of 2^shift, weights that vanish when squared, radii that vanish when multiplied."""
     form = random_form(seed, 2, 0.0, mixed=seed % 2 == 0)
     rng = np.random.default_rng(seed)
@@ -194,7 +212,8 @@ def test_extreme_exponents_are_proved_or_refused(seed: int, shift: int, tiny: fl
         weights = np.ldexp(block.weights, shift if to % 2 else -shift)
         if tiny:
             weights = np.where(rng.random(weights.shape) < 0.4, np.sign(weights) * tiny, weights)
-        blocks[to, source] = Block(weights, radius)
+        rest = weights * low * rng.uniform(-1, 1, weights.shape) if low and rng.random() < 0.8 else None
+        blocks[to, source] = Block(weights, radius, None, rest)
     form = StackedForm(form.inputs, form.outputs, form.groups, blocks, form.offset)
     for solution in (product(form), closed_form(form)):
         multipliers = [t.copy() for t in solution.multipliers]
@@ -215,6 +234,16 @@ def test_multipliers_below_normal_numbers_are_not_believed() -> None:
     assert 0 < min(t.min() for t in solution.multipliers) < 1e-316
     proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
     assert proof is None or holds(form, proof)
+
+
+@pytest.mark.parametrize("radius", [float("nan"), float("inf"), -1.0])
+def test_a_radius_that_is_no_number_proves_nothing(radius: float) -> None:
+    """`nan > 0` is false, and such a block must not count as exact."""
+    for inputs in (1, 9):
+        block = Block(np.ones((1, inputs)), radius)
+        assert block.radius == float("inf") and not block.finite and np.all(block.moving)
+        form = StackedForm(inputs, 1, (), {(1, 0): block}, np.zeros(1))
+        assert ProofProblem(form, 0).prove(1e300, ()) is None
 
 
 @given(seed=st.integers(0, 2**32 - 1), wide=st.booleans())
@@ -357,6 +386,19 @@ def test_rows_that_read_nothing_do_not_spoil_the_factor() -> None:
     solution = closed_form(form)
     proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
     assert proof is not None and holds(form, proof)
+
+
+@pytest.mark.parametrize("inputs", [2, 12])
+@pytest.mark.parametrize("radius", [0.0, 1e-40])
+def test_points_of_the_rounded_weights_are_not_proved_for_the_stored_ones(inputs: int, radius: float) -> None:
+    """A low part of 1e-3 raises the norm of a linear map, and a lower one would be accepted without it."""
+    weights = np.random.default_rng(21).standard_normal((2, inputs))
+    form = StackedForm(inputs, 2, (), {(1, 0): Block(weights, radius, None, weights * 1e-3)}, np.zeros(2))
+    square = float(np.linalg.norm(weights, 2)) ** 2
+    assert ProofProblem(form, 0).prove(square * 1.0019, ()) is None
+    proof = ProofProblem(form, 0).prove(square * 1.001**2 * (1 + 1e-12), ())
+    assert proof is not None and holds(form, proof)
+    assert check_document(document_of(form, proof)).ok
 
 
 @pytest.mark.parametrize("inputs", [2, 12])

@@ -44,6 +44,7 @@ class Plain:
     slopes: list[list[tuple[float, float]]]  # one list a group, one pair a neuron
     blocks: dict[tuple[int, int], np.ndarray]
     radii: dict[tuple[int, int], float] = field(default_factory=dict)
+    lows: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     rho: float = 1.0
     lambdas: list[list[float]] = field(default_factory=list)
     exponent: int = 0
@@ -76,11 +77,16 @@ def pack(data: bytes) -> str:
 
 
 def network_hash(plain: Plain) -> str:
-    parts = [b"sdpcert-network-1", i8([plain.inputs, plain.outputs, len(plain.slopes)])]
+    parts = [
+        b"sdpcert-network-2" if plain.lows else b"sdpcert-network-1",
+        i8([plain.inputs, plain.outputs, len(plain.slopes)]),
+    ]
     for group in plain.slopes:
         parts += [i8([len(group)]), f8([a for a, _ in group]), f8([b for _, b in group])]
     for key in sorted(plain.blocks):
         parts += [i8(key), struct.pack("<d", plain.radius(key)), f8(plain.blocks[key])]
+        if plain.lows:
+            parts += [i8([1]), f8(plain.lows[key])] if key in plain.lows else [i8([0])]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
@@ -110,6 +116,7 @@ def encode(plain: Plain) -> dict[str, Any]:
                     "from": key[1],
                     "radius": plain.radius(key).hex(),
                     "weights": pack(f8(plain.blocks[key])),
+                    **({"low": pack(f8(plain.lows[key]))} if key in plain.lows else {}),
                 }
                 for key in sorted(plain.blocks)
             ],
@@ -159,6 +166,9 @@ def is_dominant(matrix: Matrix, eps: Matrix) -> bool:
 
 def read_network(plain: Plain) -> tuple[int, dict[tuple[int, int], Matrix], dict[tuple[int, int], Fraction]]:
     blocks = {key: [[Fraction(float(x)) for x in row] for row in weights] for key, weights in plain.blocks.items()}
+    for key, low in plain.lows.items():
+        pairs = zip(blocks[key], low, strict=True)
+        blocks[key] = [[x + Fraction(float(y)) for x, y in zip(row, rest, strict=True)] for row, rest in pairs]
     return plain.inputs, blocks, {key: Fraction(plain.radius(key)) for key in plain.blocks}
 
 
@@ -191,7 +201,8 @@ CONDITIONS: dict[str, tuple[Matrix, Matrix]] = {}  # of networks and multipliers
 
 def condition(plain: Plain) -> tuple[Matrix, Matrix]:
     """Return M and the unscaled eps."""
-    blocks = [(key, w.tobytes(), plain.radius(key)) for key, w in sorted(plain.blocks.items())]
+    lows = {key: low.tobytes() for key, low in plain.lows.items()}
+    blocks = [(key, w.tobytes(), plain.radius(key), lows.get(key)) for key, w in sorted(plain.blocks.items())]
     factor = plain.input_factor and plain.input_factor[1].tobytes()
     key = repr((plain.sizes, plain.slopes, blocks, plain.rho, plain.lambdas, plain.exponent, factor))
     if key not in CONDITIONS:
@@ -409,6 +420,11 @@ def make_cases() -> dict[str, Callable[[], Plain]]:
         plain.input_factor = ([], np.zeros((0, 0)))
         return plain
 
+    def doubled(plain: Plain, share: float = 1e-3) -> Plain:  # all maps but the last have low parts
+        for key in sorted(plain.blocks)[:-1]:
+            plain.lows[key] = plain.blocks[key] * share * rng.uniform(-1, 1, plain.blocks[key].shape)
+        return plain
+
     cases: dict[str, Callable[[], Plain]] = {
         "relu one layer": lambda: chain(0, [3, 4, 2], [RELU]),
         "relu two layers": lambda: chain(1, [2, 4, 3, 2], [RELU]),
@@ -431,6 +447,10 @@ def make_cases() -> dict[str, Callable[[], Plain]]:
         "unread input": unread_input,
         "low precision": lambda: chain(16, [2, 3, 2], [RELU], precision=14),
         "lower bound": lambda: chain(17, [2, 3, 2], [RELU], lower=0.001),
+        "low parts": lambda: doubled(chain(18, [3, 4, 3, 2], [RELU]), 2.0**-53),
+        "low parts that matter": lambda: doubled(uncertain([LEAKY, SIGNED, NARROW])),
+        "low parts of a wide input": lambda: doubled(wide(0.0)),
+        "low parts, wide and uncertain": lambda: doubled(wide(1e-7), 1e-5),
     }
     return cases
 
@@ -629,6 +649,15 @@ def number_mutations(plain: Plain, rng: np.random.Generator) -> list[Plain]:
             mutant().blocks[key].flat[0] *= -1
             mutant().blocks[key].flat[-1] += 3.0
             mutant().radii[key] = 0.5
+    for key in plain.lows:
+        mutant().lows[key].flat[0] += 0.5
+        mutant().lows[key].flat[-1] *= -1
+        mutant().lows[key] *= 300.0
+        del mutant().lows[key]
+        m = mutant()
+        m.blocks[key], m.lows[key] = m.lows[key], m.blocks[key]  # the same sum
+        m = mutant()
+        m.lows[key] = m.blocks[key].copy()
     for _ in range(5):
         i = int(rng.integers(len(plain.rows)))
         j = int(rng.integers(len(plain.rows[i])))
@@ -721,7 +750,8 @@ def drop(path: str) -> Change:
 def rehash(document: dict[str, Any]) -> None:
     """Make the hash right again, so that only what else is wrong can lead to rejection."""
     network = document["network"]
-    raw = {"sha": hashlib.sha256(b"sdpcert-network-1")}
+    doubled = any("low" in block for block in network["blocks"])
+    raw = {"sha": hashlib.sha256(b"sdpcert-network-2" if doubled else b"sdpcert-network-1")}
 
     def feed(data: bytes) -> None:
         raw["sha"].update(data)
@@ -733,6 +763,8 @@ def rehash(document: dict[str, Any]) -> None:
     for block in network["blocks"]:
         feed(i8([block["to"], block["from"]]) + struct.pack("<d", float.fromhex(block["radius"])))
         feed(zlib.decompress(base64.b64decode(block["weights"])))
+        if doubled:
+            feed(i8([1]) + zlib.decompress(base64.b64decode(block["low"])) if "low" in block else i8([0]))
     network["sha256"] = raw["sha"].hexdigest()
 
 
@@ -757,11 +789,17 @@ def extra_group(document: dict[str, Any]) -> None:
     document["network"]["groups"].append(copy.deepcopy(document["network"]["groups"][0]))
 
 
+def move_low(document: dict[str, Any]) -> None:
+    blocks = document["network"]["blocks"]
+    blocks[-1]["low"] = blocks[0].pop("low")
+
+
 def structural_mutations() -> dict[str, Change]:
     f8_arrays = [
         "network.groups.0.alpha",
         "network.groups.1.beta",
         "network.blocks.1.weights",
+        "network.blocks.1.low",
         "multipliers.lambda.0",
         "proof.input_factor.weights",
         "attained.x",
@@ -829,6 +867,9 @@ def structural_mutations() -> dict[str, Change]:
         "no input factor": put("proof.input_factor", None),
         "input factor a list": put("proof.input_factor", []),
         "attained a number": put("attained", 0.0),
+        "low dropped": drop("network.blocks.0.low"),
+        "low in another block": rehashed(move_low),
+        "low of another size": at("network.blocks.3", lambda block: {**block, "low": pack(f8(np.zeros(1)))}),
     }
     for name in ("blocks swapped", "block twice", "alpha above beta", "missing block", "missing group", "extra group"):
         changes[f"{name}, rehashed"] = rehashed(changes[name])
@@ -879,7 +920,7 @@ BOMB = pack(b"\0" * 50_000_000)
 
 
 def base_plain() -> Plain:
-    plain = copy.deepcopy(CASES["wide uncertain"])
+    plain = copy.deepcopy(CASES["low parts, wide and uncertain"])
     plain.lower = 1e-3
     return plain
 
@@ -933,6 +974,26 @@ def test_every_array_entry_counts_for_the_hash() -> None:
             at(f"network.blocks.{block}.weights", flip)(changed)
             result = check_document(changed)
             assert not result.ok and "sha256" in result.reason
+
+
+def test_every_entry_of_a_low_part_counts_for_the_hash() -> None:
+    plain = CASES["low parts"]
+    document = encode(plain)
+    assert check_document(document).ok
+    for block, key in enumerate(sorted(plain.blocks)):
+        changed = copy.deepcopy(document)
+        if key not in plain.lows:
+            changed["network"]["blocks"][block]["low"] = pack(f8(np.zeros_like(plain.blocks[key])))
+            assert "sha256" in check_document(changed).reason
+            continue
+        for position in range(plain.lows[key].size):
+            flip = edit_array("f8", lambda x, p=position: np.where(np.arange(len(x)) == p, -x, x))
+            changed = copy.deepcopy(document)
+            at(f"network.blocks.{block}.low", flip)(changed)
+            assert "sha256" in check_document(changed).reason
+        changed = copy.deepcopy(document)
+        changed["network"]["blocks"][block].pop("low")
+        assert "sha256" in check_document(changed).reason
 
 
 def test_start_beyond_the_diagonal() -> None:

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdpcert
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import encode
-from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.check import floating_checker, frequency_checker

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import sdpcert  # noqa: E402
-from sdpcert.certificate.exact import square_root_up  # noqa: E402
+from sdpcert.arithmetic.exact import square_root_up  # noqa: E402
 from sdpcert.certificate.proof import ProofProblem  # noqa: E402
 from sdpcert.layers.general_residual import GeneralResidual  # noqa: E402
 from sdpcert.layers.operators import Operator  # noqa: E402

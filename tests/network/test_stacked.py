@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert import Network
+from sdpcert import Network, certify
 from sdpcert.network import activations as act
-from sdpcert.network.affine import Concat, Conv2d, Dense, Rearrange, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
+from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph
 from sdpcert.network.piecewise import householder, max_pool, maxmin
-from sdpcert.network.stacked import Block, StackedForm
+from sdpcert.network.stacked import Block, StackedForm, stack
 
 Array = np.ndarray
 
@@ -164,11 +166,11 @@ def exact_matrix(layers: list[Dense | Scale], inputs: int) -> list[list[Fraction
 def holds(block: Block | None, exact: list[list[Fraction]]) -> bool:
     if block is None:
         return not any(any(row) for row in exact)
-    radius = Fraction(block.radius)
+    radius, low = Fraction(block.radius), np.zeros_like(block.weights) if block.low is None else block.low
     return all(
-        abs(Fraction(float(w)) - x) <= radius
-        for line, row in zip(block.weights, exact, strict=True)
-        for w, x in zip(line, row, strict=True)
+        abs(Fraction(float(w)) + Fraction(float(v)) - x) <= radius
+        for line, rest, row in zip(block.weights, low, exact, strict=True)
+        for w, v, x in zip(line, rest, row, strict=True)
     )
 
 
@@ -197,7 +199,73 @@ def test_radius_bounds_the_rounding_of_folded_layers(seed: int, kinds: list[str]
     assert holds(form.blocks.get((1, 0)), exact_matrix(layers, inputs))
     block = form.blocks.get((1, 0))
     if block is not None and not spread and not dyadic:
-        assert block.radius <= 1e-13 * 5.0 ** len(kinds) * 10
+        assert block.radius <= 1e-27 * 5.0 ** len(kinds) * 10
+
+
+def multiplied(left: list[list[Fraction]], right: list[list[Fraction]]) -> list[list[Fraction]]:
+    columns = list(zip(*right, strict=True))
+    sparse = [[(k, a) for k, a in enumerate(row) if a] for row in left]
+    return [[sum((a * column[k] for k, a in row if column[k]), Fraction(0)) for column in columns] for row in sparse]
+
+
+def random_graph(rng: np.random.Generator, scale: Callable[[], float]) -> tuple[Network, list[list[Fraction]]]:
+    """A small graph of affine layers and the exact matrix that it is; weights times powers of two from `scale`."""
+    inputs = int(rng.integers(1, 4))
+    graph = Graph((inputs,))
+    values = [(0, exact_matrix([], inputs))]
+    for _ in range(int(rng.integers(1, 7))):
+        value, matrix = values[rng.integers(len(values))]
+        size, kind = len(matrix), rng.integers(5)
+        if kind == 0:
+            weight = np.array(
+                [[rng.standard_normal() * scale() for _ in range(size)] for _ in range(rng.integers(1, 4))]
+            )
+            layer: AffineLayer = Dense(weight * (rng.random(weight.shape) < 0.8))
+            matrix = multiplied(exact_matrix([layer], size), matrix)
+        elif kind == 1:
+            factor = np.array([rng.standard_normal() * scale() for _ in range(size)])
+            layer, matrix = (
+                Scale(factor),
+                [[Fraction(f) * x for x in row] for f, row in zip(factor, matrix, strict=True)],
+            )
+        elif kind == 2:
+            order = rng.integers(-1, size, int(rng.integers(1, 4)))
+            layer, matrix = Rearrange(order), [matrix[k] if k >= 0 else [Fraction(0)] * inputs for k in order]
+        else:
+            other = [(v, m) for v, m in values if len(m) == size]
+            second, more = other[rng.integers(len(other))]
+            signs = (1, int(rng.choice([-1, 1])))
+            layer = Sum(signs) if kind == 3 else Concat(0)
+            joined = [[x + signs[1] * y for x, y in zip(a, b, strict=True)] for a, b in zip(matrix, more, strict=True)]
+            values.append((graph.add(layer, value, second), joined if kind == 3 else [*matrix, *more]))
+            continue
+        values.append((graph.add(layer, value), matrix))
+    return graph.network(values[-1][0]), values[-1][1]
+
+
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["one", "near", "far", "ends", "mixed"]))
+@settings(max_examples=400)
+def test_any_merge_contains_the_exact_one_or_says_that_it_does_not_know(seed: int, kind: str) -> None:
+    """Weights from 2^-1070 to 2^1020: block and radius hold the exact product, or the radius is infinite."""
+    rng = rng_of(seed)
+    scales = {
+        "one": lambda: 1.0,
+        "near": lambda: 2.0 ** float(rng.integers(-40, 40)),
+        "far": lambda: 2.0 ** float(rng.integers(-500, 500)),
+        "ends": lambda: 2.0 ** float(rng.choice([-1070, -1022, -540, 0, 510, 1020])),
+        "mixed": lambda: 2.0 ** float(rng.integers(-1070, 1020)),
+    }
+    network, exact = random_graph(rng, scales[kind])
+    for rounded in (False, True):
+        block = stack(network, rounded).blocks.get((1, 0))
+        if block is None or block.finite:
+            assert holds(block, exact)
+        else:
+            assert block.radius == np.inf
+            with pytest.raises(ValueError, match="overflow"):
+                certify(StackedForm(block.weights.shape[1], len(exact), (), {(1, 0): block}, np.zeros(len(exact))))
+        if block is not None and kind == "one":
+            assert block.radius <= (1e-12 if rounded else 1e-27)
 
 
 @pytest.mark.parametrize(
@@ -233,8 +301,53 @@ def test_radius_of_branches_that_meet() -> None:
         for s, u, v in zip(np.asarray(scale.factor), one, two, strict=True)
     ]
     block = form.blocks[1, 0]
-    assert 0 < block.radius < 1e-13
+    assert 0 < block.radius < 1e-28
     assert holds(block, exact)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0, 30, 300]),
+    uncertain=st.sampled_from([0.0, 2.0**-40]),
+)
+@settings(max_examples=30)
+def test_merged_convolutions_contain_the_exact_product(seed: int, spread: int, uncertain: float) -> None:
+    """Scale, convolution, scale, convolution of every geometry, against the product of the layers' exact matrices."""
+    rng = rng_of(seed)
+    graph, value = Graph((2, 4, 3)), 0
+    exact = exact_matrix([], 24)
+    for channels in (4, 2):
+        shape = graph.shape(value)
+        factor = rng.standard_normal((shape[0], 1, 1)) * 2.0 ** rng.integers(-spread, spread + 1, (shape[0], 1, 1))
+        groups, side = int(rng.choice([1, 2])), int(rng.integers(1, 3))
+        kernel = rng.standard_normal((channels, shape[0] // groups, side, 2))
+        kernel *= 2.0 ** rng.integers(-spread, spread + 1, kernel.shape)
+        stride, circular = (int(rng.integers(1, 3)), 1), bool(rng.random() < 0.5)
+        conv = Conv2d(kernel, None, stride, (0, 1, 1, 0), (1, 1), groups, uncertain, circular)
+        for layer in (Scale(factor), conv):
+            size = int(np.prod(graph.shape(value)))
+            unit = layer.linear(np.eye(size).reshape(size, *graph.shape(value))).reshape(size, -1).T
+            exact = multiplied([[Fraction(float(x)) for x in row] for row in unit], exact)
+            value = graph.add(layer, value)
+    block = graph.network(value).stacked.blocks[1, 0]
+    assert block.finite and holds(block, exact)
+    if not spread and not uncertain:
+        assert block.radius <= 1e-27
+    if uncertain:
+        grown = [[x * (1 + Fraction(uncertain)) ** 2 for x in row] for row in exact]
+        assert holds(block, grown)
+
+
+def test_errors_in_norm_do_not_grow_with_absolute_values() -> None:
+    """Twenty-four reflections: absolute values make bounds grow by four a layer, norms leave them what they are."""
+    rng = rng_of(13)
+    graph, value = Graph((16,)), 0
+    for _ in range(24):
+        v = rng.standard_normal(16)
+        value = graph.add(Dense(np.eye(16) - 2 * np.outer(v, v) / (v @ v)), value)
+        mixed = np.linalg.qr(rng.standard_normal((16, 16)))[0]
+        value = graph.add(Dense(mixed), value)
+    assert graph.network(value).stacked.blocks[1, 0].radius <= 1e-25
 
 
 def test_rounded_coefficients_are_charged() -> None:
@@ -243,7 +356,18 @@ def test_rounded_coefficients_are_charged() -> None:
     form = graph.network(graph.add(Dense(weight, None, coefficient_error=2.0**-52), 0)).stacked
     exact = [[Fraction(1, 3), Fraction(3)], [Fraction(5), Fraction(1, 7)]]
     assert holds(form.blocks[1, 0], exact)
-    assert form.blocks[1, 0].radius >= 5 * 2.0**-52
+    assert 5 * 2.0**-52 <= form.blocks[1, 0].radius <= 5.01 * 2.0**-52
+    assert form.blocks[1, 0].low is None  # digits below the radius mean nothing
+
+
+def test_uncertain_scales_of_exact_layers_are_charged_entry_by_entry() -> None:
+    rng = rng_of(14)
+    graph = Graph((5,))
+    value = graph.add(Dense(rng.standard_normal((4, 5))), 0)
+    graph.add(Scale(rng.standard_normal(4), coefficient_error=2.0**-50), value)
+    block = graph.network(2).stacked.blocks[1, 0]
+    assert block.low is None
+    assert block.radius <= 1.2 * 2.0**-50 * np.max(np.abs(block.weights))
 
 
 # ---------------------------------------------------------------- rows, reduction, hash
@@ -327,7 +451,10 @@ def test_output_rows() -> None:
 
 def document_hash(form: StackedForm) -> str:
     """SHA-256 as docs/certificate-format.md has it."""
-    data = b"sdpcert-network-1" + struct.pack("<qqq", form.inputs, form.outputs, len(form.groups))
+    doubled = any(block.low is not None for block in form.blocks.values())
+    data = (b"sdpcert-network-2" if doubled else b"sdpcert-network-1") + struct.pack(
+        "<qqq", form.inputs, form.outputs, len(form.groups)
+    )
     for group in form.groups:
         data += struct.pack("<q", len(group.alpha))
         data += b"".join(struct.pack("<d", a) for a in group.alpha) + b"".join(struct.pack("<d", b) for b in group.beta)
@@ -335,6 +462,9 @@ def document_hash(form: StackedForm) -> str:
         block = form.blocks[to, source]
         data += struct.pack("<qqd", to, source, block.radius)
         data += b"".join(struct.pack("<d", w) for w in block.weights.ravel())
+        if doubled:
+            data += struct.pack("<q", block.low is not None)
+            data += b"" if block.low is None else b"".join(struct.pack("<d", w) for w in block.low.ravel())
     return hashlib.sha256(data).hexdigest()
 
 
@@ -368,12 +498,15 @@ def test_unrolled_networks_beyond_memory_are_refused() -> None:
         _ = graph.network(graph.add(act.relu(), 0)).stacked
 
 
-def test_taps_that_meet_on_one_pixel_are_charged() -> None:
+def test_taps_that_meet_on_one_pixel_are_added_exactly() -> None:
     kernel = np.zeros((1, 1, 3, 3))
     kernel[0, 0, 1] = [1.0, 0.3, 7e-17]  # on two columns the outer taps meet, and 1 + 7e-17 rounds to 1
     graph = Graph((1, 2, 2))
-    form = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0)).stacked
-    assert form.blocks[1, 0].radius >= 7e-17
+    network = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0))
+    block = network.stacked.blocks[1, 0]
+    assert block.low is not None and np.max(np.abs(block.low)) == 7e-17 and block.radius <= 1e-30
+    with earlier_rules():
+        assert stack(network).blocks[1, 0].radius >= 7e-17
     kernel[0, 0, 1] = [0.5, 0.3, 0.5]
     graph = Graph((1, 2, 2))
     form = graph.network(graph.add(Conv2d(kernel, padding=(1, 1, 1, 1), circular=True), 0)).stacked

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import sdpcert
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.attained import attained_lower_bound
-from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.repair import repair
 from sdpcert.network import Network

@@ -1,0 +1,1 @@
+"""Arithmetic with known errors: below everything else, imports NumPy and the BLAS kernels only."""

@@ -1,0 +1,143 @@
+"""Matrix products in float64 whose error is known: slices that BLAS multiplies without rounding.
+
+A matrix is cut into slices of so few bits that every product of two slices, summed over the inner dimension, fits into
+53 bits: then BLAS commits no rounding, in any order of summation and with or without fused multiply-add (Ozaki, Ogita,
+Oishi, Rump 2012). Requires round-to-nearest; powers of two are applied with ldexp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sdpcert.blas import product
+
+Array = np.ndarray
+UNIT_ROUNDOFF = 2.0**-53
+
+
+@dataclass
+class Total:
+    """A sum of matrices as high + low, with an entrywise bound of what is missing.
+
+    `add` keeps the rounding of `high` in `low`; the rounding of `low` itself is added to `error`.
+    """
+
+    high: Array
+    low: Array = field(init=False)
+    error: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.high = np.array(self.high, dtype=float)
+        self.low = np.zeros_like(self.high)
+        self.error = np.zeros_like(self.high)
+
+    def add(self, term: Array, error: Array | float = 0.0) -> None:
+        """Add a matrix whose entries are known up to `error`."""
+        total, rounding = two_sum(self.high, term)
+        self.low += rounding
+        self.error += 2 * UNIT_ROUNDOFF * np.abs(self.low) + error
+        self.high = total
+
+    def value(self) -> tuple[Array, Array]:
+        """The sum rounded to float64, and a bound of its error."""
+        value = self.high + self.low
+        return value, self.error * (1 + 1e-10) + 2 * UNIT_ROUNDOFF * np.abs(value)
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """`a + b` as high + low, exact where nothing overflows (Knuth)."""
+    high = a + b
+    back = high - a
+    return high, (a - (high - back)) + (b - back)
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """`a * b` as high + low, exact barring underflow (Dekker, Veltkamp splitting; |a|, |b| below 2^990)."""
+    high = a * b
+    a1, a2 = _split(a)
+    b1, b2 = _split(b)
+    return high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    c = 134217729.0 * a
+    upper = c - (c - a)
+    return upper, a - upper
+
+
+def slices(matrix: Array, inner: int, count: int = 3) -> tuple[list[Array], Array]:
+    """Cut the rows of a matrix into `count` slices (largest first) of (53 - log2(inner)) / 2 bits below the row's
+    maximum.
+
+    Returns the slices and the remainder, all exact: matrix = sum of slices + remainder.
+    """
+    bits = (53 - math.ceil(math.log2(max(inner, 2)))) // 2 - 1
+    largest = np.max(np.abs(matrix), axis=1, keepdims=True, initial=0.0)
+    exponent = np.frexp(largest)[1]
+    rest = matrix.copy()
+    parts = []
+    for k in range(1, count + 1):
+        unit = exponent - k * bits
+        part = np.ldexp(np.rint(np.ldexp(rest, -unit)), unit)
+        rest = rest - part
+        parts.append(part)
+    return parts, rest
+
+
+def add_product(total: Total, left: Array, right: Array, sign: float = 1.0) -> None:
+    """Add `sign * left @ right.T` to the total with an error far below that of a float64 product."""
+    inner = left.shape[1]
+    a, a_rest = slices(left, inner)
+    b, b_rest = (a, a_rest) if right is left else slices(right, inner)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0)):
+        if right is left and i > j:
+            continue
+        exact = product(a[i], b[j].T)
+        total.add(sign * exact)
+        if right is left and i < j:
+            total.add(sign * exact.T)
+    # What is left is of relative size 2^-60: its own rounding is added to the error.
+    a_low, b_low = a[2] + a_rest, b[2] + b_rest
+    a_all, b_mid = a[1] + a_low, b[1]
+    pairs = [(a_low, b_mid), (a_all, b_low), (a[0], b_rest), (a_rest, b[0])]
+    pairs = [(x, y) for x, y in pairs if np.any(x) and np.any(y)]
+    for x, y in pairs:
+        magnitude = product(np.abs(x), np.abs(y).T)
+        total.add(
+            sign * product(x, y.T), (inner + 4) * 2 * UNIT_ROUNDOFF * magnitude + inner * 4 * np.finfo(float).tiny
+        )
+
+
+def round_up(value: float) -> float:
+    """The next float64 above."""
+    return math.nextafter(value, math.inf)
+
+
+def square_root_up(value: float, exponent: int) -> float:
+    """The least float64 u with u^2 >= 4^exponent * value, compared in integers.
+
+    Raises OverflowError where u is not a finite float64.
+    """
+    if value == 0:
+        return 0.0
+    numerator, denominator = value.as_integer_ratio()
+    if exponent >= 0:
+        numerator <<= 2 * exponent
+    else:
+        denominator <<= -2 * exponent
+
+    def large_enough(u: float) -> bool:
+        p, q = u.as_integer_ratio()
+        return p * p * denominator >= numerator * q * q
+
+    root = math.ldexp(math.sqrt(value), exponent)
+    if not math.isfinite(root):
+        raise OverflowError("the bound is above the largest float64")
+    while large_enough(root) and root > 0:
+        root = math.nextafter(root, 0.0)
+    while not large_enough(root):
+        root = math.nextafter(root, math.inf)
+    return root
