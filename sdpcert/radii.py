@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.arithmetic.error_bound import bounds, largest
+
 Array = np.ndarray
 #: Relative room for the few roundings of one quotient, each of 2^-53.
 ROOM = 2.0**-49
@@ -47,6 +49,7 @@ def pair_constants(upper: float, rows: Array | None, classes: int) -> Array:
         constants = np.full((classes, classes), ROOT_TWO)
     else:
         constants = np.stack([_norms_up(rows - row) for row in rows])
+    constants, upper = bounds(constants), largest(upper)  # what is not a number is no constant of 0
     constants = np.where(constants > 0, np.nextafter(constants * (1 + 2.0**-50) * upper, np.inf), 0.0)
     np.fill_diagonal(constants, 0.0)
     return constants
@@ -68,13 +71,15 @@ def linear_radii(
     for y in np.unique(labels):
         samples = np.flatnonzero(labels == y)
         others = np.arange(logits.shape[1]) != y
-        below = np.where(constants[y, others] + spread > 0, constants[y, others] + ROOT_TWO * spread, 0.0)
+        reach = bounds(constants[y, others] + ROOT_TWO * spread)
+        below = np.where(reach > 0, reach, 0.0)
         below = np.where(below > 0, np.nextafter(below * (1 + 2.0**-50), np.inf), 0.0)
         margins = margins_down(logits[samples], int(y), missed[samples])[:, others]
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             quotients = np.nextafter(margins / below * (1 - ROOM), -np.inf)
         quotients = np.where(margins > 0, np.where(below > 0, quotients, np.inf), 0.0)
-        radii[samples] = np.maximum(quotients.min(1, initial=np.inf), 0.0)
+        least = quotients.min(1, initial=np.inf)
+        radii[samples] = np.where(least > 0, least, 0.0)
     radii = np.minimum(radii, LARGEST_FLOAT32_RADIUS) if spread > 0 else radii
     return np.where(np.isfinite(logits).all(1), radii, 0.0)
 
@@ -106,6 +111,7 @@ def curved_radii(
     lie from the real ones; what is left is divided by `upper`.
     """
     radii = np.zeros(len(margins))
+    curvatures, missed, upper = bounds(curvatures), bounds(missed), largest(upper)
     for y in np.unique(labels):
         samples = np.flatnonzero(labels == y)
         others = np.arange(margins.shape[1]) != y
@@ -115,10 +121,10 @@ def curved_radii(
             root = np.sqrt(2 * curvatures[y, others] * np.maximum(low, 0.0))
             found = 2 * low / (slope + np.hypot(slope, root)) * (1 - 2.0**-47)
         found = np.where(low > 0, found, 0.0)
-        left = np.nextafter(found.min(1, initial=np.inf) - missed[samples], -np.inf)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.nextafter(found.min(1, initial=np.inf) - missed[samples], -np.inf)
             left = np.nextafter(left / upper * (1 - ROOM), -np.inf) if upper > 0 else np.where(left > 0, np.inf, 0.0)
-        radii[samples] = np.maximum(left, 0.0)
+        radii[samples] = np.where(left > 0, left, 0.0)
     finite = np.isfinite(margins).all(1) & np.isfinite(steepest).all(1)
     return np.where(finite, radii, 0.0)
 
@@ -137,10 +143,10 @@ def curvature_bounds(inward: Array, outward: Array, beta: float) -> Array:
 
 def matrix_norm_up(matrix: Array, squarings: int = 6) -> float:
     """An upper bound of the spectral norm: `|A|^2 = |A A'|`, repeated, and the Frobenius norm at last."""
-    largest = float(np.abs(matrix).max(initial=0.0))
-    if not 0 < largest < math.inf:
-        return largest
-    exponent = math.frexp(largest)[1]
+    size = largest(np.abs(matrix))
+    if not 0 < size < math.inf:
+        return size
+    exponent = math.frexp(size)[1]
     scaled = np.ldexp(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, -exponent)
     inner = scaled.shape[1]
     bound = math.sqrt(float(np.square(scaled).sum()) * (1 + (matrix.size + 8) * 2.0**-53)) * (1 + 2.0**-50)
@@ -153,6 +159,6 @@ def matrix_norm_up(matrix: Array, squarings: int = 6) -> float:
 
 def _norms_up(rows: Array) -> Array:
     """Upper bounds of the norms of differences of float64 rows; 0 only where all entries are."""
-    largest = np.abs(rows).max(1, keepdims=True, initial=0.0)
-    unit = rows / np.where(largest > 0, largest, 1.0)
-    return np.sqrt(np.square(unit).sum(1)) * largest[:, 0] * (1 + (rows.shape[1] + 8) * 2.0**-52)
+    size = np.abs(rows).max(1, keepdims=True, initial=0.0)
+    unit = rows / np.where(size > 0, size, 1.0)
+    return np.sqrt(np.square(unit).sum(1)) * size[:, 0] * (1 + (rows.shape[1] + 8) * 2.0**-52)

@@ -21,6 +21,7 @@ from sdpcert.network.filters import Combination
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, stack
 from sdpcert.network.torus import Taps
+from sdpcert.radii import curved_radii, linear_radii, pair_constants
 
 BAD = [float("nan"), float("inf"), -1.0, -float("inf")]
 ANY = st.floats(allow_nan=True, allow_infinity=True)
@@ -91,6 +92,26 @@ def test_bounds_are_not_maximised_by_the_functions_that_drop_what_is_no_number(m
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("max", "min"):
             names = [ast.unparse(a) for a in node.args if isinstance(a, ast.Name | ast.Attribute)]
             assert not any(word in name for name in names for word in ("error", "radius", "spread")), ast.unparse(node)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_radii_of_constants_and_errors_that_are_no_numbers_are_zero(bad: float) -> None:
+    logits, labels, none = np.array([[2.0, 0.0, 1.0]]), np.array([0]), np.zeros(1)
+    ones = np.ones((3, 3)) - np.eye(3)
+    assert linear_radii(logits, labels, ones, none)[0] > 0.9
+    broken = ones.copy()
+    broken[0, 1] = bad
+    assert linear_radii(logits, labels, broken, none)[0] == 0
+    assert linear_radii(logits, labels, ones, np.array([bad]))[0] == 0
+    assert linear_radii(logits, labels, ones, none, bad)[0] == 0
+    assert pair_constants(bad, np.eye(3), 3)[0, 1] == math.inf
+    assert pair_constants(1.0, np.array([[bad, 0.0], [0.0, 0.0]]), 2)[0, 1] == math.inf
+    zero, curved = np.zeros((3, 3)), np.zeros((3, 3))
+    curved[0, 2] = bad
+    margins = np.array([[0.0, 2.0, 1.0]])
+    assert curved_radii(margins, zero[:1], zero, labels, none, 1.0)[0] > 0
+    for curvatures, missed, upper in ((curved, none, 1.0), (zero, np.array([bad]), 1.0), (zero, none, bad)):
+        assert curved_radii(margins, zero[:1], curvatures, labels, missed, upper)[0] == 0
 
 
 def test_deep_products_of_layers_are_exact_enough_for_the_proof() -> None:

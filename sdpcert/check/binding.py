@@ -143,9 +143,6 @@ def _attains(document: dict[str, Any], network: Network, rows: list[int] | None)
         return evaluate_ratio(network, x, x_prime, rows) >= lower
     form = _whole_form(document, network, rows)
     assert form is not None  # compared before
-    if not any(block.low is not None for block in form.blocks.values()):
-        # Files from before weights had low parts state what the stored weights attain.
-        form = replace(form, blocks={key: replace(block, radius=0.0) for key, block in form.blocks.items()})
     return evaluate_ratio(form, x, x_prime) >= lower
 
 
