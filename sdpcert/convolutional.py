@@ -28,6 +28,7 @@ from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.solvers.closed_form import product_multipliers
 from sdpcert.solvers.solution import Budget, Progress, Solution
 from sdpcert.solvers.working_set import solve_frequencies
+from sdpcert.spectra import spectral_norm
 
 Array = np.ndarray
 #: Bits of the scales between front and head: products with float32 weights stay exact.
@@ -268,7 +269,7 @@ def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:
     norms: dict[tuple[int, int], float] = {}
     for (to, source), block in form.blocks.items():
         at = form.frequencies if not (form.pooled and to == form.output_row) else [(0, 0)]
-        largest = max(float(np.linalg.norm(block.symbol(k, form.torus), 2)) for k in at)
+        largest = max(spectral_norm(block.symbol(k, form.torus)) for k in at)
         if form.pooled and to == form.output_row:
             largest *= float(np.sqrt(form.cells))
         spread = len(block.offsets) * block.radius * sum(block.shape)

@@ -18,6 +18,7 @@ from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import forward_multipliers
 from sdpcert.solvers.solution import Solution
+from sdpcert.spectra import largest_eigenvalue
 
 Array = np.ndarray
 #: How much larger than the least rho is the one that is offered for proof, relative.
@@ -88,5 +89,4 @@ def least_rho(condition: Condition, multipliers: Array) -> float:
         return float("inf")
     half = linalg.solve_triangular(factor, scale[:, None] * matrix[n0:, :n0], lower=True, check_finite=False)
     complement = product(half.T, half) - matrix[:n0, :n0]
-    largest = linalg.eigvalsh(complement, subset_by_index=[n0 - 1, n0 - 1], check_finite=False)[0]
-    return max(float(largest), 0.0) if np.isfinite(largest) else float("inf")
+    return max(largest_eigenvalue(complement), 0.0)

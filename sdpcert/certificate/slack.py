@@ -21,6 +21,7 @@ import numpy as np
 from sdpcert.attained import Attained
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import StackedForm
+from sdpcert.spectra import least_squares
 
 Array = np.ndarray
 #: The terms have to add up to the whole this well, relative, or nothing is said.
@@ -74,7 +75,10 @@ def _terms(
         neurons.append(max(unit * float(2 * multipliers @ product), 0.0))
     if proof.input_factor is not None:
         reads = np.concatenate([b.weights @ change for (_, s), b in sorted(reduced.blocks.items()) if s == 0])
-        change = np.linalg.lstsq(proof.input_factor.weights, reads, rcond=None)[0]
+        solved = least_squares(proof.input_factor.weights, reads)
+        if solved is None:
+            return None
+        change = solved
     xi = np.ldexp(np.concatenate([change, *moved]), proof.scaling - proof.precision)
     squares = unit * np.square(proof.factor.T.astype(float) @ xi)
     bounds = np.cumsum([0, len(change), *(g.size for g in reduced.groups)])

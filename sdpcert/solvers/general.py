@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.solution import Budget, Solution, SolverError
+from sdpcert.spectra import eigenpairs
 
 Array = np.ndarray
 #: Nonzeros of the coefficient matrices above which a general solver is not started.
@@ -109,10 +110,10 @@ class GeneralProblem:
         if dual is None or not np.all(np.isfinite(dual)):
             return 0.0
         dual = self.congruence[:, None] * np.asarray(dual, dtype=float) * self.congruence
-        try:
-            values, vectors = linalg.eigh((dual + dual.T) / 2, check_finite=False)
-        except linalg.LinAlgError:
+        pairs = eigenpairs((dual + dual.T) / 2)
+        if pairs is None:
             return 0.0
+        values, vectors = pairs
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         root = np.sqrt(feasible_dual_value(self.condition, [factor]))
         return float(np.ldexp(root, self.condition.exponent)) * (1 - 1e-15)
