@@ -11,14 +11,22 @@ from typing import Protocol
 import numpy as np
 from scipy import linalg
 
+from sdpcert.blas import cholesky
 from sdpcert.condition.conditions import Conditions, stages
 from sdpcert.condition.inequality import Inequality
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.solution import Solution, SolverError
+from sdpcert.spectra import largest_eigenvalue, spectral_norm
 
 Array = np.ndarray
+#: A neuron whose reading is this small beside the largest of its group counts as one that reads nothing.
+SMALLEST_READING = 2.0**-40
+#: Neurons of a group whose readings differ by less than this factor (in squares) start from one multiplier.
+ALIKE = 16.0
+#: Where the search of a start ends.
+SMALLEST_THETA = 2.0**-10
 
 
 class Slopes(Protocol):
@@ -50,7 +58,7 @@ def product(form: StackedForm, inflation: float = 0.0, uncertainty: float = 0.0)
     absolute slope.
     """
     blocks, scaling = equilibrate(form)
-    norms = {key: float(np.linalg.norm(weights, 2)) * (1 + inflation) for key, weights in blocks.items()}
+    norms = {key: spectral_norm(weights) * (1 + inflation) for key, weights in blocks.items()}
     shifts = (0, *scaling.neurons, -scaling.output)
     for (to, s), block in form.blocks.items():
         spread = uncertainty * sum(block.weights.shape) * block.radius
@@ -89,8 +97,10 @@ def product_multipliers(norms: dict[tuple[int, int], float], groups: Sequence[Sl
 
 
 def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
-    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers), never worse than the product for
-    chains.
+    """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers).
+
+    For chains whose groups have one slope interval each it is not above the product of norms, up to what theta below
+    1/2 costs.
     """
     condition = Condition(form, "neuron")
     multipliers, rho = forward_multipliers([condition], theta)
@@ -108,7 +118,7 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
     y = np.zeros(condition.variables)
     amount = 1.0
     for number, stage in enumerate(reversed(stages(condition))):
-        multipliers, rho = forward_multipliers(stage, theta)
+        multipliers, rho = _lowest(stage, theta)
         if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
             raise SolverError("the closed-form start is not finite: the weights span too many orders of magnitude")
         if number == 0:
@@ -127,14 +137,44 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
     return y
 
 
-def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
+def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
+    """`forward_multipliers` with theta halved, or doubled while no share is above theta, as long as that lowers rho.
+
+    Rows that read many sources leave them room. Slopes far from zero beside their width may take more than what is
+    optimal for one neuron after another, because layers turn.
+    """
+    first, each = stage[0], not stage[0].per_group
+    numpy = first.arrays.numpy
+    largest = float(np.max(_share(numpy(first.alpha), numpy(first.beta)), initial=1e-3))
+    best = forward_multipliers(stage, theta, each)
+    for factor in (0.5, 2.0):
+        tried, lower = factor * theta, True
+        while lower and tried > SMALLEST_THETA and tried * largest <= theta:
+            other = forward_multipliers(stage, tried, each)
+            lower = other[1] < best[1]
+            best, tried = (other if lower else best), tried * factor
+    return best
+
+
+def _share(alpha: Array, beta: Array) -> Array:
+    """The share of the room that a group takes, over theta: see `forward_multipliers`."""
+    return 2 / (1 + np.abs(alpha + beta) / (beta - alpha))
+
+
+def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = False) -> tuple[Array, float]:
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
-    Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g*` over the
-    inequalities of the stage, X the matrix of the groups before it; 0 < theta < 1 keeps it strictly feasible, theta =
-    1/2 is the closed form of ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the
-    least rho that they then allow, the output being F z or, where a metric variable measures it, those coordinates:
-    (rho t, rho) is the point.
+    With X the matrix of the groups before g, A = K_g X^-1 K_g*, W the widths `beta_i - alpha_i` and T the multipliers
+    of group g, the groups up to g are positive definite where `W A W T` has eigenvalues below 2. The recursion takes
+    the share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron,
+    theta = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest;
+    for slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share
+    is at most theta. All neurons of a group have one multiplier, or with `each` one of their own, larger for rows that
+    read much less than others (`_own_scale`).
+
+    Returns the multipliers per neuron for rho = 1 without output and the least rho that they then allow, the output
+    being F z or, where a metric variable measures it, those coordinates: (rho t, rho) is the point. Both are infinite
+    where float64 does not hold them.
     """
     recursions = [_Recursion(part) for part in stage]
     first = stage[0]
@@ -142,11 +182,41 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Arra
     beta, alpha = first.arrays.numpy(first.beta), first.arrays.numpy(first.alpha)
     for g in range(1, len(first.slices)):
         rows = first.rows[g]
-        largest = max(r.read(g, beta[rows] - alpha[rows]) for r in recursions)
-        multipliers[rows] = 2 * theta / largest if largest > 0 else 1.0
-        for r in recursions:
-            r.extend(g, multipliers[rows])
+        width = beta[rows] - alpha[rows]
+        share = theta * _share(alpha[rows], beta[rows])
+        if _read_again(first, g):
+            share = np.minimum(share, theta)
+        if not each:  # the widest neurons take most of the room
+            share = share[[np.argmax(width)]]
+        grams = [r.read(g, width) for r in recursions]
+        scale = _own_scale(grams) if each else np.ones(1)
+        half = np.sqrt(scale)
+        largest = max(largest_eigenvalue(half[:, None] * gram * half) for gram in grams)
+        if not np.isfinite(largest):
+            return np.full(first.neurons, np.inf), np.inf
+        multipliers[rows] = 2 * share * scale / largest if largest > 0 else 1.0
+        if not all(r.extend(g, multipliers[rows]) for r in recursions):
+            return np.full(first.neurons, np.inf), np.inf
     return multipliers, max(r.gain() for r in recursions)
+
+
+def _read_again(part: Inequality, g: int) -> bool:
+    """Whether a row after that of group g reads a source of it."""
+    own = {s for to, s in part.blocks if to == g}
+    return any(to > g and s in own for to, s in part.blocks) or not own.isdisjoint(part.output_blocks)
+
+
+def _own_scale(grams: Sequence[Array]) -> Array:
+    """How much larger than that of its group's strongest reader each neuron's multiplier is to be.
+
+    That is one over its diagonal entry beside the largest; 1 for neurons within `ALIKE` of it, and for one that reads
+    nothing.
+    """
+    diagonal = np.max([np.real(gram.diagonal()) for gram in grams], axis=0)
+    top = float(diagonal.max(initial=0.0))
+    if not 0 < top < np.inf:
+        return np.ones(len(diagonal))
+    return np.maximum(1.0, top / ALIKE / np.where(diagonal > SMALLEST_READING * top, diagonal, top))
 
 
 class _Recursion:
@@ -165,8 +235,8 @@ class _Recursion:
                 target[inputs, inputs] = 1.0
         self.incoming = self.half = np.zeros((0, 0))
 
-    def read(self, g: int, width: Array) -> float:
-        """Largest eigenvalue of `W K_g X^-1 K_g* W`, W the widths of the slope intervals."""
+    def read(self, g: int, width: Array) -> Array:
+        """`W K_g X^-1 K_g* W`, W the widths of the slope intervals."""
         part, own = self.part, self.part.slices[g]
         before = own.start
         sources = [s for (to, s) in self.blocks if to == g]
@@ -177,10 +247,10 @@ class _Recursion:
         self.half = np.zeros_like(self.incoming)
         self.half[:, start:] = _solve_right(self.factor[start:before, start:before], self.incoming[:, start:])
         weighted = self.half[:, start:] * width[:, None]
-        return float(np.linalg.eigvalsh(weighted @ weighted.conj().T)[-1])
+        return weighted @ weighted.conj().T
 
-    def extend(self, g: int, t: Array) -> None:
-        """Add group g with multipliers t."""
+    def extend(self, g: int, t: Array) -> bool:
+        """Add group g with multipliers t; whether the matrix is positive definite with it."""
         part, own = self.part, self.part.slices[g]
         before, rows = own.start, part.rows[g]
         coupling = -(t * (self.alpha[rows] + self.beta[rows]))[:, None]
@@ -191,11 +261,15 @@ class _Recursion:
         if self.matrix is not None and np.any(square):
             self.matrix[:before, :before] += (square[:, None] * self.incoming).conj().T @ self.incoming
             lower = np.tril(self.matrix[: own.stop, : own.stop])
-            self.factor[: own.stop, : own.stop] = np.linalg.cholesky(lower + np.tril(lower, -1).conj().T)
+            changed, factor = slice(0, own.stop), cholesky(lower + np.tril(lower, -1).conj().T)
         else:
             self.factor[own, :before] = coupling * self.half
             spent = self.factor[own, :before]
-            self.factor[own, own] = np.linalg.cholesky(np.diag(2 * t) - spent @ spent.conj().T)
+            changed, factor = own, cholesky(np.diag(2 * t) - spent @ spent.conj().T)
+        if factor is None:
+            return False
+        self.factor[changed, changed] = factor
+        return True
 
     def gain(self) -> float:
         """The least rho for which the output fits: the largest eigenvalue of `F X^-1 F*`."""
@@ -212,7 +286,7 @@ class _Recursion:
             output[row : row + size, c] = np.eye(size)
             row += size
         half = _solve_right(self.factor, output)
-        return float(np.linalg.norm(half, 2) ** 2)
+        return spectral_norm(half) ** 2
 
 
 def _solve_right(factor: Array, right: Array) -> Array:
