@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import cpu_count
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
+from sdpcert.spectra import eigenpairs
 
 Matrix = Any
 MAXIMUM_ITERATIONS = 200
@@ -41,6 +42,8 @@ PARALLEL_ORDER = 250
 #: Where steps of the dual are shorter than `CRAWL` three times in a row, X begins anew at a point that is the share
 #: `RETREAT` of the way back to the start, up to `RESTARTS` times.
 CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
+#: Theta and room of the closed form's start; a run that stalls is tried again from the next one, further inside.
+STARTS = ((0.4, 1.5), (0.15, 4.0))
 #: Lanczos ends where what is new of an image is this small beside the operator.
 BREAKDOWN = 1e-10
 #: An inequality may leave once the relative gap is below the first number and its part of the dual's coefficient of rho
@@ -53,11 +56,46 @@ def interior_point(form: StackedForm, method: str, budget: Budget, device: str =
 
     `method` is "neuron" or "layer". The solution's status is "optimal", "stalled", "time limit" or "interrupted".
     """
-    condition = Condition(form, method, arrays_on(device))
-    point = minimise(condition, budget)
-    multipliers = tuple(condition.multipliers(condition.arrays.asarray(point.y)))
-    return Solution(
-        float(point.y[0]), multipliers, point.exponent, point.dual, point.iterations, point.status, point.history
+    arrays = arrays_on(device)
+    solved: Solution | None = None
+    for theta, room in STARTS:
+        condition = Condition(form, method, arrays)
+        done = 0 if solved is None else len(solved.history)
+        try:
+            point = minimise(condition, _counting_from(done, budget), start=(theta, room))
+        except SolverError:
+            if solved is None:
+                raise
+            break
+        multipliers = tuple(condition.multipliers(condition.arrays.asarray(point.y)))
+        solution = Solution(
+            float(point.y[0]), multipliers, point.exponent, point.dual, point.iterations, point.status, point.history
+        )
+        solved = solution if solved is None else _joined(solved, solution, budget.tol)
+        if solved.status != "stalled":
+            break
+    assert solved is not None
+    return solved
+
+
+def _counting_from(first: int, budget: Budget) -> Budget:
+    """The same budget; what it reports is counted from `first`."""
+    report = budget.report
+    if first == 0 or report is None:
+        return budget
+    return replace(budget, report=lambda line: report(replace(line, iteration=first + line.iteration)))
+
+
+def _joined(one: Solution, two: Solution, tol: float) -> Solution:
+    """The lower of the points of two runs with the higher of their dual bounds, which hold for both."""
+    lower, dual = min(one, two, key=lambda s: s.bound), max(one.dual, two.dual)
+    after = (replace(line, iteration=len(one.history) + line.iteration) for line in two.history)
+    return replace(
+        lower,
+        dual=dual,
+        iterations=one.iterations + two.iterations,
+        status="optimal" if dual >= (1 - tol) * lower.bound else two.status,
+        history=(*one.history, *after),
     )
 
 
@@ -91,12 +129,20 @@ class Watch(Protocol):
         ...
 
 
-def minimise(condition: Conditions, budget: Budget, margin: float = 1e-3, watch: Watch | None = None) -> Point:
+def minimise(
+    condition: Conditions,
+    budget: Budget,
+    margin: float = 1e-3,
+    watch: Watch | None = None,
+    start: tuple[float, float] = STARTS[0],
+) -> Point:
     """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance.
 
-    With `watch` the point satisfies the inequalities that it looks after as well.
+    With `watch` the point satisfies the inequalities that it looks after as well, and it chooses the start; otherwise
+    `start` are the theta and the room of `strictly_feasible`.
     """
-    return _Run(condition, budget, margin, watch).solve()
+    chosen = strictly_feasible(condition, *start) if watch is None else watch.strictly_feasible()
+    return _Run(condition, budget, margin, watch, chosen).solve()
 
 
 @dataclass(eq=False)
@@ -127,14 +173,16 @@ class _Step:
 
 
 class _Run:
-    def __init__(self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None) -> None:
+    def __init__(
+        self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None, start: Matrix
+    ) -> None:
         self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.dual_bound = 0.0
         self.history: list[Progress] = []
         self.stopped: dict[Any, int] = {}
-        self.start = self.arrays.asarray(strictly_feasible(condition) if watch is None else watch.strictly_feasible())
+        self.start = self.arrays.asarray(start)
         self.order = sum(part.order for part in condition.inequalities)
         # Multipliers whose sign does not follow from M >= 0 get a slack of their own.
         self.binds = condition.nonnegative_binds
@@ -157,6 +205,10 @@ class _Run:
                 pass
         except KeyboardInterrupt:
             status = "interrupted"
+        except SolverError:
+            if self.best is None:
+                raise
+            status = "stalled"
         finally:
             if self.pool is not None:
                 self.pool.shutdown(cancel_futures=True)
@@ -172,6 +224,7 @@ class _Run:
         slack = mu / y[self.signed]
         best_gap, best_merit, slow, stuck, crawling, restarts = float("inf"), float("inf"), 0, 0, 0, 0
         target = 2 * self.budget.tol
+        iteration = 0
         for iteration in range(MAXIMUM_ITERATIONS):
             if self.best is None or float(y[0]) < float(self.best[0]):
                 self.best = y
@@ -195,7 +248,7 @@ class _Run:
             # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
             if gap < target:
                 self._update_dual(pairs)
-            done = gap < self.margin * target or (slow >= 4 and gap < 10 * target) or stuck >= 12
+            done = gap < self.margin * target or (slow >= 4 and gap < target) or stuck >= 12
             if not done and self.budget.spent:
                 self._update_dual(pairs)
                 yield iteration, "time limit"
@@ -205,9 +258,7 @@ class _Run:
             step = self._direction(y, pairs, slack, _total(r[2] for r in results), mu) if centred else None
             moved = None if step is None else self._move(y, pairs, step)
             if step is None or moved is None:
-                self._update_dual(pairs)
-                yield iteration, "optimal" if 1 - self.dual_bound / rho <= target else "stalled"
-                return
+                break
             length = self._move_dual(pairs, step.dual)
             y, slack = moved, slack + length * step.slack
             crawling = crawling + 1 if length < CRAWL and gap > SETTLED else 0
@@ -220,6 +271,9 @@ class _Run:
             if self.watch is not None and self._exchange(y, pairs, [float(r[1][0]) for r in results], gap):
                 slow = stuck = 0
             yield iteration, "running"
+        self._update_dual(pairs)
+        assert self.best is not None
+        yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
 
     def _exchange(self, y: Matrix, pairs: list[_Pair], shares: list[float], gap: float) -> bool:
         """Let inequalities that stopped the step join and slack ones leave; whether any did."""
@@ -471,7 +525,10 @@ def _length_to_boundary(
         last = k + 1 == count or beta <= BREAKDOWN * largest
         if k % 4 == 3 or last:
             tridiagonal = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
-            values, vectors = np.linalg.eigh(tridiagonal)
+            pairs = eigenpairs(tridiagonal)
+            if pairs is None:
+                return 0.0
+            values, vectors = pairs
             least = float(values[0])
             bound = least - abs(beta * float(vectors[-1, 0]))
             if last or (least < 0 and bound > 1.05 * least) or (least >= 0 and bound > -0.5):
