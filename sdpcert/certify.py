@@ -339,24 +339,88 @@ def _solve_and_prove(
         return solution, proof, seconds
     if solver != "native":
         solution = SOLVERS[solver](form, method, budget, device)
-        return solution, *_prove(form, solution, notes=notes)
+        proof, seconds = _prove(form, solution, notes=notes)
+        notes += _accuracy(solution, proof, budget.tol, solver)
+        return solution, proof, seconds
     try:
         solution = SOLVERS[solver](form, method, budget, device)
         proof, seconds = _prove(form, solution, notes=notes)
     except SolverError as error:
         notes.append(str(error))
         solution, proof, seconds = product(form), None, 0.0
-    if proof is not None and solution.status not in ("time limit", "interrupted"):
-        return solution, proof, seconds
-    # A worse point that is proved beats a better one that is not.
-    for name, other, inflate in (("closed form", closed_form(form), False), ("product of norms", product(form), True)):
-        if proof is None or other.bound < solution.bound:
+    (solution, proof), more = _cheaper(form, method, solution, proof, budget, device, notes)
+    notes += _accuracy(solution, proof, budget.tol, solver)
+    return solution, proof, seconds + more
+
+
+def _cheaper(
+    form: StackedForm,
+    method: str,
+    solution: Solution,
+    proof: Proof | None,
+    budget: Budget,
+    device: str,
+    notes: list[str],
+) -> tuple[tuple[Solution, Proof | None], float]:
+    """The best proved of the solver's point and, where that is not within the tolerance, those of cheaper methods; and
+    the seconds that proving took.
+
+    A worse point that is proved beats a better one that is not.
+    """
+    offers: list[tuple[str, Callable[[], Solution], bool]] = [
+        ("the closed form", lambda: closed_form(form), False),
+        ("the product of norms", lambda: product(form), True),
+    ]
+    if method == "neuron" and solution.status == "stalled":
+        offers.insert(0, ("one multiplier a layer", lambda: SOLVERS["native"](form, "layer", budget, device), False))
+    found, taken, seconds = solution, "", 0.0
+    for name, offer, inflate in offers:
+        if proof is not None and _gap(solution.dual, proof) <= budget.tol:
+            break
+        with suppress(SolverError):
+            other = offer()
+            if proof is not None and not other.bound < _bound(proof):
+                continue
             proof_of_other, more = _prove(form, other, inflate)
             seconds += more
-            if proof_of_other is not None:
-                notes.append(f"the bound is the {name}'s: nothing better was proved")
-                return replace(other, dual=solution.dual, status=solution.status), proof_of_other, seconds
-    return solution, proof, seconds
+            if proof_of_other is not None and (proof is None or _bound(proof_of_other) < _bound(proof)):
+                found, proof, taken = other, proof_of_other, name
+    if taken and proof is not None:
+        notes.append(f"the bound is that of {taken}: nothing better was proved")
+        reached = solution.status == "stalled" and _gap(solution.dual, proof) <= budget.tol
+        found = replace(
+            found,
+            dual=solution.dual,
+            iterations=solution.iterations,
+            history=solution.history,
+            status="optimal" if reached else solution.status,
+        )
+    return (found, proof), seconds
+
+
+def _bound(proof: Proof) -> float:
+    return float(np.ldexp(np.sqrt(proof.rho), proof.exponent))
+
+
+def _gap(dual: float, proof: Proof) -> float:
+    """How far the proved bound may be above the optimum, relative."""
+    bound = _bound(proof)
+    return 1 - dual / bound if bound > 0 else 0.0
+
+
+def _accuracy(solution: Solution, proof: Proof | None, tol: float, solver: str) -> list[str]:
+    """What to say where the proved bound is not known to be within the tolerance of the optimum."""
+    if proof is None or solution.dual <= 0 or _gap(solution.dual, proof) <= 1.01 * tol:
+        return []
+    reached = (
+        f"the tolerance {tol:g} was not reached: the bound is within {_gap(solution.dual, proof):.2g} of the optimum"
+    )
+    if solution.status in ("time limit", "interrupted"):
+        return [f"{reached}; more time would improve it"]
+    if solution.status == "optimal":
+        return [f"{reached}; the solver came closer, the rest pays for rounding in the proof"]
+    other = "clarabel" if solver == "native" else "native"
+    return [f"{reached}; another solver (solver={other!r}) may come closer"]
 
 
 def _prove(
