@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 
 from sdpcert.arrays import one_blas_thread
-from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.attained import GRAPH_OPERATIONS, Attained, attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import product_up
@@ -23,11 +23,14 @@ from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
 from sdpcert.certificate.slack import slack_of
 from sdpcert.construction import point_of, prove_construction, prove_point
+from sdpcert.convolutional import CLOSED_FORMS, Convolutional, head_energy
+from sdpcert.frequency_ladder import bound_over_frequencies
 from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
+from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers import SOLVERS, closed_form, product
-from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.effort import Effort, choose_method, estimate, estimate_frequencies, estimate_of_order
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 
 FORMS = ("auto", "unrolled", "frequency")
@@ -39,6 +42,10 @@ METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 ROUNDING_REPAIR = 1e-7
 #: A layer's largest weight above which, or below one over which, a failed proof is put down to the range of float64.
 LARGEST_SCALE = 1e50
+#: Estimated seconds from which a run is announced.
+LONG = 5.0
+#: The share of a time limit that is kept for the search for two inputs, and operations a second that it does.
+SHARE_OF_SEARCH, SEARCH_RATE = 0.1, 3e9
 
 
 class BoundContradiction(ArithmeticError):
@@ -72,9 +79,12 @@ def certify(
     is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (counted from 0),
     `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
 
+    `time_limit` is for search, proof and the two inputs of the attained value together; `progress` is told the solver's
+    iterations, and before them, in `message`, what a long run is estimated to take.
+
     `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in
-    a torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is
-    bounded then: "joint" with them, or "composed".
+    a torus), or "auto": unrolled where that fits the budget, else over frequencies where that is possible. `head`
+    says how the dense head that reads the convolutions is bounded then: "joint" with them, or "composed".
 
     Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point,
     `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
@@ -90,7 +100,7 @@ def certify(
         raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
     with one_blas_thread(), interrupts_noticed() as interrupted:
         budget = Budget(tol, time_limit, progress)
-        if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
+        if isinstance(network, Network) and _goes_over_frequencies(network, form, time_limit, memory_limit):
             return _certify_over_frequencies(
                 network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted
             )
@@ -108,15 +118,21 @@ def certify(
         chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
         if reason:
             notes.append(reason)
+        search = budget
+        if chosen != "product" and solver == "native" and reduced.neurons:
+            effort = estimate(reduced, chosen)
+            notes += _announce(f"unrolled, {chosen}", effort, budget)
+            kept = min(effort.proof, 0.8 * time_limit) if time_limit < float("inf") else 0.0
+            search = _leaving_time(replace(budget, seconds=budget.seconds - kept))
         with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of float64 is not proved
-            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, budget, device, notes)
+            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, search, device, notes)
         if chosen != "product" and method != "product" and proof is None:
             notes.append(f"the point of solver {solver} could not be proved")
         if proof is None:
-            notes += _extreme(reduced)
+            notes += _extreme(reduced) or ["nothing was proved, not even the product of norms"]
         upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
         solve_seconds = budget.elapsed - proof_seconds
-        attained = _attain(whole, upper, seed, notes, interrupted)
+        attained = _attain(whole, upper, seed, notes, interrupted, operations=_operations(budget))
         return Certificate(
             upper=upper,
             lower=attained.lower,
@@ -145,6 +161,7 @@ def _attain(
     notes: list[str],
     interrupted: Event,
     output_rows: Sequence[int] | None = None,
+    operations: float | None = None,
 ) -> Attained:
     """The attained lower bound, by the shortest search once it was `interrupted`: a proved bound is not thrown away.
 
@@ -153,7 +170,7 @@ def _attain(
     attained = None
     if not interrupted.is_set():
         with suppress(KeyboardInterrupt):
-            attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+            attained = attained_lower_bound(network, seed=seed, operations=operations, output_rows=output_rows)
     if attained is None:
         attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
         notes.append("interrupted: the search for two inputs of the attained value was cut short")
@@ -175,11 +192,12 @@ def _as_network(network: Any) -> Network | StackedForm:
     return from_torch(network, input_shape_of(network))
 
 
-def _is_too_large(network: Network) -> bool:
-    """Whether unrolling is out of question and a condition over frequencies is possible."""
-    from sdpcert.network.embedding import embed
-
-    if network.neurons + int(np.prod(network.input_shape)) <= LARGEST_UNROLLED:
+def _goes_over_frequencies(network: Network, form: str, time_limit: float, memory_limit: float) -> bool:
+    """Whether a network is certified over frequencies: asked for, or unrolling does not fit and they are possible."""
+    if form != "auto":
+        return form == "frequency"
+    size = network.neurons + int(np.prod(network.input_shape))
+    if size <= LARGEST_UNROLLED and estimate_of_order(size, network.neurons).fits(time_limit, memory_limit):
         return False
     try:
         embed(network)
@@ -199,26 +217,36 @@ def _certify_over_frequencies(
     seed: int,
     interrupted: Event,
 ) -> Certificate:
-    from sdpcert.convolutional import bound_convolutional, head_energy
-
     if solver != "native":
         raise ValueError(f"solver {solver!r} does not work over frequencies: use solver 'native', or form='unrolled'")
     chosen = "neuron" if method == "auto" else method
     heads: list[float] = []  # seconds of solving
 
-    def prove_head(form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
+    def prove_head(
+        form: StackedForm, method: str, known: Solution | None, budget: Budget
+    ) -> tuple[Solution, Proof | None, tuple[str, ...]]:
         if method == "by-construction":
-            rho = head_energy(network)
-            return point_of(form, rho), prove_point(form, rho)
+            rho = head_energy(problem.embedding)
+            return point_of(form, rho), prove_point(form, rho), ()
+        notes: list[str] = list(_notes(form))
+        if known is not None and budget.spent and [len(t) for t in known.multipliers] == [g.size for g in form.groups]:
+            proof, _ = _prove(form, known, notes=notes)
+            if proof is not None:
+                return known, proof, tuple(notes)
         started = time.perf_counter()
-        solution, proof, proving = _solve_and_prove(form, method, "native", budget, device, [])
+        solution, proof, proving = _solve_and_prove(form, method, "native", budget, device, notes)
         heads.append(time.perf_counter() - started - proving)
-        return solution, proof
+        if proof is None:
+            notes += _extreme(form)
+        return solution, proof, tuple(notes)
 
-    result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)
+    problem = Convolutional.of(network, prove_head, output_rows, device)
+    effort = estimate_frequencies(problem.form, problem.head, chosen)
+    plan = _announce(f"over frequencies, {chosen}", effort, budget) if chosen not in CLOSED_FORMS else []
+    result = bound_over_frequencies(problem, chosen, _leaving_time(budget), joint)
     seconds, solving = budget.elapsed, result.solve_seconds + sum(heads)
-    notes = list(result.notes)
-    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows)
+    notes = plan + list(result.notes)
+    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows, _operations(budget))
     proved = bool(result.parts)
     solution = Solution(0.0, (), 0, result.dual, result.iterations, result.status, result.history)
     return Certificate(
@@ -227,7 +255,7 @@ def _certify_over_frequencies(
         sdp_lower=min(max(result.dual, attained.lower), result.upper, sys.float_info.max),
         status="proved" if proved else "unproved",
         method=chosen,
-        solver="closed form" if chosen in ("product", "by-construction") else "native, over frequencies",
+        solver="closed form" if chosen in CLOSED_FORMS else "native, over frequencies",
         solver_status="interrupted" if interrupted.is_set() else result.status,
         seconds=budget.elapsed,
         iterations=result.iterations,
@@ -244,6 +272,29 @@ def _certify_over_frequencies(
     )
 
 
+def _announce(how: str, effort: Effort, budget: Budget) -> list[str]:
+    """Tell whoever follows the progress what a long run is estimated to take; the same as a note."""
+    if effort.total < LONG and budget.seconds == float("inf"):
+        return []
+    text = f"{how}: estimated at {effort}"
+    if budget.report is not None:
+        budget.report(Progress(0, float("inf"), 0.0, budget.elapsed, text))
+    return [text]
+
+
+def _leaving_time(budget: Budget) -> Budget:
+    """The budget without the share that is kept for two inputs of the attained value."""
+    return replace(budget, seconds=budget.seconds * (1 - SHARE_OF_SEARCH))
+
+
+def _operations(budget: Budget) -> float | None:
+    """What the search for two inputs may spend: all it wants, or what a time limit leaves of it."""
+    if budget.seconds == float("inf"):
+        return None
+    left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
+    return min(GRAPH_OPERATIONS, SEARCH_RATE * left)
+
+
 def _certify_by_construction(network: Network, budget: Budget, seed: int, interrupted: Event) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     proved = prove_construction(network)
@@ -254,13 +305,13 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    attained = _attain(network if one is None else network.stacked, upper, seed, notes, interrupted)
+    attained = _attain(network if one is None else network.unshared, upper, seed, notes, interrupted)
     solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
         information["cuts"] = list(proved.cuts)
     if one is not None:
-        information["slack"] = slack_of(network.stacked, one.form, one.proof, attained)
+        information["slack"] = slack_of(network.unshared, one.form, one.proof, attained)
     return Certificate(
         upper=upper,
         lower=attained.lower,

@@ -48,7 +48,7 @@ def _prove_between(network: Network, values: list[int]) -> Construction | None:
     piece = network.between(start, end)
     whole: Construction | None = None
     if piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST or len(values) == 2:
-        form = piece.stacked.reduced()
+        form = piece.unshared.reduced()
         proof = prove_point(form, network.energies[start] / _behind(network, end), _behind(network, end))
         if proof is not None:
             size = int(np.prod(piece.input_shape))

@@ -1,8 +1,9 @@
-"""Certify a convolutional network over frequencies: the front on a torus, the head behind it, each proved, in one file.
+"""Certify a convolutional network over frequencies: the front on a torus and the head that reads it, each proved.
 
 Where the head reads a group of neurons, front and head are solved together: the head in the metric `sum_c d_c
 |z_c|^2` with one d_c for each channel, a shift-invariant upper bound of the head's Gram matrix, which the front has
-its output measured in. Elsewhere they are bounded one after the other, and the bound is the product.
+its output measured in. Elsewhere they are bounded one after the other, and the bound is the product. `Convolutional`
+makes one attempt by one way; `frequency_ladder` chooses among them.
 """
 
 from __future__ import annotations
@@ -26,23 +27,29 @@ from sdpcert.network.graph import Network
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.solvers.closed_form import product_multipliers
+from sdpcert.solvers.effort import exact_check_seconds
 from sdpcert.solvers.solution import Budget, Progress, Solution
-from sdpcert.solvers.working_set import solve_frequencies
+from sdpcert.solvers.working_set import FrequencySolution, solve_frequencies
 from sdpcert.spectra import spectral_norm
 
 Array = np.ndarray
 #: Bits of the scales between front and head: products with float32 weights stay exact.
 SCALE_BITS = 26
+CLOSED_FORMS = ("product", "by-construction")
 
 
 @dataclass(frozen=True, eq=False)
-class ConvolutionalResult:
-    """What was proved about a convolutional network, and how it was found."""
+class Attempt:
+    """What one way proved about a convolutional network: no parts where nothing was proved, and `notes` then say why.
 
+    `upper` is the product of the parts' bounds, `dual` bounds the optimum of this way's condition from below.
+    """
+
+    method: str
+    joint: bool
     parts: tuple[Part, ...]
     upper: float
     dual: float
-    level: str
     iterations: int
     status: str
     history: tuple[Progress, ...]
@@ -53,109 +60,180 @@ class ConvolutionalResult:
 class HeadProver(Protocol):
     """Solves and proves a dense head; `sdpcert.certify` provides it."""
 
-    def __call__(self, form: StackedForm, method: str) -> tuple[Solution, Proof | None]:
-        """The solver's point and its proof, or None."""
+    def __call__(
+        self, form: StackedForm, method: str, known: Solution | None, budget: Budget
+    ) -> tuple[Solution, Proof | None, tuple[str, ...]]:
+        """The point, its proof or None, and notes; `known` is a point that is feasible up to rounding, where one is."""
         ...
 
 
-def bound_convolutional(
-    network: Network,
-    method: str,
-    budget: Budget,
-    prove_head: HeadProver,
-    output_rows: Sequence[int] | None = None,
-    device: str = "cpu",
-    joint: bool = True,
-    torus: tuple[int, int] | None = None,
-) -> ConvolutionalResult:
-    """Bound a network whose front is convolutional; `method` is "neuron", "layer", "product" or "by-construction".
+@dataclass(eq=False)
+class Convolutional:
+    """A network with its front on a torus, ready to be bounded by one way after another."""
 
-    `joint` of False bounds front and head one after the other. Raises ValueError where the network has no convolutional
-    front, or output rows are asked of a network that ends in an image.
-    """
-    embedding, form, head = front_and_head(network, output_rows, torus)
-    notes = list(form.notes)
-    notes.append(_embedded(embedding, form))
-    d = np.ones(form.outputs)
-    solve_seconds = 0.0
-    if head is not None and (not joint or not form.groups or method in ("product", "by-construction")):
-        notes.append("front and head were bounded one after the other")
-    if method == "by-construction":
-        ahead, behind = network.energies[0], head_energy(network, embedding)
-        front, proof = _construction(form, ahead / behind, behind)
-        dual, iterations, status, history = 0.0, 0, "closed form", ()
-    elif method == "product" or not form.groups:
-        front, proof = _product(form)
-        dual, iterations, status, history = 0.0, 0, "closed form", ()
-        if not form.groups and head is None and proof is not None:  # a norm: the product is the optimum
-            dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
-    else:
-        together = (
-            Head(head, embedding.output_index // form.cells, embedding.output_group) if head is not None else None
-        )
-        together = together if joint else None
-        solved = solve_frequencies(form, method, budget, device, together)
-        solve_seconds = budget.elapsed
+    embedding: Embedding
+    form: TorusForm
+    head: StackedForm | None
+    energy: float | None
+    prove_head: HeadProver
+    device: str = "cpu"
+
+    @staticmethod
+    def of(
+        network: Network,
+        prove_head: HeadProver,
+        output_rows: Sequence[int] | None = None,
+        device: str = "cpu",
+        torus: tuple[int, int] | None = None,
+    ) -> Convolutional:
+        """Embed a network.
+
+        Raises ValueError where it has no convolutional front, or output rows are asked of a network that ends in an
+        image.
+        """
+        embedding, form, head = front_and_head(network, output_rows, torus)
+        return Convolutional(embedding, form, head, network.energies.get(0), prove_head, device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What holds of the embedding, whatever the way."""
+        rows, columns = self.form.torus
+        channels = ", ".join(str(size) for size in self.form.sizes[:-1])
+        return (*self.form.notes, f"embedded in a torus of {rows} x {columns} cells with {channels} channels")
+
+    def attempt(self, method: str, joint: bool, budget: Budget) -> Attempt:
+        """Bound the network by one way; `method` is "neuron", "layer", "product" or "by-construction".
+
+        `joint` of False bounds front and head one after the other. What cannot be proved has no parts.
+        """
+        if method in CLOSED_FORMS or not self.form.groups:
+            return self._in_closed_form(method, budget)
+        return self._solved(method, joint and self.head is not None, budget)
+
+    def _in_closed_form(self, method: str, budget: Budget) -> Attempt:
+        form, dual = self.form, 0.0
+        if method == "by-construction":
+            if self.energy is None:
+                raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
+            later = head_energy(self.embedding)
+            _, proof = _construction(form, self.energy / later, later)
+        else:
+            _, proof = _product(form)
+            if not form.groups and self.head is None and proof is not None:  # a norm: the product is the optimum
+                dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
+        empty = Attempt(method, False, (), inf, dual, 0, "closed form", (), (), 0.0)
+        if self.head is not None:
+            empty = replace(empty, notes=("front and head were bounded one after the other",))
+        if proof is None:
+            return _failed(empty, "the front could not be proved over all frequencies")
+        return self._with_head(empty, proof, np.ones(form.outputs), np.ones(form.outputs), None, budget)
+
+    def _solved(self, method: str, joint: bool, budget: Budget) -> Attempt:
+        form, embedding, started = self.form, self.embedding, budget.elapsed
+        channels = embedding.output_index // form.cells
+        together = Head(self.head, channels, embedding.output_group) if joint and self.head is not None else None
+        solved = solve_frequencies(form, method, budget, self.device, together)
         point, condition = solved.point, solved.condition
-        dual, iterations, status, history = point.dual, point.iterations, point.status, point.history
-        notes.append(f"solved over {solved.frequencies} of {len(form.frequencies)} frequencies, proved over all")
-        y = point.y
-        if together is not None:
-            d, t = _metric(condition.metric(y))
-            notes.append("front and head were bounded together, in a metric with one weight a channel")
+        notes = [f"solved over {solved.frequencies} of {len(form.frequencies)} frequencies, proved over all"]
+        if self.head is not None:
+            how = "together, in a metric with one weight a channel" if joint else "one after the other"
+            notes.append(f"front and head were bounded {how}")
+        empty = Attempt(
+            method,
+            joint,
+            (),
+            inf,
+            point.dual,
+            point.iterations,
+            point.status,
+            point.history,
+            tuple(notes),
+            budget.elapsed - started,
+        )
+        d = t = np.ones(form.outputs)
+        if joint:
+            metric = condition.metric(point.y)
+            if not (np.all(np.isfinite(metric)) and np.all(metric > 0)):
+                return _failed(empty, "the metric between front and head left the range of float64")
+            d, t = _metric(metric)
         front = FrequencyCondition(_measured(form, d), method, condition.frequencies)
-        unit = 1.0 if together is not None else 2.0 ** (2 * (point.exponent - front.exponent))
-        if together is not None:
-            unit = 2.0 ** (-2 * front.exponent)
+        unit = 2.0 ** (-2 * front.exponent) if joint else 2.0 ** (2 * (point.exponent - front.exponent))
         with first_interrupt_waits():
-            proof = prove_torus(front, np.asarray(y[: front.variables]) * unit)
+            proof = prove_torus(front, np.asarray(point.y[: front.variables]) * unit)
+        if proof is None:
+            return _failed(empty, "the solver's point could not be proved over all frequencies")
+        known = _known(solved, t) if joint else None
+        return self._with_head(empty, proof, d, t, known, budget)
 
-    def product_instead(note: str) -> ConvolutionalResult:
-        product = bound_convolutional(network, "product", budget, prove_head, output_rows, device, joint, torus)
-        known = {"dual": dual, "iterations": iterations, "status": status, "history": history}
-        return replace(product, **known, notes=(*notes, note), solve_seconds=solve_seconds)
+    def _with_head(
+        self, empty: Attempt, proof: TorusProof, d: Array, t: Array, known: Solution | None, budget: Budget
+    ) -> Attempt:
+        """The attempt with its parts: the front that is proved in the metric `d`, and the head read in the scales
+        `t`.
+        """
+        proof = replace(proof, form=self.form, metric=d)
+        parts: list[Part] = [TorusPart(proof, square_root_up(proof.rho, proof.exponent))]
+        dual = empty.dual
+        if self.head is not None:
+            scale = t[self.embedding.output_index // self.form.cells]
+            scaled = read_scaled(self.head, scale).reduced()
+            solution, head_proof, notes = self.prove_head(scaled, empty.method, known, budget)
+            notes = tuple(f"head: {note}" for note in notes)
+            empty = replace(empty, notes=(*empty.notes, *notes))
+            if head_proof is None:
+                return _failed(empty, "the point of the head could not be proved")
+            upper = square_root_up(head_proof.rho, head_proof.exponent)
+            parts.append(StackedPart(scaled, head_proof, upper, self.embedding.output_index, scale))
+            dual = dual if empty.joint else dual * solution.dual
+        return replace(empty, parts=tuple(parts), upper=product_up(tuple(parts)), dual=dual)
 
-    solved_for = method not in ("product", "by-construction")
-    if proof is None and solved_for:
-        return product_instead("the bound is the product of norms: nothing better was proved")
-    if proof is None:
-        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
-    proof = replace(proof, form=form, metric=d)
-    parts: list[Part] = [TorusPart(proof, square_root_up(proof.rho, proof.exponent))]
-    if head is not None:
-        t = np.ones(form.outputs) if method in ("product", "by-construction") or together is None else t
-        scale = t[embedding.output_index // form.cells]
-        scaled = read_scaled(head, scale).reduced()
-        solution, head_proof = prove_head(scaled, method)
-        if head_proof is None:
-            return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
-        upper = square_root_up(head_proof.rho, head_proof.exponent)
-        parts.append(StackedPart(scaled, head_proof, upper, embedding.output_index, scale))
-        if method not in ("product", "by-construction") and together is None:
-            dual *= solution.dual
-    upper = product_up(tuple(parts))
+
+def _failed(attempt: Attempt, reason: str) -> Attempt:
+    return replace(attempt, notes=(*attempt.notes, reason))
+
+
+def _known(solved: FrequencySolution, t: Array) -> Solution | None:
+    """The head's part of a joint point, for the head that is read in the scales t."""
+    condition, point = solved.condition, solved.point
+    rho = float(np.max(condition.metric(point.y) * t * t)) * (1 + 2.0**-50)
+    multipliers = condition.head_multipliers(point.y)
+    return Solution(rho, multipliers, point.exponent, 0.0, point.iterations, point.status)
+
+
+def verify(attempt: Attempt, seconds: float = inf) -> str | None:
+    """Have a checker read the certificate: "exact" or "floating-point", None where it rejects.
+
+    Exact arithmetic is for what is small enough, and estimated to take no more than `seconds`.
+    """
+    from sdpcert.check import floating_checker, frequency_checker, is_large
+
+    document = build_parts_document(attempt.parts, attempt.upper, None, {})
+    fronts = [part.proof.form for part in attempt.parts if isinstance(part, TorusPart)]
+    large = is_large(document) or sum(map(exact_check_seconds, fronts)) > seconds
     with first_interrupt_waits():
-        level = _verify(tuple(parts), upper)
-    if level is None and solved_for:
-        return product_instead("the bound is the product of norms: the checker did not accept the solved point")
-    if level is None:
-        notes.append("the checker did not accept the proof")
-        return ConvolutionalResult((), inf, dual, "exact", iterations, status, history, tuple(notes), solve_seconds)
-    return ConvolutionalResult(
-        tuple(parts), upper, dual, level, iterations, status, history, tuple(notes), solve_seconds
-    )
+        result = (floating_checker if large else frequency_checker).check_document(document)
+    if not result.ok:
+        return None
+    return "floating-point" if large else "exact"
 
 
 def front_and_head(
-    network: Network, output_rows: Sequence[int] | None = None, torus: tuple[int, int] | None = None
+    network: Network,
+    output_rows: Sequence[int] | None = None,
+    torus: tuple[int, int] | None = None,
+    earlier: bool = False,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs.
+
+    `earlier` embeds as older certificates have it (`embed`).
+    """
+    embedding = embed(network, torus, earlier)
     form = embedding.form
     head = None if embedding.head is None else embedding.head.stacked
     if output_rows is not None:
         if head is not None:
-            head = head.output_rows(output_rows)
+            order = embedding.output_order
+            head = head.output_rows([int(order[r]) if 0 <= r < len(order) else r for r in output_rows])
         elif form.pooled:
             form = _rows_of_pooled(form, output_rows)
         else:
@@ -164,14 +242,13 @@ def front_and_head(
     return embedding, form, None if head is None else head.reduced()
 
 
-def head_energy(network: Network, embedding: Embedding | None = None) -> float:
-    """The square of the constant that the layers behind the cut have by construction."""
-    embedding = embedding or embed(network)
+def head_energy(embedding: Embedding) -> float:
+    """The square of the constant that the layers after the cut have by construction."""
     if embedding.head is None:
         return 1.0
-    if embedding.cut not in network.energies:
+    if embedding.behind is None:
         raise ValueError("the network is cut inside of a layer; its multipliers by construction do not apply there")
-    return network.energies[embedding.cut]
+    return embedding.behind
 
 
 def _construction(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
@@ -184,24 +261,6 @@ def _construction(form: TorusForm, rho: float, behind: float) -> tuple[Frequency
             raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
         y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
     return condition, prove_torus(condition, np.concatenate(y))
-
-
-def _verify(parts: tuple[Part, ...], upper: float) -> str | None:
-    """Have the checker read the certificate: "exact" or "floating-point", None where it rejects."""
-    from sdpcert.check import floating_checker, frequency_checker, is_large
-
-    document = build_parts_document(parts, upper, None, {})
-    large = is_large(document)
-    result = (floating_checker if large else frequency_checker).check_document(document)
-    if not result.ok:
-        return None
-    return "floating-point" if large else "exact"
-
-
-def _embedded(embedding: Embedding, form: TorusForm) -> str:
-    rows, columns = form.torus
-    channels = ", ".join(str(size) for size in form.sizes[:-1])
-    return f"embedded in a torus of {rows} x {columns} cells with {channels} channels"
 
 
 def _rows_of_pooled(form: TorusForm, rows: Sequence[int]) -> TorusForm:
@@ -243,14 +302,21 @@ def _measured(form: TorusForm, d: Array) -> TorusForm:
     return replace(form, blocks=blocks)
 
 
-def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
-    """The head as a function of its input over the scales: the columns of the maps that read it are multiplied."""
+def read_scaled(head: StackedForm, scale: Array, earlier: bool = False) -> StackedForm:
+    """The head as a function of its input over the scales: the columns of the maps that read it are multiplied.
+
+    `earlier` adds the rounding to the radius where older certificates have it: weights outside of float32's range.
+    """
     blocks = dict(head.blocks)
     for (to, source), block in head.blocks.items():
         if source:
             continue
         weights = block.weights * scale
-        exact = bool(np.all(weights / scale == block.weights)) and _short_products(block.weights, scale)
+        exact = _exact_products(block.weights, scale, weights)
+        if earlier:
+            float32 = bool(np.all(block.weights.astype(np.float32).astype(float) == block.weights))
+            short = float32 or bool(np.all(np.frexp(scale)[0] == 0.5))
+            exact = short and bool(np.all(weights / scale == block.weights))
         radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
         if not exact:
             radius += 2.0**-52 * float(np.max(np.abs(weights))) + 2.0**-1074
@@ -258,9 +324,15 @@ def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
     return replace(head, blocks=blocks)
 
 
-def _short_products(weights: Array, scale: Array) -> bool:
-    """Whether the products are exact: factors of 27 and SCALE_BITS bits."""
-    return bool(np.all(weights.astype(np.float32).astype(float) == weights)) or bool(np.all(np.frexp(scale)[0] == 0.5))
+def _exact_products(weights: Array, scale: Array, products: Array) -> bool:
+    """Whether the products were not rounded: factors of 27 and SCALE_BITS bits, or a power of two, and no underflow.
+
+    Bits are counted, whatever the exponents: a mean over pixels moves float32 numbers below float32's range.
+    """
+    short = np.ldexp(np.frexp(weights)[0], 53 - SCALE_BITS)
+    few = bool(np.all(short == np.rint(short))) or bool(np.all(np.frexp(scale)[0] == 0.5))
+    normal = np.abs(products) >= np.finfo(float).tiny
+    return few and bool(np.all(normal | (weights == 0)))
 
 
 def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:

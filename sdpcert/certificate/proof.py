@@ -9,7 +9,7 @@ error, and the error is charged to the row. Whatever is accepted here, exact int
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -28,6 +28,8 @@ SMALLEST = 2.0**-900
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
 #: How much larger than what it has to balance the diagonal of a neuron that reads zero is made.
 ROOM = 2.0**27
+#: A row whose weights are no larger than this many radii reads nothing that is known.
+UNKNOWN = 2.0**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,21 +105,30 @@ class ProofProblem:
         return None
 
     def _balanced(self, rho: float, multipliers: list[Array]) -> list[Array]:
-        """The point with smaller multipliers of the neurons whose stated row is zero, up to the radii of its blocks.
+        """The point with smaller multipliers of the neurons whose stated row is zero or drowned by the radii of its
+        blocks.
 
-        Nothing but these neurons themselves meets their multipliers, so that a solver drives them to infinity, and the
-        radius is charged with them. `ROOM` times what the diagonal has to balance keeps what it costs the rest and what
+        Next to nothing but these neurons themselves meets their multipliers, so that a solver drives them to infinity
+        (or, where a row has weights of 1e-40, near their inverse squares), and the radius is added to the error bound
+        with them. `ROOM` times what the diagonal has to balance keeps what it costs the rest and what
         the radius costs both small (the sum of 1 / ROOM and sqrt(ROOM) radius is least near radius^(-2/3)).
         """
-        zero = np.concatenate([np.zeros(self.inputs, bool), *self._zeros()])
+        zeros = self._zeros()
+        zero = np.concatenate([np.zeros(self.inputs, bool), *zeros])
         if not np.any(zero):
             return multipliers
+        known = {
+            (to, s): replace(block, weights=np.where(zeros[to - 1][:, None], 0.0, block.weights))
+            if to < self.output_row
+            else block
+            for (to, s), block in self.blocks.items()
+        }
         splits = np.cumsum([self.inputs, *(len(t) for t in multipliers)])[:-1]
         given = np.concatenate([np.full(self.inputs, rho), *multipliers])
         values = given.copy()
         for _ in range(2):  # the second time for neurons of this kind that meet each other
             point = np.split(values, splits)[1:]
-            matrix = self._matrix(rho, tuple(point), np.ones(self.order))
+            matrix = self._matrix(rho, tuple(point), np.ones(self.order), known)
             diagonal = matrix.diagonal().copy()
             np.fill_diagonal(matrix, 0.0)
             rest = np.abs(diagonal - 2 * values)
@@ -127,13 +138,13 @@ class ProofProblem:
         return np.split(values, splits)[1:]
 
     def _zeros(self) -> list[Array]:
-        """Which neurons of each group read zero up to the radii of their blocks, and not for sure."""
+        """Which neurons of each group read nothing that is known: zero, or weights that the radii drown."""
         found = []
         for to, (alpha, _) in enumerate(self.slopes, start=1):
             row = [block for (t, _), block in self.blocks.items() if t == to]
-            read = (
-                np.any([np.any(block.weights, axis=1) for block in row], axis=0) if row else np.zeros(len(alpha), bool)
-            )
+            read = np.zeros(len(alpha), bool)
+            for block in row:
+                read |= np.any(np.abs(block.weights) > UNKNOWN * block.radius, axis=1)
             found.append(~read & any(block.radius > 0 for block in row))
         return found
 
@@ -187,11 +198,21 @@ class ProofProblem:
         core = self._matrix(rho, multipliers, np.ldexp(1.0, -scaling))[np.ix_(active, active)]
         return cholesky(core - self.shift * np.eye(len(core))) is not None
 
-    def _matrix(self, rho: float, multipliers: tuple[Array, ...], unit: Array) -> Array:
-        """`D M D` in float64, D the diagonal matrix of `unit`; every entry rounded, no bound of the errors."""
+    def _matrix(
+        self,
+        rho: float,
+        multipliers: tuple[Array, ...],
+        unit: Array,
+        blocks: dict[tuple[int, int], Block] | None = None,
+    ) -> Array:
+        """`D M D` in float64, D the diagonal matrix of `unit`; every entry rounded, no bound of the errors.
+
+        `blocks` are those of the problem unless given.
+        """
+        blocks = self.blocks if blocks is None else blocks
         matrix = np.diag(np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)]) * unit * unit)
         for to in range(1, self.output_row + 1):
-            row = {s: block.weights * unit[self.slices[s]] for (t, s), block in self.blocks.items() if t == to}
+            row = {s: block.weights * unit[self.slices[s]] for (t, s), block in blocks.items() if t == to}
             square = -np.ones(len(next(iter(row.values())))) if row else np.zeros(0)
             if to < self.output_row:
                 alpha, beta = self.slopes[to - 1]

@@ -65,16 +65,23 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
         return _same_pieces(document, network)
     if len(behind) > 1:
         return False
-    embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
-    if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
-        return False
-    if head is None:
-        return True
-    reads = behind[0]["reads"]
-    layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
-    if not np.array_equal(layout, embedding.output_index):
-        return False
-    return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
+    for earlier in (False, True):
+        try:
+            embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), earlier)
+        except ValueError:  # another way to embed may have no front, or a larger torus
+            continue
+        if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
+            continue
+        if head is None:
+            return True
+        reads = behind[0]["reads"]
+        layout, scale = _decode(reads["layout"], "<i8"), _decode(reads["scale"])
+        if not np.array_equal(layout, embedding.output_index):
+            continue
+        hashes = {read_scaled(head, scale, older).reduced().sha256 for older in (False, True)}
+        if behind[0]["network"]["sha256"] in hashes:
+            return True
+    return False
 
 
 def _same_pieces(document: dict[str, Any], network: Network) -> bool:

@@ -8,16 +8,18 @@ need no margin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sdpcert.network.activations import Activation, crop
+from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
-from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
+from sdpcert.network.filters import Combination, NotInvariant, Pixels, Stencil, stencil
 from sdpcert.network.graph import Network
-from sdpcert.network.torus import Taps, TorusForm, TorusGroup
+from sdpcert.network.layouts import Arranged, arranged
+from sdpcert.network.piecewise_linear import Crop
+from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
 Level = tuple[int, int]
@@ -31,8 +33,10 @@ class Embedding:
 
     `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,
     columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled),
-    `output_group` the group of neurons that the cut is (0 where it is something else), `head` the network behind the
-    cut, or None; `cut` is the number of the value at the cut.
+    `output_group` the group of neurons that the cut is (0 where it is something else), `head` the network that reads
+    the cut, or None; `cut` is the number of the value at the cut in the network as `layouts.arranged` writes it, whose
+    output has the network's output k at place `output_order[k]`. `behind` is the square of the constant that the layers
+    after the cut have by construction, None where they know none.
     """
 
     form: TorusForm
@@ -42,6 +46,8 @@ class Embedding:
     output_group: int
     head: Network | None
     cut: int = 0
+    output_order: Array = field(default_factory=lambda: np.zeros(0, dtype=int))
+    behind: float | None = None
 
     def signal(self, inputs: Array) -> Array:
         """The torus signals of a batch of inputs."""
@@ -67,11 +73,18 @@ class _Value:
     clean: bool
 
 
-def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
+def embed(network: Network, torus: tuple[int, int] | None = None, earlier: bool = False) -> Embedding:
     """Embed the convolutional front of a network in a torus, the smallest valid one or one of `torus` cells.
 
-    Raises ValueError where the network does not begin with shift-invariant layers, or the torus asked for is too small.
+    With `earlier` the way to which older certificates are bound: images in the order of (channels, height, width)
+    alone, and pooled images cropped once more. Raises ValueError where the network does not
+    begin with shift-invariant layers, or the torus asked for is too small.
     """
+    original = network
+    outputs = int(np.prod(network.output_shape))
+    arrangement = None if earlier else arranged(network)
+    if arrangement is not None:
+        network = arrangement.network
     if len(network.input_shape) != 3:
         raise ValueError(
             "the condition over frequencies needs an image (channels, height, width) as input, "
@@ -84,13 +97,26 @@ def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
         raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
     trunk = _needed(network, cut)
     total = tuple(int(np.lcm.reduce([levels[k][axis] for k in {0, *trunk}])) for axis in range(2))
-    builder = _Builder(network, levels, (total[0], total[1]))
+    builder = _Builder(network, levels, (total[0], total[1]), earlier)
     size = builder.choose_torus(trunk, torus)
     embedding = builder.build(trunk, cut, size)
     if embedding.head is not None:
         pooled = _pooled(embedding, builder.values[cut])
         embedding = embedding if pooled is None else pooled
-    _compare(network, embedding)
+    embedding = replace(embedding, behind=network.energies.get(cut), output_order=np.arange(outputs))
+    if arrangement is not None:
+        embedding = _in_order(embedding, arrangement)
+    _compare(original, embedding)
+    return embedding
+
+
+def _in_order(embedding: Embedding, arrangement: Arranged) -> Embedding:
+    """The embedding with the entries of input and output counted as the original network counts them."""
+    index = np.empty_like(embedding.input_index)
+    index[arrangement.inputs] = embedding.input_index
+    embedding = replace(embedding, input_index=index, output_order=arrangement.outputs)
+    if embedding.head is None and not embedding.form.pooled:
+        return replace(embedding, output_index=embedding.output_index[arrangement.outputs])
     return embedding
 
 
@@ -175,8 +201,8 @@ def _cut(network: Network, levels: dict[int, Level]) -> int | None:
 
 
 class _Builder:
-    def __init__(self, network: Network, levels: dict[int, Level], total: Level) -> None:
-        self.network, self.levels, self.total = network, levels, total
+    def __init__(self, network: Network, levels: dict[int, Level], total: Level, earlier: bool = False) -> None:
+        self.network, self.levels, self.total, self.earlier = network, levels, total, earlier
         self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
         self.values: dict[int, _Value] = {}
         self.groups: list[TorusGroup] = []
@@ -238,7 +264,7 @@ class _Builder:
         for number in trunk:
             node = network.nodes[number - 1]
             arguments = [self.values[k] for k in node.inputs]
-            if isinstance(node.layer, Activation) and node.layer.name == "crop":
+            if isinstance(node.layer, Crop):
                 self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], node.layer)
             elif isinstance(node.layer, Activation) and not node.layer.is_linear:
                 self.values[number] = self._activate(node.layer, arguments[0])
@@ -291,7 +317,8 @@ class _Builder:
             if not first.clean and self._reads_outside(picture.pixels, first):
                 first = self._gate(first)
             left = picture.filters(self.phases(first.level), self.phases(level))
-            uncertainty, clean = getattr(layer, "coefficient_error", 0.0), False
+            uncertainty = getattr(layer, "coefficient_error", 0.0)
+            clean = first.clean and not self.earlier and self._stays_inside(picture, first, shape, level)
         parts = {s: part.after(left, uncertainty) for s, part in first.parts.items()}
         return _Value(shape, level, parts, layer(first.constant[None])[0], clean)
 
@@ -317,10 +344,24 @@ class _Builder:
             return False
         return any(pixels.lowest[a] < 0 or pixels.highest[a] >= value.shape[1 + a] for a in range(2))
 
-    def _gate(self, value: _Value, gate: Activation | None = None) -> _Value:
+    def _stays_inside(self, picture: Stencil, value: _Value, shape: tuple[int, ...], level: Level) -> bool:
+        """Whether the layer makes nothing outside of its image of what is inside of the value's (as pooling does)."""
+        for shift in picture.taps:
+            touched, leaves = True, False
+            for axis in range(2):
+                pixels = np.arange(self.torus[axis] * self.phases(level)[axis])
+                turn = self.torus[axis] * self.phases(value.level)[axis]
+                read = (pixels * picture.pixels.stride[axis] + shift[axis]) % turn < value.shape[1 + axis]
+                touched &= bool(np.any(read))
+                leaves |= bool(np.any(read & (pixels >= shape[1 + axis])))
+            if touched and leaves:
+                return False
+        return True
+
+    def _gate(self, value: _Value, gate: Crop | None = None) -> _Value:
         """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside."""
         self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
-        return self._activate(replace(gate or crop(), alpha=0.0), value)
+        return self._activate(replace(gate or Crop(), lowest=0.0), value)
 
     def _activate(self, activation: Activation, value: _Value) -> _Value:
         number = len(self.groups) + 1
@@ -337,10 +378,10 @@ class _Builder:
         if not np.all(inside):
             alpha, beta = np.minimum(alpha, 0.0), np.maximum(beta, 0.0)
         shape = (channels, *self.torus)
-        function, multiplier = _on_image(activation, index, value.shape), activation.multiplier
+        multiplier = activation.multiplier
         if multiplier is not None:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
-        moved = replace(activation, alpha=alpha, beta=beta, function=function, multiplier=multiplier)
+        moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
         parts = {number: Combination({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
@@ -371,16 +412,6 @@ class _Builder:
             offsets = sorted(cells)
             radius = float(np.nextafter(part.error + rounding, np.inf)) if part.error + rounding > 0 else 0.0
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
-
-
-def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):
-    def function(signal: Array) -> Array:
-        flat = signal.reshape(len(signal), -1)
-        result = np.zeros_like(flat)
-        result[:, index] = activation(flat[:, index].reshape(-1, *shape)).reshape(len(signal), -1)
-        return result.reshape(signal.shape)
-
-    return function
 
 
 def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:
@@ -422,7 +453,7 @@ def _compare(network: Network, embedding: Embedding) -> None:
     if embedding.head is not None:
         cut = embedding.head.input_shape
         if embedding.output_group:
-            found = embedding.head(found.reshape(3, *cut)).reshape(3, -1)
+            found = embedding.head(found.reshape(3, *cut)).reshape(3, -1)[:, embedding.output_order]
         else:
             return
     difference = (expected[1:] - expected[:1]) - (found[1:] - found[:1])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdpcert.network.activations import Activation, activation_by_name
-from sdpcert.network.affine import AffineLayer, Dense, Rearrange, Shape
+from sdpcert.network.affine import AffineLayer, Dense, Rearrange, Scale, Shape
+from sdpcert.network.piecewise_linear import Clip
 
 if TYPE_CHECKING:
     from sdpcert.network.stacked import StackedForm
+    from sdpcert.network.value_numbers import Sharing
 
 Array = np.ndarray
 
@@ -64,10 +66,38 @@ class Network:
 
     @cached_property
     def stacked(self) -> StackedForm:
-        """The network as v = K z + b, z = phi(v), y = F z + c (built once)."""
+        """The network as v = K z + b, z = phi(v), y = F z + c, neurons that read the same being one (built once)."""
         from sdpcert.network.stacked import stack
 
         return stack(self)
+
+    @cached_property
+    def unshared(self) -> StackedForm:
+        """The stacked form with a neuron for every entry of every activation (built once)."""
+        from sdpcert.network.stacked import stack
+
+        return stack(self, share=False)
+
+    @cached_property
+    def sharing(self) -> dict[int, Sharing]:
+        """Which neurons read the same (`sdpcert.network.value_numbers`; found once)."""
+        from sdpcert.network.value_numbers import share_neurons
+
+        return share_neurons(self)
+
+    def shape(self, value: int) -> Shape:
+        """Shape of a value without batch axis."""
+        return self.input_shape if value == 0 else self.nodes[value - 1].shape
+
+    @cached_property
+    def last_uses(self) -> dict[int, int]:
+        """For every value that the output depends on, the last node that reads it; the output outlives all nodes."""
+        last = {self.output: len(self.nodes) + 1}
+        for number in range(len(self.nodes), 0, -1):
+            if number in last:
+                for k in self.nodes[number - 1].inputs:
+                    last.setdefault(k, number)
+        return last
 
     def between(self, start: int, end: int) -> Network:
         """The network from the value numbered `start` to the value numbered `end`.
@@ -164,6 +194,8 @@ class Graph:
     def add(self, layer: AffineLayer | Activation, *inputs: int) -> int:
         """Append a layer that reads the given values and return the number of its output."""
         shapes = [self.shape(k) for k in inputs]
+        if isinstance(layer, Clip) and np.array_equal(layer.lower, layer.upper):  # a constant, not a neuron
+            layer = Scale(0.0, layer.lower)
         if isinstance(layer, AffineLayer):
             shape = tuple(layer.output_shape(*shapes))
         else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Concat, Rearrange, Scale, Sum
+from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.graph import Graph
 
 Array = np.ndarray
@@ -118,8 +119,8 @@ def max_pool(
 ) -> int:
     """Max pooling of a (channels, height, width) value by a tree of comparisons.
 
-    `padding` is (top, left, bottom, right) of minus infinity: a window's cell outside the image repeats one that is
-    inside. Raises ValueError where a window has no cell inside the image or does not fit.
+    `padding` is (top, left, bottom, right) of minus infinity: a window has the pixels that are inside. Raises
+    ValueError where a window has no pixel inside the image or does not fit.
     """
     channels, height, width = graph.shape(value)
     top, left, bottom, right = padding
@@ -129,12 +130,10 @@ def max_pool(
         raise ValueError(f"a pooling window {kernel} does not fit into an image {(height, width)}")
     y = np.arange(rows)[:, None] * stride[0] - top + np.arange(kernel[0])[None, :] * dilation[0]
     x = np.arange(columns)[:, None] * stride[1] - left + np.arange(kernel[1])[None, :] * dilation[1]
-    y, x = _inside(y, height), _inside(x, width)
     image = np.arange(channels * height * width).reshape(channels, height, width)
     cells = [
-        graph.add(Rearrange(image[:, y[:, i][:, None], x[:, j][None, :]]), value)
-        for i in range(kernel[0])
-        for j in range(kernel[1])
+        graph.add(Rearrange(image[:, at_y, at_x]), value)
+        for at_y, at_x in (_first_inside if by_earlier_rules() else _each_once)(y, x, height, width)
     ]
     while len(cells) > 1:
         pairs = [maximum(graph, a, b, multiplier) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
@@ -142,9 +141,48 @@ def max_pool(
     return cells[0]
 
 
+def _first_inside(y: Array, x: Array, height: int, width: int) -> list[tuple[Array, Array]]:
+    """For every place in the window a pixel (row, column) for every output: outside, the first one inside."""
+    places = []
+    for positions, length in ((y, height), (x, width)):
+        inside = _inside(positions, length)
+        substitute = positions[np.arange(len(positions)), inside.argmax(axis=1)]
+        places.append(np.where(inside, positions, substitute[:, None]))
+    rows, columns = places
+    return [
+        (rows[:, i][:, None], columns[:, j][None, :]) for i in range(rows.shape[1]) for j in range(columns.shape[1])
+    ]
+
+
+def _each_once(y: Array, x: Array, height: int, width: int) -> list[tuple[Array, Array]]:
+    """For every place in the tree of comparisons a pixel (row, column) for every output.
+
+    A window that has fewer pixels than places repeats whole branches of its tree, so that no comparison is made twice.
+    """
+    count = y.shape[1] * x.shape[1]
+    rows, columns = np.zeros((2, count, len(y), len(x)), dtype=int)
+    for r, row in enumerate(np.where(_inside(y, height), y, -1)):
+        for c, column in enumerate(np.where(_inside(x, width), x, -1)):
+            pixels = [(i, j) for i in row if i >= 0 for j in column if j >= 0]
+            chosen = np.array([pixels[k] for k in _repeated(len(pixels), count)])
+            rows[:, r, c], columns[:, r, c] = chosen.T
+    return [(rows[k], columns[k]) for k in range(count)]
+
+
+def _repeated(distinct: int, places: int) -> list[int]:
+    """`distinct` leaves on the `places` leaves of a tree that joins neighbours, so that what repeats are branches.
+
+    A last leaf that stays alone repeats its neighbour, which the branch that it is joined with has already.
+    """
+    if distinct == places:
+        return list(range(places))
+    branches = _repeated((distinct + 1) // 2, places // 2)
+    leaves = [min(2 * k + side, distinct - 1) for k in branches for side in (0, 1)]
+    return leaves + leaves[-1:] * (places % 2)
+
+
 def _inside(positions: Array, length: int) -> Array:
     inside = (positions >= 0) & (positions < length)
     if not inside.any(axis=1).all():
         raise ValueError("a pooling window lies in the padding altogether")
-    substitute = positions[np.arange(len(positions)), inside.argmax(axis=1)]
-    return np.where(inside, positions, substitute[:, None])
+    return inside

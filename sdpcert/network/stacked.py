@@ -17,6 +17,7 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Rearrange, Scale, Sum
 from sdpcert.network.graph import Network
+from sdpcert.network.value_numbers import Correction, Sharing
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53
@@ -240,20 +241,34 @@ class _Expression:
     errors: dict[int, Array | float]
     constant: Array
 
+    def entries(self, places: Array) -> _Expression:
+        """The chosen entries (row major) as a vector."""
 
-def stack(network: Network) -> StackedForm:
-    """Bring a network to the stacked form.
+        def chosen(array: Array) -> Array:
+            return array.reshape(len(array), -1)[:, places]
+
+        errors = {
+            source: error if np.ndim(error) == 0 else chosen(np.broadcast_to(error, self.coefficients[source].shape))
+            for source, error in self.errors.items()
+        }
+        coefficients = {source: chosen(array) for source, array in self.coefficients.items()}
+        return _Expression(coefficients, errors, self.constant.ravel()[places])
+
+
+def stack(network: Network, share: bool = True) -> StackedForm:
+    """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
 
     Raises ValueError where the blocks would not fit into memory (an unrolled convolutional network of full size).
     """
     inputs = int(np.prod(network.input_shape))
     _check_memory(inputs * inputs)
     identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    expressions = [_Expression({0: identity}, {0: 0.0}, np.zeros(network.input_shape))]
-    groups: list[Group] = []
-    blocks: dict[tuple[int, int], Block] = {}
-    needed = _last_uses(network)
+    expressions = {0: _Expression({0: identity}, {0: 0.0}, np.zeros(network.input_shape))}
+    neurons = _Neurons()
+    needed = network.last_uses
     for number, node in enumerate(network.nodes, start=1):
+        if number not in needed:
+            continue
         arguments = [expressions[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
             expression = _apply(node.layer, arguments)
@@ -261,40 +276,104 @@ def stack(network: Network) -> StackedForm:
             scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
             expression = _apply(scaling, arguments)
         else:
-            expression = _activate(node.layer, arguments[0], node.shape, groups, blocks)
-        expressions.append(expression)
+            sharing = network.sharing.get(number) if share else None
+            expression = neurons.activate(number, node.layer, arguments[0], node.shape, sharing)
+        expressions[number] = expression
         for k in set(node.inputs):
             if needed[k] == number:
-                expressions[k] = _Expression({}, {}, np.zeros(0))
+                del expressions[k]
     result = expressions[network.output]
-    _store_row(blocks, len(groups) + 1, result)
+    _store_row(neurons.blocks, len(neurons.groups) + 1, result)
     outputs = int(np.prod(network.output_shape))
-    return StackedForm(inputs, outputs, tuple(groups), blocks, result.constant.ravel())
+    return StackedForm(inputs, outputs, tuple(neurons.groups), neurons.blocks, result.constant.ravel())
 
 
-def _last_uses(network: Network) -> dict[int, int]:
-    last = {network.output: len(network.nodes) + 1}
-    for number, node in enumerate(network.nodes, start=1):
-        for k in node.inputs:
-            last[k] = max(last.get(k, 0), number)
-    return last
+class _Neurons:
+    """The groups of neurons and the blocks that they read, while a form is made."""
 
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.blocks: dict[tuple[int, int], Block] = {}
+        self._columns: dict[int, tuple[int, Array]] = {}  # of an activation's value: group, column of every entry
 
-def _activate(
-    activation: Activation,
-    argument: _Expression,
-    shape: tuple[int, ...],
-    groups: list[Group],
-    blocks: dict[tuple[int, int], Block],
-) -> _Expression:
-    size = int(np.prod(shape))
-    _check_memory(size * size + sum(b.weights.size for b in blocks.values()))
-    alpha = np.broadcast_to(np.asarray(activation.alpha, dtype=float), shape).ravel().copy()
-    beta = np.broadcast_to(np.asarray(activation.beta, dtype=float), shape).ravel().copy()
-    number = len(groups) + 1
-    _store_row(blocks, number, argument)
-    groups.append(Group(activation, shape, np.arange(size), alpha, beta, argument.constant.ravel()))
-    return _Expression({number: np.eye(size).reshape(size, *shape)}, {number: 0.0}, np.zeros(shape))
+    def activate(
+        self, value: int, activation: Activation, argument: _Expression, shape: tuple[int, ...], sharing: Sharing | None
+    ) -> _Expression:
+        """The outputs of an activation; neurons that are new become a group."""
+        size = int(np.prod(shape))
+        new = np.ones(size, dtype=bool) if sharing is None else sharing.new(value)
+        if sharing is not None and sharing.corrections:
+            argument = _apply(Sum(), [argument, self._corrections(sharing.corrections, shape)])
+        number, count = len(self.groups) + 1, int(new.sum())
+        _check_memory(size * count + sum(b.weights.size for b in self.blocks.values()))
+        columns = np.cumsum(new) - 1
+        if count:
+            alpha = np.broadcast_to(np.asarray(activation.alpha, dtype=float), shape).ravel()[new]
+            beta = np.broadcast_to(np.asarray(activation.beta, dtype=float), shape).ravel()[new]
+            positions = np.flatnonzero(new)
+            read = argument if np.all(new) else argument.entries(positions)
+            _store_row(self.blocks, number, read)
+            self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new]))
+            self._columns[value] = number, columns
+        if sharing is None:
+            return _Expression({number: np.eye(size).reshape(size, *shape)}, {number: 0.0}, np.zeros(shape))
+        return self._shared(argument, shape, sharing)
+
+    def _corrections(self, corrections: list[Correction], shape: tuple[int, ...]) -> _Expression:
+        """What has to be added to what an activation reads."""
+        size = int(np.prod(shape))
+        coefficients: dict[int, Array] = {}
+        errors: dict[int, Array | float] = {}
+        constant = np.zeros(size)
+
+        def of(source: int, count: int) -> tuple[Array, Array]:
+            if source not in coefficients:
+                coefficients[source], errors[source] = np.zeros((2, count, size))
+            return coefficients[source], np.asarray(errors[source])
+
+        for number, row, correction in ((*self._neuron(c.node, c.place), c) for c in corrections):
+            k, group = correction.entry, self.groups[number - 1]
+            of(number, group.size)[0][row, k] -= 1.0
+            if not correction.reads:
+                continue
+            constant[k] += group.bias[row]
+            for (to, source), block in self.blocks.items():
+                if to == number:
+                    weights, uncertain = of(source, block.weights.shape[1])
+                    before, term = weights[:, k].copy(), block.weights[row]
+                    weights[:, k] = before + term
+                    back = weights[:, k] - before
+                    lost = np.abs((before - (weights[:, k] - back)) + (term - back))
+                    uncertain[:, k] += lost + np.where(block.moving[row], block.radius, 0.0)
+        reshaped = {source: array.reshape(-1, *shape) for source, array in coefficients.items()}
+        spread = {source: np.asarray(error).reshape(-1, *shape) * (1 + 2.0**-40) for source, error in errors.items()}
+        return _Expression(reshaped, spread, constant.reshape(shape))  # type: ignore[arg-type]
+
+    def _neuron(self, node: int, place: int) -> tuple[int, int]:
+        """The group of a neuron, and its row there."""
+        number, columns = self._columns[node]
+        return number, int(columns[place])
+
+    def _shared(self, argument: _Expression, shape: tuple[int, ...], sharing: Sharing) -> _Expression:
+        """`gain z + through w + shift` with z the neurons that stand for the activation's, w what it reads."""
+        through, shift = sharing.through.reshape(shape), sharing.shift.reshape(shape)
+        result = _apply(Scale(through, shift), [argument])
+        if np.any(sharing.through_error):
+            uncertain = Scale(sharing.through_error.reshape(shape))
+            for source, coefficients in argument.coefficients.items():
+                known = np.abs(coefficients) + argument.errors[source]
+                result.errors[source] = result.errors[source] + uncertain.linear(known) * (1 + 4 * UNIT_ROUNDOFF)
+        for node in np.unique(sharing.node[sharing.node > 0]):
+            number, columns = self._columns[int(node)]
+            places = np.flatnonzero(sharing.node == node)
+            own, error = np.zeros((2, self.groups[number - 1].size, len(sharing.node)))
+            own[columns[sharing.place[places]], places] = sharing.gain[places]
+            error[columns[sharing.place[places]], places] = sharing.gain_error[places]
+            outputs = _Expression(
+                {number: own.reshape(-1, *shape)}, {number: error.reshape(-1, *shape)}, np.zeros(shape)
+            )
+            result = _apply(Sum(), [outputs, result])
+        return result
 
 
 def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expression) -> None:

@@ -1,31 +1,93 @@
-"""What solving costs, in operations and memory, and the method that fits a budget."""
+"""What certifying costs, in operations and memory, and the method that fits a budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from os import cpu_count
 
+from sdpcert.check.frequency_checker import MAX_WORK
 from sdpcert.network.stacked import StackedForm
+from sdpcert.network.torus import TorusForm
 
-#: Operations a second that the estimate assumes: a cautious figure for a few cores.
-RATE = 2e10
+#: Operations a second and core that the estimate assumes, and how many cores help: cautious figures.
+RATE, CORES = 6e9, 4
 ITERATIONS = 30
+#: Cubes of the order that a proof in exact arithmetic takes: products of slices, factors, repairs.
+PROOF = 16.0
+#: Frequencies that are worked on at once, at the most common.
+WORKING_SET = 16
+#: Seconds of Python for one inequality and iteration, whatever its size.
+OVERHEAD = 2e-3
+#: Frequencies times order cubed a second in the exact checker.
+EXACT_RATE = 1e6
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Estimated seconds and bytes of one solve by the native solver."""
+    """Estimated seconds of one solve by the native solver and of the proof, and bytes."""
 
     seconds: float
     memory: float
+    proof: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds of both."""
+        return self.seconds + self.proof
+
+    def fits(self, time_limit: float, memory_limit: float) -> bool:
+        """Whether a budget of seconds and bytes is enough."""
+        return self.total <= time_limit and self.memory <= memory_limit
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} s to solve, {self.proof:.0f} s to prove and {self.memory / 2**30:.1f} GiB"
 
 
 def estimate(form: StackedForm, method: str) -> Effort:
-    """The effort of a solve: about ten cubes of the matrix order an iteration, sixteen matrices at once."""
+    """The effort of an unrolled network: about ten cubes of the matrix order an iteration, sixteen matrices at once."""
     readers = sum(len(b.weights) for (_, source), b in form.blocks.items() if source == 0)
     order = min(form.inputs, readers) + form.neurons
-    variables = form.neurons if method == "neuron" else len(form.groups)
+    return estimate_of_order(order, form.neurons if method == "neuron" else len(form.groups))
+
+
+def estimate_of_order(order: int, variables: int) -> Effort:
+    """The effort of a condition with a matrix of `order` rows."""
+    rate = _rate()
     operations = ITERATIONS * (8.0 * order**3 + variables**3 / 3)
-    return Effort(0.05 + operations / RATE, 8.0 * 16 * order**2)
+    return Effort(0.05 + operations / rate, 8.0 * 16 * order**2, PROOF * order**3 / rate)
+
+
+def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str) -> Effort:
+    """The effort over frequencies: Hermitian matrices of the order of the channels on a working set, a Cholesky factor
+    at every other frequency, and the head.
+    """
+    order, count = form.inputs + form.channels, len(form.frequencies)
+    working = min(count, WORKING_SET)
+    variables = form.channels if method == "neuron" else len(form.groups)
+    alone = Effort(0.0, 0.0)
+    if head is not None:
+        readers = sum(len(b.weights) for (_, source), b in head.blocks.items() if source == 0)
+        inputs = min(head.inputs, form.outputs * readers)
+        own = head.neurons if method == "neuron" else len(head.groups)
+        variables += own + form.outputs
+        alone = estimate_of_order(inputs + head.neurons, own)
+    # Four real operations for a complex one.
+    each = working * 4 * 8.0 * order**3 + count * 4 / 3 * order**3 + variables**3 / 3
+    rate = _rate()
+    solving = ITERATIONS * (each / rate + OVERHEAD * working) + 2 * alone.seconds
+    exact = exact_check_seconds(form)
+    proof = 12 * count * order**3 / rate + alone.proof + (exact if exact < inf else 0.0)
+    memory = 16.0 * (16 * working + count) * order**2 + 8.0 * variables**2 + alone.memory
+    return Effort(solving, memory, proof)
+
+
+def exact_check_seconds(form: TorusForm) -> float:
+    """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite where it
+    refuses.
+    """
+    work = (form.cells // 2 + 1) * float(form.inputs + form.channels) ** 3
+    return work / EXACT_RATE if work <= MAX_WORK else inf
 
 
 def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> tuple[str, str]:
@@ -35,11 +97,12 @@ def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> 
     product.
     """
     for method in ("neuron", "layer"):
-        effort = estimate(form, method)
-        if effort.seconds <= time_limit and effort.memory <= memory_limit:
+        if estimate(form, method).fits(time_limit, memory_limit):
             return method, "" if method == "neuron" else "one multiplier a layer: one a neuron would not fit the budget"
-    need = estimate(form, "neuron")
     return "product", (
-        f"product of norms: one multiplier a neuron is estimated at {need.seconds:.0f} s "
-        f"and {need.memory / 2**30:.1f} GiB, above the budget"
+        f"product of norms: one multiplier a neuron is estimated at {estimate(form, 'neuron')}, above the budget"
     )
+
+
+def _rate() -> float:
+    return RATE * min(cpu_count() or 1, CORES)

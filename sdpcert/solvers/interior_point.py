@@ -46,8 +46,8 @@ CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
 STARTS = ((0.4, 1.5), (0.15, 4.0))
 #: Lanczos ends where what is new of an image is this small beside the operator.
 BREAKDOWN = 1e-10
-#: An inequality may leave once the relative gap is below the first number and its part of the dual's coefficient of rho
-#: below the second one times the gap.
+#: An inequality may leave once the relative gap is below the first number and what its dual matrix holds against all
+#: variables, relative, below the second one times the gap (one that rho hardly meets may rule the multipliers).
 SETTLED, IDLE = 0.05, 1e-2
 
 
@@ -223,6 +223,7 @@ class _Run:
         mu = sum(arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
         slack = mu / y[self.signed]
         best_gap, best_merit, slow, stuck, crawling, restarts = float("inf"), float("inf"), 0, 0, 0, 0
+        refused = 0
         target = 2 * self.budget.tol
         iteration = 0
         for iteration in range(MAXIMUM_ITERATIONS):
@@ -257,6 +258,12 @@ class _Run:
             centred = not done and mu > 0
             step = self._direction(y, pairs, slack, _total(r[2] for r in results), mu) if centred else None
             moved = None if step is None else self._move(y, pairs, step)
+            shares = [float(abs(r[1] * y).sum()) for r in results]
+            if step is not None and moved is None and self.watch is not None and self.stopped and refused < RESTARTS:
+                refused += 1  # what stops every step has to join, at the point where it still holds
+                if self._exchange(y, pairs, shares, float("inf")):
+                    yield iteration, "running"
+                    continue
             if step is None or moved is None:
                 break
             length = self._move_dual(pairs, step.dual)
@@ -268,7 +275,7 @@ class _Run:
                 mu = sum(arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
                 slack, crawling, restarts, slow, stuck = mu / y[self.signed], 0, restarts + 1, 0, 0
                 best_gap = best_merit = float("inf")
-            if self.watch is not None and self._exchange(y, pairs, [float(r[1][0]) for r in results], gap):
+            if self.watch is not None and self._exchange(y, pairs, [share / rho for share in shares], gap):
                 slow = stuck = 0
             yield iteration, "running"
         self._update_dual(pairs)

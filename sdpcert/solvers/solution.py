@@ -16,16 +16,22 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant."""
+    """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant.
+
+    A line with a `message` comes before the first iteration, when nothing is known yet.
+    """
 
     iteration: int
     upper: float
     lower: float
     seconds: float
+    message: str = ""
 
     @property
     def gap(self) -> float:
         """`(upper - lower) / upper`."""
+        if not np.isfinite(self.upper):
+            return 1.0
         return (self.upper - self.lower) / self.upper if self.upper > 0 else 0.0
 
 

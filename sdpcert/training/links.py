@@ -72,7 +72,7 @@ def _proved(piece: Network) -> float:
         return 1.0
     try:
         if piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST:
-            proof = prove_point(piece.stacked.reduced(), piece.energies[0])
+            proof = prove_point(piece.unshared.reduced(), piece.energies[0])
             return math.inf if proof is None else square_root_up(proof.rho, proof.exponent)
         _, form, head = front_and_head(piece)
         torus = None if head is not None else construction_on_torus(form, piece.energies[0], 1.0)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,14 +44,19 @@ def chosen_rows(text: str | None) -> list[int] | None:
 
 @contextmanager
 def progress(label: str = "") -> Iterator[Any]:
-    """A line with iteration, bound, gap and time on a terminal's stderr; nothing where stderr is no terminal."""
+    """What a long run is estimated to take, on stderr; on a terminal's a line with iteration, bound, gap and time as
+    well.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield lambda line: print(f"{label}{line.message}", file=sys.stderr) if line.message else None
         return
     with console.status("solving ...") as status:
 
         def report(line: Any) -> None:
+            if line.message:
+                console.print(f"{label}{line.message}", highlight=False)
+                return
             status.update(
                 f"{label} iteration {line.iteration}  bound {line.upper:.9g}  gap {line.gap:.1e}  {line.seconds:.1f} s"
             )

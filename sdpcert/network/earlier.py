@@ -1,0 +1,30 @@
+"""Rules by which networks were built for certificates of versions 1 and 2, so that these still bind to their files.
+
+A certificate holds the hash of the form that was proved. Where a network is built better today, the earlier rule is
+kept here and applied again when an old certificate is compared with its network: `sdpcert.check.binding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_APPLY = ContextVar("earlier_rules", default=False)
+
+
+@contextmanager
+def earlier_rules() -> Iterator[None]:
+    """Build networks by the earlier rules inside the block."""
+    token = _APPLY.set(True)
+    try:
+        yield
+    finally:
+        _APPLY.reset(token)
+
+
+def by_earlier_rules() -> bool:
+    """Whether networks are to be built by the earlier rules: a cell of a pooling window outside the image repeats the
+    first one inside, instead of each cell being listed once.
+    """
+    return _APPLY.get()

@@ -1,0 +1,232 @@
+"""A network rewritten so that its images are (channels, height, width), whatever order of axes it keeps them in.
+
+Frameworks store images with the channels last, flatten them between layers, or join branches as flat vectors and put
+the entries in order afterwards. All of that only permutes entries, and elementwise layers do not mind: so a
+permutation that is no regular pick of pixels is carried along as the layout of a value, past elementwise layers, sums
+and concatenations, until a layer reads the value in its own order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sdpcert.network.activations import Activation
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Shape, Sum
+from sdpcert.network.filters import NotInvariant, stencil
+from sdpcert.network.graph import Graph, Network
+
+Array = np.ndarray
+LAST = (1, 2, 0)  # channels last
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """A network in which images are images, and how its input and output follow from the original's.
+
+    Entry k of its flat input is entry `inputs[k]` of the original's, and entry k of the original's output is entry
+    `outputs[k]` of its output.
+    """
+
+    network: Network
+    inputs: Array
+    outputs: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """A value of the original network: its entries, row major, are entries `order` of value `number` of the new one."""
+
+    number: int
+    order: Array
+
+    @property
+    def shape(self) -> Shape:
+        """The shape in the original network."""
+        return self.order.shape
+
+
+def arranged(network: Network) -> Arranged:
+    """The network with every image that is only stored in another order as (channels, height, width).
+
+    Its values are those of the network up to the order of their entries; a network without such layouts stays as it
+    is.
+    """
+    size = int(np.prod(network.input_shape))
+    same = Arranged(network, np.arange(size), np.arange(int(np.prod(network.output_shape))))
+    if not any(isinstance(n.layer, Rearrange) for n in network.nodes):
+        return same
+    first = _first_image(network)
+    inputs = np.arange(size).reshape(network.input_shape) if first is None else first
+    return _Rewriting(network, inputs).result()
+
+
+def _first_image(network: Network) -> Array | None:
+    """The input's entries as the first convolution reads them, or None where that is a regular pick, or is not all of
+    them.
+    """
+    entries = np.arange(int(np.prod(network.input_shape))).reshape(network.input_shape)
+    moved = {0: entries}
+    for number, node in enumerate(network.nodes, start=1):
+        read = moved.get(node.inputs[0])
+        if read is None:
+            continue
+        if isinstance(node.layer, Conv2d):
+            return None if len(network.input_shape) == 3 and _is_pick(read, network.input_shape) else read
+        if isinstance(node.layer, Rearrange) and _is_permutation(node.layer.indices, read.size):
+            moved[number] = read.ravel()[node.layer.indices]
+        elif isinstance(node.layer, Scale | Activation):
+            moved[number] = read
+    return None
+
+
+def _is_permutation(indices: Array, size: int) -> bool:
+    return indices.size == size and bool(np.array_equal(np.sort(indices, axis=None), np.arange(size)))
+
+
+def _is_pick(indices: Array, shape: Shape) -> bool:
+    """Whether a rearrangement of an image is one between images on the lattice."""
+    try:
+        stencil(Rearrange(indices), shape, indices.shape)
+    except NotInvariant:
+        return False
+    return True
+
+
+class _Rewriting:
+    def __init__(self, network: Network, inputs: Array) -> None:
+        self.network, self.inputs = network, inputs
+        self.graph = Graph(inputs.shape)
+        order = np.empty(inputs.size, dtype=int)
+        order[inputs.ravel()] = np.arange(inputs.size)
+        self.values = [_Value(0, order.reshape(network.input_shape))]
+
+    def result(self) -> Arranged:
+        for node in self.network.nodes:
+            self.values.append(self._node(node.layer, [self.values[k] for k in node.inputs], node.shape))
+        output = self.values[self.network.output]
+        if len(output.shape) != 3:  # rows of a vector can be chosen
+            output = self._natural(self._literal(output))
+        self.graph.energies = {self.values[k].number: e for k, e in self.network.energies.items()}
+        if self.network.output in self.network.energies:
+            self.graph.energies[output.number] = self.network.energies[self.network.output]
+        network = self.graph.network(output.number, self.network.source, dict(self.network.details))
+        return Arranged(network, self.inputs.ravel(), output.order.ravel())
+
+    def _natural(self, number: int) -> _Value:
+        shape = self.graph.shape(number)
+        return _Value(number, np.arange(int(np.prod(shape))).reshape(shape))
+
+    def _is_natural(self, value: _Value) -> bool:
+        return value.shape == self.graph.shape(value.number) and _ascends(value.order)
+
+    def _literal(self, value: _Value) -> int:
+        """The number of the value with its entries in the original's order and shape."""
+        if self._is_natural(value):
+            return value.number
+        return self.graph.add(Rearrange(value.order), value.number)
+
+    def _node(self, layer: AffineLayer | Activation, given: list[_Value], shape: Shape) -> _Value:
+        first = given[0]
+        match layer:
+            case Rearrange():
+                return self._rearrange(layer, first, shape)
+            case Scale():
+                factor, shift = (self._arrange(first, x) for x in (layer.factor, layer.shift))
+                return replace(first, number=self._add(replace(layer, factor=factor, shift=shift), first))
+            case Activation():
+                return replace(first, number=self._add(self._elementwise(layer, first), first))
+            case Sum():
+                return self._sum(layer, given)
+            case Concat():
+                return self._concat(layer, given, shape)
+            case Dense() if self._is_last(first):
+                # A dense layer on the last axis of an image with the channels last: a convolution of one pixel.
+                kernel = layer.weight[:, :, None, None]
+                number = self._add(Conv2d(kernel, layer.bias, coefficient_error=layer.coefficient_error), first)
+                return self._last(number)
+        return self._natural(self.graph.add(layer, *map(self._literal, given)))
+
+    def _add(self, layer: AffineLayer | Activation, *values: _Value) -> int:
+        return self.graph.add(layer, *(v.number for v in values))
+
+    def _arrange(self, value: _Value, entries: Array | float) -> Array | float:
+        """What broadcasts against the original's tensor, in the order of the new one."""
+        if np.ndim(entries) == 0 or self._is_natural(value):
+            return entries
+        full = np.empty(value.order.size)
+        full[value.order.ravel()] = np.broadcast_to(entries, value.shape).ravel()
+        return full.reshape(self.graph.shape(value.number))
+
+    def _elementwise(self, layer: Activation, value: _Value) -> Activation:
+        if self._is_natural(value):
+            return layer
+
+        def inside(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+            def moved(values: Array) -> Array:
+                result = np.empty((len(values), value.order.size))
+                given = values.reshape(len(values), -1)[:, value.order.ravel()].reshape(-1, *value.shape)
+                result[:, value.order.ravel()] = function(given).reshape(len(values), -1)
+                return result.reshape(values.shape)
+
+            return moved
+
+        slopes = {name: self._arrange(value, getattr(layer, name)) for name in ("alpha", "beta")}
+        multiplier = None if layer.multiplier is None else self._arrange(value, layer.multiplier)
+        functions = {name: inside(getattr(layer, name)) for name in ("function", "derivative")}
+        return replace(layer, **slopes, **functions, multiplier=multiplier)
+
+    def _rearrange(self, layer: Rearrange, value: _Value, shape: Shape) -> _Value:
+        image = self.graph.shape(value.number)
+        flat = value.order.ravel()
+        order = np.where(layer.indices >= 0, flat[layer.indices], -1)
+        if shape == image and _ascends(order):
+            return _Value(value.number, order)
+        pixels = len(image) == 3 and image[1:] != (1, 1)
+        if pixels and not (len(shape) == 3 and _is_pick(order, image)):
+            if _is_permutation(order, flat.size):
+                return _Value(value.number, order)
+            if self._is_last(value) and len(shape) == 3:
+                channels_first = np.moveaxis(order, -1, 0)
+                if _is_pick(channels_first, image):
+                    return self._last(self.graph.add(Rearrange(channels_first), value.number))
+        return self._natural(self.graph.add(Rearrange(order), value.number))
+
+    def _is_last(self, value: _Value) -> bool:
+        """Whether the value is an image with the channels last."""
+        image = self.graph.shape(value.number)
+        if len(image) != 3 or image[1:] == (1, 1) or len(value.shape) != 3:
+            return False
+        return np.array_equal(value.order, np.arange(value.order.size).reshape(image).transpose(LAST))
+
+    def _last(self, number: int) -> _Value:
+        image = self.graph.shape(number)
+        return _Value(number, np.arange(int(np.prod(image))).reshape(image).transpose(LAST))
+
+    def _sum(self, layer: Sum, given: list[_Value]) -> _Value:
+        """Terms in the order of the first one that is an image."""
+        lead = next((v for v in given if len(self.graph.shape(v.number)) == 3), given[0])
+        image, inverse = self.graph.shape(lead.number), np.empty(lead.order.size, dtype=int)
+        inverse[lead.order.ravel()] = np.arange(lead.order.size)
+        numbers = []
+        for value in given:
+            order = value.order.ravel()[inverse].reshape(image)
+            numbers.append(self._literal(_Value(value.number, order)))
+        return replace(lead, number=self.graph.add(layer, *numbers))
+
+    def _concat(self, layer: Concat, given: list[_Value], shape: Shape) -> _Value:
+        """Images of one size are joined along their channels, in whatever order the original has their entries."""
+        images = [self.graph.shape(v.number) for v in given]
+        if not all(len(i) == 3 and i[1:] == images[0][1:] != (1, 1) for i in images):
+            return self._natural(self.graph.add(layer, *map(self._literal, given)))
+        starts = np.cumsum([0, *(v.order.size for v in given)])
+        parts = [v.order[None] + start for v, start in zip(given, starts, strict=False)]
+        order = layer.linear(*parts)[0]
+        number = self.graph.add(Concat(0), *(v.number for v in given))
+        return _Value(number, order.reshape(shape))
+
+
+def _ascends(order: Array) -> bool:
+    return bool(np.array_equal(order.ravel(), np.arange(order.size)))

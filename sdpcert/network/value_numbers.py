@@ -1,0 +1,552 @@
+"""Which neurons of a network read the same, decided exactly on the graph.
+
+Every entry of every value of the graph is written as a short sum of atoms: entries of the input, outputs of neurons,
+rows of dense layers and channels of convolutions, and the constant 1. Sums, scalings, moves and joins act on these
+sums exactly; where float64 would round, or a sum gets long, the entry becomes an atom of its own. Two entries with the
+same sum are equal for every input. The converse does not hold, which costs tightness and never truth.
+
+A neuron whose preactivation is a multiple of an earlier one's is a function of that neuron and of its own
+preactivation w:
+
+    z = K z_earlier + M w + C,
+
+for ReLU and its relatives by `phi(-v) = -r v + (r - l) relu(v)`, for smooth activations by their reflection
+`phi(-v) = a phi(v) + b v + c`. In the condition that is a substitution, which can only lower its optimum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from sdpcert.network.activation import Activation
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
+
+if TYPE_CHECKING:
+    from sdpcert.network.graph import Network
+
+Array = np.ndarray
+#: Atoms of a sum above which an entry becomes an atom of its own.
+LONGEST_SUM = 24
+#: Terms of a dense row up to which it is written out in the atoms that it reads.
+SHORT_ROW = 4
+#: Rows that are looked at before a sign counts as unknown.
+MOST_ROWS = 64
+#: Columns of every matrix of sums: more atoms than a network can have.
+WIDTH = 2**31 - 1
+
+#: Entries (rows) as sums of atoms (columns): a canonical `scipy.sparse.csr_array` without stored zeros.
+Sums = Any
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Entry `entry` reads one u less, u being the ReLU neuron at `place` of the activation `node`; with `reads` it
+    reads what u reads instead.
+    """
+
+    entry: int
+    node: int
+    place: int
+    reads: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """How the neurons of one activation depend on neurons, entry by entry (row major) of its tensor.
+
+    `z = gain z_at + through w + shift`, w being the entry's own preactivation and z_at the neuron at entry `place` of
+    the activation with value number `node`: itself where the neuron is new, an earlier one where it is not. Where
+    `node` is 0, z is linear in w and `gain` is 0. The errors bound the rounding of `gain` and `through`. Some
+    preactivations are changed first, by `corrections`, which changes no z.
+    """
+
+    node: Array
+    place: Array
+    gain: Array
+    gain_error: Array
+    through: Array
+    through_error: Array
+    shift: Array
+    corrections: list[Correction]
+
+    def new(self, number: int) -> Array:
+        """Which neurons of the activation with value number `number` are new."""
+        return (self.node == number) & (self.place == np.arange(len(self.place)))
+
+
+def share_neurons(network: Network) -> dict[int, Sharing]:
+    """For every nonlinear activation, by the number of its value, how its neurons depend on earlier ones.
+
+    Activations all of whose neurons are new, and read what the graph says, are left out.
+    """
+    return _Numbering(network).sharing
+
+
+class _Numbering:
+    """One walk over the graph."""
+
+    def __init__(self, network: Network) -> None:
+        self.sharing: dict[int, Sharing] = {}
+        self._nonnegative: list[bool] = [True]  # of every atom; atom 0 is the constant 1
+        self._atoms: dict[Hashable, int] = {}
+        self._seen: dict[Hashable, _Neuron] = {}
+        self._compared: dict[int, _Comparison] = {}  # by the atoms of ReLU neurons
+        self._outputs: dict[int, Array] = {}  # the atoms of an activation's neurons, -1 where one is not new
+        values = {0: self._fresh(int(np.prod(network.input_shape)))}
+        last = network.last_uses
+        for number, node in enumerate(network.nodes, start=1):
+            if number not in last:
+                continue
+            given = [values[k] for k in node.inputs]
+            shapes = [network.shape(k) for k in node.inputs]
+            values[number] = self._carry(number, node.layer, given, shapes, node.shape)
+            for k in set(node.inputs):
+                if last[k] == number:
+                    del values[k]
+
+    # ------------------------------------------------------------ atoms
+
+    def _fresh(self, count: int, nonnegative: bool = False) -> Sums:
+        """Entries that are atoms of their own."""
+        first = len(self._nonnegative)
+        self._nonnegative += [nonnegative] * count
+        return _units(np.arange(first, first + count))
+
+    def _atom(self, key: Hashable, count: int = 1) -> int:
+        """The first of the `count` atoms of a key, made where there are none."""
+        found = self._atoms.get(key)
+        if found is None:
+            found = self._atoms[key] = len(self._nonnegative)
+            self._nonnegative += [False] * count
+        return found
+
+    def _replace(self, sums: Sums, rows: Array, keys: Sequence[Hashable]) -> Sums:
+        """The sums with some rows replaced by the atoms of the keys."""
+        if not len(rows):
+            return sums
+        order = np.arange(sums.shape[0])
+        order[rows] = sums.shape[0] + np.arange(len(rows))
+        return _stack([sums, _units(np.array([self._atom(key) for key in keys]))])[order]
+
+    # ------------------------------------------------------------ affine layers
+
+    def _carry(
+        self,
+        number: int,
+        layer: AffineLayer | Activation,
+        given: list[Sums],
+        shapes: list[tuple[int, ...]],
+        shape: tuple[int, ...],
+    ) -> Sums:
+        if isinstance(layer, Activation):
+            if layer.is_linear:
+                return self._scale(given[0], np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape).ravel())
+            return self._activate(number, layer, given[0], shape)
+        if isinstance(layer, Rearrange):
+            return _gather(given[0], layer.indices.ravel())
+        if isinstance(layer, Concat):
+            starts = np.cumsum([0, *(g.shape[0] for g in given)])
+            places = [
+                np.arange(s, s + g.shape[0]).reshape(1, *k) for s, g, k in zip(starts, given, shapes, strict=False)
+            ]
+            return _stack(given)[layer.linear(*places).ravel()]
+        if isinstance(layer, Sum):
+            total = layer.signs[0] * given[0]
+            for sign, term in zip(layer.signs[1:], given[1:], strict=True):
+                total = self._plus(total, sign * term)
+            return total
+        if getattr(layer, "coefficient_error", 0.0) != 0:  # numbers that stand for others near them
+            return self._fresh(int(np.prod(shape)))
+        if isinstance(layer, Scale):
+            scaled = self._scale(given[0], np.broadcast_to(np.asarray(layer.factor, dtype=float), shape).ravel())
+            return self._plus(scaled, _constants(np.broadcast_to(np.asarray(layer.shift, dtype=float), shape).ravel()))
+        if isinstance(layer, Dense):
+            return self._dense(layer, given[0])
+        if isinstance(layer, Conv2d):
+            return self._convolve(layer, given[0], shape)
+        return self._fresh(int(np.prod(shape)))
+
+    def _plus(self, left: Sums, right: Sums) -> Sums:
+        """The sums of two values; rows that float64 would round, and long ones, become atoms."""
+        total = _canonical(left + right)
+        # Of two floats, the larger one subtracted first leaves what the addition lost.
+        lost = [_canonical((total - left) - right), _canonical((total - right) - left)]
+        wrong = np.diff(total.indptr) > LONGEST_SUM
+        for residual in lost:
+            wrong |= np.diff(residual.indptr) > 0
+        rows = np.flatnonzero(wrong)
+        return self._replace(total, rows, [("sum", _row(left, k), _row(right, k)) for k in rows])
+
+    def _scale(self, sums: Sums, factors: Array) -> Sums:
+        """Every row times a factor; rows whose products float64 would round become atoms."""
+        lengths = np.diff(sums.indptr)
+        spread = np.repeat(factors, lengths)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            data = sums.data * spread
+        exact = _is_product(sums.data, spread, data)
+        scaled = _canonical(sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape))
+        owner = np.repeat(np.arange(len(factors)), lengths)
+        rows = np.unique(owner[~exact])
+        return self._replace(scaled, rows, [("scaled", float(factors[k]), _row(sums, k)) for k in rows])
+
+    def _dense(self, layer: Dense, sums: Sums) -> Sums:
+        weights = _canonical(sparse.csr_array(np.asarray(layer.weight, dtype=float)))
+        outputs, inputs = layer.weight.shape
+        lengths = np.diff(weights.indptr)
+        long_rows = np.flatnonzero(lengths > SHORT_ROW)
+        primitive, scales = _primitive(weights)
+        results = []
+        for start in range(0, sums.shape[0], inputs):
+            read = sums[np.arange(start, start + inputs)]
+            total = _nothing(outputs)
+            for term in range(int(min(lengths.max(initial=0), SHORT_ROW))):
+                at = np.minimum(weights.indptr[:-1] + term, max(len(weights.indices) - 1, 0))
+                used = (lengths > term) & (lengths <= SHORT_ROW)
+                chosen = _gather(read, np.where(used, weights.indices[at], -1))
+                total = self._plus(total, self._scale(chosen, np.where(used, weights.data[at], 0.0)))
+            if len(long_rows):
+                identity = _digest(read)
+                atoms = np.array([self._atom(("dense", identity, _row(primitive, k))) for k in long_rows])
+                order = np.arange(outputs)
+                order[long_rows] = outputs + np.arange(len(long_rows))
+                total = _stack([total, _units(atoms, scales[long_rows])])[order]
+            if layer.bias is not None:
+                total = self._plus(total, _constants(np.asarray(layer.bias, dtype=float).ravel()))
+            results.append(total)
+        return _stack(results)
+
+    def _convolve(self, layer: Conv2d, sums: Sums, shape: tuple[int, ...]) -> Sums:
+        channels, pixels = shape[0], shape[1] * shape[2]
+        kernel = _canonical(sparse.csr_array(np.asarray(layer.kernel, dtype=float).reshape(channels, -1)))
+        primitive, scales = _primitive(kernel)
+        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.circular, layer.kernel.shape)
+        identity = (_digest(sums), *geometry)
+        parts = []
+        for channel in range(channels):
+            if kernel.indptr[channel] == kernel.indptr[channel + 1]:
+                parts.append(_nothing(pixels))
+                continue
+            group = channel // (channels // layer.groups)
+            first = self._atom(("convolution", *identity, group, _row(primitive, channel)), pixels)
+            parts.append(_units(np.arange(first, first + pixels), np.full(pixels, scales[channel])))
+        total = _stack(parts)
+        if layer.bias is None:
+            return total
+        return self._plus(total, _constants(np.repeat(np.asarray(layer.bias, dtype=float), pixels)))
+
+    # ------------------------------------------------------------ neurons
+
+    def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
+        size = read.shape[0]
+        made = _Table(number, size)
+        left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.pieces or (0.0, 1.0))
+        parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]
+        relus = np.zeros(size, dtype=bool) if kind.pieces is None else (left == 0) & (right == 1)
+        read = self._corrected(read, relus, made)
+        signs = np.zeros(size) if kind.pieces is None else self._signs(read)
+        primitive, scales = _primitive(read)
+        for k in range(size):
+            empty = read.indptr[k] == read.indptr[k + 1]
+            if kind.pieces is None and empty:
+                continue
+            if kind.pieces is not None and (left[k] == right[k] or signs[k] or empty):
+                made.linear(k, float(right[k] if signs[k] >= 0 else left[k]))
+                continue
+            scale, row = float(scales[k]), _row(primitive, k)
+            own = (kind.identity, *(float(p[k]) for p in parameters))
+            if kind.pieces is not None:
+                key: Hashable = ("pieces", row)
+            elif kind.reflection:
+                key = (own, abs(scale), row)
+            else:
+                key = (own, scale, row)
+            neuron = _Neuron(number, k, scale, float(left[k]), float(right[k]))
+            earlier = self._seen.setdefault(key, neuron)
+            if earlier is neuron:
+                continue
+            if kind.pieces is not None:
+                made.share(k, earlier, *_by_pieces(earlier, neuron))
+            elif scale == earlier.scale:
+                made.share(k, earlier, Fraction(1), Fraction(0), 0.0)
+            else:
+                assert kind.reflection is not None
+                a, b, c = kind.reflection
+                made.share(k, earlier, Fraction(a), Fraction(-b), c)
+        new = made.sharing.new(number)
+        atoms = np.full(size, -1)
+        own_atoms = self._fresh(int(new.sum()), kind.nonnegative)
+        atoms[new] = own_atoms.indices
+        self._outputs[number] = atoms
+        for k in np.flatnonzero(new & relus):
+            self._compared[int(atoms[k])] = _Comparison(number, int(k), read)
+        if not np.all(new) or made.sharing.corrections:
+            self.sharing[number] = made.sharing
+        return own_atoms if np.all(new) else self._outcomes(made.sharing, read)
+
+    def _signs(self, sums: Sums) -> Array:
+        """For every row 1 where it is never negative, -1 where it is never positive, 0 where neither is known."""
+        nonnegative = np.array(self._nonnegative)[sums.indices]
+        lengths = np.diff(sums.indptr)
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        upward = np.bincount(owner, nonnegative & (sums.data > 0), len(lengths)) == lengths
+        downward = np.bincount(owner, nonnegative & (sums.data < 0), len(lengths)) == lengths
+        signs = np.where(lengths == 0, 0, upward.astype(int) - downward.astype(int))
+        for k in np.unique(owner[self._is_compared(sums.indices)]):
+            if signs[k] == 0:
+                row = _terms(sums, k)
+                signs[k] = self._at_most_zero({a: -c for a, c in row.items()}) - self._at_most_zero(row)
+        return signs
+
+    def _is_compared(self, atoms: Array) -> Array:
+        return np.isin(atoms, np.fromiter(self._compared, dtype=int, count=len(self._compared)))
+
+    def _at_most_zero(self, row: dict[int, Fraction]) -> bool:
+        """Whether a row is never positive because every ReLU neuron u has u >= 0 and u >= v, v being what it reads.
+
+        A neuron with a negative factor -c may be left out, or replaced by -c v where v shares a term with the row. So
+        `a - max(a, b)` is found to be at most zero.
+        """
+        waiting = [row]
+        for _ in range(MOST_ROWS):
+            if not waiting:
+                return False
+            row = waiting.pop()
+            if all(c < 0 and self._nonnegative[a] for a, c in row.items()):
+                return True
+            for atom, factor in row.items():
+                if factor < 0 and atom in self._compared:
+                    rest = {a: c for a, c in row.items() if a != atom}
+                    waiting.append(rest)
+                    read = self._compared[atom].terms()
+                    if any(a in rest for a in read):
+                        waiting.append(_added(rest, read, factor))
+        return False
+
+    def _corrected(self, read: Sums, relus: Array, made: _Table) -> Sums:
+        """The rows of ReLU neurons without the parts that never decide the maximum of the row and zero.
+
+        With u = relu(v), a row `r + u` is the maximum of r + v and r. Where one of the two is never positive, the
+        neuron may read the other one: so `max(a, b, c) - max(a, b, d)` becomes `c - max(a, b, d)`.
+        """
+        compared = self._is_compared(read.indices) & (read.data == 1)
+        owner = np.repeat(np.arange(read.shape[0]), np.diff(read.indptr))
+        changed: dict[int, dict[int, Fraction]] = {}
+        for k in np.unique(owner[compared]):
+            row, found = _terms(read, k), relus[k]
+            while found:
+                found = False
+                for atom in sorted(a for a, c in row.items() if c == 1 and a in self._compared):
+                    comparison = self._compared[atom]
+                    rest = {a: c for a, c in row.items() if a != atom}
+                    above = _added(rest, comparison.terms(), Fraction(1))
+                    reads = self._at_most_zero(rest)
+                    if reads and not _is_stored_exactly(above):
+                        continue
+                    if reads or self._at_most_zero(above):
+                        made.sharing.corrections.append(Correction(int(k), comparison.node, comparison.place, reads))
+                        changed[int(k)] = row = above if reads else rest
+                        found = True
+                        break
+        if not changed:
+            return read
+        order = np.arange(read.shape[0])
+        order[list(changed)] = read.shape[0] + np.arange(len(changed))
+        return _stack([read, _rows(list(changed.values()))])[order]
+
+    def _outcomes(self, sharing: Sharing, read: Sums) -> Sums:
+        """The outputs of an activation as sums."""
+        atoms = np.zeros(len(sharing.node), dtype=int)
+        for node in np.unique(sharing.node[sharing.node > 0]):
+            chosen = sharing.node == node
+            atoms[chosen] = self._outputs[int(node)][sharing.place[chosen]]
+        total = self._plus(_units(atoms, sharing.gain), self._scale(read, sharing.through))
+        total = self._plus(total, _constants(sharing.shift))
+        rounded = np.flatnonzero((sharing.gain_error > 0) | (sharing.through_error > 0))
+        return self._replace(total, rounded, [object() for _ in rounded])
+
+
+@dataclass(frozen=True)
+class _Neuron:
+    """A neuron: its activation's value number, its entry, the factor of its primitive row, its slopes on both sides."""
+
+    node: int
+    place: int
+    scale: float
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """A new ReLU neuron, at entry `place` of the activation `node`, and all that this activation reads."""
+
+    node: int
+    place: int
+    read: Sums
+
+    def terms(self) -> dict[int, Fraction]:
+        """What the neuron reads."""
+        return _terms(self.read, self.place)
+
+
+class _Table:
+    """The columns of a `Sharing` while it is made: every neuron is new until something else is said."""
+
+    def __init__(self, number: int, size: int) -> None:
+        none = np.zeros(size)
+        self.sharing = Sharing(
+            np.full(size, number), np.arange(size), np.ones(size), none, none.copy(), none.copy(), none.copy(), []
+        )
+
+    def linear(self, k: int, slope: float) -> None:
+        """Entry k is `slope` times its preactivation."""
+        self.sharing.node[k] = self.sharing.place[k] = 0
+        self.sharing.gain[k], self.sharing.through[k] = 0.0, slope
+
+    def share(self, k: int, earlier: _Neuron, gain: Fraction, through: Fraction, shift: float) -> None:
+        """Entry k is `gain` times the earlier neuron plus `through` times its preactivation plus `shift`."""
+        s = self.sharing
+        s.node[k], s.place[k], s.shift[k] = earlier.node, earlier.place, shift
+        s.gain[k], s.gain_error[k] = _rounded(gain)
+        s.through[k], s.through_error[k] = _rounded(through)
+
+
+def _by_pieces(earlier: _Neuron, neuron: _Neuron) -> tuple[Fraction, Fraction, float]:
+    """Gain and through of a neuron that is linear on both sides of zero by another one with a multiple of its row.
+
+    With v the earlier preactivation, `relu(v) = (z - l v) / (r - l)`, and the neuron reads w = t v.
+    """
+    ratio = Fraction(neuron.scale) / Fraction(earlier.scale)
+    bend = (Fraction(neuron.right) - Fraction(neuron.left)) / (Fraction(earlier.right) - Fraction(earlier.left))
+    if ratio > 0:
+        return ratio * bend, Fraction(neuron.left) - bend * Fraction(earlier.left), 0.0
+    return -ratio * bend, Fraction(neuron.right) + bend * Fraction(earlier.left), 0.0
+
+
+def _rounded(value: Fraction) -> tuple[float, float]:
+    """A float64 near a rational number and a bound of the difference."""
+    near = float(value)
+    error = abs(value - Fraction(near))
+    return near, 0.0 if error == 0 else float(np.nextafter(float(error), np.inf))
+
+
+# ---------------------------------------------------------------- sums
+
+
+def _canonical(sums: Sums) -> Sums:
+    """A canonical copy: SciPy works in place, on arrays that others may hold too."""
+    sums = sums.copy()
+    sums.sum_duplicates()
+    sums.eliminate_zeros()
+    return sums
+
+
+def _units(atoms: Array, factors: Array | None = None) -> Sums:
+    """One atom a row, times a factor each."""
+    rows = len(atoms)
+    data = np.ones(rows) if factors is None else np.asarray(factors, dtype=float)
+    return _canonical(sparse.csr_array((data, atoms.astype(np.int32), np.arange(rows + 1)), shape=(rows, WIDTH)))
+
+
+def _constants(values: Array) -> Sums:
+    return _units(np.zeros(len(values), dtype=np.int32), values)
+
+
+def _nothing(rows: int) -> Sums:
+    return _units(np.zeros(rows, dtype=np.int32), np.zeros(rows))
+
+
+def _stack(parts: Sequence[Sums]) -> Sums:
+    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+
+def _gather(sums: Sums, indices: Array) -> Sums:
+    """The rows of the given numbers, an empty one for -1."""
+    if np.any(indices < 0):
+        sums, indices = _stack([sums, _nothing(1)]), np.where(indices < 0, sums.shape[0], indices)
+    return sums[indices]
+
+
+def _row(sums: Sums, row: Any) -> tuple[bytes, bytes]:
+    """What distinguishes a row."""
+    start, end = sums.indptr[row], sums.indptr[row + 1]
+    return sums.indices[start:end].tobytes(), sums.data[start:end].tobytes()
+
+
+def _terms(sums: Sums, row: Any) -> dict[int, Fraction]:
+    """The factors of a row by atom."""
+    start, end = sums.indptr[row], sums.indptr[row + 1]
+    return {int(a): Fraction(float(c)) for a, c in zip(sums.indices[start:end], sums.data[start:end], strict=True)}
+
+
+def _added(row: dict[int, Fraction], other: dict[int, Fraction], factor: Fraction) -> dict[int, Fraction]:
+    """`row + factor other`, without terms that cancel."""
+    added = {a: row.get(a, Fraction(0)) + factor * c for a, c in other.items()}
+    return {a: c for a, c in (row | added).items() if c}
+
+
+def _is_stored_exactly(row: dict[int, Fraction]) -> bool:
+    return all(abs(c) <= 2**500 and Fraction(float(c)) == c for c in row.values())
+
+
+def _rows(rows: list[dict[int, Fraction]]) -> Sums:
+    """Rows of terms whose factors are float64s."""
+    lengths = np.cumsum([0, *map(len, rows)])
+    atoms = np.array([a for row in rows for a in sorted(row)], dtype=np.int32)
+    factors = np.array([float(row[a]) for row in rows for a in sorted(row)])
+    return _canonical(sparse.csr_array((factors, atoms, lengths), shape=(len(rows), WIDTH)))
+
+
+def _digest(sums: Sums) -> bytes:
+    """What distinguishes a value."""
+    digest = hashlib.sha256()
+    for part in (sums.indptr.astype("<i8"), sums.indices.astype("<i8"), sums.data.astype("<f8")):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.digest()
+
+
+def _is_product(a: Array, b: Array, product: Array) -> Array:
+    """Whether each float64 product is sure to be exact: the odd parts of the factors fit into 53 bits together."""
+    odd_a, odd_b = np.abs(_odd_parts(a)[0]).astype(float), np.abs(_odd_parts(b)[0]).astype(float)
+    short = (np.frexp(odd_a)[1] + np.frexp(odd_b)[1] <= 53) | (odd_a <= 1) | (odd_b <= 1)
+    normal = (np.abs(product) >= np.finfo(float).tiny) | (a == 0) | (b == 0)
+    return short & normal & np.isfinite(product)
+
+
+def _odd_parts(values: Array) -> tuple[Array, Array]:
+    """Odd integers and exponents with `values = odd 2^exponent` (0 for 0)."""
+    mantissa, exponent = np.frexp(values)
+    integer = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = integer & -integer
+    shift = np.where(integer == 0, 0, np.frexp(lowest.astype(float))[1] - 1)
+    return integer >> shift, exponent - 53 + shift
+
+
+def _primitive(sums: Sums) -> tuple[Sums, Array]:
+    """Every row over its scale, and the scales: rows that are multiples of each other become the same row.
+
+    The primitive row has odd integers without common factor times powers of two, the first entry positive, the least
+    exponent zero. Rows whose entries span more than float64 holds are only made positive at their first entry.
+    """
+    lengths = np.diff(sums.indptr)
+    scales = np.ones(sums.shape[0])
+    full = np.flatnonzero(lengths)
+    if not len(full):
+        return sums, scales
+    starts, owner = sums.indptr[full], np.repeat(np.arange(len(full)), lengths[full])
+    odd, exponent = _odd_parts(sums.data)
+    sign = np.sign(sums.data[starts])
+    divisor = np.gcd.reduceat(np.abs(odd), starts)
+    least = np.minimum.reduceat(exponent, starts)
+    wide = np.maximum.reduceat(exponent, starts) - least > 900
+    divisor, least = np.where(wide, 1, divisor), np.where(wide, 0, least)
+    data = np.ldexp((odd // divisor[owner]).astype(float), exponent - least[owner]) * sign[owner]
+    scales[full] = np.ldexp(divisor.astype(float), least) * sign
+    return sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape), scales
