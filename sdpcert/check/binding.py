@@ -65,11 +65,15 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
         return _same_pieces(document, network)
     if len(behind) > 1:
         return False
+    embedded = False
     for earlier in (False, True):
         try:
             embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), earlier)
-        except ValueError:  # another way to embed may have no front, or a larger torus
-            continue
+        except ValueError:
+            if earlier and not embedded:
+                raise
+            continue  # one way to embed may have no front, or need a larger torus, where the other one does not
+        embedded = True
         if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
             continue
         if head is None:

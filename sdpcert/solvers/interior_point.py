@@ -223,7 +223,8 @@ class _Run:
                 slack, crawling, restarts, slow, stuck = mu / y[self.signed], 0, restarts + 1, 0, 0
                 best_gap = best_merit = float("inf")
             if self.watch is not None and self._exchange(y, pairs, [share / rho for share in shares], gap):
-                slow = stuck = 0
+                # What joins near its boundary lifts the merit: progress is counted from there.
+                slow, stuck, best_gap, best_merit = 0, 0, float("inf"), float("inf")
             yield iteration, "running"
 
     def _exchange(self, y: Matrix, pairs: list[_Pair], shares: list[float], gap: float) -> bool:

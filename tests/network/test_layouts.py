@@ -145,4 +145,6 @@ def test_rows_are_counted_as_the_network_counts_them():
     _, _, head = front_and_head(network, [2])
     assert head is not None
     row = head.blocks[head.output_row, 0].weights
-    np.testing.assert_array_equal(row[0], whole[len(network.stacked.groups) + 1, len(network.stacked.groups)].weights[2])
+    np.testing.assert_array_equal(
+        row[0], whole[len(network.stacked.groups) + 1, len(network.stacked.groups)].weights[2]
+    )
