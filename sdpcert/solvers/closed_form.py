@@ -19,6 +19,9 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.solution import Solution, SolverError
 
 Array = np.ndarray
+#: Neurons that read less than this share of what the largest of their group does, squared, are faint; and by how much
+#: their multipliers may be above the others' at the start.
+FAINT, LARGEST_FACTOR = 1e-4, 1e12
 
 
 class Slopes(Protocol):
@@ -108,7 +111,7 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
     y = np.zeros(condition.variables)
     amount = 1.0
     for number, stage in enumerate(reversed(stages(condition))):
-        multipliers, rho = forward_multipliers(stage, theta)
+        multipliers, rho = forward_multipliers(stage, theta, faint=not stage[0].per_group)
         if not (np.isfinite(rho) and rho > 0 and np.all(np.isfinite(multipliers))):
             raise SolverError("the closed-form start is not finite: the weights span too many orders of magnitude")
         if number == 0:
@@ -127,7 +130,7 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
     return y
 
 
-def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:
+def forward_multipliers(stage: Sequence[Inequality], theta: float, faint: bool = False) -> tuple[Array, float]:
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
     Group g gets `t_i = 2 theta / ((beta_i - alpha_i)^2 s)` with s the largest eigenvalue of `K_g X^-1 K_g*` over the
@@ -135,6 +138,9 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Arra
     1/2 is the closed form of ECLipsE-Fast. Returns the multipliers per neuron for rho = 1 without output and the
     least rho that they then allow, the output being F z or, where a metric variable measures it, those coordinates:
     (rho t, rho) is the point.
+
+    With `faint`, neurons that read next to nothing get more: their optimal multipliers are orders of magnitude above
+    the others', and a Newton step no more than doubles them.
     """
     recursions = [_Recursion(part) for part in stage]
     first = stage[0]
@@ -142,11 +148,26 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float) -> tuple[Arra
     beta, alpha = first.arrays.numpy(first.beta), first.arrays.numpy(first.alpha)
     for g in range(1, len(first.slices)):
         rows = first.rows[g]
-        largest = max(r.read(g, beta[rows] - alpha[rows]) for r in recursions)
+        width = beta[rows] - alpha[rows]
+        largest = max(r.read(g, width) for r in recursions)
         multipliers[rows] = 2 * theta / largest if largest > 0 else 1.0
+        if faint and largest > 0:
+            weight = _weights(np.max([r.energies(width) for r in recursions], axis=0))
+            if np.any(weight > 1):
+                largest = max(r.read(g, width * np.sqrt(weight)) for r in recursions)
+                multipliers[rows] = 2 * theta * weight / largest
         for r in recursions:
             r.extend(g, multipliers[rows])
     return multipliers, max(r.gain() for r in recursions)
+
+
+def _weights(energies: Array) -> Array:
+    """Factors of the multipliers of neurons from the squares of what they read: of the order that the optimum has, one
+    over its root, where that is far below the largest.
+    """
+    share = energies / np.max(energies)
+    faint = (share > 0) & (share < FAINT)
+    return np.where(faint, np.minimum(np.where(faint, share, 1.0) ** -0.5, LARGEST_FACTOR), 1.0)
 
 
 class _Recursion:
@@ -178,6 +199,10 @@ class _Recursion:
         self.half[:, start:] = _solve_right(self.factor[start:before, start:before], self.incoming[:, start:])
         weighted = self.half[:, start:] * width[:, None]
         return float(np.linalg.eigvalsh(weighted @ weighted.conj().T)[-1])
+
+    def energies(self, width: Array) -> Array:
+        """The diagonal of the matrix that `read` looked at last, with W the widths given."""
+        return np.square(np.abs(self.half)).sum(axis=1) * width**2
 
     def extend(self, g: int, t: Array) -> None:
         """Add group g with multipliers t."""
