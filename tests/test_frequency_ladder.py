@@ -19,6 +19,7 @@ from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.graph import Graph, Network
 from sdpcert.solvers.solution import Progress, SolverError
 
+PAD = (1, 1, 1, 1)
 certify_module = importlib.import_module("sdpcert.certify")
 convolutional = importlib.import_module("sdpcert.convolutional")
 ladder = importlib.import_module("sdpcert.frequency_ladder")
@@ -48,8 +49,8 @@ def _pooled_network(faint: bool = False, dead: bool = False) -> Network:
     """Convolutions, a mean over 2 x 2 pixels and a dense head, with rows of float32 denormals or of zeros."""
     generator = np.random.default_rng(0)
     graph = Graph((1, 8, 8))
-    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 1, 3, 3), padding=(1,) * 4), 0))
-    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 2, 3, 3), padding=(1,) * 4), value))
+    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 1, 3, 3), padding=PAD), 0))
+    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 2, 3, 3), padding=PAD), value))
     value = graph.add(Conv2d(np.full((2, 1, 2, 2), 0.25), stride=(2, 2), groups=2), value)
     value = graph.rearrange(value, np.ravel)
     first, second = _float32(generator, 6, 32), _float32(generator, 5, 6)
@@ -149,9 +150,7 @@ def test_notes_of_the_head_are_kept():
     """Two dense layers that are multiplied together: their rounding is added, and the notes say so."""
     graph = Graph((1, 4, 4))
     generator = np.random.default_rng(2)
-    value = graph.add(
-        relu(), graph.add(Conv2d(generator.standard_normal((2, 1, 3, 3)), circular=True, padding=(1,) * 4), 0)
-    )
+    value = graph.add(relu(), graph.add(Conv2d(generator.standard_normal((2, 1, 3, 3)), circular=True, padding=PAD), 0))
     value = graph.rearrange(value, np.ravel)
     value = graph.add(
         Dense(generator.standard_normal((5, 4))), graph.add(Dense(generator.standard_normal((4, 32))), value)
@@ -171,7 +170,7 @@ def _digits_network() -> Network:
     value = 0
     for out in (8, 16):
         kernel = _float32(generator, out, graph.shape(value)[0], 4, 4)
-        value = graph.add(relu(), graph.add(Conv2d(kernel, stride=(2, 2), padding=(1,) * 4), value))
+        value = graph.add(relu(), graph.add(Conv2d(kernel, stride=(2, 2), padding=PAD), value))
     return graph.network(graph.add(Dense(_float32(generator, 10, 784)), graph.rearrange(value, np.ravel)))
 
 
@@ -228,9 +227,9 @@ def test_certificates_made_before_bind_to_their_networks(tmp_path: Path, monkeyp
     """They cropped pooled images once more, and had fewer ways to see an image."""
     generator = np.random.default_rng(5)
     graph = Graph((1, 6, 6))
-    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 1, 3, 3), padding=(1,) * 4), 0))
+    value = graph.add(relu(), graph.add(Conv2d(_float32(generator, 2, 1, 3, 3), padding=PAD), 0))
     value = graph.add(Conv2d(np.full((2, 1, 2, 2), 0.25), stride=(2, 2), groups=2), value)
-    network = graph.network(graph.add(Conv2d(_float32(generator, 2, 2, 3, 3), padding=(1,) * 4), value))
+    network = graph.network(graph.add(Conv2d(_float32(generator, 2, 2, 3, 3), padding=PAD), value))
     embed = convolutional.embed
     hashes = []
     for earlier in (True, False):

@@ -19,7 +19,8 @@ FIRST, LAST = (2, 0, 1), (1, 2, 0)
 
 def _conv(graph: Graph, value: int, out: int, generator: np.random.Generator, size: int = 3, **options) -> int:
     kernel = generator.standard_normal((out, graph.shape(value)[0], size, size)) / 3
-    padding = (size // 2,) * 4
+    half = size // 2
+    padding = (half, half, half, half)
     return graph.add(Conv2d(kernel, generator.standard_normal(out), padding=padding, **options), value)
 
 
