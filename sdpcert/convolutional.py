@@ -121,7 +121,7 @@ class Convolutional:
             _, proof = _construction(form, self.energy / later, later)
         else:
             _, proof = _product(form)
-            if not form.groups and self.head is None and proof is not None:  # a norm: the product is the optimum
+            if not form.groups and proof is not None:  # a norm: the product is the optimum
                 dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
         empty = Attempt(method, False, (), inf, dual, 0, "closed form", (), (), 0.0)
         if self.head is not None:

@@ -51,8 +51,11 @@ def bound_over_frequencies(
 
     `joint` of False bounds front and head one after the other. Where nothing is proved the notes say why.
     """
-    ladder = _Ladder(problem, budget)
-    first: Way = (method, joint and problem.head is not None and method not in CLOSED_FORMS)
+    first: Way = (
+        method,
+        joint and problem.head is not None and method not in CLOSED_FORMS and problem.form.groups != (),
+    )
+    ladder = _Ladder(problem, budget, first)
     if method in CLOSED_FORMS or not problem.form.groups:
         ladder.climb(first, budget)
         return ladder.result()
@@ -78,8 +81,8 @@ def _cheaper(first: Way) -> list[Way]:
 
 
 class _Ladder:
-    def __init__(self, problem: Convolutional, budget: Budget) -> None:
-        self.problem, self.budget = problem, budget
+    def __init__(self, problem: Convolutional, budget: Budget, asked: Way) -> None:
+        self.problem, self.budget, self.asked = problem, budget, asked
         self.attempts: list[Attempt] = []
         self.notes: list[str] = []
         self.levels: dict[int, str] = {}
@@ -155,8 +158,11 @@ class _Ladder:
         for attempt in self.attempts:  # why what was asked for is not what came
             if attempt is not shown and not attempt.parts:
                 notes += [f"{_name((attempt.method, attempt.joint))}: {note}" for note in attempt.notes[-1:]]
-        if best is not None and lead is not None and best is not lead:
+        if best is not None and (best.method, best.joint) != self.asked:
             notes.append(f"the bound is that of {_name((best.method, best.joint))}: nothing better was proved")
+        elif best is not None and best is lead and best.upper - best.dual > 2 * self.budget.tol * best.upper:
+            known = f"at most {(best.upper - best.dual) / best.upper:.1e} above it" if best.dual > 0 else "above it"
+            notes.append(f"the optimum of the condition was not reached to the tolerance: the bound is {known}")
         if best is None:
             notes.append("nothing was proved")
         elif self.levels[chosen or 0] != "exact" and exact_check_seconds(self.problem.form) < inf:

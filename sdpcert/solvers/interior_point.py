@@ -276,7 +276,8 @@ class _Run:
                 slack, crawling, restarts, slow, stuck = mu / y[self.signed], 0, restarts + 1, 0, 0
                 best_gap = best_merit = float("inf")
             if self.watch is not None and self._exchange(y, pairs, [share / rho for share in shares], gap):
-                slow = stuck = 0
+                # What joins near its boundary lifts the merit: progress is counted from there.
+                slow, stuck, best_gap, best_merit = 0, 0, float("inf"), float("inf")
             yield iteration, "running"
         self._update_dual(pairs)
         assert self.best is not None

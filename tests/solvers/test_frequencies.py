@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sdpcert
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Elimination, Factor
 from sdpcert.condition.frequency import FrequencyCondition, Head
+from sdpcert.network.activations import relu
 from sdpcert.network.embedding import embed
+from sdpcert.network.torus import Taps, TorusForm, TorusGroup
 from sdpcert.solvers import Budget, interior_point
 from sdpcert.solvers.interior_point import minimise
 from sdpcert.solvers.working_set import FrequencyWatch, solve_frequencies
@@ -112,3 +116,45 @@ def test_block_factor(seed: int, kind: str) -> None:
         Factor.of(condition.arrays, Elimination.of(slices, pattern), matrix - 3 * np.abs(matrix).max() * np.eye(n))
         is None
     )
+
+
+def _on_torus(sizes: list[tuple[int, int, int]], inputs: int, torus: int, seed: int) -> TorusForm:
+    """A chain of circular convolutions on a square torus: (channels out, side of the kernel, exponent of the scale)."""
+    rng, groups, blocks = np.random.default_rng(seed), [], {}
+    for number, (out, side, scale) in enumerate(sizes, start=1):
+        offsets = np.array([(a, b) for a in range(side) for b in range(side)])
+        weights = rng.standard_normal((side * side, out, inputs)) * 2.0**scale / np.sqrt(side * side * inputs)
+        blocks[number, number - 1] = Taps(offsets, weights)
+        if number < len(sizes):
+            shape = (out, torus, torus)
+            groups.append(TorusGroup(relu(), np.zeros(out), np.ones(out), np.zeros(shape), np.ones(shape)))
+        inputs = out
+    return TorusForm((torus, torus), blocks[1, 0].shape[1], inputs, tuple(groups), blocks)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_run_does_not_stall_where_frequencies_come_and_go(seed: int):
+    """A frequency that rho hardly meets may rule the multipliers; where it left by its share of rho alone, its return
+    stopped every step, and where it joined near its boundary the run was given up.
+    """
+    form = _on_torus([(4, 3, 0)] * 9 + [(2, 3, 0)], 3, 8, seed)
+    solved = solve_frequencies(form, "neuron", Budget(1e-6))
+    assert solved.point.status == "optimal"
+    assert solved.bound - solved.point.dual <= 2e-6 * solved.bound
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-6, 1e-12, 1e-40])
+def test_neurons_that_read_next_to_nothing_do_not_stall_the_run(size: float):
+    form = _on_torus([(3, 2, 0), (4, 2, 0), (2, 1, 0)], 2, 5, 1)
+    blocks = dict(form.blocks)
+    for key in ((1, 0), (2, 1)):
+        weights = blocks[key].weights.copy()
+        weights[:, 1] *= size
+        blocks[key] = replace(blocks[key], weights=weights)
+    solved = solve_frequencies(replace(form, blocks=blocks), "neuron", Budget(1e-6))
+    assert solved.point.status == "optimal"
+    dense = [np.random.default_rng(k).standard_normal((7, 7)) for k in range(3)]
+    dense[0][2], dense[1][5] = dense[0][2] * size, dense[1][5] * size
+    certificate = sdpcert.certify(sdpcert.Network.mlp(dense), method="neuron")
+    assert certificate.solver_status == "optimal"
+    assert certificate.gap <= 2e-6
