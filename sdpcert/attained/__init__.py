@@ -2,7 +2,7 @@
 
 What is returned is the quotient of two actual inputs with a running error bound, rounded down: of the unrolled network
 (`stacked_ratio`, in twice the precision) or of the graph itself (`graph_ratio`, the difference of the two runs carried
-along). The search is `search`, the maps it works on are in `maps`.
+along). There is one search (`search`) for both; it works on whichever of their maps is cheaper (`maps`, `graph_map`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.attained import graph_ratio, stacked_ratio
-from sdpcert.attained.maps import GraphMap, StackedMap
-from sdpcert.attained.search import Search
+from sdpcert.attained.domain import Domain, Everywhere
+from sdpcert.attained.graph_map import GraphMap
+from sdpcert.attained.maps import BlockMap, SearchedMap
+from sdpcert.attained.pairs import Pair, leading_direction, pairs
+from sdpcert.attained.search import PATIENCE, Search
+from sdpcert.attained.work import Work, default_operations
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
-#: Operations that the search may spend; iteration counts follow from it, never from the clock.
-OPERATIONS = 1e10
-#: The same for a network that is searched as a graph, where large convolutions are fast: about ten seconds on one core.
-GRAPH_OPERATIONS = 1.5e11
+#: Points around which pairs are evaluated at the end, and the pairs of each.
+FINALISTS = 2
+PAIRS = 3
+#: A quotient this near to what the next pair seems to have, relatively, is not worth another evaluation.
+NEAR = 1e-8
+#: Inputs and neurons up to which a graph is unrolled to be searched, where its blocks are cheaper.
+LARGEST_UNROLLED = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,30 +46,65 @@ def attained_lower_bound(
     seed: int = 0,
     operations: float | None = None,
     output_rows: Sequence[int] | None = None,
+    *,
+    effort: float = 1.0,
+    unrolled: bool = False,
 ) -> Attained:
-    """Search two inputs with a large difference quotient; the same seed gives the same result.
+    """Search two inputs with a large difference quotient; the same seed gives the same result on the same machine.
 
-    A `Network` is searched as the graph it is, without unrolling convolutions. `operations` bounds the work of the
-    search (multiplications, about), `output_rows` chooses outputs (counted from 0). Returns `lower = 0` for a constant
-    network.
+    `operations` bounds the work of the search (multiplications, about); by default it follows from the network's size,
+    so that searching takes no longer than solving, and the search ends earlier where it finds nothing more. `effort`
+    multiplies it: 0 is the shortest search there is, 10 ten times the work. `output_rows` chooses outputs (counted from
+    0). The pair's quotient is that of the graph that was given, with `unrolled` that of its stacked form. Returns
+    `lower = 0` for a constant network; raises ValueError for an effort that is no finite number from 0 on, or rows that
+    do not exist.
     """
+    if not 0 <= effort < np.inf:
+        raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
     if isinstance(network, Network):
-        budget = GRAPH_OPERATIONS if operations is None else operations
         output_rows = _rows(output_rows, int(np.prod(network.output_shape)))
-        searched = GraphMap(network, budget, output_rows)
-    else:
-        budget = OPERATIONS if operations is None else operations
-        if output_rows is not None:
-            network, output_rows = network.output_rows(output_rows), None
-        searched = StackedMap(network)
+    elif output_rows is not None:
+        network, output_rows = network.output_rows(output_rows), None
+    claimed = network
+    if unrolled and isinstance(network, Network):
+        claimed = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
+    work = Work((default_operations(claimed) if operations is None else operations) * effort)
+    domain = Everywhere()
     with np.errstate(all="ignore"):
-        candidates = Search(searched, seed, budget).run()
-    best = Attained(0.0, np.zeros(searched.inputs), np.zeros(searched.inputs))
-    for x, x_prime in candidates:
-        ratio = evaluate_ratio(network, x, x_prime, output_rows)
+        searched = _map_of(network, output_rows, domain)
+        candidates = _candidates(searched, domain, seed, work, effort)
+    best = Attained(0.0, np.zeros(searched.all_inputs), np.zeros(searched.all_inputs))
+    for pair in candidates:
+        if best.lower >= pair.quotient * (1 - NEAR):
+            break
+        x, x_prime = searched.lift(np.stack([pair.x, pair.x_prime]))
+        ratio = evaluate_ratio(claimed, x, x_prime, output_rows if claimed is network else None)
         if ratio > best.lower:
             best = Attained(ratio, x, x_prime)
     return best
+
+
+def _map_of(network: Network | StackedForm, output_rows: list[int] | None, domain: Domain) -> SearchedMap:
+    """The cheaper of the maps of a network, without the inputs' directions that it does not read."""
+    if isinstance(network, StackedForm):
+        return BlockMap(network, reduce=domain.everywhere)
+    graph = GraphMap(network, output_rows)
+    if graph.inputs + graph.size > LARGEST_UNROLLED:
+        return graph
+    form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
+    blocks = BlockMap(form, reduce=domain.everywhere)
+    return min(graph, blocks, key=lambda m: 64 * m.cost + m.overhead)
+
+
+def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, effort: float) -> list[Pair]:
+    """Pairs to evaluate, the most promising first."""
+    search = Search(searched, domain, seed, work, PATIENCE if effort <= 1 else PATIENCE * 2)
+    found = search.run().best(FINALISTS)
+    made: list[Pair] = []
+    for point, direction in zip(found.points, found.directions, strict=True):
+        better = leading_direction(searched, point, direction)
+        made += pairs(searched, domain, point, better, search.size, PAIRS)
+    return sorted(made, key=lambda pair: -pair.quotient)
 
 
 def evaluate_ratio(
@@ -71,8 +113,9 @@ def evaluate_ratio(
     """A float that is at most |f(x) - f(x')| / |x - x'| for the real function of the stored weights; 0 where nothing
     is sure.
 
-    In a `Network`, every layer's `coefficient_error` is charged, so the bound also holds for the weights that were
-    rounded; offsets are meant as stored. `output_rows` are the outputs that count (row major, counted from 0).
+    In a `Network`, every layer's `coefficient_error` is added to the error bound, so the ratio also holds for the
+    weights that were rounded; offsets are meant as stored. `output_rows` are the outputs that count (row major, counted
+    from 0).
     """
     x, x_prime = np.array(x, dtype=float).ravel(), np.array(x_prime, dtype=float).ravel()
     inputs = int(np.prod(network.input_shape)) if isinstance(network, Network) else network.inputs
@@ -104,4 +147,4 @@ def _rows(rows: Sequence[int] | None, outputs: int) -> list[int] | None:
     return chosen
 
 
-__all__ = ["GRAPH_OPERATIONS", "OPERATIONS", "Attained", "attained_lower_bound", "evaluate_ratio"]
+__all__ = ["Attained", "attained_lower_bound", "evaluate_ratio"]
