@@ -71,7 +71,7 @@ def attained_lower_bound(
     work = Work((default_operations(claimed) if operations is None else operations) * effort)
     domain = Everywhere()
     with np.errstate(all="ignore"):
-        searched = _map_of(network, output_rows, domain)
+        searched = _map_of(network, output_rows, domain, unrolled)
         candidates = _candidates(searched, domain, seed, work, effort)
     best = Attained(0.0, np.zeros(searched.all_inputs), np.zeros(searched.all_inputs))
     for pair in candidates:
@@ -84,12 +84,12 @@ def attained_lower_bound(
     return best
 
 
-def _map_of(network: Network | StackedForm, output_rows: list[int] | None, domain: Domain) -> SearchedMap:
+def _map_of(network: Network | StackedForm, output_rows: list[int] | None, domain: Domain, unrolled: bool) -> SearchedMap:
     """The cheaper of the maps of a network, without the inputs' directions that it does not read."""
     if isinstance(network, StackedForm):
         return BlockMap(network, reduce=domain.everywhere)
     graph = GraphMap(network, output_rows)
-    if graph.inputs + graph.size > LARGEST_UNROLLED:
+    if not unrolled and graph.inputs + graph.size > LARGEST_UNROLLED:
         return graph
     form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
     blocks = BlockMap(form, reduce=domain.everywhere)

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sdpcert.attained.maps import unit
+
 Array = np.ndarray
 
 
@@ -16,8 +18,8 @@ class Domain(ABC):
     everywhere: bool
 
     @abstractmethod
-    def start(self, generator: np.random.Generator, count: int, inputs: int, size: float) -> Array:
-        """Points to start at (rows), where neurons change at distances of about `size` from the origin."""
+    def start(self, generator: np.random.Generator, inputs: int, distances: Array) -> Array:
+        """Points to start at (rows), as far from the origin or from the middle of the set as `distances` says."""
 
     @abstractmethod
     def project(self, points: Array) -> Array:
@@ -29,9 +31,8 @@ class Everywhere(Domain):
 
     everywhere = True
 
-    def start(self, generator: np.random.Generator, count: int, inputs: int, size: float) -> Array:
-        directions = generator.standard_normal((count, inputs)) / np.sqrt(inputs)
-        return directions * size * 10.0 ** generator.uniform(-1, 1, (count, 1))
+    def start(self, generator: np.random.Generator, inputs: int, distances: Array) -> Array:
+        return unit(generator.standard_normal((len(distances), inputs))) * distances[:, None]
 
     def project(self, points: Array) -> Array:
         return points

@@ -23,39 +23,58 @@ Array = np.ndarray
 NARROW = 0.02
 #: A round that raises the best value by less, relatively, counts as none; so many of them end the search.
 GROWTH = 1e-4
-PATIENCE = 2
+PATIENCE = 3
 #: What a round spends on switching neurons, relative to what climbing takes.
 SWITCHING = 2.0
 #: Bounds of a round: steps of a climb, points.
+#: The first round takes one part in so many of what may be spent.
+ROUNDS = 5
 LEAST_STEPS, MOST_STEPS = 12, 60
 MOST_POINTS = 256
+ENOUGH_POINTS = 16
+#: Ranges of the settings of a climb (decimal logarithms), see `Found`.
+WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
+#: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
+FAR = (-1.0, 0.5)
+#: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
+EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
+WIDE_AGAIN = (-1.0, 0.3)
 #: Operations that a neuron takes in one row of a climb, beside the linear pieces.
 NEURON = 60.0
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Points (rows), the directions in which their Jacobians stretch, and the norms reached."""
+    """Points (rows), the directions in which their Jacobians stretch, the norms reached, and how they were reached.
+
+    `settings` (rows, 2) are decimal logarithms: of half the interval of averaging at the start of the climb, and of the
+    first step relative to the distance from the origin.
+    """
 
     points: Array
     directions: Array
     values: Array
+    settings: Array
+
+    def select(self, kept: Array) -> Found:
+        """Some of the rows."""
+        return Found(*(column[kept] for column in self.columns))
+
+    @property
+    def columns(self) -> tuple[Array, Array, Array, Array]:
+        """All that is known of the points."""
+        return self.points, self.directions, self.values, self.settings
 
     def best(self, count: int) -> Found:
         """The best few, every value once."""
         order = np.argsort(-self.values, kind="stable")
         values = self.values[order]
         new = np.append(True, values[1:] < values[:-1] * (1 - 1e-9))
-        kept = order[new][:count]
-        return Found(self.points[kept], self.directions[kept], self.values[kept])
+        return self.select(order[new[: len(order)]][:count])
 
     def with_(self, other: Found) -> Found:
         """Both."""
-        return Found(
-            np.concatenate([self.points, other.points]),
-            np.concatenate([self.directions, other.directions]),
-            np.concatenate([self.values, other.values]),
-        )
+        return Found(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
 class Search:
@@ -72,9 +91,10 @@ class Search:
         self.switching = self._cost_of_switch()
         #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
         self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.operations
-        self.count, self.steps = self._plan(work.operations)
+        self.count, self.least = self._plan(work.operations)
         self.size = typical_size(searched)
-        self.rounds = 0
+        self.rounds = self.drawn = 0
+        self.origin = self.generator.random(3)
 
     def _cost_of_switch(self) -> float:
         searched = self.map
@@ -83,68 +103,81 @@ class Search:
         return rows * searched.cost + solve + 8 * searched.overhead + CALL * (40 * len(searched.groups) + 100)
 
     def _plan(self, operations: float) -> tuple[int, int]:
-        """Points and steps of a round, so that about two rounds can be made.
-
-        A batch is no smaller than what the calls of NumPy alone would pay for; beyond that, more steps before more
-        points.
-        """
-        climbing = operations / (2 * (1 + (SWITCHING if self.switches else 0.0)))
+        """Points of a round, and the least of them: what the calls of NumPy alone would pay for is no saving."""
+        climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
         cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
-        count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, max(2, cheap / 4), cheap))
-        steps = int(np.clip(climbing / (self.step + count * self.row), LEAST_STEPS, MOST_STEPS))
-        return count, steps
+        least = max(2, int(cheap / 4))
+        count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
+        return count, least
 
     def run(self) -> Found:
         """What was found, the best first."""
         if not self.map.groups:
             return self._leading_direction()
         none = np.zeros((0, self.map.inputs))
-        pool = Found(none, none, np.zeros(0))
-        stale = 0
+        pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        count, steps, stale = self.count, LEAST_STEPS, 0
         while stale < self.patience:
             before = pool.values[0] if len(pool.values) else 0.0
-            pool = self._round(pool)
+            pool = self._round(pool, count, steps)
             stale = 0 if pool.values[0] > before * (1 + GROWTH) else stale + 1
             self.rounds += 1
-            if self.work.left < self._cost_of_round():
+            # longer climbs, of fewer points where many would cost
+            steps = min(int(steps * 1.5), MOST_STEPS)
+            count = max(self.least, min(count, int(self.count * LEAST_STEPS / steps)))
+            while steps > LEAST_STEPS and self.work.left < self._cost_of_round(count, steps):
+                steps -= 1
+            if self.work.left < self._cost_of_round(count, steps):
                 break
         return pool
 
-    def _cost_of_round(self) -> float:
-        return self.steps * (self.step + self.count * self.row)
+    def _cost_of_round(self, count: int, steps: int) -> float:
+        return steps * (self.step + count * self.row)
 
-    def _round(self, pool: Found) -> Found:
-        again = min(self.count // 2, len(pool.values))
-        fresh = self.count - again
+    def _round(self, pool: Found, count: int, steps: int) -> Found:
+        """Climbs from points of the pool, from new points as far out as these, and from anywhere; then switches."""
         draw = self.generator.uniform
-        points = self.domain.start(self.generator, fresh, self.map.inputs, self.size)
+        inputs = self.map.inputs
+        wide, first, far = self._spread(count).T
+        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (FAR[0] + far * (FAR[1] - FAR[0])))
         directions = unit(self.generator.standard_normal(points.shape))
-        wide = 10.0 ** draw(-0.1, 1.0, (fresh, 1))
-        if again:
-            chosen = (len(pool.values) * draw(0, 1, again) ** 2).astype(int)
-            points = np.concatenate([points, pool.points[chosen]])
-            directions = np.concatenate([directions, pool.directions[chosen]])
-            wide = np.concatenate([wide, 10.0 ** draw(-1.0, 0.3, (again, 1))])
-        climbed = self._climb(self.domain.project(points), directions, wide)
-        return pool.with_(self._switched(climbed)).best(self.count)
+        settings = np.stack([WIDE[0] + wide * (WIDE[1] - WIDE[0]), STEP[0] + first * (STEP[1] - STEP[0])], axis=1)
+        if len(pool.values):
+            kind = (np.arange(count) + self.rounds) % 3
+            chosen = (len(pool.values) * draw(0, 1, count) ** 3).astype(int)
+            again, alike = kind == 0, kind == 1
+            settings[again, 0] = draw(*WIDE_AGAIN, count)[again]
+            settings[alike] = np.clip(pool.settings[chosen] + draw(-0.2, 0.2, (count, 2)), -1, 1)[alike]
+            distances = norms(pool.points[chosen])[:, None] * 10.0 ** draw(-0.2, 0.2, (count, 1))
+            points = np.where(alike[:, None], unit(points, points) * distances, points)
+            points = np.where(again[:, None], pool.points[chosen], points)
+            directions = np.where(again[:, None], pool.directions[chosen], directions)
+        climbed = self._climb(self.domain.project(points), directions, settings, steps)
+        return pool.with_(self._switched(climbed, self._cost_of_round(count, steps))).best(max(count, ENOUGH_POINTS))
 
-    def _climb(self, points: Array, directions: Array, wide: Array) -> Found:
-        """Gradient steps while the averaged intervals shrink from `wide`, every row with a step length of its own."""
-        lengths = 10.0 ** self.generator.uniform(-0.7, -0.1, wide.shape)
-        self.work.spend(self._cost_of_round())
-        for k in range(self.steps):
-            widths = wide * (NARROW / wide) ** (k / max(self.steps - 1, 1))
-            by_points, by_directions = averaged_gradients(self.map, points, directions, widths)
+    def _spread(self, count: int) -> Array:
+        """The next points of a sequence that fills the unit cube evenly, from a start that the seed chooses."""
+        numbers = self.drawn + np.arange(count)
+        self.drawn += count
+        return (self.origin + numbers[:, None] * EVENLY) % 1.0
+
+    def _climb(self, points: Array, directions: Array, settings: Array, steps: int) -> Found:
+        """Gradient steps while the averaged intervals shrink, and the steps in proportion."""
+        self.work.spend(self._cost_of_round(len(points), steps))
+        wide, first = 10.0 ** settings[:, :1], 10.0 ** settings[:, 1:]
+        for k in range(steps):
+            shrunk = np.minimum(NARROW / wide, 1.0) ** (k / max(steps - 1, 1))
+            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk)
             directions = unit(by_directions, directions)
-            moves = lengths * widths * norms(points)[:, None] * unit(by_points)
+            moves = first * shrunk * norms(points)[:, None] * unit(by_points)
             points = self.domain.project(points + moves)
-        return Found(points, *stretch(self.map, points, directions, 3))
+        return Found(points, *stretch(self.map, points, directions, 3), settings)
 
-    def _switched(self, climbed: Found) -> Found:
+    def _switched(self, climbed: Found, climbing: float) -> Found:
         """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
         if not self.switches:
             return climbed
-        budget = min(self.work.left, SWITCHING * self._cost_of_round())
+        budget = min(self.work.left, SWITCHING * climbing)
         tried = climbed.best(self.count)
         for k in range(len(tried.values)):
             point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])
@@ -162,5 +195,5 @@ class Search:
         """For a network without neurons, the leading singular vector: the same everywhere."""
         points = self.domain.project(np.zeros((1, self.map.inputs)))
         directions = unit(self.generator.standard_normal((4, self.map.inputs)))
-        found = Found(np.repeat(points, 4, axis=0), *stretch(self.map, np.repeat(points, 4, axis=0), directions, 200))
-        return found.best(1)
+        points = np.repeat(points, len(directions), axis=0)
+        return Found(points, *stretch(self.map, points, directions, 200), np.zeros((len(points), 2))).best(1)

@@ -17,7 +17,7 @@ LEAST = 1.5e8
 #: Seconds of the estimate that are no arithmetic.
 OVERHEAD = 0.03
 #: What a search spends at most unless more effort is asked for: about five seconds.
-MOST = 3e10
+MOST = 5e10
 
 
 class Work:
@@ -55,4 +55,5 @@ def _seconds_over_frequencies(network: Network) -> float:
     cells = min((float(np.prod(s[1:])) for s in shapes if len(s) == 3), default=np.inf)
     images = sum(float(np.prod(s)) for s in shapes if len(s) == 3) + float(np.prod(network.input_shape))
     order = images / cells  # channels on the coarsest grid: strides make several of one
-    return 0.1 + 1e-4 * network.neurons + ITERATIONS * 25 * 32.0 * order**3 / ESTIMATED_RATE
+    head = 0.2 if any(len(s) == 1 for s in shapes) else 0.0
+    return 0.1 + head + 1e-4 * network.neurons + ITERATIONS * 25 * 32.0 * order**3 / ESTIMATED_RATE
