@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -16,6 +17,7 @@ import scipy
 
 from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.attained.work import LEAST
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import product_up
@@ -59,6 +61,7 @@ def certify(
     memory_limit: float = 8 * 2**30,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
+    effort: float = 1.0,
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
@@ -70,7 +73,8 @@ def certify(
     proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks).
     `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it answers is repaired and proved or the status
     is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (counted from 0),
-    `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
+    `device` is where the native solver works ("cpu", "cuda"). `seed` and `effort` are for the search of the attained
+    lower bound, which takes no longer than solving: effort 0 is the shortest search, 10 at most ten times the work.
 
     `form`: "unrolled" (every pixel a neuron), "frequency" (a convolutional network over DFT frequencies, embedded in
     a torus), or "auto": unrolled where that fits the budget. `head` says how the dense head behind convolutions is
@@ -80,7 +84,7 @@ def certify(
     `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
     feasible point is proved.
     """
-    _check_arguments(method, solver, tol, time_limit)
+    _check_arguments(method, solver, tol, time_limit, effort)
     network = _as_network(network)
     if form not in FORMS or head not in HEADS:
         raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
@@ -92,11 +96,11 @@ def certify(
         budget = Budget(tol, time_limit, progress)
         if isinstance(network, Network) and (form == "frequency" or (form == "auto" and _is_too_large(network))):
             return _certify_over_frequencies(
-                network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted
+                network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted, effort
             )
         if method == "by-construction":
             assert isinstance(network, Network)
-            return _certify_by_construction(network, budget, seed, interrupted)
+            return _certify_by_construction(network, budget, seed, interrupted, effort)
         if form == "frequency":
             raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
         whole = network.stacked if isinstance(network, Network) else network
@@ -116,7 +120,8 @@ def certify(
             notes += _extreme(reduced)
         upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
         solve_seconds = budget.elapsed - proof_seconds
-        attained = _attain(whole, upper, seed, notes, interrupted)
+        searched, rows = (network, output_rows) if isinstance(network, Network) else (whole, None)
+        attained = _attain(searched, upper, seed, notes, interrupted, rows, effort, chosen, unrolled=True)
         return Certificate(
             upper=upper,
             lower=attained.lower,
@@ -132,6 +137,7 @@ def certify(
             form=reduced,
             proof=proof,
             attained=attained,
+            attained_seconds=attained.seconds,
             information=_information(network, output_rows, seed, tol, solution)
             | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
             notes=tuple(notes),
@@ -144,18 +150,25 @@ def _attain(
     seed: int,
     notes: list[str],
     interrupted: Event,
-    output_rows: Sequence[int] | None = None,
+    output_rows: Sequence[int] | None,
+    effort: float,
+    method: str,
+    unrolled: bool = False,
 ) -> Attained:
     """The attained lower bound, by the shortest search once it was `interrupted`: a proved bound is not thrown away.
 
-    Raises `BoundContradiction` where it is above `upper`.
+    Where nothing is solved (`method`), the search is planned for the least time. Raises `BoundContradiction` where it is above `upper`.
     """
+    operations = LEAST if method in ("product", "by-construction") else None
+    search = partial(
+        attained_lower_bound, network, seed, operations=operations, output_rows=output_rows, unrolled=unrolled
+    )
     attained = None
     if not interrupted.is_set():
         with suppress(KeyboardInterrupt):
-            attained = attained_lower_bound(network, seed=seed, output_rows=output_rows)
+            attained = search(effort=effort)
     if attained is None:
-        attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
+        attained = search(effort=0.0)
         notes.append("interrupted: the search for two inputs of the attained value was cut short")
     if attained.lower > upper:
         raise BoundContradiction(
@@ -198,6 +211,7 @@ def _certify_over_frequencies(
     joint: bool,
     seed: int,
     interrupted: Event,
+    effort: float,
 ) -> Certificate:
     from sdpcert.convolutional import bound_convolutional, head_energy
 
@@ -218,7 +232,7 @@ def _certify_over_frequencies(
     result = bound_convolutional(network, chosen, budget, prove_head, output_rows, device, joint)
     seconds, solving = budget.elapsed, result.solve_seconds + sum(heads)
     notes = list(result.notes)
-    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows)
+    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows, effort, chosen)
     proved = bool(result.parts)
     solution = Solution(0.0, (), 0, result.dual, result.iterations, result.status, result.history)
     return Certificate(
@@ -236,6 +250,7 @@ def _certify_over_frequencies(
         form=None,
         proof=None,
         attained=attained,
+        attained_seconds=attained.seconds,
         information=_information(network, output_rows, seed, budget.tol, solution),
         notes=tuple(notes),
         parts=result.parts,
@@ -244,7 +259,9 @@ def _certify_over_frequencies(
     )
 
 
-def _certify_by_construction(network: Network, budget: Budget, seed: int, interrupted: Event) -> Certificate:
+def _certify_by_construction(
+    network: Network, budget: Budget, seed: int, interrupted: Event, effort: float
+) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     proved = prove_construction(network)
     seconds = budget.elapsed
@@ -254,7 +271,9 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    attained = _attain(network if one is None else network.stacked, upper, seed, notes, interrupted)
+    attained = _attain(
+        network, upper, seed, notes, interrupted, None, effort, "by-construction", unrolled=one is not None
+    )
     solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
@@ -276,6 +295,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
         form=None if one is None else one.form,
         proof=None if one is None else one.proof,
         attained=attained,
+        attained_seconds=attained.seconds,
         information=information,
         notes=tuple(notes),
         parts=() if one is not None else parts,
@@ -283,7 +303,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     )
 
 
-def _check_arguments(method: str, solver: str, tol: float, time_limit: float) -> None:
+def _check_arguments(method: str, solver: str, tol: float, time_limit: float, effort: float) -> None:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
     if solver not in SOLVERS:
@@ -292,6 +312,8 @@ def _check_arguments(method: str, solver: str, tol: float, time_limit: float) ->
         raise ValueError(f"tol must lie between 0 and 1, not {tol!r}")
     if not time_limit > 0:
         raise ValueError(f"time_limit must be positive, not {time_limit!r}")
+    if not 0 <= effort < np.inf:
+        raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
 
 
 def _check_finite(form: StackedForm) -> None:

@@ -7,15 +7,16 @@ along). There is one search (`search`) for both; it works on whichever of their 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdpcert.attained import graph_ratio, stacked_ratio
 from sdpcert.attained.domain import Domain, Everywhere
 from sdpcert.attained.graph_map import GraphMap
-from sdpcert.attained.maps import BlockMap, SearchedMap
+from sdpcert.attained.maps import BlockMap, SearchedMap, cost_of_read_space
 from sdpcert.attained.pairs import Pair, leading_direction, pairs
 from sdpcert.attained.search import PATIENCE, Search
 from sdpcert.attained.work import Work, default_operations
@@ -30,15 +31,21 @@ PAIRS = 3
 NEAR = 1e-8
 #: Inputs and neurons up to which a graph is unrolled to be searched, where its blocks are cheaper.
 LARGEST_UNROLLED = 1024
+#: Rows of a typical sweep, by which maps are compared.
+BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Attained:
-    """`|f(x) - f(x_prime)| >= lower * |x - x_prime|`, x and x_prime flat arrays of the network's input size."""
+    """`|f(x) - f(x_prime)| >= lower * |x - x_prime|`, x and x_prime flat arrays of the network's input size.
+
+    `seconds` is how long it took to find them.
+    """
 
     lower: float
     x: Array
     x_prime: Array
+    seconds: float = 0.0
 
 
 def attained_lower_bound(
@@ -54,10 +61,10 @@ def attained_lower_bound(
 
     `operations` bounds the work of the search (multiplications, about); by default it follows from the network's size,
     so that searching takes no longer than solving, and the search ends earlier where it finds nothing more. `effort`
-    multiplies it: 0 is the shortest search there is, 10 ten times the work. `output_rows` chooses outputs (counted from
-    0). The pair's quotient is that of the graph that was given, with `unrolled` that of its stacked form. Returns
-    `lower = 0` for a constant network; raises ValueError for an effort that is no finite number from 0 on, or rows that
-    do not exist.
+    multiplies it: 0 is the shortest search there is, 10 at most ten times the work, and more effort never finds less.
+    `output_rows` chooses outputs (counted from 0). The pair's quotient is that of the graph that was given, with
+    `unrolled` that of its stacked form. Returns `lower = 0` for a constant network; raises ValueError for an effort
+    that is no finite number from 0 on, or rows that do not exist.
     """
     if not 0 <= effort < np.inf:
         raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
@@ -68,10 +75,11 @@ def attained_lower_bound(
     claimed = network
     if unrolled and isinstance(network, Network):
         claimed = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
-    work = Work((default_operations(claimed) if operations is None else operations) * effort)
+    started = time.perf_counter()
+    work = Work(default_operations(claimed) if operations is None else operations, effort)
     domain = Everywhere()
     with np.errstate(all="ignore"):
-        searched = _map_of(network, output_rows, domain, unrolled)
+        searched = _map_of(network, claimed, output_rows, domain, work)
         candidates = _candidates(searched, domain, seed, work, effort)
     best = Attained(0.0, np.zeros(searched.all_inputs), np.zeros(searched.all_inputs))
     for pair in candidates:
@@ -81,24 +89,37 @@ def attained_lower_bound(
         ratio = evaluate_ratio(claimed, x, x_prime, output_rows if claimed is network else None)
         if ratio > best.lower:
             best = Attained(ratio, x, x_prime)
-    return best
+    return replace(best, seconds=time.perf_counter() - started)
 
 
-def _map_of(network: Network | StackedForm, output_rows: list[int] | None, domain: Domain, unrolled: bool) -> SearchedMap:
-    """The cheaper of the maps of a network, without the inputs' directions that it does not read."""
-    if isinstance(network, StackedForm):
-        return BlockMap(network, reduce=domain.everywhere)
-    graph = GraphMap(network, output_rows)
-    if not unrolled and graph.inputs + graph.size > LARGEST_UNROLLED:
-        return graph
-    form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
-    blocks = BlockMap(form, reduce=domain.everywhere)
-    return min(graph, blocks, key=lambda m: 64 * m.cost + m.overhead)
+def _map_of(
+    network: Network | StackedForm,
+    claimed: Network | StackedForm,
+    output_rows: list[int] | None,
+    domain: Domain,
+    work: Work,
+) -> SearchedMap:
+    """The cheapest map of a network whose stacked form, if that is what is `claimed`, is there already."""
+    graph = GraphMap(network, output_rows) if isinstance(network, Network) else None
+    form = claimed if isinstance(claimed, StackedForm) else None
+    if form is None and graph is not None and graph.inputs + graph.size <= LARGEST_UNROLLED:
+        assert isinstance(network, Network)
+        form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
+    maps = [m for m in (graph, None if form is None else _blocks(form, domain, work)) if m is not None]
+    return min(maps, key=lambda m: BATCH * m.cost + m.overhead)
+
+
+def _blocks(form: StackedForm, domain: Domain, work: Work) -> BlockMap:
+    """The map of a stacked form, in the space that it reads where finding that space costs little of the work."""
+    cost = cost_of_read_space(form)
+    reduce = domain.everywhere and 8 * cost < work.planned
+    work.spend(cost if reduce else 0.0)
+    return BlockMap(form, reduce)
 
 
 def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, effort: float) -> list[Pair]:
     """Pairs to evaluate, the most promising first."""
-    search = Search(searched, domain, seed, work, PATIENCE if effort <= 1 else PATIENCE * 2)
+    search = Search(searched, domain, seed, work, int(PATIENCE * max(effort, 1.0) ** 0.5))
     found = search.run().best(FINALISTS)
     made: list[Pair] = []
     for point, direction in zip(found.points, found.directions, strict=True):

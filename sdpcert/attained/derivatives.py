@@ -34,9 +34,7 @@ def stretch(searched: SearchedMap, points: Array, directions: Array, iterations:
     return directions, np.where(np.isfinite(reached), reached, 0.0)
 
 
-def averaged_gradients(
-    searched: SearchedMap, points: Array, directions: Array, widths: Array
-) -> tuple[Array, Array]:
+def averaged_gradients(searched: SearchedMap, points: Array, directions: Array, widths: Array) -> tuple[Array, Array]:
     """Gradients of |J v| with averaged slopes, by the point and by the direction v, for every row.
 
     `widths` (rows, 1) are half the length of the intervals, relative to the root mean square of a group's
@@ -50,7 +48,9 @@ def averaged_gradients(
         values, tangents = rows[:count], rows[count:]
         flat = values.reshape(count, -1)
         typical = norms(flat)[:, None] / np.sqrt(flat.shape[1])
-        half = (np.maximum(widths, LEAST_WIDTH) * np.where(typical > 0, typical, 1.0)).reshape(-1, *[1] * (rows.ndim - 1))
+        half = (np.maximum(widths, LEAST_WIDTH) * np.where(typical > 0, typical, 1.0)).reshape(
+            -1, *[1] * (rows.ndim - 1)
+        )
         above, below, scale = values + half, values - half, 0.5 / half
         slopes = (neurons(above) - neurons(below)) * scale
         growth = (neurons.derivative(above) - neurons.derivative(below)) * scale

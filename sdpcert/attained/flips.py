@@ -71,7 +71,12 @@ def piece_at(searched: SearchedMap, point: Array) -> Piece:
 
 
 def switch(
-    searched: SearchedMap, point: Array, direction: Array, reached: float, domain: Domain, generator: np.random.Generator
+    searched: SearchedMap,
+    point: Array,
+    direction: Array,
+    reached: float,
+    domain: Domain,
+    generator: np.random.Generator,
 ) -> tuple[Array, Array, float] | None:
     """A point of a neighbouring piece, its direction and the norm reached there; None where nothing grows."""
     piece = piece_at(searched, point)

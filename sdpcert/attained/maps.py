@@ -99,8 +99,7 @@ class _GroupNeurons(Neurons):
 
 #: Norms between these come from squares that neither overflow nor lose digits.
 SAFE = (1e-140, 1e140)
-#: Rows above which the space they span is not looked for, and the square of a singular value that counts as zero.
-LARGEST_READ = 2000
+#: The square of a singular value that counts as zero, relative to the largest one.
 NEGLIGIBLE = 1e-13
 #: Activations that are linear on both sides of zero.
 KINK_AT_ZERO = ("relu", "leaky_relu", "abs")
@@ -172,12 +171,19 @@ class BlockMap(SearchedMap):
         return rows if self.basis is None else rows @ self.basis.T
 
 
+def cost_of_read_space(form: StackedForm) -> float:
+    """Operations of finding the space that the rows which read the input span."""
+    rows = float(sum(len(block.weights) for (_, source), block in form.blocks.items() if source == 0))
+    order = min(rows, float(form.inputs))
+    return 10 * order**3 + 6 * order * rows * form.inputs
+
+
 def _read_space(form: StackedForm) -> Array | None:
     """An orthonormal basis (columns) of what the rows that read the input span, or None where it is no smaller."""
     reading = [block.weights for (_, source), block in form.blocks.items() if source == 0]
     matrix = np.concatenate(reading) if reading else np.zeros((0, form.inputs))
     largest = np.max(np.abs(matrix), initial=0.0)
-    if not 0 < largest < np.inf or len(matrix) > LARGEST_READ:
+    if not 0 < largest < np.inf:
         return None
     matrix = matrix / largest
     gram = matrix @ matrix.T if len(matrix) < form.inputs else matrix.T @ matrix
@@ -205,7 +211,8 @@ def unit(rows: Array, instead: Array | None = None) -> Array:
     if lengths.size and SAFE[0] < lengths.min() and lengths.max() < SAFE[1]:
         return rows / lengths[:, None]
     usable = (lengths > 0) & (lengths < np.inf)
-    # a product with 1 / length would overflow for denormal lengths: first by the largest entry
-    largest = np.where(usable, np.max(np.abs(rows), axis=1, initial=0.0), 1.0)
-    lengths = np.where(usable, lengths / largest, 1.0)
-    return np.where(usable[:, None], rows / largest[:, None] / lengths[:, None], 0.0 if instead is None else instead)
+    # denormal lengths have few digits: first by the largest entry
+    scaled = np.where(usable[:, None], rows, 1.0)
+    scaled = scaled / np.max(np.abs(scaled), axis=1, initial=0.0, keepdims=True)
+    scaled = scaled / np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+    return np.where(usable[:, None], scaled, 0.0 if instead is None else instead)

@@ -47,9 +47,7 @@ class Pair:
     x_prime: Array
 
 
-def pairs(
-    searched: SearchedMap, domain: Domain, point: Array, direction: Array, size: float, count: int
-) -> list[Pair]:
+def pairs(searched: SearchedMap, domain: Domain, point: Array, direction: Array, size: float, count: int) -> list[Pair]:
     """At most `count` pairs of rows around a point, the most promising first."""
     reach = max(float(norms(point[None])[0]), size)
     lengths = _lengths(_to_kink(searched, point, direction), reach) if searched.groups else np.array([reach])

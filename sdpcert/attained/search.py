@@ -29,6 +29,8 @@ SWITCHING = 2.0
 #: Bounds of a round: steps of a climb, points.
 #: The first round takes one part in so many of what may be spent.
 ROUNDS = 5
+#: A batch is no smaller than this part of what the calls of NumPy alone would pay for.
+LESS = 16
 LEAST_STEPS, MOST_STEPS = 12, 60
 MOST_POINTS = 256
 ENOUGH_POINTS = 16
@@ -78,22 +80,24 @@ class Found:
 
 
 class Search:
-    """A search on a map within a domain; `patience` is the number of rounds without growth after which it ends."""
+    """A search on a map within a domain.
 
-    def __init__(
-        self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int = PATIENCE
-    ) -> None:
+    `patience` is the number of rounds without growth after which it ends. With the same seed a search that may spend
+    more finds at least as much.
+    """
+
+    def __init__(self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int = PATIENCE) -> None:
         self.map, self.domain, self.work, self.patience = searched, domain, work, patience
+        self.rounds = self.drawn = 0
         self.generator = np.random.default_rng(seed)
         #: Operations of one row, and of any number of rows beside that, in one step of a climb; and of one switch.
-        self.row = 4 * searched.cost + NEURON * searched.size
+        self.row = 4 * searched.cost + NEURON * searched.size + 20 * searched.inputs
         self.step = 2 * searched.overhead + 25 * CALL * (len(searched.groups) + 1)
         self.switching = self._cost_of_switch()
         #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
-        self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.operations
-        self.count, self.least = self._plan(work.operations)
+        self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.planned
+        self.count, self.least = self._plan(work.planned)
         self.size = typical_size(searched)
-        self.rounds = self.drawn = 0
         self.origin = self.generator.random(3)
 
     def _cost_of_switch(self) -> float:
@@ -103,10 +107,14 @@ class Search:
         return rows * searched.cost + solve + 8 * searched.overhead + CALL * (40 * len(searched.groups) + 100)
 
     def _plan(self, operations: float) -> tuple[int, int]:
-        """Points of a round, and the least of them: what the calls of NumPy alone would pay for is no saving."""
+        """Points of the first round, and the least of any: what the calls of NumPy alone would pay for is no saving.
+
+        The plan follows from what a search of usual effort may spend, so that one of more effort makes the same rounds
+        and others after them.
+        """
         climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
         cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
-        least = max(2, int(cheap / 4))
+        least = max(2, int(cheap / LESS))
         count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
         return count, least
 
@@ -125,7 +133,7 @@ class Search:
             # longer climbs, of fewer points where many would cost
             steps = min(int(steps * 1.5), MOST_STEPS)
             count = max(self.least, min(count, int(self.count * LEAST_STEPS / steps)))
-            while steps > LEAST_STEPS and self.work.left < self._cost_of_round(count, steps):
+            while steps > LEAST_STEPS and 0 < self.work.left_of_plan < self._cost_of_round(count, steps):
                 steps -= 1
             if self.work.left < self._cost_of_round(count, steps):
                 break
@@ -177,7 +185,7 @@ class Search:
         """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
         if not self.switches:
             return climbed
-        budget = min(self.work.left, SWITCHING * climbing)
+        budget = min(self.work.left, self.work.left_of_plan or self.work.left, SWITCHING * climbing)
         tried = climbed.best(self.count)
         for k in range(len(tried.values)):
             point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])

@@ -20,7 +20,7 @@ PIECEWISE_LINEAR = ("relu", "leaky_relu", "abs", "clip")
 
 
 def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
-    """Floats that are at most the entries of |f(x) - f(x')|."""
+    """Floats that are at most the entries of |f(x) - f(x')|; zero where the error bound is not finite."""
     zero = np.zeros((2, form.inputs))
     sources = [(np.stack([x, x_prime]), zero, zero)]
     for number, group in enumerate(form.groups, start=1):
@@ -28,7 +28,8 @@ def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
     high, low, error = _affine(form, form.output_row, sources, np.zeros(form.outputs))
     difference = (high[0] - high[1]) + (low[0] - low[1])
     unsure = error.sum(axis=0) + 4 * 2.0**-53 * (np.abs(high[0] - high[1]) + np.abs(low).sum(axis=0))
-    return np.maximum(np.abs(difference) - unsure * (1 + 1e-9), 0.0)
+    sure = np.abs(difference) - unsure * (1 + 1e-9)
+    return np.where(sure > 0, sure, 0.0)  # NaN is not above 0
 
 
 def quotient_down(difference: Array, x: Array, x_prime: Array) -> float:

@@ -16,25 +16,31 @@ RATE = 6e9
 LEAST = 1.5e8
 #: Seconds of the estimate that are no arithmetic.
 OVERHEAD = 0.03
-#: What a search spends at most unless more effort is asked for: about five seconds.
-MOST = 5e10
+#: What a search plans to spend at most unless more effort is asked for: about eight seconds.
+MOST = 8e10
 
 
 class Work:
-    """Operations left to a search."""
+    """Operations left to a search that is planned for `planned` of them and may spend `effort` times as many."""
 
-    def __init__(self, operations: float) -> None:
-        self.operations = operations
+    def __init__(self, planned: float, effort: float = 1.0) -> None:
+        self.planned = planned
+        self.operations = planned * effort
         self.spent = 0.0
 
     def spend(self, operations: float) -> None:
-        """Count operations that are about to be made."""
+        """Count operations that are made."""
         self.spent += operations
 
     @property
     def left(self) -> float:
         """Operations that are left; never negative."""
         return max(self.operations - self.spent, 0.0)
+
+    @property
+    def left_of_plan(self) -> float:
+        """Operations that a search of effort 1 would have left; never negative."""
+        return max(self.planned - self.spent, 0.0)
 
 
 def default_operations(network: Network | StackedForm) -> float:
