@@ -157,7 +157,8 @@ def _attain(
 ) -> Attained:
     """The attained lower bound, by the shortest search once it was `interrupted`: a proved bound is not thrown away.
 
-    Where nothing is solved (`method`), the search is planned for the least time. Raises `BoundContradiction` where it is above `upper`.
+    Where nothing is solved (`method`), the search is planned for the least time. Raises `BoundContradiction` where the
+    value is above `upper`.
     """
     operations = LEAST if method in ("product", "by-construction") else None
     search = partial(

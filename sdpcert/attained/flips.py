@@ -1,8 +1,8 @@
 """Moves to neighbouring linear pieces: switch the neurons over whose kink the Jacobian grows.
 
 Switching neuron i changes the Jacobian by the rank-one matrix `d q_i p_i'`: d the change of slope, q_i what the outputs
-gain by the neuron, p_i the gradient of its preactivation. With the leading singular pair u, v of value s the larger of
-the squares `s^2 + 2 d s (u'q_i) (p_i'v) + d^2 (u'q_i)^2 |p_i|^2` is a lower bound of the new square for every i at once.
+gain by the neuron, p_i the gradient of its preactivation. With the leading singular pair u, v of value s the square
+`s^2 + 2 d s (u'q_i) (p_i'v) + d^2 (u'q_i)^2 |p_i|^2` is a lower bound of the new one, for every i at once.
 A point of the new piece is looked for where the other neurons keep their signs: the step is the shortest in the metric
 `sum_j (p_j'step / z_j)^2`, in which every kink is at distance one or more. Neurons that had better switch are left
 out of the sum.
@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 
 from sdpcert.attained.derivatives import stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.maps import SearchedMap, norms
 
 Array = np.ndarray
+SOLVE, SOLVE_TRIANGULAR = get_lapack_funcs(("posv", "trtrs"), (np.zeros(1),))
 #: Single switches that are tried at once; sets of the best of them are tried too.
 TRIED = 16
 #: Steps in random directions that are tried too, from a tenth of the metric's unit to ten units long.
@@ -121,7 +122,7 @@ def steps_over(piece: Piece, gain: Array, size: float, generator: np.random.Gene
     metric = scaled @ scaled.T
     diagonal = np.einsum("ii->i", metric)
     diagonal += RIDGE * max(float(np.mean(diagonal)), 1.0 / size**2 if size > 0 else 1.0)
-    factor, solved, failed = lapack.dposv(metric, gradients[:, chosen], lower=1)
+    factor, solved, failed = SOLVE(metric, gradients[:, chosen], lower=1)
     if failed or not np.all(np.isfinite(solved)):
         return None
     over = -(1 + BEYOND) * values[chosen]
@@ -129,12 +130,14 @@ def steps_over(piece: Piece, gain: Array, size: float, generator: np.random.Gene
     steps = [(solved * (over / np.diagonal(moves))).T]
     count = 2
     while count <= len(chosen):
-        _, amounts, failed = lapack.dposv(moves[:count, :count], over[:count], lower=1)
+        _, amounts, failed = SOLVE(moves[:count, :count], over[:count], lower=1)
         if not failed:
             steps.append((solved[:, :count] @ amounts)[None])
         count *= 2
     reach = 10.0 ** generator.uniform(-1, 1, RANDOM)
-    anywhere, failed = lapack.dtrtrs(factor, generator.standard_normal((len(metric), RANDOM)) * reach, lower=1, trans=1)
+    anywhere, failed = SOLVE_TRIANGULAR(
+        factor, generator.standard_normal((len(metric), RANDOM)) * reach, lower=1, trans=1
+    )
     if not failed:
         steps.append(anywhere.T)
     rows = np.concatenate(steps)

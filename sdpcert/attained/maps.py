@@ -108,8 +108,8 @@ KINK_AT_ZERO = ("relu", "leaky_relu", "abs")
 class BlockMap(SearchedMap):
     """The map of a stacked form.
 
-    All sources lie side by side in one array, so that a row of blocks is one product; a chain needs no such array. Where fewer rows than inputs read
-    the input, only the space that they span is searched (`reduce`).
+    All sources lie side by side in one array, so that a row of blocks is one product; a chain needs no such array.
+    With `reduce` only the space is searched that the rows which read the input span, where it is smaller.
     """
 
     def __init__(self, form: StackedForm, reduce: bool = True) -> None:

@@ -67,10 +67,11 @@ def pairs(searched: SearchedMap, domain: Domain, point: Array, direction: Array,
 
 def _lengths(to_kink: float, size: float) -> Array:
     """Half the distances of the pairs to try."""
-    powers = size * 2.0 ** -np.arange(0.0, 30.0, 2.0)
     if not 0 < to_kink < np.inf:
-        return powers
-    return np.concatenate([to_kink * np.array([INSIDE, INSIDE / 4, 4.0, 64.0, 1024.0]), powers])
+        return size * 2.0 ** -np.arange(0.0, 30.0, 2.0)
+    return np.concatenate(
+        [to_kink * np.array([INSIDE, INSIDE / 4, 4.0, 64.0]), size * 2.0 ** -np.arange(0.0, 30.0, 5.0)]
+    )
 
 
 def _to_kink(searched: SearchedMap, point: Array, direction: Array) -> float:

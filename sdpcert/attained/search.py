@@ -26,21 +26,22 @@ GROWTH = 1e-4
 PATIENCE = 3
 #: What a round spends on switching neurons, relative to what climbing takes.
 SWITCHING = 2.0
-#: Bounds of a round: steps of a climb, points.
 #: The first round takes one part in so many of what may be spent.
 ROUNDS = 5
-#: A batch is no smaller than this part of what the calls of NumPy alone would pay for.
-LESS = 16
+#: Bounds of the steps of a climb.
 LEAST_STEPS, MOST_STEPS = 12, 60
-MOST_POINTS = 256
-ENOUGH_POINTS = 16
-#: Ranges of the settings of a climb (decimal logarithms), see `Found`.
+#: A round has no fewer points than this part of what the calls of NumPy alone would pay for, and no more than these,
+#: whatever may be spent: what they would pay for within the first, or else the second.
+LESS = 16
+MOST_POINTS, ENOUGH_POINTS = 256, 16
+#: Ranges of the settings of a climb (decimal logarithms), see `Found`; a climb that goes on where another ended starts
+#: with narrower intervals.
 WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
+WIDE_AGAIN = (-1.0, 0.3)
 #: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
 FAR = (-1.0, 0.5)
 #: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
 EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
-WIDE_AGAIN = (-1.0, 0.3)
 #: Operations that a neuron takes in one row of a climb, beside the linear pieces.
 NEURON = 60.0
 

@@ -11,11 +11,11 @@ from sdpcert.solvers.effort import ITERATIONS, estimate
 from sdpcert.solvers.effort import RATE as ESTIMATED_RATE
 
 #: Operations a second that the search makes on one core, about.
-RATE = 6e9
-#: What a search may spend whatever solving costs: about 25 ms.
+RATE = 9e9
+#: What a search may spend whatever solving costs: about 20 ms.
 LEAST = 1.5e8
 #: Seconds of the estimate that are no arithmetic.
-OVERHEAD = 0.03
+OVERHEAD = 0.04
 #: What a search plans to spend at most unless more effort is asked for: about eight seconds.
 MOST = 8e10
 
@@ -62,4 +62,4 @@ def _seconds_over_frequencies(network: Network) -> float:
     images = sum(float(np.prod(s)) for s in shapes if len(s) == 3) + float(np.prod(network.input_shape))
     order = images / cells  # channels on the coarsest grid: strides make several of one
     head = 0.2 if any(len(s) == 1 for s in shapes) else 0.0
-    return 0.1 + head + 1e-4 * network.neurons + ITERATIONS * 25 * 32.0 * order**3 / ESTIMATED_RATE
+    return 0.1 + head + 8e-5 * network.neurons + ITERATIONS * 25 * 32.0 * order**3 / ESTIMATED_RATE
