@@ -47,6 +47,7 @@ def residual(rng: np.random.Generator) -> Network:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "residual"])
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_graph_and_blocks_are_one_map(kind: str, seed: int) -> None:
     """Values up to a constant, and transposed Jacobians, in the reduced space too."""
@@ -68,6 +69,7 @@ def test_graph_and_blocks_are_one_map(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_averaged_gradients_are_derivatives(kind: str, seed: int) -> None:
     """For one layer of neurons the width is that of the point, so it is held: the value is |W D(Vx) V v|."""
@@ -100,6 +102,7 @@ def test_averaged_gradients_are_derivatives(kind: str, seed: int) -> None:
         assert by_direction[0, k] == pytest.approx(difference, abs=1e-5)
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), activation=st.sampled_from(["relu", "abs", "leaky_relu"]))
 def test_a_switch_raises_the_norm_that_it_reports(seed: int, activation: str) -> None:
     rng = np.random.default_rng(seed)
@@ -118,6 +121,7 @@ def test_a_switch_raises_the_norm_that_it_reports(seed: int, activation: str) ->
         assert value <= np.linalg.norm(jacobian, 2) * (1 + 1e-9)
 
 
+@settings(max_examples=50)
 @given(scale=st.integers(-320, 300), seed=st.integers(0, 2**32 - 1))
 def test_unit_rows_at_any_scale(scale: int, seed: int) -> None:
     rows = np.random.default_rng(seed).standard_normal((3, 4)) * 10.0**scale
