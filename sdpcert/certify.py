@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -16,7 +17,8 @@ import scipy
 
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import one_blas_thread
-from sdpcert.attained import GRAPH_OPERATIONS, Attained, attained_lower_bound
+from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.attained.work import LEAST, RATE
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
@@ -44,8 +46,8 @@ ROUNDING_REPAIR = 1e-7
 LARGEST_SCALE = 1e50
 #: Estimated seconds from which a run is announced.
 LONG = 5.0
-#: The share of a time limit that is kept for the search for two inputs, and operations a second that it does.
-SHARE_OF_SEARCH, SEARCH_RATE = 0.1, 3e9
+#: The share of a time limit that is kept for the search for two inputs.
+SHARE_OF_SEARCH = 0.1
 
 
 class BoundContradiction(ArithmeticError):
@@ -66,6 +68,7 @@ def certify(
     memory_limit: float = 8 * 2**30,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
+    effort: float = 1.0,
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
@@ -77,7 +80,8 @@ def certify(
     proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks).
     `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it answers is repaired and proved or the status
     is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (counted from 0),
-    `device` is where the native solver works ("cpu", "cuda"). `seed` is for the attained lower bound.
+    `device` is where the native solver works ("cpu", "cuda"). `seed` and `effort` are for the search of the attained
+    lower bound, which takes no longer than solving: effort 0 is the shortest search, 10 at most ten times the work.
 
     `time_limit` is for search, proof and the two inputs of the attained value together; `progress` is told the solver's
     iterations, and before them, in `message`, what a long run is estimated to take.
@@ -90,7 +94,7 @@ def certify(
     `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
     feasible point is proved.
     """
-    _check_arguments(method, solver, tol, time_limit)
+    _check_arguments(method, solver, tol, time_limit, effort)
     network = _as_network(network)
     if form not in FORMS or head not in HEADS:
         raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
@@ -102,11 +106,11 @@ def certify(
         budget = Budget(tol, time_limit, progress)
         if isinstance(network, Network) and _goes_over_frequencies(network, form, time_limit, memory_limit):
             return _certify_over_frequencies(
-                network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted
+                network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted, effort
             )
         if method == "by-construction":
             assert isinstance(network, Network)
-            return _certify_by_construction(network, budget, seed, interrupted)
+            return _certify_by_construction(network, budget, seed, interrupted, effort)
         if form == "frequency":
             raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
         whole = network.stacked if isinstance(network, Network) else network
@@ -120,9 +124,9 @@ def certify(
             notes.append(reason)
         search = budget
         if chosen != "product" and solver == "native" and reduced.neurons:
-            effort = estimate(reduced, chosen)
-            notes += _announce(f"unrolled, {chosen}", effort, budget)
-            kept = min(effort.proof, 0.8 * time_limit) if time_limit < float("inf") else 0.0
+            estimated = estimate(reduced, chosen)
+            notes += _announce(f"unrolled, {chosen}", estimated, budget)
+            kept = min(estimated.proof, 0.8 * time_limit) if time_limit < float("inf") else 0.0
             search = _leaving_time(replace(budget, seconds=budget.seconds - kept))
         with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of float64 is not proved
             solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, search, device, notes)
@@ -132,7 +136,8 @@ def certify(
             notes += _extreme(reduced) or ["nothing was proved, not even the product of norms"]
         upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
         solve_seconds = budget.elapsed - proof_seconds
-        attained = _attain(whole, upper, seed, notes, interrupted, operations=_operations(budget))
+        searched, rows = (network, output_rows) if isinstance(network, Network) else (whole, None)
+        attained = _attain(searched, upper, seed, notes, interrupted, budget, rows, effort, chosen, whole)
         return Certificate(
             upper=upper,
             lower=attained.lower,
@@ -148,6 +153,7 @@ def certify(
             form=reduced,
             proof=proof,
             attained=attained,
+            attained_seconds=attained.seconds,
             information=_information(network, output_rows, seed, tol, solution)
             | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
             notes=tuple(notes),
@@ -160,19 +166,26 @@ def _attain(
     seed: int,
     notes: list[str],
     interrupted: Event,
-    output_rows: Sequence[int] | None = None,
-    operations: float | None = None,
+    budget: Budget,
+    output_rows: Sequence[int] | None,
+    effort: float,
+    method: str,
+    claimed: StackedForm | None = None,
 ) -> Attained:
     """The attained lower bound, by the shortest search once it was `interrupted`: a proved bound is not thrown away.
 
-    Raises `BoundContradiction` where it is above `upper`.
+    Where nothing is solved (`method`), the search is planned for the least time. Raises `BoundContradiction` where the
+    value is above `upper`.
     """
+    operations = LEAST if method in ("product", "by-construction") else None
+    left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
+    search = partial(attained_lower_bound, network, seed, operations, output_rows, most=RATE * left, claimed=claimed)
     attained = None
     if not interrupted.is_set():
         with suppress(KeyboardInterrupt):
-            attained = attained_lower_bound(network, seed=seed, operations=operations, output_rows=output_rows)
+            attained = search(effort=effort)
     if attained is None:
-        attained = attained_lower_bound(network, seed=seed, operations=0.0, output_rows=output_rows)
+        attained = search(effort=0.0)
         notes.append("interrupted: the search for two inputs of the attained value was cut short")
     if attained.lower > upper:
         raise BoundContradiction(
@@ -216,6 +229,7 @@ def _certify_over_frequencies(
     joint: bool,
     seed: int,
     interrupted: Event,
+    effort: float,
 ) -> Certificate:
     if solver != "native":
         raise ValueError(f"solver {solver!r} does not work over frequencies: use solver 'native', or form='unrolled'")
@@ -241,12 +255,12 @@ def _certify_over_frequencies(
         return solution, proof, tuple(notes)
 
     problem = Convolutional.of(network, prove_head, output_rows, device)
-    effort = estimate_frequencies(problem.form, problem.head, chosen)
-    plan = _announce(f"over frequencies, {chosen}", effort, budget) if chosen not in CLOSED_FORMS else []
+    estimated = estimate_frequencies(problem.form, problem.head, chosen)
+    plan = _announce(f"over frequencies, {chosen}", estimated, budget) if chosen not in CLOSED_FORMS else []
     result = bound_over_frequencies(problem, chosen, _leaving_time(budget), joint)
     seconds, solving = budget.elapsed, result.solve_seconds + sum(heads)
     notes = plan + list(result.notes)
-    attained = _attain(network, result.upper, seed, notes, interrupted, output_rows, _operations(budget))
+    attained = _attain(network, result.upper, seed, notes, interrupted, budget, output_rows, effort, chosen)
     proved = bool(result.parts)
     solution = Solution(0.0, (), 0, result.dual, result.iterations, result.status, result.history)
     return Certificate(
@@ -264,6 +278,7 @@ def _certify_over_frequencies(
         form=None,
         proof=None,
         attained=attained,
+        attained_seconds=attained.seconds,
         information=_information(network, output_rows, seed, budget.tol, solution),
         notes=tuple(notes),
         parts=result.parts,
@@ -272,11 +287,11 @@ def _certify_over_frequencies(
     )
 
 
-def _announce(how: str, effort: Effort, budget: Budget) -> list[str]:
+def _announce(how: str, estimated: Effort, budget: Budget) -> list[str]:
     """Tell whoever follows the progress what a long run is estimated to take; the same as a note."""
-    if effort.total < LONG and budget.seconds == float("inf"):
+    if estimated.total < LONG and budget.seconds == float("inf"):
         return []
-    text = f"{how}: estimated at {effort}"
+    text = f"{how}: estimated at {estimated}"
     if budget.report is not None:
         budget.report(Progress(0, float("inf"), 0.0, budget.elapsed, text))
     return [text]
@@ -287,15 +302,9 @@ def _leaving_time(budget: Budget) -> Budget:
     return replace(budget, seconds=budget.seconds * (1 - SHARE_OF_SEARCH))
 
 
-def _operations(budget: Budget) -> float | None:
-    """What the search for two inputs may spend: all it wants, or what a time limit leaves of it."""
-    if budget.seconds == float("inf"):
-        return None
-    left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
-    return min(GRAPH_OPERATIONS, SEARCH_RATE * left)
-
-
-def _certify_by_construction(network: Network, budget: Budget, seed: int, interrupted: Event) -> Certificate:
+def _certify_by_construction(
+    network: Network, budget: Budget, seed: int, interrupted: Event, effort: float
+) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     proved = prove_construction(network)
     seconds = budget.elapsed
@@ -305,7 +314,8 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     notes = list(_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
-    attained = _attain(network if one is None else network.unshared, upper, seed, notes, interrupted)
+    claimed = None if one is None else network.unshared
+    attained = _attain(network, upper, seed, notes, interrupted, budget, None, effort, "by-construction", claimed)
     solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
     if len(parts) > 1 and proved is not None:
@@ -327,6 +337,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
         form=None if one is None else one.form,
         proof=None if one is None else one.proof,
         attained=attained,
+        attained_seconds=attained.seconds,
         information=information,
         notes=tuple(notes),
         parts=() if one is not None else parts,
@@ -334,7 +345,7 @@ def _certify_by_construction(network: Network, budget: Budget, seed: int, interr
     )
 
 
-def _check_arguments(method: str, solver: str, tol: float, time_limit: float) -> None:
+def _check_arguments(method: str, solver: str, tol: float, time_limit: float, effort: float) -> None:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
     if solver not in SOLVERS:
@@ -343,6 +354,8 @@ def _check_arguments(method: str, solver: str, tol: float, time_limit: float) ->
         raise ValueError(f"tol must lie between 0 and 1, not {tol!r}")
     if not time_limit > 0:
         raise ValueError(f"time_limit must be positive, not {time_limit!r}")
+    if not 0 <= effort < np.inf:
+        raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
 
 
 def _check_finite(form: StackedForm) -> None:

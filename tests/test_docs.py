@@ -29,6 +29,8 @@ FOLDERS = ("sdpcert", "derivations", "benchmarks", "examples", "tests", "tools",
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = re.compile(r"<!-- (not run: .+|command: \w+) -->\n$")
 DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
+#: A number that was attained, after the word that says so.
+ATTAINED = re.compile(r"(?:attained|lower)\W+(\d+\.\d+(?:e-?\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,16 @@ def digits(number: str) -> int:
 
 
 def check_shown(stated: str, output: str) -> None:
-    """Every long decimal of a ```text block is in the output, up to the last digits."""
+    """Every long decimal of a ```text block is in the output, up to the last digits.
+
+    What a search attains depends on the processor: about as much as is stated has to be reached, or more.
+    """
     found = [float(number) for number in DECIMAL.findall(output)]
+    attained, reached = ATTAINED.findall(stated), [float(number) for number in ATTAINED.findall(output)]
     for number in DECIMAL.findall(stated):
-        if digits(number) >= 6:
+        if number in attained:
+            assert max(reached, default=0.0) >= 0.95 * float(number), f"{number} is not attained"
+        elif digits(number) >= 6:
             assert any(value == pytest.approx(float(number), rel=1e-5) for value in found), f"{number} is not printed"
 
 

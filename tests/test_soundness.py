@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,12 +36,13 @@ class Lower:
     """The attained lower bound with a small search, computed once for each network."""
 
     def __init__(self) -> None:
-        self.form: StackedForm | None = None
+        self.network: Network | StackedForm | None = None
         self.attained: Attained | None = None
 
-    def __call__(self, form: StackedForm, seed: int = 0, output_rows: None = None) -> Attained:
-        if form is not self.form or self.attained is None:
-            self.form, self.attained = form, attained_lower_bound(form, seed, operations=2e7)
+    def __call__(self, network: Network | StackedForm, seed: int = 0, **options: Any) -> Attained:
+        if network is not self.network or self.attained is None:
+            options = options | {"operations": 2e7}
+            self.network, self.attained = network, attained_lower_bound(network, seed, **options)
         return self.attained
 
 

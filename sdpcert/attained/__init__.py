@@ -2,36 +2,50 @@
 
 What is returned is the quotient of two actual inputs with a running error bound, rounded down: of the unrolled network
 (`stacked_ratio`, in twice the precision) or of the graph itself (`graph_ratio`, the difference of the two runs carried
-along). The search is `search`, the maps it works on are in `maps`.
+along). There is one search (`search`) for both; it works on whichever of their maps is cheaper (`maps`, `graph_map`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdpcert.attained import graph_ratio, stacked_ratio
-from sdpcert.attained.maps import GraphMap, StackedMap
-from sdpcert.attained.search import Search
+from sdpcert.attained.domain import Domain, Everywhere
+from sdpcert.attained.graph_map import GraphMap
+from sdpcert.attained.maps import BlockMap, SearchedMap, cost_of_read_space
+from sdpcert.attained.pairs import Pair, leading_direction, pairs
+from sdpcert.attained.search import PATIENCE, Search
+from sdpcert.attained.work import Work, default_operations
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
-#: Operations that the search may spend; iteration counts follow from it, never from the clock.
-OPERATIONS = 1e10
-#: The same for a network that is searched as a graph, where large convolutions are fast: about ten seconds on one core.
-GRAPH_OPERATIONS = 1.5e11
+#: Points around which pairs are evaluated at the end, and the pairs of each.
+FINALISTS = 2
+PAIRS = 3
+#: A quotient this near to what the next pair seems to have, relatively, is not worth another evaluation.
+NEAR = 1e-8
+#: Inputs and neurons up to which a graph is unrolled to be searched, where its blocks are cheaper.
+LARGEST_UNROLLED = 1024
+#: Rows of a typical sweep, by which maps are compared.
+BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Attained:
-    """`|f(x) - f(x_prime)| >= lower * |x - x_prime|`, x and x_prime flat arrays of the network's input size."""
+    """`|f(x) - f(x_prime)| >= lower * |x - x_prime|`, x and x_prime flat arrays of the network's input size.
+
+    `seconds` is how long it took to find them.
+    """
 
     lower: float
     x: Array
     x_prime: Array
+    seconds: float = 0.0
 
 
 def attained_lower_bound(
@@ -39,30 +53,79 @@ def attained_lower_bound(
     seed: int = 0,
     operations: float | None = None,
     output_rows: Sequence[int] | None = None,
+    *,
+    effort: float = 1.0,
+    most: float = np.inf,
+    claimed: StackedForm | None = None,
 ) -> Attained:
-    """Search two inputs with a large difference quotient; the same seed gives the same result.
+    """Search two inputs with a large difference quotient; the same seed gives the same result on the same machine.
 
-    A `Network` is searched as the graph it is, without unrolling convolutions. `operations` bounds the work of the
-    search (multiplications, about), `output_rows` chooses outputs (counted from 0). Returns `lower = 0` for a constant
-    network.
+    `operations` bounds the work of the search (multiplications, about); by default it follows from the network's size,
+    so that searching takes no longer than solving, and the search ends earlier where it finds nothing more. `effort`
+    multiplies it: 0 is the shortest search there is, 10 at most ten times the work, and more effort never finds less;
+    `most` is where it ends whatever the effort. `output_rows` chooses outputs (counted from 0). The pair's quotient is
+    that of the graph that was given, or of `claimed`, its stacked form with the chosen outputs. Returns `lower = 0` for
+    a constant network; raises ValueError for an effort that is no finite number from 0 on, or rows that do not exist.
     """
+    if not 0 <= effort < np.inf:
+        raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
     if isinstance(network, Network):
-        budget = GRAPH_OPERATIONS if operations is None else operations
         output_rows = _rows(output_rows, int(np.prod(network.output_shape)))
-        searched = GraphMap(network, budget, output_rows)
-    else:
-        budget = OPERATIONS if operations is None else operations
-        if output_rows is not None:
-            network, output_rows = network.output_rows(output_rows), None
-        searched = StackedMap(network)
+    elif output_rows is not None:
+        network, output_rows = network.output_rows(output_rows), None
+    claim: Network | StackedForm = network if claimed is None else claimed
+    started = time.perf_counter()
+    planned = default_operations(claim) if operations is None else operations
+    work = Work(min(planned, most / max(effort, 1.0)), effort)
+    domain = Everywhere()
     with np.errstate(all="ignore"):
-        candidates = Search(searched, seed, budget).run()
-    best = Attained(0.0, np.zeros(searched.inputs), np.zeros(searched.inputs))
-    for x, x_prime in candidates:
-        ratio = evaluate_ratio(network, x, x_prime, output_rows)
+        searched = _map_of(network, claim, output_rows, domain, work)
+        candidates = _candidates(searched, domain, seed, work, effort)
+    best = Attained(0.0, np.zeros(searched.all_inputs), np.zeros(searched.all_inputs))
+    for pair in candidates:
+        if best.lower >= pair.quotient * (1 - NEAR):
+            break
+        x, x_prime = searched.lift(np.stack([pair.x, pair.x_prime]))
+        ratio = evaluate_ratio(claim, x, x_prime, output_rows if claim is network else None)
         if ratio > best.lower:
             best = Attained(ratio, x, x_prime)
-    return best
+    return replace(best, seconds=time.perf_counter() - started)
+
+
+def _map_of(
+    network: Network | StackedForm,
+    claimed: Network | StackedForm,
+    output_rows: list[int] | None,
+    domain: Domain,
+    work: Work,
+) -> SearchedMap:
+    """The cheapest map of a network whose stacked form, if that is what is `claimed`, is there already."""
+    graph = GraphMap(network, output_rows) if isinstance(network, Network) else None
+    form = claimed if isinstance(claimed, StackedForm) else None
+    if form is None and graph is not None and graph.inputs + graph.size <= LARGEST_UNROLLED:
+        assert isinstance(network, Network)
+        form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
+    maps = [m for m in (graph, None if form is None else _blocks(form, domain, work)) if m is not None]
+    return min(maps, key=lambda m: BATCH * m.cost + m.overhead)
+
+
+def _blocks(form: StackedForm, domain: Domain, work: Work) -> BlockMap:
+    """The map of a stacked form, in the space that it reads where finding that space costs little of the work."""
+    cost = cost_of_read_space(form)
+    reduce = domain.everywhere and 8 * cost < work.planned
+    work.spend(cost if reduce else 0.0)
+    return BlockMap(form, reduce)
+
+
+def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, effort: float) -> list[Pair]:
+    """Pairs to evaluate, the most promising first."""
+    search = Search(searched, domain, seed, work, int(PATIENCE * max(effort, 1.0) ** 0.5))
+    found = search.run().best(FINALISTS)
+    made: list[Pair] = []
+    for point, direction in zip(found.points, found.directions, strict=True):
+        better = leading_direction(searched, point, direction)
+        made += pairs(searched, domain, point, better, search.size, PAIRS)
+    return sorted(made, key=lambda pair: -pair.quotient)
 
 
 def evaluate_ratio(
@@ -71,8 +134,9 @@ def evaluate_ratio(
     """A float that is at most |f(x) - f(x')| / |x - x'| for the real function of the stored weights; 0 where nothing
     is sure.
 
-    In a `Network`, every layer's `coefficient_error` is charged, so the bound also holds for the weights that were
-    rounded; offsets are meant as stored. `output_rows` are the outputs that count (row major, counted from 0).
+    In a `Network`, every layer's `coefficient_error` is added to the error bound, so the ratio also holds for the
+    weights that were rounded; offsets are meant as stored. `output_rows` are the outputs that count (row major, counted
+    from 0).
     """
     x, x_prime = np.array(x, dtype=float).ravel(), np.array(x_prime, dtype=float).ravel()
     inputs = int(np.prod(network.input_shape)) if isinstance(network, Network) else network.inputs
@@ -104,4 +168,4 @@ def _rows(rows: Sequence[int] | None, outputs: int) -> list[int] | None:
     return chosen
 
 
-__all__ = ["GRAPH_OPERATIONS", "OPERATIONS", "Attained", "attained_lower_bound", "evaluate_ratio"]
+__all__ = ["Attained", "attained_lower_bound", "evaluate_ratio"]

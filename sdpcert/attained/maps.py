@@ -1,296 +1,218 @@
-"""What the search needs to know of a network: its values and derivatives on batches of flat inputs.
+"""What the search needs to know of a network: sweeps of batches through it, forwards and backwards.
 
-`StackedMap` reads the blocks of an unrolled network, `GraphMap` the layers of the graph.
+A map is linear pieces with groups of neurons between them; the search says what happens at the neurons, so the same two
+sweeps give values, derivatives in directions, gradients, and gradients of derivatives. `BlockMap` reads the blocks of
+an unrolled network, `GraphMap` (in `graph_map`) the layers of a graph.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from sdpcert.attained.graph_ratio import network_last_uses, sure_difference
-from sdpcert.network.activations import Activation
-from sdpcert.network.adjoint import adjoint
-from sdpcert.network.affine import AffineLayer, Conv2d, Dense, Shape
-from sdpcert.network.graph import Network
-from sdpcert.network.stacked import StackedForm
+from sdpcert.network.stacked import Group, StackedForm
 
 Array = np.ndarray
+#: What happens to the rows of a group of neurons, given the group's number; shapes are kept.
+AtNeurons = Callable[[int, Array], Array]
+#: Operations that a call of NumPy costs beside its arithmetic.
+CALL = 2e4
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a search goes about; a round of either plan evaluates about 12 maps on every point."""
+class Neurons(ABC):
+    """The activation of one group, elementwise on a batch."""
 
-    #: Least number of points and of rounds, however little the search may spend.
-    least_batch: int
-    least_rounds: int
-    #: Power iterations on every new point.
-    power_steps: int
-    #: Every such round moves pairs by their gradients; the others hop at random.
-    ascend_every: int
-    #: Step of a pair relative to its distance, and the decimal logarithms of its distance relative to the points' size.
-    ascent_step: float
-    reach: tuple[float, float]
+    #: Whether the activation is piecewise linear with its only kink at zero.
+    kink_at_zero: bool
+
+    @abstractmethod
+    def __call__(self, values: Array) -> Array:
+        """The activation."""
+
+    @abstractmethod
+    def derivative(self, values: Array) -> Array:
+        """Its derivative, a slope at kinks."""
 
 
-class DifferentiableMap(ABC):
-    """A network with activations, on batches of rows; slopes are the derivatives of its activations."""
+class SearchedMap(ABC):
+    """A network on batches of rows."""
 
+    #: Numbers in a row: inputs, or coordinates in the space that the network reads; and the network's own inputs.
     inputs: int
+    all_inputs: int
     outputs: int
-    neurons: int
-    #: What one evaluation of one point costs, in the unit of the search's operations.
+    #: Number of neurons.
+    size: int
+    groups: tuple[Neurons, ...]
+    #: Operations that one row costs in a sweep, and what a sweep costs beside that.
     cost: float
-    plan: Plan
-    #: Points around which pairs are tried at the end, and the distances (powers of two of the points' size).
-    finalists: int
-    distances: Array
+    overhead: float
 
     @abstractmethod
-    def forward(self, points: Array) -> tuple[Array, list[Array]]:
-        """The outputs, up to a constant, and the slopes."""
+    def sweep(self, rows: Array, count: int, at_neurons: AtNeurons) -> Array:
+        """Rows through the linear pieces; offsets are added to the first `count` rows only."""
 
     @abstractmethod
-    def push(self, directions: Array, slopes: list[Array]) -> Array:
-        """Jacobians times directions."""
+    def back(self, rows: Array, at_neurons: AtNeurons) -> Array:
+        """Rows of outputs through the transposed linear pieces."""
 
     @abstractmethod
-    def back(self, outputs: Array, slopes: list[Array]) -> Array:
-        """Transposed Jacobians times rows of outputs."""
+    def lift(self, rows: Array) -> Array:
+        """The inputs of the network that rows stand for; distances are kept."""
 
-    @abstractmethod
-    def soften(self, slopes: list[Array]) -> list[Array]:
-        """Slopes for gradients: a switched-off neuron would hide all that lies behind it."""
+    def values(self, points: Array) -> Array:
+        """The outputs at points, up to a constant."""
+        return self.sweep(points, len(points), lambda group, rows: self.groups[group](rows))
 
-    @abstractmethod
-    def scale(self) -> float:
-        """A typical distance at which activations change: biases over the norms of the rows that read the input."""
-
-    @abstractmethod
-    def jacobian(self, point: Array) -> Array | None:
-        """The Jacobian at a point, or None where that would be expensive."""
-
-    @abstractmethod
-    def gains(self, starts: Array, ends: Array) -> Array:
-        """Difference quotients of pairs, to rank them."""
-
-
-class StackedMap(DifferentiableMap):
-    """The map of a stacked form."""
-
-    plan = Plan(4, 8, 3, 3, 0.15, (-2, 0.5))
-    finalists = 3
-    distances = np.arange(1, -28, -1)
-
-    def __init__(self, form: StackedForm) -> None:
-        self.form = form
-        self.inputs, self.outputs, self.neurons = form.inputs, form.outputs, form.neurons
-        # Small blocks cost what calling NumPy costs: count a few thousand operations a block and point for that.
-        self.cost = 2.0 * sum(b.weights.size for b in form.blocks.values()) + 4e3 * max(len(form.blocks), 1)
-
-    def forward(self, points: Array) -> tuple[Array, list[Array]]:
-        sources, slopes = [points], []
-        for number, group in enumerate(self.form.groups, start=1):
-            values = self._row(number, sources) + group.bias
-            slopes.append(group.derivative(values))
-            sources.append(group.evaluate(values))
-        return self._row(self.form.output_row, sources), slopes
-
-    def _row(self, to: int, sources: list[Array]) -> Array:
-        total = np.zeros((len(sources[0]), self.form.sizes[to]))
-        for source, block in self.form.row(to).items():
-            total += sources[source] @ block.weights.T
-        return total
-
-    def push(self, directions: Array, slopes: list[Array]) -> Array:
-        sources = [directions]
-        for number, slope in enumerate(slopes, start=1):
-            sources.append(slope * self._row(number, sources))
-        return self._row(self.form.output_row, sources)
-
-    def back(self, outputs: Array, slopes: list[Array]) -> Array:
-        form = self.form
-        gradients = [np.zeros((len(outputs), size)) for size in form.sizes]
-        gradients[-1] = outputs
-        for to in range(form.output_row, 0, -1):
-            incoming = gradients[to] if to == form.output_row else gradients[to] * slopes[to - 1]
-            for source, block in form.row(to).items():
-                gradients[source] += incoming @ block.weights
-        return gradients[0]
-
-    def soften(self, slopes: list[Array]) -> list[Array]:
-        return [0.8 * s + 0.1 * (g.alpha + g.beta) for s, g in zip(slopes, self.form.groups, strict=True)]
-
-    def scale(self) -> float:
-        lengths = []
-        for number, group in enumerate(self.form.groups, start=1):
-            block = self.form.blocks.get((number, 0))
-            if block is not None:
-                norm = np.sqrt(np.square(block.weights).sum(axis=1))
-                ratio = np.abs(group.bias)[norm > 0] / norm[norm > 0]
-                lengths.extend(ratio[np.isfinite(ratio) & (ratio > 0)])
-        return float(np.median(lengths)) if lengths else 1.0
-
-    def jacobian(self, point: Array) -> Array | None:
-        if min(self.inputs, self.outputs) and self.inputs * max(self.neurons, 1) <= 4e6:
-            return self.form.jacobian(point)
-        return None
-
-    def gains(self, starts: Array, ends: Array) -> Array:
-        return norms(self.forward(starts)[0] - self.forward(ends)[0]) / norms(starts - ends)
-
-
-class GraphMap(DifferentiableMap):
-    """The map of a network graph, without unrolling; `rows` chooses outputs (row major)."""
-
-    # Few evaluations are affordable: long steps, and one power iteration from the direction of the point before.
-    plan = Plan(2, 4, 1, 2, 0.4, (-1.5, 0.8))
-
-    def __init__(self, network: Network, operations: float, rows: Sequence[int] | None = None) -> None:
-        self.network = network
-        self.rows = None if rows is None else np.array(rows, dtype=int)
-        self.inputs = int(np.prod(network.input_shape))
-        self.size = int(np.prod(network.output_shape))
-        self.outputs = self.size if rows is None else len(rows)
-        self.last = network_last_uses(network)
-        nodes = [n for k, n in enumerate(network.nodes, start=1) if k in self.last]
-        self.neurons = sum(
-            int(np.prod(n.shape)) for n in nodes if isinstance(n.layer, Activation) and not n.layer.is_linear
-        )
-        self.cost = 4e3 + sum(_cost(n.layer, n.shape) for n in nodes)
-        self.memory = 8.0 * max(sum(int(np.prod(n.shape)) for n in nodes), self.inputs)
-        # Pairs are evaluated with error bounds at the end, at six times the cost: at most a quarter of the work.
-        affordable = operations / self.cost / 6
-        self.finalists = 3 if affordable > 3 * 4 * 3 * 24 else 1
-        count = int(np.clip(affordable / (4 * 3 * self.finalists), 6, 24))
-        self.distances = np.linspace(1, -22, count)
-
-    def _shape(self, number: int) -> Shape:
-        return self.network.input_shape if number == 0 else self.network.nodes[number - 1].shape
-
-    def _chosen(self, values: Array) -> Array:
-        values = values.reshape(len(values), -1)
-        return values if self.rows is None else values[:, self.rows]
-
-    def _run(self, points: Array, slopes: list[Array] | None) -> tuple[Array, list[Array]]:
-        """The network at points, or its derivative in directions where slopes are given."""
-        values = {0: points.reshape(len(points), *self.network.input_shape)}
+    def slopes(self, points: Array) -> list[Array]:
+        """The derivatives of all activations at points."""
         found: list[Array] = []
-        for number, node in enumerate(self.network.nodes, start=1):
-            if number not in self.last:
-                continue
-            given = [values[k] for k in node.inputs]
-            if isinstance(node.layer, AffineLayer):
-                values[number] = node.layer(*given) if slopes is None else node.layer.linear(*given)
-            elif slopes is None:
-                found.append(np.broadcast_to(node.layer.derivative(given[0]), given[0].shape))
-                values[number] = node.layer(given[0])
-            else:
-                values[number] = given[0] * slopes[len(found)]
-                found.append(slopes[len(found)])
-            for k in set(node.inputs):
-                if self.last[k] == number:
-                    del values[k]
-        return self._chosen(values[self.network.output]), found
 
-    def forward(self, points: Array) -> tuple[Array, list[Array]]:
-        return self._run(points, None)
+        def at_neurons(group: int, rows: Array) -> Array:
+            found.append(self.groups[group].derivative(rows))
+            return self.groups[group](rows)
 
-    def push(self, directions: Array, slopes: list[Array]) -> Array:
-        return self._run(directions, slopes)[0]
-
-    def back(self, outputs: Array, slopes: list[Array]) -> Array:
-        count = len(outputs)
-        if self.rows is not None:
-            whole = np.zeros((count, self.size))
-            np.add.at(whole.T, self.rows, outputs.T)
-            outputs = whole
-        gradients = {self.network.output: outputs.reshape(count, *self.network.output_shape)}
-        left = len(slopes)
-        for number in range(len(self.network.nodes), 0, -1):
-            if number not in self.last:
-                continue
-            node, gradient = self.network.nodes[number - 1], gradients.pop(number)
-            if isinstance(node.layer, AffineLayer):
-                parts = adjoint(node.layer, gradient, *(self._shape(k) for k in node.inputs))
-            else:
-                left -= 1
-                parts = (gradient * slopes[left],)
-            for k, part in zip(node.inputs, parts, strict=True):
-                gradients[k] = gradients[k] + part if k in gradients else part
-        if 0 not in gradients:
-            return np.zeros((count, self.inputs))
-        return gradients[0].reshape(count, -1)
-
-    def soften(self, slopes: list[Array]) -> list[Array]:
-        layers = [n.layer for k, n in enumerate(self.network.nodes, start=1) if k in self.last]
-        ends = [np.asarray(a.alpha) + np.asarray(a.beta) for a in layers if isinstance(a, Activation)]
-        return [0.8 * s + 0.1 * e for s, e in zip(slopes, ends, strict=True)]
-
-    def scale(self) -> float:
-        # Norms of rows are estimated with random directions; a value behind an activation is None.
-        count = 16
-        directions = np.random.default_rng(0).standard_normal((count, self.inputs)) / np.sqrt(count)
-        values: list[tuple[Array, Array] | None] = [
-            (np.zeros((1, *self.network.input_shape)), directions.reshape(count, *self.network.input_shape))
-        ]
-        lengths = []
-        for number, node in enumerate(self.network.nodes, start=1):
-            given = [values[k] for k in node.inputs]
-            known = [g for g in given if g is not None]
-            values.append(None)
-            if len(known) < len(given) or number not in self.last:
-                continue
-            if isinstance(node.layer, AffineLayer):
-                values[-1] = (node.layer(*(g[0] for g in known)), node.layer.linear(*(g[1] for g in known)))
-            else:
-                bias, norm = np.abs(known[0][0][0]), np.sqrt(np.square(known[0][1]).sum(axis=0))
-                ratio = bias[norm > 0] / norm[norm > 0]
-                lengths.append(ratio[np.isfinite(ratio) & (ratio > 0)])
-        found = np.concatenate(lengths) if lengths else np.zeros(0)
-        return float(np.median(found)) if len(found) else 1.0
-
-    def jacobian(self, point: Array) -> Array | None:
-        if not 0 < self.outputs <= 32 or self.outputs * self.memory > 2**30:
-            return None
-        _, slopes = self.forward(point[None])
-        return self.back(np.eye(self.outputs), slopes)
-
-    def gains(self, starts: Array, ends: Array) -> Array:
-        rows = None if self.rows is None else self.rows.tolist()
-        largest = max(int(2**28 / self.memory), 1)  # in parts, for the memory
-        parts = [
-            norms(sure_difference(self.network, starts[k : k + largest], ends[k : k + largest], rows))
-            for k in range(0, len(starts), largest)
-        ]
-        return np.concatenate(parts) / norms(starts - ends)
+        self.sweep(points, len(points), at_neurons)
+        return found
 
 
-def _cost(layer: AffineLayer | Activation, shape: Shape) -> float:
-    """Operations of one evaluation of a layer, and what calling NumPy and moving the entries costs."""
-    entries = int(np.prod(shape))
-    if isinstance(layer, Conv2d):
-        return 2.0 * entries * layer.terms + entries * 25.0 * layer.kernel.shape[2] * layer.kernel.shape[3] + 4e3
-    if isinstance(layer, Dense):
-        return 2.0 * entries * layer.terms + 4e3
-    return 60.0 * entries + 4e3
+class _GroupNeurons(Neurons):
+    """A group of a stacked form, on rows of its neurons."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.whole = group.size == int(np.prod(group.shape))
+        self.kink_at_zero = group.activation.name in KINK_AT_ZERO
+
+    def __call__(self, values: Array) -> Array:
+        if not self.whole:
+            return self.group.evaluate(values)
+        return self.group.activation(values.reshape(-1, *self.group.shape)).reshape(len(values), -1)
+
+    def derivative(self, values: Array) -> Array:
+        if not self.whole:
+            return self.group.derivative(values)
+        return self.group.activation.derivative(values.reshape(-1, *self.group.shape)).reshape(len(values), -1)
+
+
+#: Norms between these come from squares that neither overflow nor lose digits.
+SAFE = (1e-140, 1e140)
+#: The square of a singular value that counts as zero, relative to the largest one.
+NEGLIGIBLE = 1e-13
+#: Activations that are linear on both sides of zero.
+KINK_AT_ZERO = ("relu", "leaky_relu", "abs")
+
+
+class BlockMap(SearchedMap):
+    """The map of a stacked form.
+
+    All sources lie side by side in one array, so that a row of blocks is one product; a chain needs no such array.
+    With `reduce` only the space is searched that the rows which read the input span, where it is smaller.
+    """
+
+    def __init__(self, form: StackedForm, reduce: bool = True) -> None:
+        self.all_inputs, self.outputs, self.size = form.inputs, form.outputs, form.neurons
+        self.groups = tuple(_GroupNeurons(g) for g in form.groups)
+        self.basis = _read_space(form) if reduce else None
+        self.inputs = form.inputs if self.basis is None else self.basis.shape[1]
+        self.chain = form.is_chain and len(form.blocks) == form.output_row
+        ends = [0, *np.cumsum([self.inputs, *(g.size for g in form.groups)])]
+        self.width = int(ends[-1])
+        #: For every row of blocks: the columns it reads, its matrix, its offset, and its place as a source.
+        self.rows: list[tuple[slice, Array, Array, slice]] = []
+        for to in range(1, form.output_row + 1):
+            row = form.row(to)
+            first, last = min(row, default=0), max(row, default=0)
+            read = slice(int(ends[first]), int(ends[last + 1]))
+            matrix = np.zeros((form.sizes[to], read.stop - read.start))
+            for source, block in row.items():
+                weights = block.weights if source or self.basis is None else block.weights @ self.basis
+                matrix[:, ends[source] - read.start : ends[source + 1] - read.start] = weights
+            inner = to < form.output_row
+            place = slice(int(ends[to]), int(ends[to + 1])) if inner else slice(0, 0)
+            offset = form.groups[to - 1].bias if inner else np.zeros(form.outputs)
+            self.rows.append((read, matrix, offset, place))
+        self.cost = 2.0 * sum(matrix.size for _, matrix, _, _ in self.rows)
+        self.overhead = 4 * CALL * len(self.rows)
+
+    def sweep(self, rows: Array, count: int, at_neurons: AtNeurons) -> Array:
+        if self.chain:
+            for group, (_, matrix, offset, _) in enumerate(self.rows[:-1]):
+                rows = rows @ matrix.T
+                if count:
+                    rows[:count] += offset
+                rows = at_neurons(group, rows)
+            return rows @ self.rows[-1][1].T
+        sources = np.empty((len(rows), self.width))
+        sources[:, : self.inputs] = rows
+        for group, (read, matrix, offset, place) in enumerate(self.rows[:-1]):
+            values = sources[:, read] @ matrix.T
+            values[:count] += offset
+            sources[:, place] = at_neurons(group, values)
+        read, matrix, _, _ = self.rows[-1]
+        return sources[:, read] @ matrix.T
+
+    def back(self, rows: Array, at_neurons: AtNeurons) -> Array:
+        if self.chain:
+            for group in range(len(self.rows) - 1, 0, -1):
+                rows = at_neurons(group - 1, rows @ self.rows[group][1])
+            return rows @ self.rows[0][1]
+        gradients = np.zeros((len(rows), self.width))
+        read, matrix, _, _ = self.rows[-1]
+        gradients[:, read] = rows @ matrix
+        for group in range(len(self.rows) - 2, -1, -1):
+            read, matrix, _, place = self.rows[group]
+            gradients[:, read] += at_neurons(group, gradients[:, place]) @ matrix
+        return gradients[:, : self.inputs]
+
+    def lift(self, rows: Array) -> Array:
+        return rows if self.basis is None else rows @ self.basis.T
+
+
+def cost_of_read_space(form: StackedForm) -> float:
+    """Operations of finding the space that the rows which read the input span."""
+    rows = float(sum(len(block.weights) for (_, source), block in form.blocks.items() if source == 0))
+    order = min(rows, float(form.inputs))
+    return 10 * order**3 + 6 * order * rows * form.inputs
+
+
+def _read_space(form: StackedForm) -> Array | None:
+    """An orthonormal basis (columns) of what the rows that read the input span, or None where it is no smaller."""
+    reading = [block.weights for (_, source), block in form.blocks.items() if source == 0]
+    matrix = np.concatenate(reading) if reading else np.zeros((0, form.inputs))
+    largest = np.max(np.abs(matrix), initial=0.0)
+    if not 0 < largest < np.inf:
+        return None
+    matrix = matrix / largest
+    gram = matrix @ matrix.T if len(matrix) < form.inputs else matrix.T @ matrix
+    squares, vectors = np.linalg.eigh(gram)
+    kept = squares > NEGLIGIBLE * squares[-1]
+    if not np.all(np.isfinite(squares)) or np.sum(kept) >= form.inputs:
+        return None
+    spanning = matrix.T @ vectors[:, kept] if len(matrix) < form.inputs else vectors[:, kept]
+    return np.linalg.qr(spanning)[0]
 
 
 def norms(rows: Array) -> Array:
     """Euclidean norms of rows, without overflow."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if not lengths.size or (lengths.min() > SAFE[0] and lengths.max() < SAFE[1]):
+        return lengths
     largest = np.max(np.abs(rows), axis=1, initial=0.0)
-    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    safe = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
     return largest * np.sqrt(np.square(rows / safe[:, None]).sum(axis=1))
 
 
-def unit(rows: Array) -> Array:
-    """Rows divided by their norms; zero rows stay."""
+def unit(rows: Array, instead: Array | None = None) -> Array:
+    """Rows divided by their norms; rows that are zero or not finite become those of `instead`, or zero."""
     lengths = norms(rows)
-    largest = np.max(np.abs(rows), axis=1, initial=0.0)
-    scaled = rows / np.where(largest > 0, largest, 1.0)[:, None]
-    relative = np.where(largest > 0, lengths / np.where(largest > 0, largest, 1.0), 1.0)
-    return scaled / relative[:, None]
+    if lengths.size and SAFE[0] < lengths.min() and lengths.max() < SAFE[1]:
+        return rows / lengths[:, None]
+    usable = (lengths > 0) & (lengths < np.inf)
+    # denormal lengths have few digits: first by the largest entry
+    scaled = np.where(usable[:, None], rows, 1.0)
+    scaled = scaled / np.max(np.abs(scaled), axis=1, initial=0.0, keepdims=True)
+    scaled = scaled / np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+    return np.where(usable[:, None], scaled, 0.0 if instead is None else instead)

@@ -1,140 +1,208 @@
-"""The search for two inputs that a network moves far apart.
+"""The search for a point and a direction in which a network stretches most.
 
-It maximises the norm of the Jacobian over inputs (power iteration, in batches) and difference quotients of pairs
-(gradient ascent), hopping between linear regions.
+Rounds of three steps: batches of points climb the norm of the Jacobian while the intervals over which slopes are
+averaged shrink (`averaged_gradients`); the best of them switch neurons one by one while that helps (`switch`); the next
+round starts from these, shaken, and from new points. The search ends when rounds bring nothing more, or when its
+operations are spent.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from sdpcert.attained.maps import DifferentiableMap, norms, unit
+from sdpcert.attained.derivatives import averaged_gradients, stretch, typical_size
+from sdpcert.attained.domain import Domain
+from sdpcert.attained.flips import CANDIDATES, ITERATIONS, TRIED, switch
+from sdpcert.attained.maps import CALL, SearchedMap, norms, unit
+from sdpcert.attained.work import Work
 
 Array = np.ndarray
+#: Half an interval of averaging at the end of a climb, relative to a typical preactivation.
+NARROW = 0.02
+#: A round that raises the best value by less, relatively, counts as none; so many of them end the search.
+GROWTH = 1e-4
+PATIENCE = 3
+#: What a round spends on switching neurons, relative to what climbing takes.
+SWITCHING = 2.0
+#: The first round takes one part in so many of what may be spent.
+ROUNDS = 5
+#: Bounds of the steps of a climb.
+LEAST_STEPS, MOST_STEPS = 12, 60
+#: A round has no fewer points than this part of what the calls of NumPy alone would pay for, and no more than these,
+#: whatever may be spent: what they would pay for within the first, or else the second.
+LESS = 16
+MOST_POINTS, ENOUGH_POINTS = 256, 16
+#: Ranges of the settings of a climb (decimal logarithms), see `Found`; a climb that goes on where another ended starts
+#: with narrower intervals.
+WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
+WIDE_AGAIN = (-1.0, 0.3)
+#: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
+FAR = (-1.0, 0.5)
+#: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
+EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
+#: Operations that a neuron takes in one row of a climb, beside the linear pieces.
+NEURON = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Points (rows), the directions in which their Jacobians stretch, the norms reached, and how they were reached.
+
+    `settings` (rows, 2) are decimal logarithms: of half the interval of averaging at the start of the climb, and of the
+    first step relative to the distance from the origin.
+    """
+
+    points: Array
+    directions: Array
+    values: Array
+    settings: Array
+
+    def select(self, kept: Array) -> Found:
+        """Some of the rows."""
+        return Found(*(column[kept] for column in self.columns))
+
+    @property
+    def columns(self) -> tuple[Array, Array, Array, Array]:
+        """All that is known of the points."""
+        return self.points, self.directions, self.values, self.settings
+
+    def best(self, count: int) -> Found:
+        """The best few, every value once."""
+        order = np.argsort(-self.values, kind="stable")
+        values = self.values[order]
+        new = np.append(True, values[1:] < values[:-1] * (1 - 1e-9))
+        return self.select(order[new[: len(order)]][:count])
+
+    def with_(self, other: Found) -> Found:
+        """Both."""
+        return Found(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
 class Search:
-    """Batches of points (rows) with the direction in which each Jacobian stretches most."""
+    """A search on a map within a domain.
 
-    def __init__(self, searched: DifferentiableMap, seed: int, operations: float) -> None:
-        self.map = searched
-        self.size = searched.scale()
+    `patience` is the number of rounds without growth after which it ends. With the same seed a search that may spend
+    more finds at least as much.
+    """
+
+    def __init__(self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int = PATIENCE) -> None:
+        self.map, self.domain, self.work, self.patience = searched, domain, work, patience
+        self.rounds = self.drawn = 0
         self.generator = np.random.default_rng(seed)
-        # One round evaluates about 12 maps on every point of the batch.
-        self.batch = int(np.clip(operations / (searched.cost * 12 * 60), searched.plan.least_batch, 128))
-        self.rounds = int(np.clip(operations / (searched.cost * 12 * self.batch), searched.plan.least_rounds, 300))
+        #: Operations of one row, and of any number of rows beside that, in one step of a climb; and of one switch.
+        self.row = 4 * searched.cost + NEURON * searched.size + 20 * searched.inputs
+        self.step = 2 * searched.overhead + 25 * CALL * (len(searched.groups) + 1)
+        self.switching = self._cost_of_switch()
+        #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
+        self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.planned
+        self.count, self.least = self._plan(work.planned)
+        self.size = typical_size(searched)
+        self.origin = self.generator.random(3)
 
-    def run(self) -> list[tuple[Array, Array]]:
-        """Pairs of inputs to evaluate, the most promising first."""
-        points, directions, values = self._start()
-        if self.map.neurons:
-            points, directions, values = self._climb(points, directions, values)
-        order = np.argsort(-values, kind="stable")[: self.map.finalists if self.map.neurons else 1]
-        candidates = []
-        for k in order:
-            candidates += self._pairs(points[k], self._refine(points[k], directions[k]))
-        return candidates
+    def _cost_of_switch(self) -> float:
+        searched = self.map
+        rows = searched.inputs + 2 * (1 + ITERATIONS) * CANDIDATES
+        solve = searched.inputs**2 * (2.0 * searched.size + searched.inputs / 3 + 2 * TRIED)
+        return rows * searched.cost + solve + 8 * searched.overhead + CALL * (40 * len(searched.groups) + 100)
 
-    def _start(self) -> tuple[Array, Array, Array]:
-        n, size = self.map.inputs, self.size
-        points = self.generator.standard_normal((self.batch, n))
-        points *= size * 10.0 ** self.generator.uniform(-1.5, 1.5, (self.batch, 1))
-        points[0] = 0.0
-        directions = unit(self.generator.standard_normal((self.batch, n)))
-        if not self.map.neurons:
-            return points, *self._stretch(points, directions, 200)
-        return points, *self._stretch(points, directions, 6)
+    def _plan(self, operations: float) -> tuple[int, int]:
+        """Points of the first round, and the least of any: what the calls of NumPy alone would pay for is no saving.
 
-    def _climb(self, points: Array, directions: Array, values: Array) -> tuple[Array, Array, Array]:
-        size = np.maximum(np.sqrt(np.square(points).sum(axis=1)), self.size)
-        plan = self.map.plan
-        for k in range(self.rounds):
-            if k % plan.ascend_every == 0:
-                trial, start = self._ascend_pairs(points, directions, size)
-            else:
-                step = 10.0 ** self.generator.uniform(-3, 0.7, (self.batch, 1)) * size[:, None]
-                wander = unit(self.generator.standard_normal(points.shape))
-                towards = points[self.generator.permutation(self.batch)] - points
-                kind = self.generator.integers(0, 4, (self.batch, 1))
-                sign = np.where(self.generator.random((self.batch, 1)) < 0.5, -1.0, 1.0)
-                move = np.where(
-                    kind == 0, wander, np.where(kind == 1, unit(wander * 0.5 + sign * directions), sign * directions)
-                )
-                move = np.where(kind == 3, towards * self.generator.random((self.batch, 1)), step * move)
-                trial, start = points + move, directions
-            new_directions, new_values = self._stretch(trial, start, plan.power_steps)
-            better = new_values > values
-            points = np.where(better[:, None], trial, points)
-            directions = np.where(better[:, None], new_directions, directions)
-            values = np.where(better, new_values, values)
-            if k % 20 == 19:  # the worst quarter starts again near the best
-                order = np.argsort(-values, kind="stable")
-                quarter = self.batch // 4
-                if quarter:
-                    worst, best = order[-quarter:], order[:quarter]
-                    points[worst] = points[best] + 0.1 * size[best, None] * self.generator.standard_normal(
-                        (quarter, points.shape[1])
-                    ) / np.sqrt(points.shape[1])
-                    directions[worst] = directions[best]
-                    directions[worst], values[worst] = self._stretch(points[worst], directions[worst], 3)
-        directions, values = self._stretch(points, directions, 20)
-        return points, directions, values
+        The plan follows from what a search of usual effort may spend, so that one of more effort makes the same rounds
+        and others after them.
+        """
+        climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
+        cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
+        least = max(2, int(cheap / LESS))
+        count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
+        return count, least
 
-    def _ascend_pairs(self, points: Array, directions: Array, size: Array) -> tuple[Array, Array]:
-        """A few gradient steps on the difference quotient of pairs around the points."""
-        plan = self.map.plan
-        reach = 10.0 ** self.generator.uniform(*plan.reach, (self.batch, 1)) * size[:, None]
-        a, b = points + 0.5 * reach * directions, points - 0.5 * reach * directions
-        for _ in range(4):
-            value_a, slopes_a = self.map.forward(a)
-            value_b, slopes_b = self.map.forward(b)
-            delta = unit(value_a - value_b)
-            gradient_a = self.map.back(delta, self.map.soften(slopes_a))
-            gradient_b = self.map.back(delta, self.map.soften(slopes_b))
-            step = plan.ascent_step * np.sqrt(np.square(a - b).sum(axis=1, keepdims=True))
-            a, b = a + step * unit(gradient_a), b - step * unit(gradient_b)
-            # keep the distance: only the quotient matters
-            middle, half = 0.5 * (a + b), unit(a - b) * 0.5 * reach
-            a, b = middle + half, middle - half
-        where = self.generator.random((self.batch, 1))
-        return b + where * (a - b), unit(a - b)
+    def run(self) -> Found:
+        """What was found, the best first."""
+        if not self.map.groups:
+            return self._leading_direction()
+        none = np.zeros((0, self.map.inputs))
+        pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        count, steps, stale = self.count, LEAST_STEPS, 0
+        while stale < self.patience:
+            before = pool.values[0] if len(pool.values) else 0.0
+            pool = self._round(pool, count, steps)
+            stale = 0 if pool.values[0] > before * (1 + GROWTH) else stale + 1
+            self.rounds += 1
+            # longer climbs, of fewer points where many would cost
+            steps = min(int(steps * 1.5), MOST_STEPS)
+            count = max(self.least, min(count, int(self.count * LEAST_STEPS / steps)))
+            while steps > LEAST_STEPS and 0 < self.work.left_of_plan < self._cost_of_round(count, steps):
+                steps -= 1
+            if self.work.left < self._cost_of_round(count, steps):
+                break
+        return pool
 
-    def _refine(self, point: Array, direction: Array) -> Array:
-        """The leading right singular vector of the Jacobian at a point, exactly where that is cheap."""
-        jacobian = self.map.jacobian(point)
-        largest = 0.0 if jacobian is None else np.max(np.abs(jacobian), initial=0.0)
-        if jacobian is not None and np.isfinite(largest) and largest > 0:
-            return np.linalg.svd(jacobian / largest, full_matrices=False)[2][0]
-        return direction
+    def _cost_of_round(self, count: int, steps: int) -> float:
+        return steps * (self.step + count * self.row)
 
-    def _pairs(self, point: Array, direction: Array) -> list[tuple[Array, Array]]:
-        """Pairs around a point at several distances, best first."""
-        size = max(float(np.sqrt(np.square(point).sum())), self.size)
-        lengths = size * 2.0**self.map.distances
-        if not self.map.neurons:
-            return [(direction, np.zeros_like(direction))]
-        plus = point[None] + lengths[:, None] * direction[None]
-        minus = point[None] - lengths[:, None] * direction[None]
-        starts = np.concatenate([plus, plus, np.broadcast_to(point, minus.shape)])
-        ends = np.concatenate([minus, np.broadcast_to(point, plus.shape), minus])
-        gain = self.map.gains(starts, ends)
-        gain = np.where(np.isfinite(gain), gain, 0.0)
-        order = sorted(
-            range(len(gain)),
-            key=lambda k: (
-                -round(float(np.log(gain[k] + 1e-300)) * 1e8),
-                -float(norms(starts[k : k + 1] - ends[k : k + 1])[0]),
-            ),
-        )
-        return [(starts[k], ends[k]) for k in order[:4]]
+    def _round(self, pool: Found, count: int, steps: int) -> Found:
+        """Climbs from points of the pool, from new points as far out as these, and from anywhere; then switches."""
+        draw = self.generator.uniform
+        inputs = self.map.inputs
+        wide, first, far = self._spread(count).T
+        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (FAR[0] + far * (FAR[1] - FAR[0])))
+        directions = unit(self.generator.standard_normal(points.shape))
+        settings = np.stack([WIDE[0] + wide * (WIDE[1] - WIDE[0]), STEP[0] + first * (STEP[1] - STEP[0])], axis=1)
+        if len(pool.values):
+            kind = (np.arange(count) + self.rounds) % 3
+            chosen = (len(pool.values) * draw(0, 1, count) ** 3).astype(int)
+            again, alike = kind == 0, kind == 1
+            settings[again, 0] = draw(*WIDE_AGAIN, count)[again]
+            settings[alike] = np.clip(pool.settings[chosen] + draw(-0.2, 0.2, (count, 2)), -1, 1)[alike]
+            distances = norms(pool.points[chosen])[:, None] * 10.0 ** draw(-0.2, 0.2, (count, 1))
+            points = np.where(alike[:, None], unit(points, points) * distances, points)
+            points = np.where(again[:, None], pool.points[chosen], points)
+            directions = np.where(again[:, None], pool.directions[chosen], directions)
+        climbed = self._climb(self.domain.project(points), directions, settings, steps)
+        return pool.with_(self._switched(climbed, self._cost_of_round(count, steps))).best(max(count, ENOUGH_POINTS))
 
-    def _stretch(self, points: Array, directions: Array, iterations: int) -> tuple[Array, Array]:
-        """Power iteration on J'J at every point; returns directions and the norms |J v| they reach."""
-        _, slopes = self.map.forward(points)
-        image = self.map.push(directions, slopes)
-        for _ in range(iterations):
-            back = unit(self.map.back(unit(image), slopes))
-            directions = np.where(np.any(back != 0, axis=1, keepdims=True), back, directions)
-            image = self.map.push(directions, slopes)
-        reached = norms(image)
-        return directions, np.where(np.isfinite(reached), reached, 0.0)
+    def _spread(self, count: int) -> Array:
+        """The next points of a sequence that fills the unit cube evenly, from a start that the seed chooses."""
+        numbers = self.drawn + np.arange(count)
+        self.drawn += count
+        return (self.origin + numbers[:, None] * EVENLY) % 1.0
+
+    def _climb(self, points: Array, directions: Array, settings: Array, steps: int) -> Found:
+        """Gradient steps while the averaged intervals shrink, and the steps in proportion."""
+        self.work.spend(self._cost_of_round(len(points), steps))
+        wide, first = 10.0 ** settings[:, :1], 10.0 ** settings[:, 1:]
+        for k in range(steps):
+            shrunk = np.minimum(NARROW / wide, 1.0) ** (k / max(steps - 1, 1))
+            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk)
+            directions = unit(by_directions, directions)
+            moves = first * shrunk * norms(points)[:, None] * unit(by_points)
+            points = self.domain.project(points + moves)
+        return Found(points, *stretch(self.map, points, directions, 3), settings)
+
+    def _switched(self, climbed: Found, climbing: float) -> Found:
+        """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
+        if not self.switches:
+            return climbed
+        budget = min(self.work.left, self.work.left_of_plan or self.work.left, SWITCHING * climbing)
+        tried = climbed.best(self.count)
+        for k in range(len(tried.values)):
+            point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])
+            while self.switching <= budget:
+                budget -= self.switching
+                self.work.spend(self.switching)
+                better = switch(self.map, point, direction, value, self.domain, self.generator)
+                if better is None:
+                    break
+                point, direction, value = better
+            tried.points[k], tried.directions[k], tried.values[k] = point, direction, value
+        return climbed.with_(tried)
+
+    def _leading_direction(self) -> Found:
+        """For a network without neurons, the leading singular vector: the same everywhere."""
+        points = self.domain.project(np.zeros((1, self.map.inputs)))
+        directions = unit(self.generator.standard_normal((4, self.map.inputs)))
+        points = np.repeat(points, len(directions), axis=0)
+        return Found(points, *stretch(self.map, points, directions, 200), np.zeros((len(points), 2))).best(1)

@@ -21,7 +21,7 @@ PIECEWISE_LINEAR = ("relu", "leaky_relu", "abs", "clip")
 
 
 def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
-    """Floats that are at most the entries of |f(x) - f(x')|."""
+    """Floats that are at most the entries of |f(x) - f(x')|; zero where the error bound is not finite."""
     zero = np.zeros((2, form.inputs))
     sources = [(np.stack([x, x_prime]), zero, zero)]
     for number, group in enumerate(form.groups, start=1):

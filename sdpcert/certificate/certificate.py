@@ -21,7 +21,7 @@ class Certificate:
     `sdp_lower` bounds the optimum of the condition from below (at least `lower`). `form` is the
     reduced stacked form that the proof is about; for a network certified over frequencies it is None, and `parts` has
     the parts. `level` is how the proof was verified, "exact" or "floating-point". `notes` says what a reader of the
-    number has to know.
+    number has to know. `seconds` is for everything, of which `attained_seconds` went into the search for `lower`.
     """
 
     upper: float
@@ -43,6 +43,7 @@ class Certificate:
     parts: tuple[Part, ...] = field(repr=False, default=())
     neurons: int = 0
     level: str = "exact"
+    attained_seconds: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -93,6 +94,7 @@ class Certificate:
             "iterations": self.iterations,
             "solve_seconds": self.solve_seconds,
             "proof_seconds": self.proof_seconds,
+            "attained_seconds": self.attained_seconds,
             "tau": self.tau,
             "neurons": self.neurons or (self.form.neurons if self.form is not None else 0),
             "sha256": self.sha256,

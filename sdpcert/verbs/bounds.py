@@ -55,7 +55,9 @@ def bounds(
         print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
         return 0 if proved else 1
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
-    table.add_row("attained", rounded_down(ladder[0].lower), "attained by two inputs", "", "")
+    table.add_row(
+        "attained", rounded_down(ladder[0].lower), "attained by two inputs", "", seconds(ladder[0].attained_seconds)
+    )
     for c in ladder:
         gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
         table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))

@@ -35,6 +35,7 @@ def certify(
     form: options.Form = "auto",
     head: options.HeadOption = "joint",
     seed: options.Seed = 0,
+    effort: options.SearchEffort = 1.0,
     as_json: options.AsJson = False,
 ) -> int:
     """Prove an upper bound on a network's global l2 Lipschitz constant."""
@@ -54,6 +55,7 @@ def certify(
             time_limit=time_limit,
             seed=seed,
             progress=progress,
+            effort=effort,
         )
     proved = certificate.status == "proved"
     if proved:
@@ -76,7 +78,10 @@ def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
         print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, all inputs")
     else:
         print("upper       unproved: the solver's point could not be proved")
-    print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate")
+    print(
+        f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate, "
+        f"found in {seconds(certificate.attained_seconds)}"
+    )
     if certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
     steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""

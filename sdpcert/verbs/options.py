@@ -23,6 +23,9 @@ TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best fe
 #: What torch and NumPy both take as a seed.
 SEEDS: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
 Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound", **SEEDS)]
+SearchEffort = Annotated[
+    float, typer.Option(min=0, help="effort of that search: 0 the shortest, 10 at most ten times the work")
+]
 Form = Annotated[str, typer.Option(help="unrolled, frequency (convolutional networks), or auto")]
 HeadOption = Annotated[str, typer.Option("--head", help="dense head behind convolutions: joint or composed")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
