@@ -33,17 +33,22 @@ def evaluate(
     time_limit: Annotated[float, typer.Option(help="seconds that a bound's programs may take by estimate")] = 300.0,
     seed: options.Seed = 0,
     again: Annotated[
-        bool, typer.Option("--again", help="only verify the saved evaluation, from the files alone")
+        bool, typer.Option("--again", help="only verify the saved evaluation, from the run's files and the data")
     ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
     options.training_package()
+    from sdpcert.evaluation import EvaluationRejected
     from sdpcert.training.evaluate import evaluate as measured
     from sdpcert.training.recertify import recertify
 
     if again:
-        result = recertify(run, data, device)
+        try:
+            result = recertify(run, data, device)
+        except EvaluationRejected as error:
+            print(f"sdpcert: rejected: {error}", file=sys.stderr)
+            return 1
     else:
         result = measured(
             run,
@@ -74,7 +79,7 @@ def evaluate(
         print(f"left out: {name}: {reason}", file=sys.stderr)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"saved {result.path}", file=sys.stderr)
+    print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
     # Notes tell of what was interrupted.
     return 1 if result.notes else 0
 
