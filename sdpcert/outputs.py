@@ -7,8 +7,9 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
+
+from sdpcert.arguments import path as as_path
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
@@ -16,7 +17,7 @@ def check_output(path: str | os.PathLike[str]) -> None:
 
     Folders, links and devices are refused: files are written beside their place and renamed, which would replace them.
     """
-    target = Path(path)
+    target = as_path(path, "the output")
     try:
         if not target.parent.is_dir():
             raise ValueError(f"cannot write {target}: the folder {target.parent} does not exist")
@@ -35,7 +36,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises ValueError with one line where it cannot be written.
     """
-    target, temporary = Path(path), None
+    target, temporary = as_path(path, "the output"), None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as file:

@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+from sdpcert.arguments import path as as_path
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
 from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
@@ -29,7 +30,9 @@ def load(
     Raises `UnsupportedModel` (a ValueError) where the file holds what a `Network` cannot represent, ValueError where it
     cannot be read, ImportError where an optional package is missing; each with one line.
     """
-    path = Path(path)
+    path = as_path(path, "what load reads")
+    if activation is not None and not isinstance(activation, str | Activation):
+        raise TypeError(f"activation is a name or an Activation, not {type(activation).__name__}")
     suffix = path.suffix.lower()
     name = quoted(path)
     if suffix in PICKLES:

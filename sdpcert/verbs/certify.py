@@ -54,6 +54,7 @@ def certify(
             time_limit=time_limit,
             seed=seed,
             progress=progress,
+            on_interrupt="prove",
         )
     proved = certificate.status == "proved"
     if proved:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.interrupts import interrupts_noticed
+from sdpcert.interrupts import Stopped, interrupts_noticed
 from sdpcert.outputs import write_whole
 from sdpcert.verbs import options
 
@@ -91,9 +91,9 @@ def derive(
         if as_pdf:
             pdf(source, target / f"{stem}.pdf")
             print(f"written {target / f'{stem}.pdf'}", file=sys.stderr)
-    if not finished:
-        print(f"sdpcert: interrupted after {len(results)} of {len(chosen)} results", file=sys.stderr)
     proved = sum(r.status == PROVED for r in results)
     if len(results) > 1 and not as_json:
         print(f"{proved} of {len(results)} results proved")
-    return 0 if finished and proved == len(chosen) else 1
+    if not finished:
+        raise Stopped(f"interrupted after {len(results)} of {len(chosen)} results")
+    return 0 if proved == len(chosen) else 1

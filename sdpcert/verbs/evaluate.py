@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpcert.interrupts import Stopped
 from sdpcert.report import percent_down, percent_up, rounded_down
 from sdpcert.verbs import options
 
@@ -65,9 +66,17 @@ def evaluate(
             progress=sys.stderr.isatty(),
             command=" ".join(["sdpcert", *sys.argv[1:]]),
         )
+    _print(result, again, as_json)
+    if result.notes and not again:
+        raise Stopped("; ".join(result.notes))
+    # Notes tell of what was interrupted: what is there holds, and some is missing.
+    return 1 if result.notes else 0
+
+
+def _print(result: Any, again: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.summary()))
-        return 1 if result.notes else 0
+        return
     print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
     headers = ("radius", "bound", "certified", "not attacked")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
@@ -77,11 +86,9 @@ def evaluate(
     Console(width=max(Console().width, 100)).print(table)
     for name, reason in result.left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
-    for note in result.notes:
+    for note in result.notes if again else ():
         print(f"note: {note}", file=sys.stderr)
     print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
-    # Notes tell of what was interrupted.
-    return 1 if result.notes else 0
 
 
 def _numbers(text: str, option: str) -> list[float]:

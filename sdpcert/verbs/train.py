@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sdpcert.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -42,8 +43,7 @@ def train(
             progress=sys.stderr.isatty(),
         )
     except training.TrainingInterrupted as stopped:
-        print(f"sdpcert: {stopped}", file=sys.stderr)
-        return 1
+        raise Stopped(str(stopped)) from None
     print(folder)
     print(f"next: sdpcert evaluate {folder}", file=sys.stderr)
     return 0
