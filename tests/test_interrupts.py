@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -197,7 +198,7 @@ def test_items_that_were_finished_are_printed(
         some = library.names()[:4]
         monkeypatch.setattr(library, "names", lambda: some)
         name, words = "derive", ("derive", "all", "--json", "--no-numbers")
-    module = sys.modules["sdpcert.layers.check" if verb == "layers" else "sdpcert.symbolic.derivation"]
+    module = importlib.import_module("sdpcert.layers.check" if verb == "layers" else "sdpcert.symbolic.derivation")
     called, counted = getattr(module, name), itertools.count()
 
     def third_is_interrupted(*arguments: Any, **options: Any) -> Any:
