@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import sdpcert
-from sdpcert import starting
+from sdpcert import outputs, starting
 from sdpcert.interrupts import INTERRUPTED, Stopped, interrupts_of_a_command
 from sdpcert.verbs import bounds, certify, check, derive, evaluate, layers, report, table, train
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot write is no reason to lose a result
             stream.reconfigure(errors="backslashreplace")
-    with interrupts_of_a_command() as came:
+    with interrupts_of_a_command() as came, outputs.command():
         starting.watched()
         try:
             code = app(arguments, standalone_mode=False)

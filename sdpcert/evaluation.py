@@ -32,6 +32,7 @@ from sdpcert.evaluation_file import (
 )
 from sdpcert.evaluation_file import EvaluationRejected as EvaluationRejected
 from sdpcert.evaluation_rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
+from sdpcert.outputs import reads
 
 Array = np.ndarray
 #: Fields that nothing is computed from: statements of the run that no verification compares, only their types.
@@ -179,6 +180,7 @@ def _check_statements(document: Mapping[str, Any]) -> None:
 def _check_weights(place: Path, document: Mapping[str, Any]) -> None:
     weights = place.parent / "model.safetensors"
     if weights.is_file():
+        reads(weights)
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != document["model"]["weights_sha256"]:
             raise Wrong(f"is about other weights than {weights}")
@@ -193,6 +195,7 @@ def _check_proofs(place: Path, bounds: Sequence[Mapping[str, Any]], prove: bool)
         if not isinstance(name, str) or not re.fullmatch(rf"{CERTIFICATES}/[a-z0-9][a-z0-9.-]*\.json", name):
             raise Wrong(f"names a certificate {name!r}, which is no file of its folder {CERTIFICATES}")
         path = place.parent / name
+        reads(path)
         try:
             data = path.read_bytes()
         except OSError as error:

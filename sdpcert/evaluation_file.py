@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.outputs import reads
+
 Array = np.ndarray
 FORMAT = "sdpcert-evaluation-1"
 NAME, CERTIFICATES = "evaluation.json", "certificates"
@@ -42,6 +44,7 @@ class EvaluationRejected(ValueError):
 
 def read_document(place: Path) -> dict[str, Any]:
     """The JSON object of a file; `Wrong` where it cannot be read or a byte of it was changed."""
+    reads(place)
     try:
         with place.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdpcert.check.checker import CheckResult as CheckResult
 from sdpcert.check.checker import Rejected, Unreadable, read_document
+from sdpcert.outputs import reads
 
 if TYPE_CHECKING:
     from sdpcert.certificate.certificate import Certificate
@@ -30,6 +31,7 @@ def document_of(certificate: str | os.PathLike[str] | Certificate) -> Any:
     Raises `Unreadable` or `Rejected` where there is none, TypeError where the argument is neither path nor certificate.
     """
     if isinstance(certificate, str | os.PathLike):
+        reads(certificate)
         return read_document(certificate)
     from sdpcert.certificate.certificate import Certificate
 

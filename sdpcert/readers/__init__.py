@@ -12,6 +12,7 @@ from pathlib import Path
 from sdpcert.arguments import path as as_path
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
+from sdpcert.outputs import reads
 from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
 from sdpcert.readers.errors import UnsupportedModel as UnsupportedModel
 
@@ -41,6 +42,7 @@ def load(
         known = ", ".join((".onnx", *ARRAY_SUFFIXES))
         raise ValueError(f"{name}: unknown suffix {quoted(suffix)}; files that are read: {known}")
     _check_file(path, name)
+    reads(path)
     if suffix == ".onnx":
         if activation is not None or orientation is not None:
             raise ValueError(f"{name}: an ONNX file states its own activation and orientation; leave the options out")

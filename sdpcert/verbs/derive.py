@@ -14,7 +14,7 @@ from rich.table import Table
 
 import sdpcert
 from sdpcert.interrupts import Stopped, interrupts_noticed
-from sdpcert.outputs import write_whole
+from sdpcert.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -53,8 +53,14 @@ def derive(
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
         folder.mkdir(parents=True, exist_ok=True)
+    target, stem = folder or Path(), Path(name).stem if name != "all" else "derivations"
+    if Path(name).is_file():
+        reads(name)
+    if folder is not None:
+        check_output(target / f"{stem}.tex")
     if as_pdf:
         tex_engine()  # raises before the work, not after it
+        check_output(target / f"{stem}.pdf")
     results, finished = [], False
     with (
         suppress(KeyboardInterrupt),  # what was settled is printed
@@ -81,8 +87,6 @@ def derive(
             )
         )
     if finished and (folder is not None or as_pdf):
-        target = folder or Path()
-        stem = Path(name).stem if name != "all" else "derivations"
         title = "Derivations" if len(results) != 1 else results[0].derivation.title
         source = document(results, title, sdpcert.__version__)
         if folder is not None:
