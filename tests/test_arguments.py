@@ -19,7 +19,8 @@ def network() -> sdpcert.Network:
 
 
 @pytest.mark.parametrize(
-    ("rows", "same"), [(2, [2]), (np.int64(2), [2]), (range(1, 3), [1, 2]), ((0, 3), [0, 3]), (np.array([3, 1]), [3, 1])]
+    ("rows", "same"),
+    [(2, [2]), (np.int64(2), [2]), (range(1, 3), [1, 2]), ((0, 3), [0, 3]), (np.array([3, 1]), [3, 1])],
 )
 def test_outputs_are_chosen_by_what_counts_them(network: sdpcert.Network, rows: Any, same: list[int]) -> None:
     made, wanted = sdpcert.certify(network, output_rows=rows), sdpcert.certify(network, output_rows=same)

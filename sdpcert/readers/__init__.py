@@ -38,6 +38,11 @@ def load(
     name = quoted(path)
     if suffix in PICKLES:
         raise ValueError(f"{name}: a pickle can run code and is not read; export to ONNX or safetensors")
+    if suffix == ".json":
+        raise ValueError(
+            f"{name}: a .json file holds no network; a certificate is read by sdpcert.Certificate.load, and proved "
+            "again by sdpcert.check"
+        )
     if suffix not in (".onnx", *ARRAY_SUFFIXES):
         known = ", ".join((".onnx", *ARRAY_SUFFIXES))
         raise ValueError(f"{name}: unknown suffix {quoted(suffix)}; files that are read: {known}")
