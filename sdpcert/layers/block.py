@@ -125,8 +125,7 @@ class Block:
             inner = graph.add(hidden.inward.layer(hidden.bias), value)
             multipliers = array(hidden.multipliers) * multiplier_scale
             multipliers = multipliers[:, None, None] if images else multipliers
-            # The multipliers are for slopes in [0, 1], whatever the activation's own interval within it.
-            kind = replace(activation_by_name(hidden.activation), alpha=0.0, beta=1.0, multiplier=multipliers)
+            kind = activation_by_name(hidden.activation).with_unit_multiplier(multipliers)
             activated = graph.add(kind, inner)
             outer = graph.add(hidden.outward.layer(self.shift), activated)
         if self.through is None:

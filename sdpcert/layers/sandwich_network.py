@@ -83,10 +83,8 @@ class Chain(Block):
         """Append the layers to a graph, the activations carrying `multiplier_scale` times the multipliers."""
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if k:
-                # The multipliers are for slopes [0, 1], which also hold for activations that are flatter.
                 given = array(self.multipliers[k - 1]) * multiplier_scale
-                kind = replace(activation_by_name(self.activation), alpha=0.0, beta=1.0, multiplier=given)
-                value = graph.add(kind, value)
+                value = graph.add(activation_by_name(self.activation).with_unit_multiplier(given), value)
             value = graph.add(Dense(array(weight), None if bias is None else array(bias)), value)
         return value
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.network.activations import Activation, crop
+from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
 from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.filters import Combination, NotInvariant, Pixels, stencil
 from sdpcert.network.graph import Network
-from sdpcert.network.torus import Taps, TorusForm, TorusGroup
+from sdpcert.network.piecewise_linear import Crop
+from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
 
 Array = np.ndarray
 Level = tuple[int, int]
@@ -238,7 +239,7 @@ class _Builder:
         for number in trunk:
             node = network.nodes[number - 1]
             arguments = [self.values[k] for k in node.inputs]
-            if isinstance(node.layer, Activation) and node.layer.name == "crop":
+            if isinstance(node.layer, Crop):
                 self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], node.layer)
             elif isinstance(node.layer, Activation) and not node.layer.is_linear:
                 self.values[number] = self._activate(node.layer, arguments[0])
@@ -317,10 +318,10 @@ class _Builder:
             return False
         return any(pixels.lowest[a] < 0 or pixels.highest[a] >= value.shape[1 + a] for a in range(2))
 
-    def _gate(self, value: _Value, gate: Activation | None = None) -> _Value:
+    def _gate(self, value: _Value, gate: Crop | None = None) -> _Value:
         """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside."""
         self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
-        return self._activate(replace(gate or crop(), alpha=0.0), value)
+        return self._activate(replace(gate or Crop(), lowest=0.0), value)
 
     def _activate(self, activation: Activation, value: _Value) -> _Value:
         number = len(self.groups) + 1
@@ -337,10 +338,10 @@ class _Builder:
         if not np.all(inside):
             alpha, beta = np.minimum(alpha, 0.0), np.maximum(beta, 0.0)
         shape = (channels, *self.torus)
-        function, multiplier = _on_image(activation, index, value.shape), activation.multiplier
+        multiplier = activation.multiplier
         if multiplier is not None:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
-        moved = replace(activation, alpha=alpha, beta=beta, function=function, multiplier=multiplier)
+        moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
         parts = {number: Combination({(0, 0): np.eye(channels)})}
         return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
@@ -371,16 +372,6 @@ class _Builder:
             offsets = sorted(cells)
             radius = float(np.nextafter(part.error + rounding, np.inf)) if part.error + rounding > 0 else 0.0
             self.blocks[to, source] = Taps(np.array(offsets), np.array([cells[o] for o in offsets]), radius)
-
-
-def _on_image(activation: Activation, index: Array, shape: tuple[int, ...]):
-    def function(signal: Array) -> Array:
-        flat = signal.reshape(len(signal), -1)
-        result = np.zeros_like(flat)
-        result[:, index] = activation(flat[:, index].reshape(-1, *shape)).reshape(len(signal), -1)
-        return result.reshape(signal.shape)
-
-    return function
 
 
 def _pooled(embedding: Embedding, value: _Value) -> Embedding | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +57,64 @@ class Taps:
 
 
 @dataclass(frozen=True, eq=False)
+class OnTorus(Activation):
+    """An activation of an image whose pixels lie at the flat `places` of the torus's signal; zero elsewhere.
+
+    Slopes are those of `kind`; the group that holds it widens them where the torus has cells outside the image.
+    """
+
+    kind: Activation
+    places: Array
+    shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.kind.name
+
+    def slopes(self) -> tuple[float | Array, float | Array]:
+        return self.kind.slopes()
+
+    def __call__(self, values: Array) -> Array:
+        return self._on_image(self.kind, values)
+
+    def derivative(self, values: Array) -> Array:
+        return self._on_image(lambda v: np.broadcast_to(self.kind.derivative(v), v.shape), values)
+
+    def _on_image(self, function: Callable[[Array], Array], signal: Array) -> Array:
+        flat = signal.reshape(len(signal), -1)
+        result = np.zeros_like(flat)
+        images = flat[:, self.places].reshape(-1, *self.shape)
+        result[:, self.places] = function(images).reshape(len(signal), -1)
+        return result.reshape(signal.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Selected(Activation):
+    """An activation on a torus of which only the channels in the mask `keep` are left."""
+
+    kind: Activation
+    keep: Array
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.kind.name
+
+    def slopes(self) -> tuple[float | Array, float | Array]:
+        return self.kind.slopes()
+
+    def __call__(self, values: Array) -> Array:
+        return self._on_all(self.kind, values)
+
+    def derivative(self, values: Array) -> Array:
+        return self._on_all(self.kind.derivative, values)
+
+    def _on_all(self, function: Callable[[Array], Array], signal: Array) -> Array:
+        full = np.zeros((len(signal), len(self.keep), *signal.shape[2:]))
+        full[:, self.keep] = signal
+        return function(full)[:, self.keep]
+
+
+@dataclass(frozen=True, eq=False)
 class TorusGroup:
     """Neurons with the same activation: one entry of `alpha` and `beta` a channel, the same in every cell.
 
@@ -82,17 +141,9 @@ class TorusGroup:
 
     def select(self, keep: Array) -> TorusGroup:
         """The group of the channels in the boolean mask `keep`."""
-
-        def function(signal: Array) -> Array:
-            full = np.zeros((len(signal), self.size, *signal.shape[2:]))
-            full[:, keep] = signal
-            return self.activation(full)[:, keep]
-
         multiplier = self.activation.multiplier
         multiplier = None if multiplier is None else np.broadcast_to(multiplier, self.size)[keep]
-        activation = replace(
-            self.activation, alpha=self.alpha[keep], beta=self.beta[keep], function=function, multiplier=multiplier
-        )
+        activation = Selected(self.activation, keep, multiplier=multiplier)
         return TorusGroup(activation, self.alpha[keep], self.beta[keep], self.bias[keep], self.inside[keep])
 
 

@@ -113,7 +113,7 @@ def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str
     for (path, link), energy, constant in zip(links, energies, constants, strict=True):
         try:
             if _reads_images(link):
-                value = graph.add(crop(energy * constant), value)
+                value = graph.add(crop(multiplier=energy * constant), value)
                 graph.energies[value] = energy * constant
             value = _add(link, graph, value, energy)
         except UnsupportedModel:
@@ -171,7 +171,7 @@ def _add_block(module: PlainBlock, graph: Graph, value: int, energy: float) -> i
     direct, inward, outward = _block_norms(module)
     multiplier = energy * outward * (direct + outward * inward) / inward if inward > 0 else energy
     hidden = _add(module.inward, graph, value, energy)
-    kind = replace(activation_by_name(module.activation), alpha=0.0, beta=1.0, multiplier=multiplier)
+    kind = activation_by_name(module.activation).with_unit_multiplier(multiplier)
     result = _add(module.outward, graph, graph.add(kind, hidden), energy)
     if module.direct is not None:
         return graph.add(Sum(), _add(module.direct, graph, value, energy), result)

@@ -9,9 +9,8 @@ from typing import cast
 from torch import nn
 
 from sdpcert.layers.base import Certified
-from sdpcert.layers.block import ACTIVATIONS
 from sdpcert.layers.operators import Geometry, Operator
-from sdpcert.network.activations import Activation, activation_by_name
+from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Node
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Builder, Dynamic
@@ -84,12 +83,10 @@ def _certified(module: Certified, builder: Builder, value: Dynamic) -> Dynamic:
 
 
 def _forgetful(node: Node) -> Node:
-    """Without multipliers; then an activation has its own slopes again, not those that the multipliers are for."""
+    """Without multipliers."""
     kind = node.layer
     if not isinstance(kind, Activation) or kind.multiplier is None:
         return node
-    if kind.name in ACTIVATIONS:
-        return replace(node, layer=activation_by_name(kind.name))
     return replace(node, layer=replace(kind, multiplier=None))
 
 

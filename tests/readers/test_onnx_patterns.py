@@ -26,7 +26,7 @@ def test_flatten_order_is_channel_row_column(tmp_path):
     k, w = r.standard_normal((3, 2, 3, 3)), r.standard_normal((4, 3 * 2 * 5))
     constants = {"k": k, "b": r.standard_normal(3), "w": w, "c": r.standard_normal(4)}
     network = agrees(model(nodes, ("batch", 2, 4, 5), constants), tmp_path)
-    assert [type(n.layer).__name__ for n in network.nodes] == ["Conv2d", "Activation", "Rearrange", "Dense"]
+    assert [type(n.layer).__name__ for n in network.nodes] == ["Conv2d", "Relu", "Rearrange", "Dense"]
     # The same with the columns in another order is another network, and is not what the file computes.
     assert not np.allclose(w.reshape(4, 3, 2, 5), w.reshape(4, 3, 2, 5, order="F"))
 

@@ -1,0 +1,78 @@
+"""What an elementwise activation is: a function, its derivative, and the interval that every slope of it lies in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(ABC):
+    """An elementwise function whose slopes `(phi(a) - phi(b)) / (a - b)` all lie in `[alpha, beta]`.
+
+    A kind of activation is a subclass; its parameters are the fields of the dataclass, floats or arrays that broadcast
+    against the tensor (one value a channel). `multiplier`, where a layer knows one by construction, is the neuron's
+    multiplier in the condition of the whole network (broadcasts like the parameters).
+    """
+
+    #: The name in certificates and in `sdpcert.network.activations.BY_NAME`.
+    name: ClassVar[str]
+    #: The coefficients (a, b, c) of `phi(-v) = a phi(v) + b v + c` where the function has this symmetry; a is 1 or -1.
+    reflection: ClassVar[tuple[float, float, float] | None] = None
+    #: Whether no value of the function is negative.
+    nonnegative: ClassVar[bool] = False
+
+    multiplier: float | Array | None = field(default=None, kw_only=True, repr=False)
+
+    @abstractmethod
+    def slopes(self) -> tuple[float | Array, float | Array]:
+        """The ends of the slope interval, rounded outward where they are no float64."""
+
+    @abstractmethod
+    def __call__(self, values: Array) -> Array:
+        """Evaluate the activation elementwise."""
+
+    @abstractmethod
+    def derivative(self, values: Array) -> Array:
+        """The derivative, at a kink any slope of the interval: for the search of attained slopes, never for a proof."""
+
+    @property
+    def alpha(self) -> float | Array:
+        """The lower end of the slope interval."""
+        return self.slopes()[0]
+
+    @property
+    def beta(self) -> float | Array:
+        """The upper end of the slope interval."""
+        return self.slopes()[1]
+
+    @property
+    def pieces(self) -> tuple[float | Array, float | Array] | None:
+        """The slopes below and above zero of a function that is linear on both sides and zero at zero, else None."""
+        return None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the function is a multiplication by `alpha`."""
+        return bool(np.all(np.asarray(self.alpha) == np.asarray(self.beta)))
+
+    @property
+    def parameters(self) -> tuple[float | Array, ...]:
+        """What distinguishes two functions of one kind, in the order of the fields."""
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name != "multiplier")
+
+    def with_unit_multiplier(self, multiplier: float | Array) -> Self:
+        """The activation with the multiplier that does for its own slopes what `multiplier` does for slopes [0, 1].
+
+        For slopes [0, beta], beta <= 1, `z (z - v) <= z (z - beta v) / beta`: the multiplier over beta is as good.
+        Raises ValueError where the slopes are others.
+        """
+        alpha, beta = np.asarray(self.alpha, dtype=float), np.asarray(self.beta, dtype=float)
+        if np.any(alpha != 0) or np.any(beta > 1) or np.any(beta <= 0):
+            raise ValueError(f"activation {self.name!r} has slopes outside [0, 1]")
+        return replace(self, multiplier=multiplier / beta)
