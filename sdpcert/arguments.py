@@ -97,7 +97,8 @@ def path(value: object, name: str) -> Path:
     if isinstance(found, bytes):
         found = os.fsdecode(found)
     if not found or "\0" in found:
-        raise ValueError(f"{name} is the path of a file, not {found!r}")
+        why = ", which has a null byte" if found else ""
+        raise ValueError(f"{name} is the path of a file, not {found!r}{why}")
     return Path(found)
 
 

@@ -19,6 +19,7 @@ from sdpcert import arguments
 from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.certificate.certificate import Certificate
+from sdpcert.certificate.document import assumption
 from sdpcert.certificate.exact import square_root_up
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
@@ -110,6 +111,9 @@ def certify(
     }
     with interrupts_noticed() as came, terminations_interrupt() if prove else nullcontext():
         certificate = _certify(network, **chosen)
+    assumed = assumption(network.details) if isinstance(network, Network) else ""
+    if assumed:
+        certificate = replace(certificate, notes=(*certificate.notes, assumed))
     if came.is_set() and not prove:
         bound = f"proved {certificate.upper!r}" if certificate.status == "proved" else "had proved nothing"
         raise Interrupted(f"interrupted; certify {bound} by then: see the exception's certificate", certificate)

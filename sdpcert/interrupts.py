@@ -29,6 +29,9 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.certificate = certificate
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Interrupted, (self.args[0], self.certificate)
+
 
 class Stopped(Exception):
     """A command was interrupted and has printed what was finished; the message says how much that is."""

@@ -120,7 +120,8 @@ def test_from_torch_says_what_a_shape_is(shape: Any, kind: type[Exception]) -> N
 def test_from_torch_takes_one_length() -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(3, 2)
-    for shape in (3, [3], torch.Size([3]), np.array([3])):
+    shapes: list[Any] = [3, [3], torch.Size([3]), np.array([3])]
+    for shape in shapes:
         assert sdpcert.from_torch(module, shape).input_shape == (3,)
     with pytest.raises(TypeError, match=r"torch\.nn\.Module"):
         sdpcert.from_torch(5, 3)

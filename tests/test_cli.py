@@ -271,3 +271,12 @@ def test_a_gap_is_rounded_up(tmp_path: Path) -> None:
     shown = run("certify", MLP, folder=tmp_path).stdout.splitlines()
     exact = json.loads(run("certify", MLP, "--json", folder=tmp_path).stdout)["gap"]
     assert next(float(line.split()[1]) for line in shown if line.startswith("gap")) >= exact
+
+
+def test_an_assumed_activation_is_a_line_of_the_output(certificate: Path, tmp_path: Path) -> None:
+    said = "as the model's file does not state it: activation relu"
+    for words in (("certify", MLP, "--method", "product"), ("bounds", MLP), ("check", certificate, "--network", MLP)):
+        shown = run(*words, folder=tmp_path).stdout
+        assert sum(said in line for line in shown.splitlines()) == 1, words
+        assert said not in run(*words, "--activation", "relu", folder=tmp_path).stdout
+    assert said in json.loads((certificate).read_text())["claim"]

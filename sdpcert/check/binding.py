@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdpcert.certificate.document import assumption
 from sdpcert.check import check_document, document_of
 from sdpcert.check.checker import CheckResult, Rejected, Unreadable, values
 from sdpcert.network.graph import Network
@@ -55,6 +56,8 @@ def check_with_network(
     except Exception as error:  # such as MemoryError: what could not be compared is not bound
         return _refused(result, f"the comparison with {network.source} could not be finished ({type(error).__name__})")
     which = "" if rows is None else f"; f is output {', '.join(map(str, rows))} of it alone, counted from 0"
+    assumed = assumption(network.details)
+    which += f"; {assumed}" if assumed else ""
     return replace(result, reason=f"{result.reason}; the weights are those of {network.source}{which}")
 
 

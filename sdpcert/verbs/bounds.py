@@ -71,3 +71,5 @@ def _print(ladder: list[sdpcert.Certificate], as_json: bool) -> None:
         gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
         table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
     Console(width=max(Console().width, 100)).print(table)
+    for note in dict.fromkeys(note for c in ladder for note in c.notes):
+        print(f"note  {note}")
