@@ -77,7 +77,9 @@ def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
         print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, all inputs")
     else:
         print("upper       unproved: the solver's point could not be proved")
-    print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate")
+    searched = getattr(certificate, "attained_seconds", None)
+    how = f", searched for in {seconds(searched)}" if searched else ""
+    print(f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate{how}")
     if certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
     steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
