@@ -23,14 +23,21 @@ _noticing: list[threading.Event] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a call that had a result by then: `certificate` is what was proved of the best point so far."""
+    """Ctrl-C in a call that had a result by then: the `certificate` of the best point of `sdpcert.certify`, or the
+    evaluation that `sdpcert.training.evaluate.evaluate` saved; both are the `result`.
+    """
 
-    def __init__(self, message: str, certificate: Any) -> None:
+    def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
-        self.certificate = certificate
+        self.result = result
+
+    @property
+    def certificate(self) -> Any:
+        """What `sdpcert.certify` proved by then."""
+        return self.result
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Interrupted, (self.args[0], self.certificate)
+        return Interrupted, (self.args[0], self.result)
 
 
 class Stopped(Exception):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 #: Values beyond it, or on a logarithmic axis below one over it, leave the figure: room around them would overflow.
 LARGEST_SHOWN = 1e290
 

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
+from sdpcert.arguments import choice
 from sdpcert.certify import BoundContradiction
 from sdpcert.evaluation import Evaluation, read_evaluation
 from sdpcert.evaluation_file import NAME, decode, document_bytes, encode, images_sha256
 from sdpcert.evaluation_rows import BOUNDS, LEVELS, compute, contradiction_of
+from sdpcert.interrupts import CHOICES, Interrupted
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.operators import Operator, array
@@ -66,6 +68,7 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
     command: str | None = None,
+    on_interrupt: str = "raise",
 ) -> Evaluation:
     """Certified accuracy of a finished run's network on the test images; writes `evaluation.json` and certificates.
 
@@ -76,9 +79,12 @@ def evaluate(
     one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
     and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
 
-    Ctrl-C ends what is running, keeps what is finished, and the notes say so. Raises ValueError for bad input, and
-    `BoundContradiction`, naming the sample, for an adversarial point within a certified radius.
+    Ctrl-C ends what is running; what is finished is saved, and the notes say so. Then `on_interrupt="raise"` raises
+    `sdpcert.Interrupted` with that evaluation, so that a loop of a program ends, and "prove" returns it. Raises
+    ValueError for bad input, and `BoundContradiction`, naming the sample, for an adversarial point within a certified
+    radius.
     """
+    prove_only = choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
     started, folder = time.perf_counter(), Path(run_folder)
     _check_arguments(bounds, level, pairs, count, time_limit)
     checked_device(device)
@@ -118,7 +124,10 @@ def evaluate(
     document |= {"clean": computed.clean, "rows": [vars(row).copy() for row in computed.rows]}
     document["seconds"] = time.perf_counter() - started
     write_whole(folder / NAME, document_bytes(document))
-    return read_evaluation(folder, prove=False)
+    made = read_evaluation(folder, prove=False)
+    if made.notes and not prove_only:
+        raise Interrupted(f"{'; '.join(made.notes)}: see {made.path}", made)
+    return made
 
 
 def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None, time_limit: float) -> None:

@@ -65,6 +65,7 @@ def evaluate(
             seed=seed,
             progress=sys.stderr.isatty(),
             command=" ".join(["sdpcert", *sys.argv[1:]]),
+            on_interrupt="prove",
         )
     _print(result, again, as_json)
     if result.notes and not again:
