@@ -14,7 +14,7 @@ import pytest
 import sdpcert
 from sdpcert import Certificate
 from sdpcert.check.binding import check_with_network
-from sdpcert.network.activations import relu
+from sdpcert.network.activations import BY_NAME, relu
 from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.graph import Graph, Network
 
@@ -127,3 +127,24 @@ def test_statements_of_a_forged_file_have_their_types(
 def _written(document: Any, path: Path) -> Path:
     path.write_text(json.dumps(document))
     return path
+
+
+def test_networks_certificates_and_interrupts_go_to_other_processes(
+    made: dict[str, tuple[Network, Certificate]],
+) -> None:
+    """Nothing in them is bound to this process: no locks, no functions without a name."""
+    for network, certificate in made.values():
+        again = pickle.loads(pickle.dumps(certificate))
+        assert again.document() == certificate.document()
+        moved = pickle.loads(pickle.dumps(network))
+        x = np.random.default_rng(0).standard_normal((2, *network.input_shape))
+        np.testing.assert_array_equal(moved(x), network(x))
+        stopped = pickle.loads(pickle.dumps(sdpcert.Interrupted("stopped", certificate)))
+        assert str(stopped) == "stopped" and stopped.certificate.upper == certificate.upper
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((4, 3)), rng.standard_normal((2, 4))]
+    for name in (*BY_NAME, "maxmin"):
+        network = Network.mlp(weights, activation=name)
+        moved = pickle.loads(pickle.dumps(network))
+        assert moved.stacked.sha256 == network.stacked.sha256
+        np.testing.assert_array_equal(moved(np.ones(3)), network(np.ones(3)))
