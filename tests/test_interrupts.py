@@ -86,7 +86,8 @@ def test_interrupted_while_points_are_searched(monkeypatch: pytest.MonkeyPatch) 
         sdpcert.certify(sdpcert.load(MLP))
     certificate = ended.value.certificate
     assert certificate.status == "proved" and 0 < certificate.lower <= certificate.upper
-    assert certificate.solver_status == "interrupted" and "interrupted: the search" in certificate.notes[-1]
+    assert certificate.solver_status == "interrupted"
+    assert any("interrupted: the search" in note for note in certificate.notes)
 
 
 def test_a_second_interrupt_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
