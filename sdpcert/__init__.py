@@ -4,11 +4,16 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+from sdpcert import starting as starting  # before the libraries, whose import takes a second
+
+# isort: split
+from sdpcert import arguments as _arguments
 from sdpcert.certificate import Certificate as Certificate
 from sdpcert.certify import BoundContradiction as BoundContradiction
 from sdpcert.certify import certify as certify
 from sdpcert.check import CheckResult as CheckResult
 from sdpcert.check import check as check
+from sdpcert.interrupts import Interrupted as Interrupted
 from sdpcert.network import Activation as Activation
 from sdpcert.network import Network as Network
 from sdpcert.readers import UnsupportedModel as UnsupportedModel
@@ -25,12 +30,13 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'sdpcert' has no attribute {name!r}")
 
 
-def from_torch(module: Any, input_shape: Sequence[int]) -> Network:
+def from_torch(module: Any, input_shape: Sequence[int] | int) -> Network:
     """The network that a torch module computes in evaluation mode; see `sdpcert.readers.torch_modules.from_torch`."""
+    shape = _arguments.shape(input_shape)
     try:
         from sdpcert.readers.torch_modules import from_torch
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ModuleNotFoundError("from_torch needs torch: pip install 'sdpcert[torch]'", name="torch") from None
-    return from_torch(module, input_shape)
+    return from_torch(module, shape)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert import children
 from sdpcert.certify import BoundContradiction, certify
 from sdpcert.network.activations import activation_by_name, crop
 from sdpcert.network.stacked import Block, Group, StackedForm
@@ -41,7 +41,7 @@ def certify_apart(form: StackedForm, method: str, tol: float, seed: int, path: P
     options = json.dumps({"method": method, "tol": tol, "seed": seed, "path": str(path.resolve())})
     command = [sys.executable, "-c", _CHILD, options]
     environment = {**os.environ, **threads, "PYTHONPATH": paths}
-    done = subprocess.run(command, input=_packed(form), capture_output=True, env=environment)
+    done = children.run(command, _packed(form), environment)
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -62,7 +62,7 @@ def main() -> None:
     form = _unpacked(sys.stdin.buffer.read())
     try:
         with blas.undivided():
-            made = certify(form, options["method"], tol=options["tol"], seed=options["seed"])
+            made = certify(form, options["method"], tol=options["tol"], seed=options["seed"], on_interrupt="prove")
     except BoundContradiction as error:
         print(json.dumps({"contradiction": str(error)}))
         return

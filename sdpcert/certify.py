@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 import scipy
 
+from sdpcert import arguments
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arrays import one_blas_thread
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.attained.work import LEAST, RATE
 from sdpcert.certificate.certificate import Certificate
+from sdpcert.certificate.document import assumption
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.repair import repair
@@ -27,7 +30,13 @@ from sdpcert.certificate.slack import slack_of
 from sdpcert.construction import point_of, prove_construction, prove_point
 from sdpcert.convolutional import CLOSED_FORMS, Convolutional, head_energy
 from sdpcert.frequency_ladder import bound_over_frequencies
-from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
+from sdpcert.interrupts import (
+    CHOICES,
+    Interrupted,
+    first_interrupt_waits,
+    interrupts_noticed,
+    terminations_interrupt,
+)
 from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -59,16 +68,17 @@ def certify(
     method: str = "auto",
     solver: str = "native",
     tol: float = 1e-6,
-    output_rows: Sequence[int] | None = None,
+    output_rows: Sequence[int] | int | None = None,
     device: str = "cpu",
     *,
     form: str = "auto",
     head: str = "joint",
-    time_limit: float = float("inf"),
-    memory_limit: float = 8 * 2**30,
+    time_limit: float | None = None,
+    memory_limit: float | None = 8 * 2**30,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
     effort: float = 1.0,
+    on_interrupt: str = "raise",
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
@@ -76,10 +86,11 @@ def certify(
     their input's shape: `sdpcert.from_torch`).
 
     `method`: "product" (product of norms), "layer" (one multiplier a layer), "neuron" (one a neuron), or "auto": the
-    best of these that fits `time_limit` (seconds) and `memory_limit` (bytes). "by-construction" solves nothing: it
-    proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes such networks).
+    best of these that fits `time_limit` (seconds) and `memory_limit` (bytes); None is no limit. "by-construction"
+    solves nothing: it proves the point that the toolkit's own layers know in closed form (`sdpcert.from_torch` makes
+    such networks).
     `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it answers is repaired and proved or the status
-    is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (counted from 0),
+    is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (or one, from 0),
     `device` is where the native solver works ("cpu", "cuda"). `seed` and `effort` are for the search of the attained
     lower bound, which takes no longer than solving: effort 0 is the shortest search, 10 at most ten times the work.
 
@@ -90,14 +101,57 @@ def certify(
     a torus), or "auto": unrolled where that fits the budget, else over frequencies where that is possible. `head`
     says how the dense head that reads the convolutions is bounded then: "joint" with them, or "composed".
 
-    Raises ValueError for bad arguments, `SolverError` where a solver is missing or gives no point,
-    `BoundContradiction` if a lower bound were above the upper one. Interrupted (Ctrl-C) or out of time, the best
-    feasible point is proved.
+    Out of time or interrupted (Ctrl-C), the best feasible point is proved. After an interrupt, `on_interrupt="raise"`
+    raises `Interrupted`, a KeyboardInterrupt with that `certificate`, so that a loop of a program ends and no bound is
+    lost; "prove" returns it, and counts SIGTERM too. An interrupt before there is a point, or a second one, ends the
+    call at once with a KeyboardInterrupt.
+
+    Raises ValueError or TypeError for bad arguments, `SolverError` where a solver is missing or gives no point,
+    `BoundContradiction` if a lower bound were above the upper one.
     """
-    _check_arguments(method, solver, tol, time_limit, effort)
+    prove = arguments.choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    chosen: dict[str, Any] = {
+        "method": arguments.choice(method, "method", METHODS, METHODS[:-1]),
+        "solver": arguments.choice(solver, "solver", SOLVERS),
+        "tol": _tolerance(tol),
+        "output_rows": arguments.rows(output_rows),
+        "device": arguments.device(device),
+        "form": arguments.choice(form, "form", FORMS),
+        "head": arguments.choice(head, "head", HEADS),
+        "time_limit": arguments.limit(time_limit, "time_limit"),
+        "memory_limit": arguments.limit(memory_limit, "memory_limit"),
+        "seed": arguments.integer(seed, "seed", 0, arguments.LARGEST_SEED),
+        "progress": arguments.function(progress, "progress"),
+        "effort": _effort(effort),
+    }
+    with interrupts_noticed() as came, terminations_interrupt() if prove else nullcontext():
+        certificate = _certify(network, **chosen)
+    assumed = assumption(network.details) if isinstance(network, Network) else ""
+    if assumed:
+        certificate = replace(certificate, notes=(*certificate.notes, assumed))
+    if came.is_set() and not prove:
+        bound = f"proved {certificate.upper!r}" if certificate.status == "proved" else "had proved nothing"
+        raise Interrupted(f"interrupted; certify {bound} by then: see the exception's certificate", certificate)
+    return certificate
+
+
+def _certify(
+    network: Network | StackedForm | Any,
+    method: str,
+    solver: str,
+    tol: float,
+    output_rows: Sequence[int] | None,
+    device: str,
+    form: str,
+    head: str,
+    time_limit: float,
+    memory_limit: float,
+    seed: int,
+    progress: Callable[[Progress], None] | None,
+    effort: float,
+) -> Certificate:
+    """`certify` with arguments that are checked; interrupted, it proves the best point that there is."""
     network = _as_network(network)
-    if form not in FORMS or head not in HEADS:
-        raise ValueError(f"unknown form {form!r} or head {head!r}; choose of {', '.join(FORMS)} and {', '.join(HEADS)}")
     if method == "by-construction" and not (isinstance(network, Network) and network.energies):
         raise ValueError("method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch")
     if method == "by-construction" and output_rows is not None:
@@ -199,7 +253,9 @@ def _as_network(network: Any) -> Network | StackedForm:
         return network
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(network, torch.nn.Module):
-        raise TypeError(f"a Network, a StackedForm or a torch module can be certified, not {type(network).__name__}")
+        load = "; read a file with sdpcert.load" if isinstance(network, str | os.PathLike) else ""
+        what = f"a Network, a StackedForm or a torch module can be certified, not {type(network).__name__}{load}"
+        raise TypeError(what)
     from sdpcert.readers.torch_modules import from_torch, input_shape_of
 
     return from_torch(network, input_shape_of(network))
@@ -345,17 +401,18 @@ def _certify_by_construction(
     )
 
 
-def _check_arguments(method: str, solver: str, tol: float, time_limit: float, effort: float) -> None:
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS[:-1])}")
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}; choose one of {', '.join(SOLVERS)}")
-    if not 0 < tol < 1:
+def _tolerance(tol: object) -> float:
+    found = arguments.number(tol, "tol")
+    if not 0 < found < 1:
         raise ValueError(f"tol must lie between 0 and 1, not {tol!r}")
-    if not time_limit > 0:
-        raise ValueError(f"time_limit must be positive, not {time_limit!r}")
-    if not 0 <= effort < np.inf:
+    return found
+
+
+def _effort(effort: object) -> float:
+    found = arguments.number(effort, "effort")
+    if not 0 <= found < np.inf:
         raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
+    return found
 
 
 def _check_finite(form: StackedForm) -> None:
@@ -539,4 +596,4 @@ def _information(
     }
 
 
-__all__ = ["METHODS", "BoundContradiction", "Effort", "SolverError", "certify"]
+__all__ = ["METHODS", "BoundContradiction", "Effort", "Interrupted", "SolverError", "certify"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 import sdpcert
+from sdpcert import outputs, starting
+from sdpcert.interrupts import INTERRUPTED, Stopped, interrupts_of_a_command
 from sdpcert.verbs import bounds, certify, check, derive, evaluate, layers, report, table, train
 
-#: What typer returns after Ctrl-C.
-INTERRUPTED = 130
+NOTHING = "interrupted before there was a result"
 app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for verb in (certify, check, bounds, layers, derive, train, evaluate, table, report):
     app.add_typer(verb.app)
@@ -36,35 +38,55 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected) or 2 (bad input)."""
+    """Run the command line and exit with 0 (done and proved), 1 (not proved or rejected), 2 (bad input) or 130.
+
+    The last is for commands that Ctrl-C or SIGTERM stopped: what was finished by then is printed. A second one ends
+    them at once.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot write is no reason to lose a result
             stream.reconfigure(errors="backslashreplace")
-    try:
-        code = app(arguments, standalone_mode=False)
-        if code == INTERRUPTED:
-            code = _fail("interrupted before there was a result")
-    except typer.TyperException as error:
-        code = _fail(getattr(error, "format_message", error.__str__)())
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted before there was a result")
-    except BrokenPipeError:
-        code = 0
-        sys.stderr.close()
-    except OSError as error:
-        code = _fail(f"{error.filename or 'cannot write the results'}: {error.strerror or error}")
-    except (ValueError, ImportError, sdpcert.SolverError) as error:
-        code = _fail(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
-            raise
-        code = _fail("out of memory: try --method product, or a smaller network")
+    with interrupts_of_a_command() as came, outputs.command():
+        starting.watched()
+        try:
+            code = app(arguments, standalone_mode=False)
+            if code == INTERRUPTED:  # what typer returns after Ctrl-C
+                code = _fail(NOTHING, INTERRUPTED)
+        except BaseException as error:
+            code = _code_of(error, bool(came))
+    if len(came) > 1 and arguments is None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # threads that are still at work would be waited for
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> int:
+def _code_of(error: BaseException, interrupted: bool) -> int:
+    """The exit code for what a verb raised, with one line on stderr; raises what is a defect of this program."""
+    if isinstance(error, Stopped):
+        return _fail(str(error), INTERRUPTED)
+    # An interrupted import of compiled code may raise anything.
+    broken = interrupted and isinstance(error, ImportError | RuntimeError | SystemError | OSError)
+    if broken or isinstance(error, KeyboardInterrupt | typer.Abort):
+        return _fail(NOTHING, INTERRUPTED)
+    if isinstance(error, typer.TyperException):
+        return _fail(getattr(error, "format_message", error.__str__)())
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return 0
+    if isinstance(error, OSError):
+        return _fail(f"{error.filename or 'cannot write the results'}: {error.strerror or error}")
+    if isinstance(error, ValueError | ImportError | sdpcert.SolverError):
+        return _fail(str(error))
+    # torch has no class of its own for memory that is used up.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+        return _fail("out of memory: try --method product, or a smaller network")
+    raise error
+
+
+def _fail(message: str, code: int = 2) -> int:
     print("sdpcert: " + " ".join(message.split()), file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

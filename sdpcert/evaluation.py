@@ -4,6 +4,9 @@
 constants. `load_evaluation` believes none of its results: certificates are proved again, hashes are compared, and every
 radius and row is computed again with directed rounding. That needs neither torch nor the data; `sdpcert evaluate`
 computes the logits and `sdpcert.training.recertify.recertify` computes them again from the weights and the images.
+
+Labels, logits and adversarial points are what the file says until `recertify` has compared them with the data. What
+nobody can prove are `STATEMENTS`: how long it took, with which program, and what its user was told.
 """
 
 from __future__ import annotations
@@ -19,10 +22,25 @@ from typing import Any
 import numpy as np
 
 from sdpcert.check.together import check_all
-from sdpcert.evaluation_file import CERTIFICATES, NAME, Wrong, read_document
-from sdpcert.evaluation_rows import LEVELS, Bound, Row, compute, contradiction_of
+from sdpcert.evaluation_file import (
+    CERTIFICATES,
+    NAME,
+    Unread,
+    Wrong,
+    canonical,
+    read_document,
+)
+from sdpcert.evaluation_file import EvaluationRejected as EvaluationRejected
+from sdpcert.evaluation_rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
+from sdpcert.outputs import reads
 
 Array = np.ndarray
+#: Fields that nothing is computed from: statements of the run that no verification compares, only their types.
+STATEMENTS = ("seconds", "bounds[].seconds", "left_out{}", "notes[]", "attack", "command", "seed", "versions")
+KEYS = (
+    *("format", "sha256", "model", "data", "level", "radii", "bounds", "left_out", "notes", "attack", "samples"),
+    *("seed", "command", "versions", "head", "errors", "clean", "rows", "seconds"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +104,9 @@ class Evaluation:
 def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     """Read `evaluation.json` (or the run folder with it) and verify all of it.
 
-    Raises ValueError with one line, the file and the reason, where a byte of the file was changed, a certificate is
-    missing, changed or not proved, the weights beside it are others, or a number differs from what is computed again.
+    Raises `EvaluationRejected` (a ValueError) with one line, the file and the reason, where a byte of the file was
+    changed, a certificate is missing, changed or not proved, the weights beside it are others, or a number differs from
+    what is computed again; ValueError where there is no file to read.
     """
     return read_evaluation(path, prove=True)
 
@@ -99,25 +118,28 @@ def read_evaluation(path: str | os.PathLike[str], prove: bool) -> Evaluation:
     try:
         document = read_document(place)
         return _evaluation(place, document, prove)
-    except Wrong as error:
+    except Unread as error:
         raise ValueError(f"{place}: {error}") from None
-    except (KeyError, TypeError, IndexError, OverflowError, AttributeError, ValueError) as error:
+    except Wrong as error:
+        raise EvaluationRejected(f"{place}: {error}") from None
+    except (KeyError, TypeError, IndexError, OverflowError, AttributeError, ValueError, RecursionError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error).split("\n")[0][:200]
-        raise ValueError(f"{place}: is no evaluation that this version can read: {what}") from None
+        raise EvaluationRejected(f"{place}: is no evaluation that this version can read: {what}") from None
 
 
 def _evaluation(place: Path, document: dict[str, Any], prove: bool) -> Evaluation:
+    _check_statements(document)
     _check_weights(place, document)
     _check_proofs(place, document["bounds"], prove)
     computed = compute(document)
     contradiction = contradiction_of(computed.bounds, computed.distances)
     if contradiction:
         raise Wrong(contradiction)
-    if tuple(Row(**row) for row in document["rows"]) != computed.rows:
-        stated = {(row["bound"], row["radius"]): row for row in document["rows"]}
-        row = next((r for r in computed.rows if stated.get((r.bound, r.radius)) != vars(r)), None)
+    if canonical(document["rows"]) != canonical([vars(row) for row in computed.rows]):
+        stated = {canonical(row) for row in document["rows"]}
+        row = next((r for r in computed.rows if canonical(vars(r)) not in stated), None)
         raise Wrong(f"states rows that differ from those computed again: {row}")
-    if document["clean"] != computed.clean:
+    if canonical(document["clean"]) != canonical(computed.clean):
         raise Wrong(f"states the clean accuracy {document['clean']}, computed again it is {computed.clean}")
     return Evaluation(
         place,
@@ -138,9 +160,27 @@ def _evaluation(place: Path, document: dict[str, Any], prove: bool) -> Evaluatio
     )
 
 
+def _check_statements(document: Mapping[str, Any]) -> None:
+    """Raise `Wrong` for keys that no version writes, and for statements that are not of their kind."""
+    unknown = sorted(set(document) - set(KEYS))
+    if unknown:
+        raise Wrong(f"has the unknown key {unknown[0][:40]!r}")
+    texts = {"command": [document["command"]], "notes": document["notes"]}
+    texts |= {key: list(document[key].values()) for key in ("versions", "left_out")}
+    for key, found in texts.items():
+        if type(found) is not list or any(type(text) is not str for text in found):
+            raise Wrong(f"has something else than text under {key!r}")
+    seconds = [document["seconds"], *(bound["seconds"] for bound in document["bounds"])]
+    if any(type(value) not in (int, float) or value < 0 for value in seconds) or type(document["seed"]) is not int:
+        raise Wrong("has a duration or a seed that is no number")
+    if not set(document["left_out"]) <= set(BOUNDS) - {bound["name"] for bound in document["bounds"]}:
+        raise Wrong("leaves out bounds that it states, or that there are not")
+
+
 def _check_weights(place: Path, document: Mapping[str, Any]) -> None:
     weights = place.parent / "model.safetensors"
     if weights.is_file():
+        reads(weights)
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != document["model"]["weights_sha256"]:
             raise Wrong(f"is about other weights than {weights}")
@@ -155,6 +195,7 @@ def _check_proofs(place: Path, bounds: Sequence[Mapping[str, Any]], prove: bool)
         if not isinstance(name, str) or not re.fullmatch(rf"{CERTIFICATES}/[a-z0-9][a-z0-9.-]*\.json", name):
             raise Wrong(f"names a certificate {name!r}, which is no file of its folder {CERTIFICATES}")
         path = place.parent / name
+        reads(path)
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.outputs import reads
+
 Array = np.ndarray
 FORMAT = "sdpcert-evaluation-1"
 NAME, CERTIFICATES = "evaluation.json", "certificates"
@@ -23,17 +25,31 @@ LARGEST_FILE, LARGEST_ARRAY = 512 << 20, 256 << 20
 _ZEROS = "0" * 64
 
 
+def canonical(value: Any) -> str:
+    """The JSON text of a value: 1, 1.0 and true are three texts, the order of keys does not count."""
+    return json.dumps(value, sort_keys=True)
+
+
 class Wrong(ValueError):
     """What is wrong with a file, without its name."""
 
 
+class Unread(Wrong):
+    """Why a file cannot be read at all."""
+
+
+class EvaluationRejected(ValueError):
+    """An evaluation that was read and does not verify; the message names the file and what is wrong."""
+
+
 def read_document(place: Path) -> dict[str, Any]:
     """The JSON object of a file; `Wrong` where it cannot be read or a byte of it was changed."""
+    reads(place)
     try:
         with place.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise Wrong(f"cannot be read: {error.strerror}") from None
+        raise Unread(f"cannot be read: {error.strerror}") from None
     if len(data) > LARGEST_FILE:
         raise Wrong(f"is larger than {LARGEST_FILE} bytes, which no evaluation is")
     try:
@@ -89,7 +105,7 @@ def decode(table: Mapping[str, Any], shape: Sequence[int | None], kind: str = "<
         data = unpacker.decompress(base64.b64decode(table["data"], validate=True), size + 1)
     except (zlib.error, binascii.Error, TypeError):
         raise Wrong("holds an array that is damaged") from None
-    if len(data) != size:
+    if len(data) != size or not unpacker.eof or unpacker.unused_data:
         raise Wrong("holds an array that is cut off or too long")
     return np.frombuffer(data, dtype=kind).reshape(given)
 

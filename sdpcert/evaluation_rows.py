@@ -107,6 +107,8 @@ def compute(document: Mapping[str, Any]) -> Computed:
     away = decode(table["from_centre"], (count,))
     if np.any((labels < 0) | (labels >= classes)) or not np.all(away >= 0) or not np.isfinite(logits).all():
         raise Wrong("has labels, logits or distances that are out of range")
+    if not set(document["errors"]) <= {"float64", "float32", "features"}:
+        raise Wrong("states errors of evaluation under a name that is not known")
     errors = {key: _error(value) for key, value in document["errors"].items() if value is not None}
     samples = _Samples(labels, logits, away, errors, level, table.get("head"), classes)
     bounds: list[Bound] = []
@@ -155,7 +157,7 @@ def _bound(given: Mapping[str, Any], samples: _Samples, head: Mapping[str, Any],
             c["file"],
             float.fromhex(c["upper"]),
             float.fromhex(c["lower"]),
-            None if c["pair"] is None else (int(c["pair"][0]), int(c["pair"][1])),
+            _pair(c["pair"]),
         )
         for c in given["certificates"]
     )
@@ -180,10 +182,20 @@ def _bound(given: Mapping[str, Any], samples: _Samples, head: Mapping[str, Any],
     if constants is None:
         radii = _radii_of_mlp(samples, head, upper)
     else:
-        error = samples.errors["float32" if samples.level == "F" else "float64"]
-        spread = error.slope if samples.level == "F" else 0.0
-        radii = linear_radii(samples.logits, samples.labels, constants, error.at(samples.away), spread)
+        missed, spread = samples.errors["float64"].at(samples.away), 0.0
+        if samples.level == "F":  # the program's error comes on top of that of the logits in the file
+            single = samples.errors["float32"]
+            missed, spread = np.nextafter(missed + single.at(samples.away), np.inf), single.slope
+        radii = linear_radii(samples.logits, samples.labels, constants, missed, spread)
     return Bound(name, certificates, constants, radii, missing, float(given["seconds"]))
+
+
+def _pair(given: Any) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) != 2 or any(type(k) is not int for k in given):
+        raise Wrong(f"has a certificate of the pair {str(given)[:40]}, which is no pair of classes")
+    return given[0], given[1]
 
 
 def _constants_of_pairs(

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-import sdpcert
 from sdpcert import cli
-from sdpcert.interrupts import first_interrupt_waits, interrupts_noticed
 from sdpcert.verbs.evaluate import _numbers as radii_of
 
 NETWORKS = Path(__file__).parents[1] / "examples" / "networks"
@@ -232,74 +226,6 @@ def test_import_is_light(tmp_path: Path) -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_interrupt_proves_the_best_point_so_far(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    sizes = (40, 300, 300, 300, 10)
-    weights = {
-        f"weight_{k}": generator.standard_normal((b, a)) / np.sqrt(a)
-        for k, (a, b) in enumerate(itertools.pairwise(sizes))
-    }
-    np.savez(tmp_path / "large.npz", **weights)  # type: ignore[arg-type]
-    command = [sys.executable, "-m", "sdpcert.cli", "certify", "large.npz", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(4.0)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    if process.returncode == 2:  # the signal came before the solver had a point
-        assert len(err.strip().splitlines()) == 1
-    else:
-        values = json.loads(out)
-        assert values["status"] == "proved"
-        assert values["lower"] <= values["upper"]
-
-
-def test_interrupted_while_points_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bound that is proved already is kept."""
-    module = sys.modules["sdpcert.certify"]  # the package's attribute of that name is the function
-    searched = module.attained_lower_bound
-    asked = []
-
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        asked.append(options)
-        if len(asked) == 1:
-            signal.raise_signal(signal.SIGINT)
-        return searched(*arguments, **options)
-
-    monkeypatch.setattr(module, "attained_lower_bound", interrupted)
-    certificate = sdpcert.certify(sdpcert.load(MLP))
-    assert certificate.status == "proved" and 0 < certificate.lower <= certificate.upper
-    assert certificate.solver_status == "interrupted" and "interrupted: the search" in certificate.notes[-1]
-    certificate.save(tmp_path / "c.json")
-    assert sdpcert.check(tmp_path / "c.json").ok
-
-
-def test_the_first_interrupt_waits_for_the_proof() -> None:
-    with first_interrupt_waits():
-        signal.raise_signal(signal.SIGINT)
-    with first_interrupt_waits():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    with interrupts_noticed() as came, first_interrupt_waits():
-        signal.raise_signal(signal.SIGINT)
-    assert came.is_set()
-
-
-def test_interrupted_without_a_result_is_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sdpcert, "certify", interrupted)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["certify", str(MLP), "-o", str(tmp_path / "c.json")])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "sdpcert: interrupted before there was a result\n"
-
-
 def test_convolutional_network_over_frequencies(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     network = NETWORKS / "digits_cnn.onnx"
@@ -345,3 +271,12 @@ def test_a_gap_is_rounded_up(tmp_path: Path) -> None:
     shown = run("certify", MLP, folder=tmp_path).stdout.splitlines()
     exact = json.loads(run("certify", MLP, "--json", folder=tmp_path).stdout)["gap"]
     assert next(float(line.split()[1]) for line in shown if line.startswith("gap")) >= exact
+
+
+def test_an_assumed_activation_is_a_line_of_the_output(certificate: Path, tmp_path: Path) -> None:
+    said = "as the model's file does not state it: activation relu"
+    for words in (("certify", MLP, "--method", "product"), ("bounds", MLP), ("check", certificate, "--network", MLP)):
+        shown = run(*words, folder=tmp_path).stdout
+        assert sum(said in line for line in shown.splitlines()) == 1, words
+        assert said not in run(*words, "--activation", "relu", folder=tmp_path).stdout
+    assert said in json.loads((certificate).read_text())["claim"]

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def build_document(
     claim = (
         f"The function of the stacked form below, {form.inputs} inputs, {form.neurons} neurons, {form.outputs} "
         f"outputs, satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real arithmetic, Euclidean norms, for all x, x'."
+        f"{assumed_in(information)}"
     )
     return sealed(
         {
@@ -41,6 +43,19 @@ def build_document(
             "information": information,
         }
     )
+
+
+def assumed_in(information: dict[str, Any]) -> str:
+    """A sentence, with a space before it, on what the model's file left open and its reader assumed; "" for nothing."""
+    details = information.get("source_details")
+    sentence = assumption(details) if isinstance(details, dict) else ""
+    return f" {sentence[0].upper()}{sentence[1:]}." if sentence else ""
+
+
+def assumption(details: Mapping[str, Any]) -> str:
+    """What the model's file left open and its reader assumed, from the network's details; "" for nothing."""
+    assumed = details.get("assumed")
+    return f"assumed, as the model's file does not state it: {assumed}" if isinstance(assumed, str) and assumed else ""
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import Attained
-from sdpcert.certificate.document import FORMAT, attained_of, encode, members_of_stacked, sealed
+from sdpcert.certificate.document import FORMAT, assumed_in, attained_of, encode, members_of_stacked, sealed
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof
 from sdpcert.network.stacked import StackedForm
@@ -131,7 +131,7 @@ def build_parts_document(
     """The certificate of parts that are proved, as a JSON-ready dictionary."""
     claim = (
         f"The composition of the {len(parts)} parts below satisfies |f(x) - f(x')| <= {upper!r} |x - x'| in real "
-        "arithmetic, Euclidean norms, for all x, x'."
+        f"arithmetic, Euclidean norms, for all x, x'.{assumed_in(information)}"
     )
     return sealed(
         {

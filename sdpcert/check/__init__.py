@@ -1,22 +1,53 @@
 """The independent certificate checkers: one needs the standard library only, the one for large networks NumPy."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
 
 from sdpcert.check.checker import CheckResult as CheckResult
 from sdpcert.check.checker import Rejected, Unreadable, read_document
+from sdpcert.outputs import reads
+
+if TYPE_CHECKING:
+    from sdpcert.certificate.certificate import Certificate
 
 
-def check(path: str | os.PathLike[str]) -> CheckResult:
-    """Check a certificate file, in exact arithmetic where it is small enough; the reason says which proof was verified.
+def check(certificate: str | os.PathLike[str] | Certificate) -> CheckResult:
+    """Check a certificate, in exact arithmetic where it is small enough; the reason says which proof was verified.
 
-    A bad or missing file gives ok=False and never an exception.
+    `certificate` is the path of a file, or a `Certificate` (checked as the file that it would be saved as). A bad or
+    missing file gives ok=False and never an exception; raises TypeError for anything else than a path or a certificate.
     """
-    from sdpcert.check import frequency_checker
-
     try:
-        document = read_document(path)
+        return check_document(document_of(certificate))
     except (Unreadable, Rejected) as error:
         return CheckResult(False, None, str(error))
+
+
+def document_of(certificate: str | os.PathLike[str] | Certificate) -> Any:
+    """The JSON value of a certificate's file.
+
+    Raises `Unreadable` or `Rejected` where there is none, TypeError where the argument is neither path nor certificate.
+    """
+    if isinstance(certificate, str | os.PathLike):
+        reads(certificate)
+        return read_document(certificate)
+    from sdpcert.certificate.certificate import Certificate
+
+    if not isinstance(certificate, Certificate):
+        what = f"the path of a certificate file or a Certificate, not {type(certificate).__name__}"
+        raise TypeError(f"check wants {what}")
+    try:
+        return certificate.document()
+    except ValueError as error:  # nothing was proved
+        raise Rejected(str(error)) from None
+
+
+def check_document(document: Any) -> CheckResult:
+    """Check a certificate that is already parsed from JSON; never raises."""
+    from sdpcert.check import frequency_checker
+
     if is_large(document):
         from sdpcert.check import floating_checker
 

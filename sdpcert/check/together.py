@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sdpcert import children
 from sdpcert.check import CheckResult, check
 
 #: From so many certificates on, they are proved in processes of their own.
@@ -27,14 +27,21 @@ def check_all(paths: Sequence[Path]) -> list[CheckResult]:
     if len(paths) < TOGETHER:
         return [check(path) for path in paths]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(_check_apart, paths))
+        results = [pool.submit(_check_apart, path) for path in paths]
+        try:
+            return [result.result() for result in results]
+        except BaseException:  # an interrupt: nobody asks for the others
+            for result in results:
+                result.cancel()
+            children.end()
+            raise
 
 
 def _check_apart(path: Path) -> CheckResult:
     command = [sys.executable, "-c", _CHILD, str(path.resolve())]
     where = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([where, os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = children.run(command, b"", environment)
     try:
         ok, upper, reason, sha256, lower = json.loads(done.stdout)
     except ValueError:

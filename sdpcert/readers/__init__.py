@@ -9,8 +9,10 @@ import os
 import stat
 from pathlib import Path
 
+from sdpcert.arguments import path as as_path
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
+from sdpcert.outputs import reads
 from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
 from sdpcert.readers.errors import UnsupportedModel as UnsupportedModel
 
@@ -29,15 +31,23 @@ def load(
     Raises `UnsupportedModel` (a ValueError) where the file holds what a `Network` cannot represent, ValueError where it
     cannot be read, ImportError where an optional package is missing; each with one line.
     """
-    path = Path(path)
+    path = as_path(path, "what load reads")
+    if activation is not None and not isinstance(activation, str | Activation):
+        raise TypeError(f"activation is a name or an Activation, not {type(activation).__name__}")
     suffix = path.suffix.lower()
     name = quoted(path)
     if suffix in PICKLES:
         raise ValueError(f"{name}: a pickle can run code and is not read; export to ONNX or safetensors")
+    if suffix == ".json":
+        raise ValueError(
+            f"{name}: a .json file holds no network; a certificate is read by sdpcert.Certificate.load, and proved "
+            "again by sdpcert.check"
+        )
     if suffix not in (".onnx", *ARRAY_SUFFIXES):
         known = ", ".join((".onnx", *ARRAY_SUFFIXES))
         raise ValueError(f"{name}: unknown suffix {quoted(suffix)}; files that are read: {known}")
     _check_file(path, name)
+    reads(path)
     if suffix == ".onnx":
         if activation is not None or orientation is not None:
             raise ValueError(f"{name}: an ONNX file states its own activation and orientation; leave the options out")

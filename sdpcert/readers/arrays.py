@@ -11,7 +11,8 @@ Weights are (out, in), as torch stores them; where a file holds (in, out), say `
 is never guessed: where the shapes do not chain as stated, the file is refused; a chain of square matrices chains either
 way and is taken as stated. One activation stands between the layers, ReLU unless stated. Both may be stated in the
 file, as texts `activation` and `orientation` (in a safetensors file, in its metadata), or in the call; a contradiction
-between the two is refused.
+between the two is refused. What neither states, and the shapes leave open, is listed in the network's details under
+"assumed", and from there in the notes, the claim and the file of every certificate.
 
 Numbers are float32, float64 or integers, converted exactly. Every other array is refused by name, so that no statistic
 of a normalisation layer, no kernel of a convolution and no scaling of the input is silently left out; single numbers
@@ -71,12 +72,19 @@ def _read(path: Path, activation: str | Activation | None, orientation: str | No
         weights = [w.T for w in weights]
     biases = [None if b is None else _bias(b, len(w), k) for k, (w, b) in enumerate(zip(weights, biases))]
     network = Network.mlp([np.ascontiguousarray(w) for w in weights], biases, chosen)
+    assumed = []
+    if len(weights) > 1 and activation is None and "activation" not in contents:
+        assumed.append(f"activation {chosen if isinstance(chosen, str) else chosen.name}")
+    if orientation is None and "orientation" not in contents and _chains_both_ways(weights):
+        assumed.append(f"orientation {direction}")
     details = {
         "format": suffix.removeprefix("."),
         "activation": chosen if isinstance(chosen, str) else chosen.name,
         "orientation": direction,
         "arrays": ", ".join(used),
     }
+    if assumed:
+        details["assumed"] = ", ".join(assumed)
     if ignored:
         details["passed over"] = ", ".join(ignored)
     return replace(network, source=str(path), details=details)
@@ -190,6 +198,11 @@ def _rest(contents: Contents, used: Any) -> list[str]:
 
 def _is_layer(name: str) -> bool:
     return bool(re.fullmatch(r"(weight|bias)_\d+|.*\.\w+", name))
+
+
+def _chains_both_ways(weights: list[Array]) -> bool:
+    """Whether the matrices and their transposes both are a chain: the shapes do not tell the orientation."""
+    return len(weights) > 1 and all(before.shape == after.shape[::-1] for before, after in pairwise(weights))
 
 
 def _check_chain(shapes: list[tuple[int, ...]], orientation: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.outputs import reads
 from sdpcert.readers.errors import MAX_FILE_BYTES, MAX_STORED, UnsupportedModel, check_size, first_line, quoted
 
 Array = np.ndarray
@@ -56,6 +57,7 @@ def embed_external(tensor: Any, folder: Path) -> None:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
                 raise ValueError(f"{name}: external data {quoted(location)} is no regular file or above the limit")
+            reads(path)
             if offset + length > status.st_size:
                 raise ValueError(f"{name}: external data {quoted(location)} is too short")
             file.seek(offset)

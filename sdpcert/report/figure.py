@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Values beyond it, or on a logarithmic axis below one over it, leave the figure: room around them would overflow.
+LARGEST_SHOWN = 1e290
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -64,7 +67,8 @@ class Figure:
     def limits(self, axis: str) -> tuple[float, float]:
         """The least and the largest value on the axis "x" or "y", with room around; positive on a logarithmic one."""
         described = self.x if axis == "x" else self.y
-        values = [v for s in self.series for v in getattr(s, axis) if math.isfinite(v) and (v > 0 or not described.log)]
+        least = 1 / LARGEST_SHOWN if described.log else -LARGEST_SHOWN
+        values = [v for s in self.series for v in getattr(s, axis) if least <= v <= LARGEST_SHOWN]
         if axis == "x" and any(s.mark == "bars" for s in self.series):
             stacked = [sum(s.x[k] for s in self.series) for k in range(len(self.categories))]
             values += [0.0, *stacked]

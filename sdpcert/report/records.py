@@ -17,6 +17,8 @@ from sdpcert.check.checker import CheckResult
 #: The execution level of every certificate, as its format states it.
 REAL_ARITHMETIC = "R"
 EVALUATION = "sdpcert-evaluation-1"
+#: Most characters of an integer: 2^63 has 19 digits.
+LONGEST_INTEGER = 20
 
 
 class Refused(Exception):
@@ -169,11 +171,21 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
         raise Refused(f"{path}: {verdict.reason}")
     if path.read_bytes() != data:
         raise Refused(f"{path}: the file changed while it was read")
-    document = json.loads(data)
+    try:
+        document = json.loads(data, parse_int=_integer)
+    except ValueError as error:
+        raise Refused(f"{path}: {error}") from None
     digest = document["information"].get("digest", "")
     if digest != "" and digest != digest_of(data.decode("utf-8")):
         raise Refused(f"{path}: the file disagrees with its digest: it was altered after it was written")
     return Record(path, verdict, document, file_hash, digest)
+
+
+def _integer(text: str) -> int:
+    """An integer of a file; ValueError for one that no program wrote, and that is no float64 either."""
+    if len(text) > LONGEST_INTEGER:
+        raise ValueError(f"states an integer of {len(text)} digits")
+    return int(text)
 
 
 def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Record | Run]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdpcert.outputs import check_output, write_whole
+from sdpcert.outputs import check_not_read, check_output, write_whole
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
 from sdpcert.report.paper import FORMATS as FIGURE_FORMATS
@@ -34,7 +34,7 @@ def table(
     if form not in FORMATS:
         raise ValueError(f"no format {form!r} of tables; there are {', '.join(FORMATS)}")
     if output is not None:
-        check_output(output)
+        check_output(output, files)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     if names == []:
         raise ValueError("--columns wants names separated by commas, as in network,upper,lower")
@@ -63,8 +63,11 @@ def report(
     first = Path(files[0])
     stem = first.resolve().name if first.is_dir() else first.name.removesuffix(".json").removesuffix(".cert")
     page = Path(output or f"{stem}.html")
-    check_output(page)
+    check_output(page, files)
     made = make_report(files, page, times)
+    if figures is not None:
+        for figure in made.figures:
+            check_not_read(Path(figures) / f"{figure.key}.{figure_format}", files)
     html = made.html()
     drawn = [] if figures is None else write_figures(made.figures, figures, figure_format)
     write_text(page, html)

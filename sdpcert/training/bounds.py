@@ -24,6 +24,7 @@ import numpy as np
 from torch import nn
 
 import sdpcert
+from sdpcert import children
 from sdpcert.apart import can_go_apart, certify_apart
 from sdpcert.evaluation_file import CERTIFICATES
 from sdpcert.network.affine import Dense
@@ -114,7 +115,7 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
         if len(work) > 1 and can_go_apart(subject.network.stacked):
             return certify_apart(subject.network.stacked, method, tol, seed, path)
         with lock:
-            certificate = sdpcert.certify(subject.network, method, tol=tol, seed=seed)
+            certificate = sdpcert.certify(subject.network, method, tol=tol, seed=seed, on_interrupt="prove")
         if certificate.status == "proved":
             certificate.save(path)
         return certificate.summary()
@@ -155,11 +156,15 @@ def _side_by_side(
         except BaseException as error:
             for future in waiting:
                 future.cancel()
-            if isinstance(error, KeyboardInterrupt):
-                for future in wait(waiting).done:
-                    if not future.cancelled() and future.exception() is None:
-                        with suppress(KeyboardInterrupt):
-                            keep(waiting[future], future.result())
+            try:
+                if isinstance(error, KeyboardInterrupt):
+                    children.interrupt()
+                    for future in wait(waiting).done:
+                        if not future.cancelled() and future.exception() is None:
+                            with suppress(KeyboardInterrupt):
+                                keep(waiting[future], future.result())
+            finally:
+                children.end()  # after a second interrupt, or another error
             raise
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from sdpcert.outputs import reads
 from sdpcert.training.presets import preset_text
 from sdpcert.training.settings import KINDS, Config, Section, ValidationError
 
@@ -29,6 +30,7 @@ def load_config(source: Config | Mapping[str, Any] | str | Path) -> Config:
     if isinstance(source, Mapping):
         return _validated(_with_preset(dict(source), "the configuration"), "the configuration")
     path = Path(source)
+    reads(path)
     table = _parsed(_text(path), str(path))
     config = _validated(_with_preset(table, str(path)), str(path))
     # Folders in a file are relative to the file.

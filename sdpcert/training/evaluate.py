@@ -10,7 +10,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,19 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
+from sdpcert.arguments import choice
 from sdpcert.certify import BoundContradiction
 from sdpcert.evaluation import Evaluation, read_evaluation
 from sdpcert.evaluation_file import NAME, decode, document_bytes, encode, images_sha256
 from sdpcert.evaluation_rows import BOUNDS, LEVELS, compute, contradiction_of
+from sdpcert.interrupts import CHOICES, Interrupted
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.operators import Operator, array
 from sdpcert.network.graph import Network
 from sdpcert.outputs import write_whole
 from sdpcert.radii import ErrorBound, surely_wrong
+from sdpcert.training.adversarial import write_points
 from sdpcert.training.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.training.bounds import networks_of, pairs_of, prove, reason_against, subjects
 from sdpcert.training.datasets import Description, load_data
@@ -44,6 +47,9 @@ Array = np.ndarray
 #: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
 RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
 PAIRS = ("auto", "all", "none")
+#: Points count as adversarial with so many times the error of evaluation: logits that another machine evaluates differ
+#: by at most twice the error, so that it can prove them with the error as it is.
+ROOM = 4.0
 
 
 def evaluate(
@@ -62,6 +68,7 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
     command: str | None = None,
+    on_interrupt: str = "raise",
 ) -> Evaluation:
     """Certified accuracy of a finished run's network on the test images; writes `evaluation.json` and certificates.
 
@@ -72,9 +79,12 @@ def evaluate(
     one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
     and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
 
-    Ctrl-C ends what is running, keeps what is finished, and the notes say so. Raises ValueError for bad input, and
-    `BoundContradiction`, naming the sample, for an adversarial point within a certified radius.
+    Ctrl-C ends what is running; what is finished is saved, and the notes say so. Then `on_interrupt="raise"` raises
+    `sdpcert.Interrupted` with that evaluation, so that a loop of a program ends, and "prove" returns it. Raises
+    ValueError for bad input, and `BoundContradiction`, naming the sample, for an adversarial point within a certified
+    radius.
     """
+    prove_only = choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
     started, folder = time.perf_counter(), Path(run_folder)
     _check_arguments(bounds, level, pairs, count, time_limit)
     checked_device(device)
@@ -102,10 +112,11 @@ def evaluate(
         finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
         found = None
         if attack_settings is not None and finished:
-            surely = _judge(document, whole, _centre(run.data), device)
+            surely = judge(document, whole, run.data, device, ROOM)
             found = _attack(document, whole, points, labels, surely, attack_settings, device, report)
     if found is not None:
         document["samples"]["attacked"] = encode(found.distances)
+        document["attack"]["points_sha256"] = write_points(folder, found)
     computed = compute(document)
     contradiction = contradiction_of(computed.bounds, computed.distances)
     if contradiction:
@@ -113,7 +124,10 @@ def evaluate(
     document |= {"clean": computed.clean, "rows": [vars(row).copy() for row in computed.rows]}
     document["seconds"] = time.perf_counter() - started
     write_whole(folder / NAME, document_bytes(document))
-    return read_evaluation(folder, prove=False)
+    made = read_evaluation(folder, prove=False)
+    if made.notes and not prove_only:
+        raise Interrupted(f"{'; '.join(made.notes)}: see {made.path}", made)
+    return made
 
 
 def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None, time_limit: float) -> None:
@@ -295,14 +309,19 @@ def _fill_bounds(
     return finished
 
 
-def _judge(document: dict[str, Any], whole: Network, centre: Array, device: str) -> Callable[[Tensor, Array], Array]:
-    """Whether the real function's class is surely another one than the label, for a batch of points."""
-    exact = GraphModule(whole, device)
+def judge(
+    document: Mapping[str, Any], whole: Network, data: Description, device: str, room: float = 1.0
+) -> Callable[[Tensor, Array], Array]:
+    """Whether the real function's class is surely another one than the label, for a batch of points.
+
+    The error of evaluation is counted `room` times.
+    """
+    exact, centre = GraphModule(whole, device), _centre(data)
     error = ErrorBound(*(float.fromhex(document["errors"]["float64"][k]) for k in ("offset", "slope")))
 
     def wrong(points: Tensor, labels: Array) -> Array:
         away = np.linalg.norm((points.double().numpy() - centre).reshape(len(points), -1), axis=1)
-        return surely_wrong(exact.evaluate(points), labels, error.at(away * (1 + 1e-9)))
+        return surely_wrong(exact.evaluate(points), labels, room * error.at(away * (1 + 1e-9)))
 
     return wrong
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sdpcert.outputs import write_whole
+from sdpcert.outputs import reads, write_whole
 from sdpcert.training.checkpoint import (
     check_fit,
     read_checkpoint,
@@ -38,6 +38,8 @@ from sdpcert.training.settings import Config
 
 FORMAT = "sdpcert-model-1"
 CHECKPOINT = "checkpoint.safetensors"
+#: What training writes into a run folder.
+FILES = ("config.toml", "environment.json", "log.jsonl", "log.csv", CHECKPOINT, "model.safetensors", "model.json")
 #: Largest model.json, in bytes.
 LARGEST = 1_000_000
 
@@ -93,6 +95,8 @@ def load_run(folder: str | Path, device: str | torch.device = "cpu") -> LoadedRu
         weights = place / "model.safetensors"
         if not weights.is_file():
             raise ValueError(f"{place}: model.safetensors is missing; copy it there together with model.json")
+        reads(place / "model.json")
+        reads(weights)
         if hashlib.sha256(weights.read_bytes()).hexdigest() != table["weights_sha256"]:
             raise ValueError(f"{weights}: is not the file that model.json was written for; copy both again")
         config_table, data_table = table["config"], table["data"]

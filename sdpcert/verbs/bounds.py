@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
+from sdpcert.interrupts import Stopped
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.verbs import options
 
@@ -32,11 +33,11 @@ def bounds(
 ) -> int:
     """Print the ladder of bounds: attained, one multiplier a neuron, one a layer, product of norms."""
     network = sdpcert.load(net, **options.array_options(activation, orientation))
-    ladder = []
-    for method in ("neuron", "layer", "product"):
-        with options.progress(method) as progress:
-            ladder.append(
-                sdpcert.certify(
+    ladder, methods, stopped = [], ("neuron", "layer", "product"), False
+    for method in methods:
+        try:
+            with options.progress(method) as progress:
+                made = sdpcert.certify(
                     network,
                     method,
                     solver,
@@ -49,11 +50,21 @@ def bounds(
                     seed=seed,
                     progress=progress,
                 )
-            )
-    proved = all(c.status == "proved" for c in ladder)
+        except sdpcert.Interrupted as interrupted:
+            made, stopped = interrupted.certificate, True
+        ladder.append(made)
+        if stopped:
+            break
+    _print(ladder, as_json)
+    if stopped:
+        raise Stopped(f"interrupted in bound {len(ladder)} of {len(methods)}, which is that of the best point by then")
+    return 0 if all(c.status == "proved" for c in ladder) else 1
+
+
+def _print(ladder: list[sdpcert.Certificate], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
-        return 0 if proved else 1
+        return
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
     table.add_row(
         "attained", rounded_down(ladder[0].lower), "attained by two inputs", "", seconds(ladder[0].attained_seconds)
@@ -62,4 +73,5 @@ def bounds(
         gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
         table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
     Console(width=max(Console().width, 100)).print(table)
-    return 0 if proved else 1
+    for note in dict.fromkeys(note for c in ladder for note in c.notes):
+        print(f"note  {note}")

@@ -56,6 +56,7 @@ def certify(
             seed=seed,
             progress=progress,
             effort=effort,
+            on_interrupt="prove",
         )
     proved = certificate.status == "proved"
     if proved:

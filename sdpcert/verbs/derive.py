@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.interrupts import interrupts_noticed
-from sdpcert.outputs import write_whole
+from sdpcert.interrupts import Stopped, interrupts_noticed
+from sdpcert.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -53,8 +53,14 @@ def derive(
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
         folder.mkdir(parents=True, exist_ok=True)
+    target, stem = folder or Path(), Path(name).stem if name != "all" else "derivations"
+    if Path(name).is_file():
+        reads(name)
+    if folder is not None:
+        check_output(target / f"{stem}.tex")
     if as_pdf:
         tex_engine()  # raises before the work, not after it
+        check_output(target / f"{stem}.pdf")
     results, finished = [], False
     with (
         suppress(KeyboardInterrupt),  # what was settled is printed
@@ -81,8 +87,6 @@ def derive(
             )
         )
     if finished and (folder is not None or as_pdf):
-        target = folder or Path()
-        stem = Path(name).stem if name != "all" else "derivations"
         title = "Derivations" if len(results) != 1 else results[0].derivation.title
         source = document(results, title, sdpcert.__version__)
         if folder is not None:
@@ -91,9 +95,9 @@ def derive(
         if as_pdf:
             pdf(source, target / f"{stem}.pdf")
             print(f"written {target / f'{stem}.pdf'}", file=sys.stderr)
-    if not finished:
-        print(f"sdpcert: interrupted after {len(results)} of {len(chosen)} results", file=sys.stderr)
     proved = sum(r.status == PROVED for r in results)
     if len(results) > 1 and not as_json:
         print(f"{proved} of {len(results)} results proved")
-    return 0 if finished and proved == len(chosen) else 1
+    if not finished:
+        raise Stopped(f"interrupted after {len(results)} of {len(chosen)} results")
+    return 0 if proved == len(chosen) else 1

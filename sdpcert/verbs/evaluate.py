@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpcert.interrupts import Stopped
 from sdpcert.report import percent_down, percent_up, rounded_down
 from sdpcert.verbs import options
 
@@ -33,17 +34,22 @@ def evaluate(
     time_limit: Annotated[float, typer.Option(help="seconds that a bound's programs may take by estimate")] = 300.0,
     seed: options.Seed = 0,
     again: Annotated[
-        bool, typer.Option("--again", help="only verify the saved evaluation, from the files alone")
+        bool, typer.Option("--again", help="only verify the saved evaluation, from the run's files and the data")
     ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
     options.training_package()
+    from sdpcert.evaluation import EvaluationRejected
     from sdpcert.training.evaluate import evaluate as measured
     from sdpcert.training.recertify import recertify
 
     if again:
-        result = recertify(run, data, device)
+        try:
+            result = recertify(run, data, device)
+        except EvaluationRejected as error:
+            print(f"sdpcert: rejected: {error}", file=sys.stderr)
+            return 1
     else:
         result = measured(
             run,
@@ -59,10 +65,19 @@ def evaluate(
             seed=seed,
             progress=sys.stderr.isatty(),
             command=" ".join(["sdpcert", *sys.argv[1:]]),
+            on_interrupt="prove",
         )
+    _print(result, again, as_json)
+    if result.notes and not again:
+        raise Stopped("; ".join(result.notes))
+    # Notes tell of what was interrupted: what is there holds, and some is missing.
+    return 1 if result.notes else 0
+
+
+def _print(result: Any, again: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.summary()))
-        return 1 if result.notes else 0
+        return
     print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
     headers = ("radius", "bound", "certified", "not attacked")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
@@ -72,11 +87,9 @@ def evaluate(
     Console(width=max(Console().width, 100)).print(table)
     for name, reason in result.left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
-    for note in result.notes:
+    for note in result.notes if again else ():
         print(f"note: {note}", file=sys.stderr)
-    print(f"saved {result.path}", file=sys.stderr)
-    # Notes tell of what was interrupted.
-    return 1 if result.notes else 0
+    print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
 
 
 def _numbers(text: str, option: str) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpcert.interrupts import Stopped
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.verbs import options
 
@@ -70,8 +70,9 @@ def layers_check(
     else:
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     if not finished:
-        print(f"sdpcert: interrupted after {len(results)} sets of weights", file=sys.stderr)
-    return 0 if finished and all(r["ok"] for r in results) else 1
+        families = len({r["family"] for r in results})
+        raise Stopped(f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}")
+    return 0 if all(r["ok"] for r in results) else 1
 
 
 def _layers() -> Any:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sdpcert.interrupts import Stopped
+from sdpcert.outputs import check_not_read
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -33,17 +35,22 @@ def train(
     path = Path(config)
     if not path.is_file() and config not in training.preset_names():
         raise ValueError(f"{config!r} is neither a file nor a preset; `sdpcert train` lists the presets")
+    place = output or Path("runs") / path.stem
+    if path.is_file():
+        from sdpcert.training.runs import FILES
+
+        for name in FILES[1:]:  # the configuration is written as it was resolved, and may be its own
+            check_not_read(place / name, [path])
     try:
         folder = training.train(
             path if path.is_file() else {"preset": config},
-            output or Path("runs") / path.stem,
+            place,
             resume=resume,
             device=device,
             progress=sys.stderr.isatty(),
         )
     except training.TrainingInterrupted as stopped:
-        print(f"sdpcert: {stopped}", file=sys.stderr)
-        return 1
+        raise Stopped(str(stopped)) from None
     print(folder)
     print(f"next: sdpcert evaluate {folder}", file=sys.stderr)
     return 0

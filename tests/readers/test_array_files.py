@@ -344,3 +344,38 @@ def test_maxmin_accuracy(networks, data):
         y = next(pack[k] for k in pack.files if pack[k].shape == (10000,))[:1000]
     accuracy = np.mean(network(x.reshape(len(x), -1) / 255.0).argmax(axis=1) == y)
     assert abs(accuracy - 0.9609) < 0.03
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_assumed_is_said_wherever_the_number_is(suffix, tmp_path):
+    """A file of weights read as ReLU, because nobody says what it is, says so in notes, claim, file and binding."""
+    import sdpcert
+    from sdpcert.check.binding import check_with_network
+
+    path = write(tmp_path / f"net{suffix}", numbered())
+    network = load(path)
+    assert network.details["assumed"] == "activation relu"
+    made = sdpcert.certify(network, "product")
+    said = "as the model's file does not state it: activation relu"
+    assert said in made.notes[-1] and said in made.document()["claim"]
+    assert made.document()["information"]["source_details"]["assumed"] == "activation relu"
+    made.save(tmp_path / "c.json")
+    assert said in sdpcert.Certificate.load(tmp_path / "c.json").notes[-1]
+    assert said in check_with_network(tmp_path / "c.json", network).reason
+    for stated in (load(path, activation="relu"), load(write(path, numbered() | {"activation": "relu"}))):
+        assert "assumed" not in stated.details and said not in str(sdpcert.certify(stated, "product").document())
+
+
+def test_an_orientation_that_the_shapes_leave_open_is_assumed_too(tmp_path):
+    rng = np.random.default_rng(0)
+    for shapes, assumed in (
+        (((3, 3), (3, 3)), "activation relu, orientation out_in"),
+        (((4, 3), (3, 4)), "activation relu, orientation out_in"),
+        (((4, 3), (2, 4)), "activation relu"),
+        (((4, 3),), None),
+    ):
+        weights = {f"weight_{k}": rng.standard_normal(shape) for k, shape in enumerate(shapes)}
+        np.savez(tmp_path / "net.npz", **weights)
+        assert load(tmp_path / "net.npz").details.get("assumed") == assumed
+        told = load(tmp_path / "net.npz", activation="tanh", orientation="out_in")
+        assert "assumed" not in told.details

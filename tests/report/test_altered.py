@@ -93,3 +93,25 @@ def test_the_digest_counts_numbers_as_written_and_no_spaces(proved: Path) -> Non
     for nothing in ("[]", "3", "{"):
         with pytest.raises(ValueError):
             digest_of(nothing)
+
+
+def test_statements_of_other_types_are_no_traceback(proved: Path, tmp_path: Path) -> None:
+    """Whoever writes a file also writes its digest: then a page comes out of it, or one line."""
+    document = json.loads((proved / "neuron.cert.json").read_text())
+    path, rng = tmp_path / "odd.cert.json", random.Random(0)
+    odd = [None, True, -1, 0.5, 1e308, 10**400, "x", "a\nb", [], [0.5], [None], [10**400], {}, {"a": 1}]
+    history = document["information"]["history"]
+    for key in document["information"]:
+        for value in rng.sample(odd, 2):
+            _odd_page({**document["information"], key: value}, document, path)
+    for value in odd:
+        _odd_page({**document["information"], "history": [[value] * 4, *history[1:]]}, document, path)
+
+
+def _odd_page(information: object, document: dict[str, object], path: Path) -> None:
+    path.write_text(json.dumps(sealed({**document, "information": information})))
+    try:
+        run.report([path], path.parent / "page.html")
+        run.table([path])
+    except (Refused, ValueError) as error:
+        assert "\n" not in str(error)  # noqa: PT017 (both ways are good)

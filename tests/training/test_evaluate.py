@@ -135,7 +135,7 @@ def test_ctrl_c_keeps_what_is_finished(runs: Callable[[str], Path], monkeypatch:
     monkeypatch.setattr(bounds_module, "certify_apart", interrupted)
     monkeypatch.setattr(bounds_module, "WORKERS", 1)
     monkeypatch.setattr("sdpcert.training.evaluate.pairs_of", lambda classes: [(0, 1), (0, 2), (0, 3)])
-    found = evaluate(folder, [0.1], count=20, progress=False)
+    found = evaluate(folder, [0.1], count=20, progress=False, on_interrupt="prove")
     # The second one is interrupted; the third one may have begun by then, and is kept.
     kept = [c.pair for c in found.bounds[2].certificates]
     assert kept in ([(0, 1)], [(0, 1), (0, 3)])
@@ -147,7 +147,9 @@ def test_ctrl_c_keeps_what_is_finished(runs: Callable[[str], Path], monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sdpcert.training.evaluate.run_attack", attack)
-    found = evaluate(folder, [0.1], ["by-construction"], count=20, progress=False)
+    with pytest.raises(sdpcert.Interrupted, match="the attack did not end") as ended:  # a loop of a program ends
+        evaluate(folder, [0.1], ["by-construction"], count=20, progress=False)
+    found = ended.value.result
     assert "the attack did not end" in found.notes[0] and load_evaluation(folder).notes == found.notes
 
 
