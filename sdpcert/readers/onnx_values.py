@@ -11,6 +11,7 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Rearrange
 from sdpcert.network.graph import Graph
+from sdpcert.readers.error_bounds import check_bound, is_exact, uncertain
 from sdpcert.readers.errors import UnsupportedModel, check_size, quoted
 
 Array = np.ndarray
@@ -25,12 +26,16 @@ class Constant:
     """A value that does not depend on the input.
 
     Floats are held in float64; `error` bounds entrywise how far they can be from the exact value of what the file
-    states (0 for what is stored in the file). Integers and truth values are exact.
+    states (0 for what is stored in the file); a bound that is not finite is refused. Integers and truth values are
+    exact.
     """
 
     value: Array
     name: str = ""
     error: Array | float = 0.0
+
+    def __post_init__(self) -> None:
+        check_bound(self.error)
 
     @property
     def shape(self) -> Shape:
@@ -39,7 +44,7 @@ class Constant:
     @property
     def exact(self) -> bool:
         """Whether no rounding was done."""
-        return not np.any(self.error)
+        return is_exact(self.error)
 
     def weight(self) -> Array:
         """The value as a weight: float, not empty, finite."""
@@ -57,14 +62,25 @@ class Constant:
         if self.exact:
             return 0.0
         error, size = np.broadcast_arrays(self.error, np.abs(self.value))
-        uncertain = error > 0
-        with np.errstate(divide="ignore", over="ignore"):
-            relative = float(np.max(error[uncertain] / size[uncertain])) * (1 + 1e-9)
+        moving = uncertain(error)
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            relative = float(np.max(error[moving] / size[moving])) * (1 + 1e-9)
         if not relative <= MAX_RELATIVE_ERROR:
             raise UnsupportedModel(
-                f"constant {quoted(self.name)} is computed in the file with too much cancellation; store its value"
+                f"constant {quoted(self.name)} is computed in the file with too much cancellation or underflow; "
+                "store its value"
             )
-        return relative
+        return max(relative, np.finfo(float).tiny)
+
+    def shift(self) -> Array:
+        """The value as something that is added: its error is small beside its largest entry."""
+        value = self.weight()
+        if not self.exact and not np.max(self.error) <= MAX_RELATIVE_ERROR * np.max(np.abs(value)):
+            raise UnsupportedModel(
+                f"constant {quoted(self.name)} is computed in the file with too much cancellation or underflow; "
+                "store its value"
+            )
+        return value
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _conv(call: Call) -> Dynamic:
     groups = int(call.attribute("group", 1))
     if groups < 1:
         raise ValueError(f"its number of groups {groups} is not positive")
-    vector = None if bias is None else bias.weight()
+    vector = None if bias is None else bias.shift()
     if vector is not None and vector.shape != kernel.shape[:1]:
         raise ValueError(f"its bias of shape {vector.shape} does not have one entry for each of {len(kernel)} channels")
     layer = Conv2d(kernel, vector, window.stride, window.padding, window.dilation, groups, weight.relative_error())
