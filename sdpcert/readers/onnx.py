@@ -5,13 +5,16 @@ depends on the input becomes affine layers and slope-restricted activations (`on
 has no exact form is refused by name. Then the file is run and compared (`onnx_verify`).
 
 The first axis of the input is a batch of one where the file leaves it open or says 1; the network's `input_shape` is
-without it. Half precision, quantised weights, control flow, functions and operators outside the standard are refused.
+without it. A longer first axis is a batch too where every sample goes through one and the same network, which is
+decided on the graph (`Builder`); else it is an axis of the input as any other. Weights in half precision and
+dequantised ones are taken as the numbers they are. Control flow, functions and most operators outside the standard are
+refused.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,8 @@ from sdpcert.readers.onnx_constants import FOLDED, fold
 from sdpcert.readers.onnx_moves import MOVES
 from sdpcert.readers.onnx_operators import OPERATORS
 from sdpcert.readers.onnx_tensors import embed_external, tensor_array
-from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic, Value
-from sdpcert.readers.onnx_verify import verify
+from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic, NotSamplewise, Value
+from sdpcert.readers.onnx_verify import PRECISIONS, Precision, verify
 
 #: Why operators that are met often have no place in the condition.
 REASONS = {
@@ -52,7 +55,8 @@ REASONS = {
 }
 _GENERAL = "it has no exact form as an affine map or an elementwise slope-restricted function"
 _SHAPES = ("Shape", "Size")
-_FLOATS = {1: False, 11: True}  # float32 and float64, by number in TensorProto.DataType
+#: Types that hold the numbers of a type, by number in TensorProto.DataType.
+_HOLD = {1: (1, 11), 10: (1, 10, 11), 11: (1, 11), 16: (1, 11, 16)}
 
 
 def read_onnx(path: Path) -> Network:
@@ -92,28 +96,65 @@ def _read(model: Any, path: Path) -> Network:
     if len(tensors) != len(graph.initializer):
         raise ValueError("two weights have one name")
     source, output = _ends(graph, tensors)
-    shape, double, batch = _input_shape(source)
+    shape, precision, first_axis = _input_shape(source)
     producers = _producers(graph, {*tensors, source.name})
     nodes = _needed(graph, output, producers, {*tensors, source.name})
     _refuse(nodes, source.name, {(f.domain, f.name) for f in model.functions})
     _embed(graph, nodes, tensors, path.parent)
-    builder = Builder(shape)
-    values: dict[str, Value] = {"": Constant(np.zeros(0)), source.name: builder.input}
+    file = _File(nodes, tensors, opset, source.name, output, shape, _HOLD[precision.number])
+    result, builder = _samplewise(file)
+    network = _pruned(builder.graph.network(result.number, source=str(path)))
+    if builder.batch > 1:
+        first_axis = f"the first axis, of length {builder.batch}: every sample goes through this one network"
+    _keep(graph, nodes, source, output)
+    details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": first_axis}
+    if model.producer_name:
+        details["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:100]
+    verified = verify(network, model, shape, precision, builder.batch)
+    return replace(network, details={**details, "verified": verified})
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is read of a file: its nodes in order of evaluation, its stored tensors, its ends."""
+
+    nodes: list[Any]
+    tensors: dict[str, Any]
+    opset: int
+    source: str
+    output: str
+    shape: tuple[int, ...]
+    casts: tuple[int, ...]
+
+
+def _samplewise(file: _File) -> tuple[Dynamic, Builder]:
+    """The graph of one sample where the first axis is a batch, else that of the whole input."""
+    if len(file.shape) < 2 or file.shape[0] == 1:
+        return _build(file, 1)
+    try:
+        return _build(file, file.shape[0])
+    except ValueError as error:
+        try:
+            return _build(file, 1)
+        except ValueError as whole:
+            if not isinstance(error, NotSamplewise):
+                raise error from None
+            raise type(whole)(f"{whole}; the first axis is no batch axis: {error}") from None
+
+
+def _build(file: _File, batch: int) -> tuple[Dynamic, Builder]:
+    builder = Builder(file.shape, batch, file.casts)
+    values: dict[str, Value] = {"": Constant(np.zeros(0)), file.source: builder.input}
     counted = total = 0
-    for node in nodes:
-        _evaluate(node, values, tensors, opset, builder)
+    for node in file.nodes:
+        _evaluate(node, values, file.tensors, file.opset, builder)
         total += sum(math.prod(new.shape) for new in builder.graph.nodes[counted:])
         counted = len(builder.graph.nodes)
         check_size((total,), "all tensors up to " + _label(node))
-    result = values.get(output)
+    result = values.get(file.output)
     if not isinstance(result, Dynamic):
-        raise UnsupportedModel(f"the output {quoted(output)} does not depend on the input")
-    network = _pruned(builder.graph.network(result.number, source=str(path)))
-    _keep(graph, nodes, source, output)
-    details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": batch}
-    if model.producer_name:
-        details["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:100]
-    return replace(network, details={**details, "verified": verify(network, model, shape, double)})
+        raise UnsupportedModel(f"the output {quoted(file.output)} does not depend on the input")
+    return result, builder
 
 
 def _opset(model: Any) -> int:
@@ -135,12 +176,13 @@ def _ends(graph: Any, tensors: dict[str, Any]) -> tuple[Any, str]:
     return sources[0], graph.output[0].name
 
 
-def _input_shape(source: Any) -> tuple[tuple[int, ...], bool, str]:
-    """Shape with a batch of one, whether it is float64, and a word on the batch axis."""
+def _input_shape(source: Any) -> tuple[tuple[int, ...], Precision, str]:
+    """Shape with a batch of one where the file leaves it open, the type, and a word on the batch axis."""
     name = f"input {quoted(source.name)}"
     kind = source.type.tensor_type
-    if kind.elem_type not in _FLOATS:
-        raise UnsupportedModel(f"{name} has the element type {kind.elem_type}; only float32 and float64 are read")
+    if kind.elem_type not in PRECISIONS:
+        known = ", ".join(p.name for p in PRECISIONS.values())
+        raise UnsupportedModel(f"{name} has the element type {kind.elem_type}; types that are read: {known}")
     if not kind.HasField("shape") or not kind.shape.dim:
         raise UnsupportedModel(f"{name} has no stated shape or is a scalar; export with a fixed shape")
     lengths = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
@@ -155,7 +197,7 @@ def _input_shape(source: Any) -> tuple[tuple[int, ...], bool, str]:
     shape = tuple(int(k) for k in lengths if k is not None)
     if check_size(shape, name) == 0:
         raise ValueError(f"{name} of shape {shape} is empty")
-    return shape, _FLOATS[kind.elem_type], batch
+    return shape, PRECISIONS[kind.elem_type], batch
 
 
 def _label(node: Any) -> str:
@@ -275,7 +317,8 @@ def _evaluate(node: Any, values: dict[str, Value], tensors: dict[str, Any], opse
         else:
             results = list(fold(call))
     except UnsupportedModel as error:
-        raise UnsupportedModel(f"{_label(node)} cannot be represented: {first_line(error)}") from None
+        kind = NotSamplewise if isinstance(error, NotSamplewise) else UnsupportedModel
+        raise kind(f"{_label(node)} cannot be represented: {first_line(error)}") from None
     except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, AssertionError) as error:
         raise ValueError(f"{_label(node)} cannot be read: {first_line(error)}") from None
     for name, result in zip(node.output, results):

@@ -7,6 +7,7 @@ and moves; matrix products, sums and reductions are in `onnx_linear`, convolutio
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from sdpcert.readers.onnx_linear import (
     tree,
 )
 from sdpcert.readers.onnx_moves import MOVES, pad, padding_of
-from sdpcert.readers.onnx_values import Call, Constant, Dynamic, axis_of, entries
+from sdpcert.readers.onnx_values import Call, Constant, Dynamic, NotSamplewise, axis_of, entries
 
 Array = np.ndarray
 Handler = Callable[[Call], Dynamic | list[Dynamic]]
@@ -178,7 +179,11 @@ def _extremum(call: Call) -> Dynamic:
 def _concat(call: Call) -> Dynamic:
     parts = [v for v in call.inputs if v is not None]
     axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
-    builder, start = call.builder, 0
+    builder, start = call.builder.of_one_sample(), 0
+    if call.builder.batch > 1:
+        if axis == 0:
+            raise NotSamplewise("it joins along the batch axis")
+        parts = [call.builder.one_sample(part) for part in parts]
     indices, fills, tensors = [], [], []
     for part in parts:
         if isinstance(part, Dynamic):
@@ -188,11 +193,13 @@ def _concat(call: Call) -> Dynamic:
             tensors.append(builder.rearrange(part, np.ravel))
         else:
             indices.append(np.full(part.shape, -1))
-            fills.append(part.weight())
+            fills.append(part.shift())
     joined = tensors[0] if len(tensors) == 1 else builder.layer(Concat(0), (start,), *tensors)
     result = builder.move(joined, np.concatenate(indices, axis=axis))
     fill = np.concatenate(fills, axis=axis)
-    return shifted(call, result, builder.meet(result, fill)[1]) if np.any(fill) else result
+    if np.any(fill):
+        result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
+    return result if call.builder.batch == 1 else Dynamic(result.number, (call.builder.batch, *result.shape[1:]))
 
 
 def _pad(call: Call) -> Dynamic:
@@ -208,8 +215,8 @@ def _pad(call: Call) -> Dynamic:
 
 
 def _cast(call: Call) -> Dynamic:
-    if call.attribute("to") not in (1, 11, "FLOAT", "DOUBLE"):
-        raise UnsupportedModel("only casts between float32 and float64 are linear")
+    if call.attribute("to") not in (*call.builder.casts, "FLOAT", "DOUBLE"):
+        raise UnsupportedModel("a cast to a type that does not hold all numbers of the input's rounds")
     return call.dynamic()
 
 

@@ -97,37 +97,92 @@ class Dynamic:
 Value = Constant | Dynamic
 
 
+class NotSamplewise(UnsupportedModel):
+    """The first axis of a tensor is no batch axis: samples are mixed, or go through different functions."""
+
+
 def inner(shape: Shape) -> Shape:
     """A shape without its first axis where that is one and another is left; (1,) for a scalar."""
     return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape or (1,)
 
 
 class Builder:
-    """A `Graph` in which tensors are known by their shapes in the ONNX graph."""
+    """A `Graph` in which tensors are known by their shapes in the ONNX graph.
 
-    def __init__(self, input_shape: Shape) -> None:
+    With a `batch` above one, every tensor has a first axis of that length and the graph holds one sample. Each layer is
+    then applied to every sample alike; moves and constants, where axes could mix, are checked entry by entry, and
+    `NotSamplewise` is raised where the samples differ. `casts` are the float types that hold the input's numbers.
+    """
+
+    def __init__(self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11)) -> None:
         check_size(input_shape, "the input")
-        self.graph = Graph(inner(input_shape))
+        self.batch, self.casts = batch, casts
+        self.graph = Graph(self.inner(input_shape))
         self.input = Dynamic(0, input_shape)
+
+    def inner(self, shape: Shape) -> Shape:
+        """The shape in the graph of a tensor with the given ONNX shape."""
+        if self.batch == 1:
+            return inner(shape)
+        if not shape or shape[0] != self.batch:
+            raise NotSamplewise(f"a tensor of shape {shape} has no batch axis of length {self.batch}")
+        return shape[1:] or (1,)
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
         """Append a layer whose output has the given ONNX shape."""
         if check_size(shape, "an intermediate tensor") == 0:
             raise ValueError(f"its output of shape {shape} is empty")
-        number = self.graph.add(layer, *(a.number for a in arguments))
-        if self.graph.shape(number) != inner(shape):
-            raise ValueError(f"its output of shape {self.graph.shape(number)} is not {inner(shape)}")
+        return self.checked(self.graph.add(layer, *(a.number for a in arguments)), shape)
+
+    def checked(self, number: int, shape: Shape) -> Dynamic:
+        """A value of the graph as a tensor of the given ONNX shape; ValueError where it has another one."""
+        if self.graph.shape(number) != self.inner(shape):
+            raise ValueError(f"its output of shape {self.graph.shape(number)} is not {self.inner(shape)}")
         return Dynamic(number, shape)
 
     def move(self, argument: Dynamic, indices: Array) -> Dynamic:
         """The tensor of the entries `indices` (row major, -1 for zero) of a tensor, in the shape of `indices`."""
-        if check_size(indices.shape, "an intermediate tensor") == 0:
-            raise ValueError(f"its output of shape {indices.shape} is empty")
-        target = inner(indices.shape)
-        size = int(np.prod(argument.shape))
+        shape = indices.shape
+        if check_size(shape, "an intermediate tensor") == 0:
+            raise ValueError(f"its output of shape {shape} is empty")
+        target = self.inner(shape)
+        if self.batch > 1:
+            indices = self._of_one_sample(argument, indices)
+        size = int(np.prod(self.graph.shape(argument.number)))
         if target == self.graph.shape(argument.number) and np.array_equal(indices.ravel(), np.arange(size)):
-            return Dynamic(argument.number, indices.shape)
-        return self.layer(Rearrange(np.ascontiguousarray(indices.reshape(target))), indices.shape, argument)
+            return Dynamic(argument.number, shape)
+        return self.layer(Rearrange(np.ascontiguousarray(indices.reshape(target))), shape, argument)
+
+    def _of_one_sample(self, argument: Dynamic, indices: Array) -> Array:
+        """The entries that the first sample takes; all others take the same ones of their own."""
+        rows, size = indices.reshape(self.batch, -1), int(np.prod(argument.shape[1:]))
+        first = rows[0]
+        everywhere = np.where(first < 0, -1, first + size * np.arange(self.batch)[:, None])
+        if np.any(first >= size) or not np.array_equal(rows, everywhere):
+            raise NotSamplewise("it moves entries from one sample of the batch to another")
+        return first
+
+    def sample_of(self, constant: Array) -> Array:
+        """A constant along the batch axis, for one sample; all samples must have the same."""
+        if not np.array_equal(constant, np.broadcast_to(constant[:1], constant.shape)):
+            raise NotSamplewise("a constant differs between the samples of the batch")
+        return constant[0]
+
+    def of_one_sample(self) -> Builder:
+        """The same graph, for tensors whose batch axis has length one."""
+        if self.batch == 1:
+            return self
+        single = Builder((1,), casts=self.casts)
+        single.graph = self.graph
+        return single
+
+    def one_sample(self, value: Value) -> Value:
+        """A tensor or constant as one of those, for its first sample."""
+        if isinstance(value, Constant):
+            if not value.exact or not value.shape:
+                raise NotSamplewise("a computed constant lies along the batch axis")
+            return Constant(self.sample_of(value.value)[None], value.name)
+        return Dynamic(value.number, (1, *value.shape[1:]))
 
     def rearrange(self, argument: Dynamic, function: Callable[[Array], Array]) -> Dynamic:
         """The tensor that `function` of an array would make of it by moving entries."""
@@ -147,8 +202,8 @@ class Builder:
         argument = self.broadcast(argument, shape)
         if value.size == 1:
             return argument, value.reshape(())
-        if len(inner(shape)) < len(shape) and value.ndim == len(shape):
-            value = value[0]
+        if (self.batch > 1 or len(inner(shape)) < len(shape)) and value.ndim == len(shape):
+            value = self.sample_of(value)
         return argument, value
 
 

@@ -12,7 +12,7 @@ from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx_constants import EPS
 from sdpcert.readers.onnx_linear import scaled
 from sdpcert.readers.onnx_operators import OPERATORS
-from sdpcert.readers.onnx_values import Call, Dynamic, inner
+from sdpcert.readers.onnx_values import Call, Dynamic
 
 #: Most cells of a pooling window.
 MAX_WINDOW = 4096
@@ -90,12 +90,12 @@ def _window(call: Call, image: tuple[int, int], axes: int, kernel: tuple[int, ..
 
 
 def _image(call: Call) -> tuple[Dynamic, int]:
-    """The first input as a tensor (1, channels, height, width), and its number of spatial axes."""
+    """The first input as a tensor (batch, channels, height, width), and its number of spatial axes."""
     value = call.dynamic()
     axes = len(value.shape) - 2
     if axes not in (1, 2):
         raise UnsupportedModel(f"only one and two spatial axes are read, its input has {axes}")
-    if value.shape[0] != 1:
+    if value.shape[0] != call.builder.batch:
         raise UnsupportedModel(f"its input of shape {value.shape} has a batch of {value.shape[0]}")
     if axes == 1:
         value = call.builder.rearrange(value, lambda x: x[:, :, None])
@@ -124,7 +124,7 @@ def _conv(call: Call) -> Dynamic:
     if vector is not None and vector.shape != kernel.shape[:1]:
         raise ValueError(f"its bias of shape {vector.shape} does not have one entry for each of {len(kernel)} channels")
     layer = Conv2d(kernel, vector, window.stride, window.padding, window.dilation, groups, weight.relative_error())
-    result = call.builder.layer(layer, (1, len(kernel), *window.output), value)
+    result = call.builder.layer(layer, (value.shape[0], len(kernel), *window.output), value)
     return _lowered(call, result, axes)
 
 
@@ -145,7 +145,7 @@ def _average_pool(call: Call) -> Dynamic:
     sums = Conv2d(
         np.ones((channels, 1, *window.kernel)), None, window.stride, window.padding, window.dilation, channels
     )
-    result = call.builder.layer(sums, (1, channels, *window.output), value)
+    result = call.builder.layer(sums, (value.shape[0], channels, *window.output), value)
     # How many cells of each window count: those of the image, and with count_include_pad those of the stated padding.
     counted = np.ones((1, 1, height, width))
     (top, left), (bottom, right) = window.before, window.after
@@ -168,12 +168,10 @@ def _max_pool(call: Call) -> Dynamic:
     if call.outputs > 1:
         raise UnsupportedModel("its second output, the indices, has no linear form")
     window = _pool_window(call, value, axes)
-    shape = (1, value.shape[1], *window.output)
+    shape = (*value.shape[:2], *window.output)
     check_size((*shape, int(np.prod(window.kernel))), "the windows of a maximum pooling")
     number = max_pool(call.builder.graph, value.number, window.kernel, window.stride, window.padding, window.dilation)
-    if call.builder.graph.shape(number) != inner(shape):
-        raise ValueError(f"its output of shape {call.builder.graph.shape(number)} is not {inner(shape)}")
-    return _lowered(call, Dynamic(number, shape), axes)
+    return _lowered(call, call.builder.checked(number, shape), axes)
 
 
 OPERATORS.update({"Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool})

@@ -70,11 +70,15 @@ def agrees(proto: onnx.ModelProto, folder: Path, samples: int = 3) -> Network:
     for _ in range(samples):
         x = (3 * generator.standard_normal(shape)).astype(np.float64 if double else np.float32)
         expected = run(proto, x)
-        got = network(x.astype(float).reshape(network.input_shape))
-        inner = expected.shape[1:] if expected.ndim >= 2 and expected.shape[0] == 1 else expected.shape
-        assert got.shape == (inner or (1,))
+        batch = network(x.astype(float).reshape(-1, *network.input_shape))
+        if len(batch) == 1:
+            inner = expected.shape[1:] if expected.ndim >= 2 and expected.shape[0] == 1 else expected.shape
+            assert batch.shape[1:] == (inner or (1,))
+        else:
+            assert batch.shape == (expected.shape if expected.ndim > 1 else (*expected.shape, 1))
+        got = batch
         np.testing.assert_allclose(got.ravel(), expected.ravel(), rtol=2e-5, atol=2e-5 * (1 + np.abs(expected).max()))
-        stacked = network.stacked.evaluate(x.astype(float).reshape(1, -1))
+        stacked = network.stacked.evaluate(x.astype(float).reshape(len(batch), -1))
         np.testing.assert_allclose(stacked.ravel(), got.ravel(), rtol=1e-9, atol=1e-9 * (1 + np.abs(got).max()))
     return network
 

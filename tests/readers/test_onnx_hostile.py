@@ -177,7 +177,6 @@ def test_external_data_of_unread_weights_is_not_opened(tmp_path):
         (of("Cast", to=TensorProto.FLOAT16), ["operator Cast"]),
         (of("ConvTranspose", (1, 1, 3), {"w": np.ones((1, 1, 2))}), ["operator ConvTranspose"]),
         (of("Conv", (1, 1, 3, 3, 3), {"w": np.ones((1, 1, 2, 2, 2))}), ["operator Conv", "spatial"]),
-        (of("Conv", (2, 1, 3, 3), {"w": np.ones((1, 1, 2, 2))}), ["operator Conv", "batch"]),
         (of("Conv", (1, 3, 3, 3), {"w": np.ones((2, 1, 2, 2))}, group=3), ["operator Conv", "'n'"]),
         (of("Conv", (1, 1, 3, 3), {"w": np.ones((1, 1, 2, 2))}, group=0), ["operator Conv", "groups"]),
         (of("Conv", (1, 1, 3, 3), {"w": np.ones((1, 1, 2, 2))}, strides=[0, 1]), ["operator Conv", "strides"]),
@@ -340,7 +339,7 @@ def test_inputs_and_outputs(tmp_path):
     for shape, word in ((("N",), "open"), ((1, "H", 3), "axis 1"), ((), "shape"), ((1, 0), "empty"), ((1, -3), "neg")):
         refused(save(model([node("Relu", ["x"], ["y"])], shape), tmp_path), "'x'", word)
     refused(save(model([node("Relu", ["x"], ["y"])], (1, 2**40)), tmp_path), "'x'", "limit")
-    for kind in (TensorProto.INT64, TensorProto.FLOAT16):
+    for kind in (TensorProto.INT64, TensorProto.FLOAT8E5M2):
         refused(save(model([node("Relu", ["x"], ["y"])], (1, 3), kind=kind), tmp_path), "'x'", "element type")
 
 
