@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.network.graph import Network, Node
-from sdpcert.readers import onnx_windows as _windows  # noqa: F401  (enters its operators)
+from sdpcert.readers import onnx_resize as _resize  # noqa: F401  (enters its operators, as `onnx_windows` does)
 from sdpcert.readers.errors import MAX_FILE_BYTES, UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx_constants import FOLDED, fold
 from sdpcert.readers.onnx_moves import MOVES
@@ -30,6 +30,8 @@ from sdpcert.readers.onnx_tensors import embed_external, tensor_array
 from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic, NotSamplewise, Value
 from sdpcert.readers.onnx_verify import PRECISIONS, Precision, verify
 
+_STEEP = "its slope is not bounded"
+_ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 #: Why operators that are met often have no place in the condition.
 REASONS = {
     "Softmax": "it is not elementwise; export the model up to the logits, attention has no global Lipschitz constant",
@@ -39,21 +41,18 @@ REASONS = {
     "InstanceNormalization": "it divides by a norm of its input",
     "GroupNormalization": "it divides by a norm of its input",
     "LpNormalization": "it divides by a norm of its input",
-    "ConvTranspose": "transposed convolutions are not read",
-    "Exp": "its slope is not bounded",
-    "Pow": "its slope is not bounded",
-    "Sqrt": "its slope is not bounded",
-    "Reciprocal": "its slope is not bounded",
-    "Log": "its slope is not bounded",
-    "ThresholdedRelu": "it jumps",
-    "Sign": "it jumps",
+    **dict.fromkeys(("Exp", "Sqrt", "Reciprocal", "Log", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atanh"), _STEEP),
+    **dict.fromkeys(("Sign", "Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN"), "it jumps"),
+    **dict.fromkeys(_ROUNDING, "it rounds what depends on the input, so it jumps; quantise the weights alone"),
     "Where": "a choice that depends on the input may jump",
     "If": "control flow is not read",
     "Loop": "control flow is not read",
     "Scan": "control flow is not read",
     "ArgMax": "it jumps; export the model up to the logits",
 }
-_GENERAL = "it has no exact form as an affine map or an elementwise slope-restricted function"
+_GENERAL = "it is not among the affine maps and elementwise functions of bounded slopes that are read"
+#: Operators outside the standard that are read.
+_OTHERS = (("com.microsoft", "QuickGelu"), ("com.microsoft", "Gelu"))
 _SHAPES = ("Shape", "Size")
 #: Types that hold the numbers of a type, by number in TensorProto.DataType.
 _HOLD = {1: (1, 11), 10: (1, 10, 11), 11: (1, 11), 16: (1, 11, 16)}
@@ -240,10 +239,10 @@ def _refuse(nodes: list[Any], source: str, functions: set[tuple[str, str]]) -> N
     moving = {source}
     for node in nodes:
         why = ""
-        if node.domain not in ("", "ai.onnx"):
-            why = f"it is of the domain {quoted(node.domain)}, not of the ONNX standard"
-        elif (node.domain, node.op_type) in functions:
+        if (node.domain, node.op_type) in functions:
             why = "it is a function of the file; export with functions inlined"
+        elif node.domain not in ("", "ai.onnx") and (node.domain, node.op_type) not in _OTHERS:
+            why = f"it is of the domain {quoted(node.domain)}, not of the ONNX standard"
         elif any(a.HasField("g") or a.graphs for a in node.attribute):
             why = "it holds a graph of its own (control flow), which is not read"
         elif any(name in moving for name in node.input):
@@ -252,7 +251,7 @@ def _refuse(nodes: list[Any], source: str, functions: set[tuple[str, str]]) -> N
             if node.op_type not in _SHAPES:
                 moving.update(name for name in node.output if name)
         elif node.op_type not in (*FOLDED, *MOVES, *_SHAPES, "Constant"):
-            why = REASONS.get(node.op_type, "it is not computed on constants; store its value")
+            why = "it is not computed on constants; store its value"
         if why:
             raise UnsupportedModel(f"{_label(node)} cannot be represented: {why}")
 

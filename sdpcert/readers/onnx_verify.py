@@ -21,6 +21,7 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange
 from sdpcert.network.graph import Network
+from sdpcert.network.resampling import Interpolation
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_runtime import Runtime, widened
 
@@ -156,4 +157,6 @@ def perturbed(network: Network, inputs: Array, unit: float, generator: np.random
 
 def _size(layer: AffineLayer, given: list[Array]) -> Array:
     total = layer.magnitude(*map(np.abs, given)) + np.abs(layer.offset())
+    if isinstance(layer, Interpolation):  # the runtime rounds coordinates, which may move a neighbour in or out
+        return total + layer.reach * np.max(np.abs(given[0]), axis=-1, keepdims=True)
     return np.sqrt(layer.terms + 2) * total

@@ -175,7 +175,7 @@ def test_external_data_of_unread_weights_is_not_opened(tmp_path):
         (of("NoSuchOperator"), ["operator NoSuchOperator", "'n'"]),
         (of("Cast", to=TensorProto.INT64), ["operator Cast"]),
         (of("Cast", to=TensorProto.FLOAT16), ["operator Cast"]),
-        (of("ConvTranspose", (1, 1, 3), {"w": np.ones((1, 1, 2))}), ["operator ConvTranspose"]),
+        (of("ConvTranspose", (1, 1, 3, 3, 3), {"w": np.ones((1, 1, 2, 2, 2))}), ["operator ConvTranspose", "spatial"]),
         (of("Conv", (1, 1, 3, 3, 3), {"w": np.ones((1, 1, 2, 2, 2))}), ["operator Conv", "spatial"]),
         (of("Conv", (1, 3, 3, 3), {"w": np.ones((2, 1, 2, 2))}, group=3), ["operator Conv", "'n'"]),
         (of("Conv", (1, 1, 3, 3), {"w": np.ones((1, 1, 2, 2))}, group=0), ["operator Conv", "groups"]),
