@@ -109,6 +109,8 @@ def _read(model: Any, path: Path) -> Network:
     details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": first_axis}
     if model.producer_name:
         details["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:100]
+    if precision.is_half:
+        details["precision"] = f"the file computes in {precision.name}; read is exact arithmetic on its weights"
     verified = verify(network, model, shape, precision, builder.batch)
     return replace(network, details={**details, "verified": verified})
 
