@@ -239,7 +239,7 @@ def _concat(call: Call) -> Dynamic:
     fill = np.concatenate(fills, axis=axis)
     if np.any(fill):
         result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
-    return result if call.builder.batch == 1 else Dynamic(result.number, (call.builder.batch, *result.shape[1:]))
+    return Dynamic(result.number, (call.builder.batch * result.shape[0], *result.shape[1:]))
 
 
 def _pad(call: Call) -> Dynamic:

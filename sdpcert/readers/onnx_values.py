@@ -109,9 +109,10 @@ def inner(shape: Shape) -> Shape:
 class Builder:
     """A `Graph` in which tensors are known by their shapes in the ONNX graph.
 
-    With a `batch` above one, every tensor has a first axis of that length and the graph holds one sample. Each layer is
-    then applied to every sample alike; moves and constants, where axes could mix, are checked entry by entry, and
-    `NotSamplewise` is raised where the samples differ. `casts` are the float types that hold the input's numbers.
+    With a `batch` above one, every tensor holds the samples one after the other, along its first axis of that length or
+    a multiple of it, and the graph holds one sample. Each layer is then applied to every sample alike; moves and
+    constants, where samples could mix or differ, are checked entry by entry, and `NotSamplewise` is raised where they
+    do. `casts` are the float types that hold the input's numbers.
     """
 
     def __init__(self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11)) -> None:
@@ -120,13 +121,17 @@ class Builder:
         self.graph = Graph(self.inner(input_shape))
         self.input = Dynamic(0, input_shape)
 
+    def sample(self, shape: Shape) -> Shape:
+        """The shape of one sample, with a first axis of one where that is the batch axis."""
+        if self.batch == 1:
+            return shape
+        if not shape or shape[0] % self.batch:
+            raise NotSamplewise(f"a tensor of shape {shape} has no batch axis of length {self.batch}")
+        return (shape[0] // self.batch, *shape[1:])
+
     def inner(self, shape: Shape) -> Shape:
         """The shape in the graph of a tensor with the given ONNX shape."""
-        if self.batch == 1:
-            return inner(shape)
-        if not shape or shape[0] != self.batch:
-            raise NotSamplewise(f"a tensor of shape {shape} has no batch axis of length {self.batch}")
-        return shape[1:] or (1,)
+        return inner(self.sample(shape))
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
         """Append a layer whose output has the given ONNX shape."""
@@ -155,18 +160,21 @@ class Builder:
 
     def _of_one_sample(self, argument: Dynamic, indices: Array) -> Array:
         """The entries that the first sample takes; all others take the same ones of their own."""
-        rows, size = indices.reshape(self.batch, -1), int(np.prod(argument.shape[1:]))
+        rows, size = indices.reshape(self.batch, -1), int(np.prod(argument.shape)) // self.batch
         first = rows[0]
         everywhere = np.where(first < 0, -1, first + size * np.arange(self.batch)[:, None])
         if np.any(first >= size) or not np.array_equal(rows, everywhere):
             raise NotSamplewise("it moves entries from one sample of the batch to another")
         return first
 
-    def sample_of(self, constant: Array) -> Array:
-        """A constant along the batch axis, for one sample; all samples must have the same."""
-        if not np.array_equal(constant, np.broadcast_to(constant[:1], constant.shape)):
+    def sample_of(self, constant: Array, length: int) -> Array:
+        """The part of one sample of a constant beside a first axis of the given length; it is the same in all."""
+        if self.batch == 1 or len(constant) == 1:
+            return constant
+        parts = constant.reshape(self.batch, length // self.batch, *constant.shape[1:])
+        if not np.array_equal(parts, np.broadcast_to(parts[:1], parts.shape)):
             raise NotSamplewise("a constant differs between the samples of the batch")
-        return constant[0]
+        return parts[0]
 
     def of_one_sample(self) -> Builder:
         """The same graph, for tensors whose batch axis has length one."""
@@ -177,12 +185,12 @@ class Builder:
         return single
 
     def one_sample(self, value: Value) -> Value:
-        """A tensor or constant as one of those, for its first sample."""
-        if isinstance(value, Constant):
-            if not value.exact or not value.shape:
-                raise NotSamplewise("a computed constant lies along the batch axis")
-            return Constant(self.sample_of(value.value)[None], value.name)
-        return Dynamic(value.number, (1, *value.shape[1:]))
+        """A tensor or constant with a batch axis as one of those."""
+        if isinstance(value, Dynamic):
+            return Dynamic(value.number, self.sample(value.shape))
+        if not value.exact or not value.shape or value.shape[0] % self.batch:
+            raise NotSamplewise("a constant beside the batch is computed, or has another first axis")
+        return Constant(self.sample_of(value.value, value.shape[0]), value.name)
 
     def rearrange(self, argument: Dynamic, function: Callable[[Array], Array]) -> Dynamic:
         """The tensor that `function` of an array would make of it by moving entries."""
@@ -202,8 +210,9 @@ class Builder:
         argument = self.broadcast(argument, shape)
         if value.size == 1:
             return argument, value.reshape(())
-        if (self.batch > 1 or len(inner(shape)) < len(shape)) and value.ndim == len(shape):
-            value = self.sample_of(value)
+        if value.ndim == len(shape):
+            value = self.sample_of(value, shape[0]) if shape else value
+            value = value[0] if len(self.inner(shape)) < len(shape) else value
         return argument, value
 
 

@@ -28,6 +28,9 @@ from sdpcert.readers.onnx_runtime import Runtime, widened
 Array = np.ndarray
 #: Standard deviations of each random input; normal, both signs, up to where activations saturate.
 SCALES = (0.01, 0.1, 1.0, 1.0, 1.0, 1.0, 10.0, 10.0, 100.0, 1000.0)
+#: The same for batches of more than `FEW` samples; rounding is measured on so many of each.
+SCALES_OF_BATCHES = (0.1, 1.0, 10.0, 100.0)
+FEW = 4
 #: How many times the measured effect of rounding is allowed.
 ALLOWED = 40.0
 #: Samples whose tolerance is a larger part of the output show nothing.
@@ -89,9 +92,10 @@ def _compare(
     network: Network, run: Runtime, shape: tuple[int, ...], precision: Precision, batch: int, sharp: bool
 ) -> str:
     generator = np.random.default_rng(20240531)
+    scales = SCALES if batch <= FEW else SCALES_OF_BATCHES
     dtype, unit = precision.dtype(), precision.unit
     with np.errstate(all="ignore"):
-        inputs = np.stack([(generator.standard_normal(shape) * s).astype(dtype) for s in SCALES])
+        inputs = np.stack([(generator.standard_normal(shape) * s).astype(dtype) for s in scales])
         theirs = np.stack([run(x).ravel() for x in inputs])
         samples = inputs.astype(float).reshape(len(inputs) * batch, *network.input_shape)
         ours = _in_parts(network, samples, network).reshape(len(inputs), -1)
@@ -100,14 +104,16 @@ def _compare(
         finite = np.isfinite(theirs).all(axis=1) & np.isfinite(ours).all(axis=1)
         if finite.sum() < (4 if sharp else 1):
             raise ValueError(f"{run.name} overflows on random inputs, so what was read cannot be checked")
-        samples = samples.reshape(len(inputs), batch, *network.input_shape)[finite]
-        samples = samples.reshape(-1, *network.input_shape)
         ours, theirs = ours[finite], theirs[finite]
+        few = min(batch, FEW)
+        samples = samples.reshape(len(inputs), batch, *network.input_shape)[finite, :few]
+        samples = samples.reshape(-1, *network.input_shape)
+        unmoved = ours.reshape(len(ours), batch, -1)[:, :few].reshape(len(ours), -1)
 
         def with_errors(part: Array) -> Array:
             return perturbed(network, part, unit, generator)
 
-        spread = [_in_parts(network, samples, with_errors).reshape(ours.shape) - ours for _ in range(4)]
+        spread = [_in_parts(network, samples, with_errors).reshape(unmoved.shape) - unmoved for _ in range(4)]
     size = np.max(np.abs(ours), axis=1, initial=0.0)
     noise = np.sqrt(np.mean(np.square(spread), axis=(0, 2)))
     tolerance = ALLOWED * noise + 8 * unit * size + precision.tiny

@@ -94,6 +94,29 @@ def test_shapes_and_expansions_of_the_batch(tmp_path):
     assert network.output_shape == (1,)
 
 
+def test_the_batch_merged_with_other_axes(tmp_path):
+    """Tokens of all samples in one axis, as dense layers on sequences are exported."""
+    nodes = [
+        node("Reshape", ["x", "flat"], ["f"]),
+        node("MatMul", ["f", "w"], ["g"]),
+        node("BatchNormalization", ["g", "s", "o", "m", "v"], ["n"]),
+        node("Mul", ["n", "each"], ["e"]),
+        node("Concat", ["e", "g", "fixed"], ["c"], axis=1),
+        node("Reshape", ["c", "back"], ["h"]),
+        node("Relu", ["h"], ["r"]),
+        node("Reshape", ["r", "one"], ["y"]),
+    ]
+    constants = {"flat": i(-1, 6), "w": w(6, 2), "back": i(BATCH, 3, 5), "one": i(-1)}
+    constants |= {"s": w(2), "o": w(2), "m": w(2), "v": np.abs(w(2)) + 0.1}
+    constants |= {"each": np.tile(w(3, 1), (BATCH, 1)), "fixed": np.tile(w(3, 1), (BATCH, 1))}
+    network = load(save(model(nodes, (BATCH, 3, 6), constants), tmp_path))
+    assert network.input_shape == (3, 6) and network.output_shape == (15,) and network.neurons == 15
+    assert "every sample" in network.details["batch axis"]
+    constants["each"] = w(3 * BATCH, 1)
+    other = load(save(model(nodes, (BATCH, 3, 6), constants), tmp_path))
+    assert other.input_shape == (BATCH, 3, 6) and other.details["batch axis"] == "none"
+
+
 MIXING = [
     ([node("MatMul", ["c", "x"], ["h"]), node("Relu", ["h"], ["y"])], {"c": w(BATCH, BATCH)}),
     ([node("Transpose", ["x"], ["t"]), node("MatMul", ["t", "c"], ["h"]), node("Relu", ["h"], ["y"])], {"c": w(5, 5)}),
@@ -105,7 +128,10 @@ MIXING = [
     ([node("Relu", ["x"], ["h"]), node("Add", ["h", "c"], ["y"])], {"c": w(BATCH, BATCH)}),
     ([node("PRelu", ["x", "c"], ["y"])], {"c": w(BATCH, 1)}),
     ([node("Max", ["x", "c"], ["y"])], {"c": w(BATCH, 1)}),
-    ([node("Reshape", ["x", "s"], ["h"]), node("Relu", ["h"], ["y"])], {"s": i(-1)}),
+    ([node("Reshape", ["x", "s"], ["h"]), node("MatMul", ["h", "c"], ["y"])], {"s": i(-1), "c": w(25, 2)}),
+    ([node("Add", ["x", "c"], ["h"]), node("Reshape", ["h", "s"], ["y"])], {"s": i(-1), "c": w(BATCH, 1)}),
+    ([node("Reshape", ["x", "s"], ["h"]), node("Add", ["h", "c"], ["y"])], {"s": i(-1), "c": w(25)}),
+    ([node("Reshape", ["x", "s"], ["h"]), node("Slice", ["h", "a", "e"], ["y"])], {"s": i(-1), "a": i(0), "e": i(20)}),
     ([node("Flatten", ["x"], ["h"], axis=0), node("MatMul", ["h", "c"], ["y"])], {"c": w(25, 2)}),
     ([node("Concat", ["x", "x"], ["h"], axis=0), node("Relu", ["h"], ["y"])], {}),
     ([node("Concat", ["x", "c"], ["h"], axis=1), node("Relu", ["h"], ["y"])], {"c": w(BATCH, 1)}),
@@ -143,5 +169,5 @@ def test_a_wrong_sample_is_noticed(tmp_path, monkeypatch):
     nodes = [node("Mul", ["x", "c"], ["h"]), node("Relu", ["h"], ["y"])]
     path = save(model(nodes, (BATCH, 3), {"c": constant("c", w(BATCH, 1))}), tmp_path)
     assert load(path).input_shape == (BATCH, 3)
-    monkeypatch.setattr(Builder, "sample_of", lambda self, values: values[0])
+    monkeypatch.setattr(Builder, "sample_of", lambda self, values, length: values[:1])
     refused(path, "does not compute")
