@@ -135,7 +135,7 @@ class Builder:
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
         """Append a layer whose output has the given ONNX shape."""
-        if check_size(shape, "an intermediate tensor") == 0:
+        if check_size(self.sample(shape), "an intermediate tensor") == 0:
             raise ValueError(f"its output of shape {shape} is empty")
         return self.checked(self.graph.add(layer, *(a.number for a in arguments)), shape)
 
@@ -304,3 +304,11 @@ def axes_of(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     if len(result) != len(axes):
         raise ValueError(f"axes {tuple(axes)} repeat one")
     return result
+
+
+def floating(*operands: Constant) -> bool:
+    """Whether the operands are floats; they are all floats or all integers."""
+    kinds = {a.value.dtype.kind == "f" for a in operands}
+    if len(kinds) > 1:
+        raise UnsupportedModel("it mixes floats and integers; cast its constants to one type")
+    return kinds.pop()
