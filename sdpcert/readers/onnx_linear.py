@@ -9,8 +9,8 @@ import numpy as np
 
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Dense, Scale, Sum
-from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.error_bounds import EPS
+from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx_values import Call, Constant, Dynamic, axes_of
 
 Array = np.ndarray

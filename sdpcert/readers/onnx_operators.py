@@ -14,8 +14,8 @@ import numpy as np
 from sdpcert.network import activations, piecewise
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Concat, Scale, Sum
-from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.error_bounds import EPS
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_gates import gated_activation
 from sdpcert.readers.onnx_linear import (
     add_values,

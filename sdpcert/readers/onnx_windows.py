@@ -8,8 +8,8 @@ import numpy as np
 
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
-from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.error_bounds import EPS
+from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx_linear import scaled
 from sdpcert.readers.onnx_operators import OPERATORS
 from sdpcert.readers.onnx_values import Call, Constant, Dynamic

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdpcert.readers import onnx_resize as _resize  # noqa: F401  (enters the shared operators)
-from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.error_bounds import EPS
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Constant, Dynamic
 
 if TYPE_CHECKING:

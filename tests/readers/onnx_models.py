@@ -92,3 +92,37 @@ def refused(path: Path, *words: str, kind: type[Exception] = ValueError, **optio
     for word in words:
         assert word in line, line
     return line
+
+
+def random_model(seed: int) -> onnx.ModelProto:
+    """A random acyclic graph over vectors and images, with skips, of operators that are read."""
+    r, node = np.random.default_rng(seed), helper.make_node
+    image = r.random() < 0.5
+    shape = (1, 2, 4, 4) if image else (1, 5)
+    nodes, constants, values = [], {}, ["x"]
+    for k in range(int(r.integers(3, 9))):
+        out, a, b = f"v{k}", str(r.choice(values)), str(r.choice(values))
+        kind = int(r.integers(0, 9))
+        if kind == 0 and image:
+            constants[f"w{k}"] = r.standard_normal((2, 2, 3, 3)) / 3
+            nodes.append(node("Conv", [a, f"w{k}"], [out], pads=[1, 1, 1, 1]))
+        elif kind == 0:
+            constants[f"w{k}"] = r.standard_normal((5, 5)) / 2
+            nodes.append(node("MatMul", [a, f"w{k}"], [out]))
+        elif kind in (1, 2):
+            nodes.append(node(str(r.choice(["Relu", "Tanh", "LeakyRelu", "Sigmoid", "Elu", "Abs"])), [a], [out]))
+        elif kind in (3, 4):
+            nodes.append(node(str(r.choice(["Add", "Sub", "Max", "Min"])), [a, b], [out]))
+        elif kind in (5, 6):
+            constants[f"c{k}"] = r.standard_normal((2, 1, 1) if image else (5,)) + 0.1
+            nodes.append(node(str(r.choice(["Add", "Mul", "Sub", "Div"])), [a, f"c{k}"], [out]))
+        elif kind == 7:
+            nodes.append(node("Concat", [a, b], [f"j{k}"], axis=1))
+            nodes.append(node("Split", [f"j{k}"], [f"p{k}", out], axis=1))
+        elif image:
+            nodes.append(node("MaxPool", [a], [out], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+        else:
+            nodes.append(node("Flatten", [a], [out]))
+        values.append(out)
+    nodes.append(node("Flatten", [values[-1]], ["y"]))
+    return model(nodes, shape, constants)

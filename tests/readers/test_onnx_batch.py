@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from onnx_models import agrees, constant, model, refused, save
+from onnx_models import agrees, constant, model, random_model, refused, save
 
 from sdpcert.readers import load
 
@@ -92,6 +92,15 @@ def test_shapes_and_expansions_of_the_batch(tmp_path):
     constants = {"rest": i(1, 6), "wide": i(BATCH, 2, 6), "v": w(12)}
     network = of_samples(nodes, (6,), constants, tmp_path)
     assert network.output_shape == (1,)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_graphs_are_the_same_network_with_a_batch(seed, tmp_path):
+    proto = random_model(seed)
+    one = load(save(proto, tmp_path))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    many = agrees(proto, tmp_path, 1)
+    assert many.stacked.sha256 == one.stacked.sha256 and "every sample" in many.details["batch axis"]
 
 
 def test_the_batch_merged_with_other_axes(tmp_path):
