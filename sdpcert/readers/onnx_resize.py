@@ -18,6 +18,8 @@ from sdpcert.readers.onnx_values import Call, Dynamic, axis_of
 from sdpcert.readers.onnx_windows import image_of, kernel_of, lowered, two
 
 single = np.float32
+#: Longest axis that is resized.
+MAX_LENGTH = 2**14
 
 
 def _conv_transpose(call: Call) -> Dynamic:
@@ -131,6 +133,8 @@ def _axes(call: Call, shape: tuple[int, ...]) -> list[_Axis]:
             result.append(_Axis(axis, shape[axis], outputs, Fraction(float(scale)), single(scale)))
     if any(a.outputs < 1 for a in result):
         raise ValueError("it leaves nothing of an axis")
+    if any(max(a.outputs, a.inputs) > MAX_LENGTH for a in result if a.outputs != a.inputs):
+        raise UnsupportedModel(f"it resizes an axis of more than {MAX_LENGTH} entries, above the limit")
     new = {a.axis: a.outputs for a in result}
     check_size((new.get(k, n) for k, n in enumerate(shape)), "the resized tensor")
     return [a for a in result if a.outputs != a.inputs or a.scale != 1]

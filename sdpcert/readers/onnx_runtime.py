@@ -53,8 +53,9 @@ class Runtime:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
+            # Without the fallback, which would print to the standard output.
             session = onnxruntime.InferenceSession(
-                self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                self._model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception:  # the runtime raises classes of its own
             self._reason = "onnxruntime refuses the file"

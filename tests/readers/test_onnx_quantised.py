@@ -189,3 +189,14 @@ def test_files_that_onnxruntime_loads_and_cannot_run(tmp_path, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", Broken)
     verified = load(path).details["verified"]
     assert verified.startswith("onnx.reference") and "no kernel" in verified
+
+
+def test_a_runtime_that_refuses_a_file_prints_nothing(tmp_path, capfd):
+    dtype, kind = HALF[1]
+    load(
+        save(
+            model([node("MatMul", ["x", "a"], ["y"])], (1, 2), {"a": stored("a", np.eye(2), dtype)}, kind=kind),
+            tmp_path,
+        )
+    )
+    assert capfd.readouterr().out == ""
