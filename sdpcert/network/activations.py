@@ -50,3 +50,13 @@ def activation_by_name(name: str) -> Activation:
         return BY_NAME[name]()
     except KeyError:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(sorted(BY_NAME))}, maxmin") from None
+
+
+def sine() -> Activation:
+    """Sine, slopes [-1, 1] (the derivative is the cosine)."""
+    return Activation("sin", -1.0, 1.0, np.sin, np.cos)
+
+
+def cosine() -> Activation:
+    """Cosine, slopes [-1, 1] (the derivative is minus the sine)."""
+    return Activation("cos", -1.0, 1.0, np.cos, lambda v: -np.sin(v))

@@ -1,32 +1,34 @@
 """ONNX files: a walk over the graph that knows every operator it passes.
 
-The graph is taken in exact arithmetic on the stored weights. Constants are folded (`onnx_constants`), everything that
-depends on the input becomes affine layers and slope-restricted activations (`onnx_operators`, `onnx_windows`), and what
-has no exact form is refused by name. Then the file is run and compared (`onnx_verify`).
+The graph is taken in exact arithmetic on the stored weights. What has no exact form is refused by name, here; node by
+node (`onnx_walk`), constants are folded (`onnx_constants`) and everything that depends on the input becomes affine
+layers and slope-restricted activations (`onnx_operators`, `onnx_windows`, `onnx_resize`). Then the file is run and
+compared (`onnx_verify`).
 
 The first axis of the input is a batch of one where the file leaves it open or says 1; the network's `input_shape` is
-without it. Half precision, quantised weights, control flow, functions and operators outside the standard are refused.
+without it. A longer first axis is a batch too where every sample goes through one and the same network, which is
+decided on the graph (`Builder`); else it is an axis of the input as any other. Weights in half precision and
+dequantised ones are taken as the numbers they are. Control flow, functions and most operators outside the standard are
+refused.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sdpcert.network.graph import Network, Node
-from sdpcert.readers import onnx_windows as _windows  # noqa: F401  (enters its operators)
 from sdpcert.readers.errors import MAX_FILE_BYTES, UnsupportedModel, check_size, first_line, quoted
-from sdpcert.readers.onnx_constants import FOLDED, fold
+from sdpcert.readers.onnx_constants import FOLDED
 from sdpcert.readers.onnx_moves import MOVES
 from sdpcert.readers.onnx_operators import OPERATORS
-from sdpcert.readers.onnx_tensors import embed_external, tensor_array
-from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic, Value
-from sdpcert.readers.onnx_verify import verify
+from sdpcert.readers.onnx_tensors import embed_external
+from sdpcert.readers.onnx_verify import PRECISIONS, Precision, verify
+from sdpcert.readers.onnx_walk import SHAPES, File, label, samplewise
 
+_STEEP = "its slope is not bounded"
+_ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 #: Why operators that are met often have no place in the condition.
 REASONS = {
     "Softmax": "it is not elementwise; export the model up to the logits, attention has no global Lipschitz constant",
@@ -36,23 +38,20 @@ REASONS = {
     "InstanceNormalization": "it divides by a norm of its input",
     "GroupNormalization": "it divides by a norm of its input",
     "LpNormalization": "it divides by a norm of its input",
-    "ConvTranspose": "transposed convolutions are not read",
-    "Exp": "its slope is not bounded",
-    "Pow": "its slope is not bounded",
-    "Sqrt": "its slope is not bounded",
-    "Reciprocal": "its slope is not bounded",
-    "Log": "its slope is not bounded",
-    "ThresholdedRelu": "it jumps",
-    "Sign": "it jumps",
+    **dict.fromkeys(("Exp", "Sqrt", "Reciprocal", "Log", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atanh"), _STEEP),
+    **dict.fromkeys(("Sign", "Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN"), "it jumps"),
+    **dict.fromkeys(_ROUNDING, "it rounds what depends on the input, so it jumps; quantise the weights alone"),
     "Where": "a choice that depends on the input may jump",
     "If": "control flow is not read",
     "Loop": "control flow is not read",
     "Scan": "control flow is not read",
     "ArgMax": "it jumps; export the model up to the logits",
 }
-_GENERAL = "it has no exact form as an affine map or an elementwise slope-restricted function"
-_SHAPES = ("Shape", "Size")
-_FLOATS = {1: False, 11: True}  # float32 and float64, by number in TensorProto.DataType
+_GENERAL = "it is not among the affine maps and elementwise functions of bounded slopes that are read"
+#: Operators outside the standard that are read.
+_OTHERS = (("com.microsoft", "QuickGelu"), ("com.microsoft", "Gelu"))
+#: Types that hold the numbers of a type, by number in TensorProto.DataType.
+_HOLD = {1: (1, 11), 10: (1, 10, 11), 11: (1, 11), 16: (1, 11, 16)}
 
 
 def read_onnx(path: Path) -> Network:
@@ -92,28 +91,24 @@ def _read(model: Any, path: Path) -> Network:
     if len(tensors) != len(graph.initializer):
         raise ValueError("two weights have one name")
     source, output = _ends(graph, tensors)
-    shape, double, batch = _input_shape(source)
+    shape, precision, first_axis = _input_shape(source)
     producers = _producers(graph, {*tensors, source.name})
     nodes = _needed(graph, output, producers, {*tensors, source.name})
     _refuse(nodes, source.name, {(f.domain, f.name) for f in model.functions})
     _embed(graph, nodes, tensors, path.parent)
-    builder = Builder(shape)
-    values: dict[str, Value] = {"": Constant(np.zeros(0)), source.name: builder.input}
-    counted = total = 0
-    for node in nodes:
-        _evaluate(node, values, tensors, opset, builder)
-        total += sum(math.prod(new.shape) for new in builder.graph.nodes[counted:])
-        counted = len(builder.graph.nodes)
-        check_size((total,), "all tensors up to " + _label(node))
-    result = values.get(output)
-    if not isinstance(result, Dynamic):
-        raise UnsupportedModel(f"the output {quoted(output)} does not depend on the input")
+    file = File(nodes, tensors, opset, source.name, output, shape, _HOLD[precision.number])
+    result, builder = samplewise(file)
     network = _pruned(builder.graph.network(result.number, source=str(path)))
+    if builder.batch > 1:
+        first_axis = f"the first axis, of length {builder.batch}: every sample goes through this one network"
     _keep(graph, nodes, source, output)
-    details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": batch}
+    details = {"format": "ONNX", "opset": str(opset), "input": source.name, "output": output, "batch axis": first_axis}
     if model.producer_name:
         details["producer"] = f"{model.producer_name} {model.producer_version}".strip()[:100]
-    return replace(network, details={**details, "verified": verify(network, model, shape, double)})
+    if precision.is_half:
+        details["precision"] = f"the file computes in {precision.name}; read is exact arithmetic on its weights"
+    verified = verify(network, model, shape, precision, builder.batch)
+    return replace(network, details={**details, "verified": verified})
 
 
 def _opset(model: Any) -> int:
@@ -135,12 +130,13 @@ def _ends(graph: Any, tensors: dict[str, Any]) -> tuple[Any, str]:
     return sources[0], graph.output[0].name
 
 
-def _input_shape(source: Any) -> tuple[tuple[int, ...], bool, str]:
-    """Shape with a batch of one, whether it is float64, and a word on the batch axis."""
+def _input_shape(source: Any) -> tuple[tuple[int, ...], Precision, str]:
+    """Shape with a batch of one where the file leaves it open, the type, and a word on the batch axis."""
     name = f"input {quoted(source.name)}"
     kind = source.type.tensor_type
-    if kind.elem_type not in _FLOATS:
-        raise UnsupportedModel(f"{name} has the element type {kind.elem_type}; only float32 and float64 are read")
+    if kind.elem_type not in PRECISIONS:
+        known = ", ".join(p.name for p in PRECISIONS.values())
+        raise UnsupportedModel(f"{name} has the element type {kind.elem_type}; types that are read: {known}")
     if not kind.HasField("shape") or not kind.shape.dim:
         raise UnsupportedModel(f"{name} has no stated shape or is a scalar; export with a fixed shape")
     lengths = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
@@ -155,12 +151,7 @@ def _input_shape(source: Any) -> tuple[tuple[int, ...], bool, str]:
     shape = tuple(int(k) for k in lengths if k is not None)
     if check_size(shape, name) == 0:
         raise ValueError(f"{name} of shape {shape} is empty")
-    return shape, _FLOATS[kind.elem_type], batch
-
-
-def _label(node: Any) -> str:
-    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    return f"operator {str(operator)[:60]!s} (node {quoted(node.name or next(iter(node.output), ''))})"
+    return shape, PRECISIONS[kind.elem_type], batch
 
 
 def _producers(graph: Any, given: set[str]) -> dict[str, int]:
@@ -181,7 +172,7 @@ def _needed(graph: Any, output: str, producers: dict[str, int], given: set[str])
         value, reader = waiting.pop()
         if not value or value in given:
             continue
-        who = "the graph's output" if reader == len(graph.node) else _label(graph.node[reader])
+        who = "the graph's output" if reader == len(graph.node) else label(graph.node[reader])
         if value not in producers:
             raise ValueError(f"{who} reads {quoted(value)}, which nothing defines")
         k = producers[value]
@@ -198,21 +189,21 @@ def _refuse(nodes: list[Any], source: str, functions: set[tuple[str, str]]) -> N
     moving = {source}
     for node in nodes:
         why = ""
-        if node.domain not in ("", "ai.onnx"):
-            why = f"it is of the domain {quoted(node.domain)}, not of the ONNX standard"
-        elif (node.domain, node.op_type) in functions:
+        if (node.domain, node.op_type) in functions:
             why = "it is a function of the file; export with functions inlined"
+        elif node.domain not in ("", "ai.onnx") and (node.domain, node.op_type) not in _OTHERS:
+            why = f"it is of the domain {quoted(node.domain)}, not of the ONNX standard"
         elif any(a.HasField("g") or a.graphs for a in node.attribute):
             why = "it holds a graph of its own (control flow), which is not read"
         elif any(name in moving for name in node.input):
-            if node.op_type not in OPERATORS and node.op_type not in _SHAPES:
+            if node.op_type not in OPERATORS and node.op_type not in SHAPES:
                 why = REASONS.get(node.op_type, _GENERAL)
-            if node.op_type not in _SHAPES:
+            if node.op_type not in SHAPES:
                 moving.update(name for name in node.output if name)
-        elif node.op_type not in (*FOLDED, *MOVES, *_SHAPES, "Constant"):
-            why = REASONS.get(node.op_type, "it is not computed on constants; store its value")
+        elif node.op_type not in (*FOLDED, *MOVES, *SHAPES, "Constant"):
+            why = "it is not computed on constants; store its value"
         if why:
-            raise UnsupportedModel(f"{_label(node)} cannot be represented: {why}")
+            raise UnsupportedModel(f"{label(node)} cannot be represented: {why}")
 
 
 def _embed(graph: Any, nodes: list[Any], tensors: dict[str, Any], folder: Path) -> None:
@@ -228,78 +219,6 @@ def _embed(graph: Any, nodes: list[Any], tensors: dict[str, Any], folder: Path) 
         total += len(tensor.raw_data) if outside else 0
         if total > MAX_FILE_BYTES // 2:
             raise ValueError(f"its external data is larger than {MAX_FILE_BYTES // 2**31} GiB")
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for attribute in node.attribute:
-        if attribute.ref_attr_name:
-            raise UnsupportedModel("it takes an attribute from a function")
-        name, kind = attribute.name, attribute.type
-        if not kind:  # files of the first versions leave the type out
-            kind = next((k for k, field in ((4, "t"), (3, "s"), (1, "f"), (2, "i")) if attribute.HasField(field)), 7)
-        if kind in (1, 2, 3):
-            result[name] = (attribute.f, attribute.i, attribute.s)[kind - 1]
-        elif kind == 4:
-            result[name] = tensor_array(attribute.t, name)
-        elif kind in (6, 7):
-            result[name] = list(attribute.floats if kind == 6 else attribute.ints)
-        else:
-            raise UnsupportedModel(f"its attribute {quoted(name)} has a type that is not read")
-        if kind in (1, 6) and node.op_type != "Clip" and not np.all(np.isfinite(result[name])):
-            raise ValueError(f"its attribute {quoted(name)} is not finite")
-    return result
-
-
-def _evaluate(node: Any, values: dict[str, Value], tensors: dict[str, Any], opset: int, builder: Builder) -> None:
-    """Add what a node computes to `values`."""
-    try:
-        inputs: list[Value | None] = []
-        for name in node.input:
-            if name and name not in values:
-                if name not in tensors:
-                    raise ValueError(f"it reads {quoted(name)}, an output that is not read here")
-                values[name] = Constant(tensor_array(tensors[name]), name)
-            inputs.append(values[name] if name else None)
-        attributes = _attributes(node)
-        outputs = sum(1 for name in node.output if name)
-        call = Call(node.op_type, inputs, attributes, opset, outputs, builder)
-        results: list[Any]
-        if node.op_type == "Constant":
-            results = [_constant(attributes)]
-        elif node.op_type in _SHAPES:
-            results = [_shape(call)]
-        elif any(isinstance(value, Dynamic) for value in inputs):
-            result = OPERATORS[node.op_type](call)
-            results = result if isinstance(result, list) else [result]
-        else:
-            results = list(fold(call))
-    except UnsupportedModel as error:
-        raise UnsupportedModel(f"{_label(node)} cannot be represented: {first_line(error)}") from None
-    except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, AssertionError) as error:
-        raise ValueError(f"{_label(node)} cannot be read: {first_line(error)}") from None
-    for name, result in zip(node.output, results):
-        values[name] = replace(result, name=name) if isinstance(result, Constant) else result
-
-
-def _constant(attributes: dict[str, Any]) -> Constant:
-    for name, dtype in (("value", None), ("value_float", float), ("value_floats", float)):
-        if name in attributes:
-            return Constant(np.asarray(attributes[name], dtype=dtype))
-    for name in ("value_int", "value_ints"):
-        if name in attributes:
-            return Constant(np.asarray(attributes[name], dtype=np.int64))
-    raise UnsupportedModel("its value is of a kind that is not read")
-
-
-def _shape(call: Call) -> Constant:
-    value = call.value(0)
-    if value is None:
-        raise ValueError("its input is missing")
-    if call.operator == "Size":
-        return Constant(np.asarray(int(np.prod(value.shape)), dtype=np.int64))
-    part = slice(call.attribute("start", 0), call.attribute("end"))
-    return Constant(np.asarray(value.shape[part], dtype=np.int64))
 
 
 def _pruned(network: Network) -> Network:

@@ -9,8 +9,8 @@ import numpy as np
 
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Dense, Scale, Sum
+from sdpcert.readers.error_bounds import EPS
 from sdpcert.readers.errors import UnsupportedModel, check_size
-from sdpcert.readers.onnx_constants import EPS
 from sdpcert.readers.onnx_values import Call, Constant, Dynamic, axes_of
 
 Array = np.ndarray
@@ -41,6 +41,8 @@ def shifted(call: Call, value: Dynamic, shift: Array) -> Dynamic:
     nothing else reads it.
     """
     graph = call.builder.graph
+    if not np.all(np.isfinite(shift)):
+        raise ValueError("what is added is not finite")
     if not np.any(shift):
         return value
     node = graph.nodes[value.number - 1] if value.number else None
@@ -66,7 +68,7 @@ def add_values(call: Call, terms: list[Dynamic | Constant], signs: tuple[int, ..
         total = scaled(call, tensors[0], moving[0][1])
     else:
         total = builder.layer(Sum(tuple(s for _, s in moving)), shape, *tensors)
-    fixed = [s * t.weight() for t, s in zip(terms, signs) if isinstance(t, Constant)]
+    fixed = [s * t.shift() for t, s in zip(terms, signs) if isinstance(t, Constant)]
     if not fixed:
         return total
     total, shift = builder.meet(total, np.asarray(sum(fixed[1:], start=fixed[0])))
@@ -97,9 +99,9 @@ def matmul(call: Call) -> Dynamic:
         lead = weight.shape[:-2]
         if set(lead) != {1} or len(lead) > len(value.shape) - 2:
             raise UnsupportedModel(f"a stack of weights of shape {weight.shape}")
-        weight = Constant(weight.value.reshape(weight.shape[-2:]), weight.name, np.max(weight.error))
         if not weight.exact:
             raise UnsupportedModel("a stack of computed weights")
+        weight = Constant(weight.value.reshape(weight.shape[-2:]), weight.name)
     if weight.value.ndim == 0 or not value.shape:
         raise ValueError("a scalar cannot enter a matrix product")
     builder = call.builder
@@ -142,7 +144,7 @@ def gemm(call: Call) -> Dynamic:
     if isinstance(c, Dynamic):
         c = scaled(call, c, beta)
     else:
-        c = Constant(c.weight() * beta, c.name)
+        c = Constant(c.shift() * beta, c.name)
     if np.broadcast_shapes(c.shape, result.shape) != result.shape:
         raise ValueError(f"its bias of shape {c.shape} does not fit the product of shape {result.shape}")
     return add_values(call, [result, c], (1, 1))

@@ -7,14 +7,15 @@ and moves; matrix products, sums and reductions are in `onnx_linear`, convolutio
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from sdpcert.network import activations, piecewise
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import Concat
+from sdpcert.network.affine import Concat, Scale, Sum
+from sdpcert.readers.error_bounds import EPS
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.onnx_constants import EPS
 from sdpcert.readers.onnx_gates import gated_activation
 from sdpcert.readers.onnx_linear import (
     add_values,
@@ -28,7 +29,7 @@ from sdpcert.readers.onnx_linear import (
     tree,
 )
 from sdpcert.readers.onnx_moves import MOVES, pad, padding_of
-from sdpcert.readers.onnx_values import Call, Constant, Dynamic, axis_of, entries
+from sdpcert.readers.onnx_values import Call, Constant, Dynamic, NotSamplewise, axis_of, entries
 
 Array = np.ndarray
 Handler = Callable[[Call], Dynamic | list[Dynamic]]
@@ -52,10 +53,43 @@ def _gelu(call: Call) -> Activation:
     return activations.gelu_tanh() if call.attribute("approximate", "none") == "tanh" else activations.gelu()
 
 
-def _swish(call: Call) -> Activation:
-    if call.attribute("alpha", 1.0) != 1.0:
-        raise UnsupportedModel("only its usual form with alpha = 1 is known")
-    return activations.silu()
+def _swish(default: float) -> Handler:
+    """`x sigmoid(beta x)`, which is `silu(beta x) / beta`; the attribute `alpha` is beta."""
+
+    def handle(call: Call) -> Dynamic:
+        beta = float(call.attribute("alpha", default))
+        value = call.dynamic()
+        if beta == 0:
+            return scaled(call, value, 0.5)
+        inner = scaled(call, value, beta)
+        exact = abs(np.frexp(beta)[0]) == 0.5
+        return scaled(call, call.builder.layer(activations.silu(), value.shape, inner), 1 / beta, 0.0 if exact else EPS)
+
+    return handle
+
+
+def _shrink(call: Call) -> Dynamic:
+    """Soft shrinking `x - clip(x, -lambd, lambd)`, where the attributes `bias` and `lambd` are equal."""
+    value, end, bias = call.dynamic(), float(call.attribute("lambd", 0.5)), float(call.attribute("bias", 0.0))
+    if end != bias or end < 0:
+        raise UnsupportedModel(f"it jumps at +-lambd = {end} with bias = {bias}; with equal numbers it does not")
+    if end == 0:
+        return value
+    middle = call.builder.layer(activations.clip(-end, end), value.shape, value)
+    return call.builder.layer(Sum((1, -1)), value.shape, value, middle)
+
+
+def _thresholded(call: Call) -> Activation:
+    if call.attribute("alpha", 1.0) != 0:
+        raise UnsupportedModel("it jumps at alpha; with alpha = 0 it does not")
+    return activations.relu()
+
+
+def _pow(call: Call) -> Dynamic:
+    value, exponent = call.dynamic(), call.scalar(1)
+    if exponent != 1:
+        raise UnsupportedModel("its slope is not bounded, or not everywhere")
+    return value
 
 
 def _slope(call: Call) -> float:
@@ -86,6 +120,10 @@ def _clip(call: Call) -> Dynamic:
         raise ValueError("an end of the clamp is not a number")
     if (lower, upper) == (-np.inf, np.inf):
         return value
+    if lower == upper:
+        if not np.isfinite(lower):
+            raise ValueError("both ends of the clamp are infinite")
+        return call.builder.layer(Scale(0.0, lower), value.shape, value)
     kind = activations.relu() if (lower, upper) == (0.0, np.inf) else activations.clip(lower, upper)
     return call.builder.layer(kind, value.shape, value)
 
@@ -129,15 +167,18 @@ def _mul(call: Call) -> Dynamic:
 
 
 def _gated(call: Call, a: Dynamic, b: Dynamic) -> Dynamic:
-    """Products `x g(x)` that exporters write for SiLU, Mish, hard swish and GELU; other products are refused."""
+    """Products `x g(x)` that exporters write for SiLU, Swish, Mish, hard swish and GELU; other products are refused."""
     if a.shape == b.shape:
         for value, gate in ((a, b), (b, a)):
-            result = gated_activation(call.builder.graph, value.number, gate.number)
-            if result is not None:
-                kind, number, factor = result
-                return scaled(call, call.builder.layer(kind, a.shape, Dynamic(number, a.shape)), factor)
+            known = gated_activation(call.builder.graph, value.number, gate.number)
+            if known is not None:
+                inner = scaled(
+                    call, Dynamic(known.number, a.shape), known.inner, known.error if known.inner != 1 else 0.0
+                )
+                return scaled(call, call.builder.layer(known.kind, a.shape, inner), known.factor, known.error)
     raise UnsupportedModel(
-        "both operands are computed from the network's input, and their product has no bounded slope"
+        "both operands are computed from the network's input, and their product is no x g(x) that is known "
+        "(SiLU, Swish, Mish, hard swish, GELU); in general it has no bounded slope"
     )
 
 
@@ -178,7 +219,11 @@ def _extremum(call: Call) -> Dynamic:
 def _concat(call: Call) -> Dynamic:
     parts = [v for v in call.inputs if v is not None]
     axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
-    builder, start = call.builder, 0
+    builder, start = call.builder.of_one_sample(), 0
+    if call.builder.batch > 1:
+        if axis == 0:
+            raise NotSamplewise("it joins along the batch axis")
+        parts = [call.builder.one_sample(part) for part in parts]
     indices, fills, tensors = [], [], []
     for part in parts:
         if isinstance(part, Dynamic):
@@ -188,11 +233,13 @@ def _concat(call: Call) -> Dynamic:
             tensors.append(builder.rearrange(part, np.ravel))
         else:
             indices.append(np.full(part.shape, -1))
-            fills.append(part.weight())
+            fills.append(part.shift())
     joined = tensors[0] if len(tensors) == 1 else builder.layer(Concat(0), (start,), *tensors)
     result = builder.move(joined, np.concatenate(indices, axis=axis))
     fill = np.concatenate(fills, axis=axis)
-    return shifted(call, result, builder.meet(result, fill)[1]) if np.any(fill) else result
+    if np.any(fill):
+        result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
+    return Dynamic(result.number, (call.builder.batch * result.shape[0], *result.shape[1:]))
 
 
 def _pad(call: Call) -> Dynamic:
@@ -208,8 +255,8 @@ def _pad(call: Call) -> Dynamic:
 
 
 def _cast(call: Call) -> Dynamic:
-    if call.attribute("to") not in (1, 11, "FLOAT", "DOUBLE"):
-        raise UnsupportedModel("only casts between float32 and float64 are linear")
+    if call.attribute("to") not in (*call.builder.casts, "FLOAT", "DOUBLE"):
+        raise UnsupportedModel("a cast to a type that does not hold all numbers of the input's rounds")
     return call.dynamic()
 
 
@@ -235,7 +282,13 @@ OPERATORS: dict[str, Handler] = {
     "HardSigmoid": _activation(_hard_sigmoid),
     "Gelu": _activation(_gelu),
     "Mish": _activation(lambda call: activations.mish()),
-    "Swish": _activation(_swish),
+    "Swish": _swish(1.0),
+    "QuickGelu": _swish(float(single(1.702))),
+    "Sin": _activation(lambda call: activations.sine()),
+    "Cos": _activation(lambda call: activations.cosine()),
+    "Shrink": _shrink,
+    "ThresholdedRelu": _activation(_thresholded),
+    "Pow": _pow,
     "Atan": _activation(lambda call: activations.arctan()),
     "Erf": _activation(lambda call: activations.erf()),
     "HardSwish": _activation(lambda call: activations.hard_swish()),

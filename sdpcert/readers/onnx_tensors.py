@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.outputs import reads
 from sdpcert.readers.errors import MAX_FILE_BYTES, MAX_STORED, UnsupportedModel, check_size, first_line, quoted
+from sdpcert.readers.onnx_quantised import bfloat16, nibbles
 
 Array = np.ndarray
 
@@ -24,10 +25,15 @@ _TYPES: dict[int, tuple[str, str, str]] = {
     6: ("int32", "<i4", "int32_data"),
     7: ("int64", "<i8", "int64_data"),
     9: ("bool", "?", "int32_data"),
+    10: ("float16", "<f2", "int32_data"),
     11: ("float64", "<f8", "double_data"),
     12: ("uint32", "<u4", "uint64_data"),
     13: ("uint64", "<u8", "uint64_data"),
+    16: ("bfloat16", "<u2", "int32_data"),
+    21: ("uint4", "<u1", "int32_data"),
+    22: ("int4", "<u1", "int32_data"),
 }
+_PACKED = (21, 22)  # two entries a byte
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
@@ -40,12 +46,12 @@ def embed_external(tensor: Any, folder: Path) -> None:
     if tensor.data_location != _EXTERNAL:
         return
     name = f"tensor {quoted(tensor.name)}"
-    _, dtype, _ = type_of(tensor, name)
+    type_of(tensor, name)
     count = check_size(tensor.dims, name, MAX_STORED)
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     path = _inside(folder, location, name)
-    expected = count * np.dtype(dtype).itemsize
+    expected = _bytes_of(tensor.data_type, count)
     try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", expected))
     except ValueError:
@@ -96,9 +102,11 @@ def type_of(tensor: Any, name: str) -> tuple[str, str, str]:
         return _TYPES[tensor.data_type]
     except KeyError:
         pass
-    if tensor.data_type in (10, 16):
-        raise UnsupportedModel(f"{name} is in half precision; convert the model to float32 (the values stay the same)")
     raise UnsupportedModel(f"{name} has the element type {tensor.data_type}, which is not read; export in float32")
+
+
+def _bytes_of(kind: int, count: int) -> int:
+    return -(-count // 2) if kind in _PACKED else count * np.dtype(_TYPES[kind][1]).itemsize
 
 
 def tensor_array(tensor: Any, label: str = "") -> Array:
@@ -113,14 +121,30 @@ def tensor_array(tensor: Any, label: str = "") -> Array:
     if tensor.HasField("segment"):
         raise UnsupportedModel(f"{name} is stored in segments, which is not read")
     if tensor.HasField("raw_data"):
-        expected = count * np.dtype(dtype).itemsize
+        expected = _bytes_of(tensor.data_type, count)
         if len(tensor.raw_data) != expected:
             raise ValueError(f"{name}: shape {shape} needs {expected} bytes, there are {len(tensor.raw_data)}")
         values = np.frombuffer(tensor.raw_data, dtype=dtype)
     else:
         stored = getattr(tensor, field)
-        if len(stored) != count:
-            raise ValueError(f"{name}: shape {shape} needs {count} values, there are {len(stored)}")
-        values = np.array(stored).astype(dtype) if count else np.zeros(0, dtype)
+        needed = -(-count // 2) if tensor.data_type in _PACKED else count
+        if len(stored) != needed:
+            raise ValueError(f"{name}: shape {shape} needs {needed} values, there are {len(stored)}")
+        values = _listed(stored, dtype, name) if count else np.zeros(0, dtype)
+    if tensor.data_type in _PACKED:
+        values = nibbles(values, count, tensor.data_type == 22)
+    elif tensor.data_type == 16:
+        values = bfloat16(values)
     values = values.reshape(shape)
     return values.astype(float) if values.dtype.kind == "f" else values.copy()
+
+
+def _listed(stored: Any, dtype: str, name: str) -> Array:
+    """Values that are listed one by one; half precision as the integers of its bits."""
+    if np.dtype(dtype) == np.float16:
+        return _listed(stored, "<u2", name).view("<f2")
+    values = np.array(stored)
+    made = values.astype(dtype)
+    if np.dtype(dtype).kind in "iu" and not np.array_equal(values, made):
+        raise ValueError(f"{name}: its values do not fit into its type")
+    return made

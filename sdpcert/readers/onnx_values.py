@@ -11,6 +11,7 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Rearrange
 from sdpcert.network.graph import Graph
+from sdpcert.readers.error_bounds import check_bound, is_exact, uncertain
 from sdpcert.readers.errors import UnsupportedModel, check_size, quoted
 
 Array = np.ndarray
@@ -25,12 +26,16 @@ class Constant:
     """A value that does not depend on the input.
 
     Floats are held in float64; `error` bounds entrywise how far they can be from the exact value of what the file
-    states (0 for what is stored in the file). Integers and truth values are exact.
+    states (0 for what is stored in the file); a bound that is not finite is refused. Integers and truth values are
+    exact.
     """
 
     value: Array
     name: str = ""
     error: Array | float = 0.0
+
+    def __post_init__(self) -> None:
+        check_bound(self.error)
 
     @property
     def shape(self) -> Shape:
@@ -39,7 +44,7 @@ class Constant:
     @property
     def exact(self) -> bool:
         """Whether no rounding was done."""
-        return not np.any(self.error)
+        return is_exact(self.error)
 
     def weight(self) -> Array:
         """The value as a weight: float, not empty, finite."""
@@ -57,14 +62,25 @@ class Constant:
         if self.exact:
             return 0.0
         error, size = np.broadcast_arrays(self.error, np.abs(self.value))
-        uncertain = error > 0
-        with np.errstate(divide="ignore", over="ignore"):
-            relative = float(np.max(error[uncertain] / size[uncertain])) * (1 + 1e-9)
+        moving = uncertain(error)
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):
+            relative = float(np.max(error[moving] / size[moving])) * (1 + 1e-9)
         if not relative <= MAX_RELATIVE_ERROR:
             raise UnsupportedModel(
-                f"constant {quoted(self.name)} is computed in the file with too much cancellation; store its value"
+                f"constant {quoted(self.name)} is computed in the file with too much cancellation or underflow; "
+                "store its value"
             )
-        return relative
+        return max(relative, np.finfo(float).tiny)
+
+    def shift(self) -> Array:
+        """The value as something that is added: its error is small beside its largest entry."""
+        value = self.weight()
+        if not self.exact and not np.max(self.error) <= MAX_RELATIVE_ERROR * np.max(np.abs(value)):
+            raise UnsupportedModel(
+                f"constant {quoted(self.name)} is computed in the file with too much cancellation or underflow; "
+                "store its value"
+            )
+        return value
 
 
 @dataclass(frozen=True)
@@ -81,37 +97,100 @@ class Dynamic:
 Value = Constant | Dynamic
 
 
+class NotSamplewise(UnsupportedModel):
+    """The first axis of a tensor is no batch axis: samples are mixed, or go through different functions."""
+
+
 def inner(shape: Shape) -> Shape:
     """A shape without its first axis where that is one and another is left; (1,) for a scalar."""
     return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape or (1,)
 
 
 class Builder:
-    """A `Graph` in which tensors are known by their shapes in the ONNX graph."""
+    """A `Graph` in which tensors are known by their shapes in the ONNX graph.
 
-    def __init__(self, input_shape: Shape) -> None:
+    With a `batch` above one, every tensor holds the samples one after the other, along its first axis of that length or
+    a multiple of it, and the graph holds one sample. Each layer is then applied to every sample alike; moves and
+    constants, where samples could mix or differ, are checked entry by entry, and `NotSamplewise` is raised where they
+    do. `casts` are the float types that hold the input's numbers.
+    """
+
+    def __init__(self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11)) -> None:
         check_size(input_shape, "the input")
-        self.graph = Graph(inner(input_shape))
+        self.batch, self.casts = batch, casts
+        self.graph = Graph(self.inner(input_shape))
         self.input = Dynamic(0, input_shape)
+
+    def sample(self, shape: Shape) -> Shape:
+        """The shape of one sample, with a first axis of one where that is the batch axis."""
+        if self.batch == 1:
+            return shape
+        if not shape or shape[0] % self.batch:
+            raise NotSamplewise(f"a tensor of shape {shape} has no batch axis of length {self.batch}")
+        return (shape[0] // self.batch, *shape[1:])
+
+    def inner(self, shape: Shape) -> Shape:
+        """The shape in the graph of a tensor with the given ONNX shape."""
+        return inner(self.sample(shape))
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
         """Append a layer whose output has the given ONNX shape."""
-        if check_size(shape, "an intermediate tensor") == 0:
+        if check_size(self.sample(shape), "an intermediate tensor") == 0:
             raise ValueError(f"its output of shape {shape} is empty")
-        number = self.graph.add(layer, *(a.number for a in arguments))
-        if self.graph.shape(number) != inner(shape):
-            raise ValueError(f"its output of shape {self.graph.shape(number)} is not {inner(shape)}")
+        return self.checked(self.graph.add(layer, *(a.number for a in arguments)), shape)
+
+    def checked(self, number: int, shape: Shape) -> Dynamic:
+        """A value of the graph as a tensor of the given ONNX shape; ValueError where it has another one."""
+        if self.graph.shape(number) != self.inner(shape):
+            raise ValueError(f"its output of shape {self.graph.shape(number)} is not {self.inner(shape)}")
         return Dynamic(number, shape)
 
     def move(self, argument: Dynamic, indices: Array) -> Dynamic:
         """The tensor of the entries `indices` (row major, -1 for zero) of a tensor, in the shape of `indices`."""
-        if check_size(indices.shape, "an intermediate tensor") == 0:
-            raise ValueError(f"its output of shape {indices.shape} is empty")
-        target = inner(indices.shape)
-        size = int(np.prod(argument.shape))
+        shape = indices.shape
+        if check_size(shape, "an intermediate tensor") == 0:
+            raise ValueError(f"its output of shape {shape} is empty")
+        target = self.inner(shape)
+        if self.batch > 1:
+            indices = self._of_one_sample(argument, indices)
+        size = int(np.prod(self.graph.shape(argument.number)))
         if target == self.graph.shape(argument.number) and np.array_equal(indices.ravel(), np.arange(size)):
-            return Dynamic(argument.number, indices.shape)
-        return self.layer(Rearrange(np.ascontiguousarray(indices.reshape(target))), indices.shape, argument)
+            return Dynamic(argument.number, shape)
+        return self.layer(Rearrange(np.ascontiguousarray(indices.reshape(target))), shape, argument)
+
+    def _of_one_sample(self, argument: Dynamic, indices: Array) -> Array:
+        """The entries that the first sample takes; all others take the same ones of their own."""
+        rows, size = indices.reshape(self.batch, -1), int(np.prod(argument.shape)) // self.batch
+        first = rows[0]
+        everywhere = np.where(first < 0, -1, first + size * np.arange(self.batch)[:, None])
+        if np.any(first >= size) or not np.array_equal(rows, everywhere):
+            raise NotSamplewise("it moves entries from one sample of the batch to another")
+        return first
+
+    def sample_of(self, constant: Array, length: int) -> Array:
+        """The part of one sample of a constant beside a first axis of the given length; it is the same in all."""
+        if self.batch == 1 or len(constant) == 1:
+            return constant
+        parts = constant.reshape(self.batch, length // self.batch, *constant.shape[1:])
+        if not np.array_equal(parts, np.broadcast_to(parts[:1], parts.shape)):
+            raise NotSamplewise("a constant differs between the samples of the batch")
+        return parts[0]
+
+    def of_one_sample(self) -> Builder:
+        """The same graph, for tensors whose batch axis has length one."""
+        if self.batch == 1:
+            return self
+        single = Builder((1,), casts=self.casts)
+        single.graph = self.graph
+        return single
+
+    def one_sample(self, value: Value) -> Value:
+        """A tensor or constant with a batch axis as one of those."""
+        if isinstance(value, Dynamic):
+            return Dynamic(value.number, self.sample(value.shape))
+        if not value.exact or not value.shape or value.shape[0] % self.batch:
+            raise NotSamplewise("a constant beside the batch is computed, or has another first axis")
+        return Constant(self.sample_of(value.value, value.shape[0]), value.name)
 
     def rearrange(self, argument: Dynamic, function: Callable[[Array], Array]) -> Dynamic:
         """The tensor that `function` of an array would make of it by moving entries."""
@@ -131,8 +210,9 @@ class Builder:
         argument = self.broadcast(argument, shape)
         if value.size == 1:
             return argument, value.reshape(())
-        if len(inner(shape)) < len(shape) and value.ndim == len(shape):
-            value = value[0]
+        if value.ndim == len(shape):
+            value = self.sample_of(value, shape[0]) if shape else value
+            value = value[0] if len(self.inner(shape)) < len(shape) else value
         return argument, value
 
 
@@ -224,3 +304,11 @@ def axes_of(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     if len(result) != len(axes):
         raise ValueError(f"axes {tuple(axes)} repeat one")
     return result
+
+
+def floating(*operands: Constant) -> bool:
+    """Whether the operands are floats; they are all floats or all integers."""
+    kinds = {a.value.dtype.kind == "f" for a in operands}
+    if len(kinds) > 1:
+        raise UnsupportedModel("it mixes floats and integers; cast its constants to one type")
+    return kinds.pop()

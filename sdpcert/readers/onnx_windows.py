@@ -8,12 +8,13 @@ import numpy as np
 
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
+from sdpcert.readers.error_bounds import EPS
 from sdpcert.readers.errors import UnsupportedModel, check_size
-from sdpcert.readers.onnx_constants import EPS
 from sdpcert.readers.onnx_linear import scaled
 from sdpcert.readers.onnx_operators import OPERATORS
-from sdpcert.readers.onnx_values import Call, Dynamic, inner
+from sdpcert.readers.onnx_values import Call, Constant, Dynamic
 
+Array = np.ndarray
 #: Most cells of a pooling window.
 MAX_WINDOW = 4096
 
@@ -38,7 +39,7 @@ class Window:
         return (*self.before, bottom, right)
 
 
-def _two(call: Call, name: str, axes: int) -> tuple[int, int]:
+def two(call: Call, name: str, axes: int) -> tuple[int, int]:
     """An attribute with one positive number an axis, 1 by default, and 1 for the height of a sequence."""
     numbers = tuple(int(k) for k in call.attribute(name, (1,) * axes))
     if len(numbers) != axes or min(numbers) < 1:
@@ -47,7 +48,7 @@ def _two(call: Call, name: str, axes: int) -> tuple[int, int]:
 
 
 def _window(call: Call, image: tuple[int, int], axes: int, kernel: tuple[int, ...]) -> Window:
-    stride, dilation = _two(call, "strides", axes), _two(call, "dilations", axes)
+    stride, dilation = two(call, "strides", axes), two(call, "dilations", axes)
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
     mode = call.attribute("auto_pad", "NOTSET")
     ceil = bool(call.attribute("ceil_mode", 0))
@@ -89,25 +90,26 @@ def _window(call: Call, image: tuple[int, int], axes: int, kernel: tuple[int, ..
     )
 
 
-def _image(call: Call) -> tuple[Dynamic, int]:
-    """The first input as a tensor (1, channels, height, width), and its number of spatial axes."""
+def image_of(call: Call) -> tuple[Dynamic, int]:
+    """The first input as a tensor (batch, channels, height, width), and its number of spatial axes."""
     value = call.dynamic()
     axes = len(value.shape) - 2
     if axes not in (1, 2):
         raise UnsupportedModel(f"only one and two spatial axes are read, its input has {axes}")
-    if value.shape[0] != 1:
+    if value.shape[0] != call.builder.batch:
         raise UnsupportedModel(f"its input of shape {value.shape} has a batch of {value.shape[0]}")
     if axes == 1:
         value = call.builder.rearrange(value, lambda x: x[:, :, None])
     return value, axes
 
 
-def _lowered(call: Call, value: Dynamic, axes: int) -> Dynamic:
+def lowered(call: Call, value: Dynamic, axes: int) -> Dynamic:
+    """An image as the sequence that it was, where there is one spatial axis."""
     return value if axes == 2 else call.builder.rearrange(value, lambda x: x[:, :, 0])
 
 
-def _conv(call: Call) -> Dynamic:
-    value, axes = _image(call)
+def kernel_of(call: Call, axes: int) -> tuple[Constant, Array, Array | None]:
+    """The weight of a convolution, its kernel over two axes, and its bias."""
     weight, bias = call.required(1), call.weight(2)
     kernel = weight.weight()
     if kernel.ndim != axes + 2:
@@ -115,37 +117,41 @@ def _conv(call: Call) -> Dynamic:
     stated = call.attribute("kernel_shape")
     if stated is not None and tuple(stated) != kernel.shape[2:]:
         raise ValueError(f"its kernel_shape {tuple(stated)} is not that of its weight {weight.shape}")
-    kernel = kernel if axes == 2 else kernel[:, :, None]
+    return weight, kernel if axes == 2 else kernel[:, :, None], None if bias is None else bias.shift()
+
+
+def _conv(call: Call) -> Dynamic:
+    value, axes = image_of(call)
+    weight, kernel, vector = kernel_of(call, axes)
     window = _window(call, (value.shape[2], value.shape[3]), axes, kernel.shape[2:])
     groups = int(call.attribute("group", 1))
     if groups < 1:
         raise ValueError(f"its number of groups {groups} is not positive")
-    vector = None if bias is None else bias.weight()
     if vector is not None and vector.shape != kernel.shape[:1]:
         raise ValueError(f"its bias of shape {vector.shape} does not have one entry for each of {len(kernel)} channels")
     layer = Conv2d(kernel, vector, window.stride, window.padding, window.dilation, groups, weight.relative_error())
-    result = call.builder.layer(layer, (1, len(kernel), *window.output), value)
-    return _lowered(call, result, axes)
+    result = call.builder.layer(layer, (value.shape[0], len(kernel), *window.output), value)
+    return lowered(call, result, axes)
 
 
 def _pool_window(call: Call, value: Dynamic, axes: int) -> Window:
     if call.attribute("kernel_shape") is None:
         raise ValueError("its kernel_shape is missing")
-    kernel = _two(call, "kernel_shape", axes)
+    kernel = two(call, "kernel_shape", axes)
     if int(np.prod(kernel)) > MAX_WINDOW:
         raise UnsupportedModel(f"its window {kernel} has more than {MAX_WINDOW} cells")
     return _window(call, (value.shape[2], value.shape[3]), axes, kernel)
 
 
 def _average_pool(call: Call) -> Dynamic:
-    value, axes = _image(call)
+    value, axes = image_of(call)
     window = _pool_window(call, value, axes)
     channels, (height, width) = value.shape[1], value.shape[2:]
     check_size((channels, *window.kernel), "the pooling kernel")
     sums = Conv2d(
         np.ones((channels, 1, *window.kernel)), None, window.stride, window.padding, window.dilation, channels
     )
-    result = call.builder.layer(sums, (1, channels, *window.output), value)
+    result = call.builder.layer(sums, (value.shape[0], channels, *window.output), value)
     # How many cells of each window count: those of the image, and with count_include_pad those of the stated padding.
     counted = np.ones((1, 1, height, width))
     (top, left), (bottom, right) = window.before, window.after
@@ -160,20 +166,18 @@ def _average_pool(call: Call) -> Dynamic:
     if np.all(counts == counts.flat[0]):
         counts = counts.flat[:1].reshape(())
     exact = bool(np.all(np.frexp(counts)[0] == 0.5))
-    return _lowered(call, scaled(call, result, 1 / counts, 0.0 if exact else EPS), axes)
+    return lowered(call, scaled(call, result, 1 / counts, 0.0 if exact else EPS), axes)
 
 
 def _max_pool(call: Call) -> Dynamic:
-    value, axes = _image(call)
+    value, axes = image_of(call)
     if call.outputs > 1:
         raise UnsupportedModel("its second output, the indices, has no linear form")
     window = _pool_window(call, value, axes)
-    shape = (1, value.shape[1], *window.output)
+    shape = (*value.shape[:2], *window.output)
     check_size((*shape, int(np.prod(window.kernel))), "the windows of a maximum pooling")
     number = max_pool(call.builder.graph, value.number, window.kernel, window.stride, window.padding, window.dilation)
-    if call.builder.graph.shape(number) != inner(shape):
-        raise ValueError(f"its output of shape {call.builder.graph.shape(number)} is not {inner(shape)}")
-    return _lowered(call, Dynamic(number, shape), axes)
+    return lowered(call, call.builder.checked(number, shape), axes)
 
 
 OPERATORS.update({"Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool})

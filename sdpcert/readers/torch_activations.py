@@ -129,6 +129,8 @@ ACTIVATIONS: dict[str, Handler] = {
     **dict.fromkeys(("threshold", "_threshold"), _threshold),
     **dict.fromkeys(("atan", "arctan"), elementwise("Atan")),
     "erf": elementwise("Erf"),
+    "sin": elementwise("Sin"),
+    "cos": elementwise("Cos"),
     **dict.fromkeys(("abs", "absolute", "__abs__"), elementwise("Abs")),
     **dict.fromkeys(("clamp", "clip"), _clamp),
     "clamp_min": lambda trace, source, min: _clamp(trace, source, min, None),

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx_values import Dynamic, axis_of, entries
+from sdpcert.readers.torch_resize import moves_entries, resized
 from sdpcert.readers.torch_tensor import leaves, mapped
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def move(trace: Trace, func: Any, source: Any, *args: Any, **kwargs: Any) -> Any
         raise UnsupportedModel("its indices are computed from the network's input")
     if any(isinstance(x, torch.dtype) for x in given):
         raise UnsupportedModel("it reads the same bytes as another type")
-    if name in ("interpolate", "upsample") and kwargs.get("mode", "nearest") not in ("nearest", "nearest-exact"):
-        raise UnsupportedModel(f"mode {kwargs['mode']!r}; only the nearest neighbour moves entries")
+    if name in ("interpolate", "upsample") and not moves_entries(*args, **kwargs):
+        return resized(trace, source, *args, **kwargs)
     return mapped(func(_numbers(source), *args, **kwargs), lambda moved: _placed(trace, source, moved))
 
 

@@ -25,6 +25,7 @@ from sdpcert.readers.torch_windows import (
     average_pool,
     convolution,
     maximum_pool,
+    transposed_convolution,
 )
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ OPERATIONS: dict[str, Handler] = {
     "__rmatmul__": lambda trace, source, other: _matmul(trace, other, source),
     "addmm": _addmm,
     **dict.fromkeys(("conv1d", "conv2d"), convolution),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), transposed_convolution),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d"), average_pool),
     **dict.fromkeys(("max_pool1d", "max_pool2d"), maximum_pool),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), adaptive_average_pool),

@@ -48,10 +48,7 @@ REASONS: dict[str, str] = {
     "einsum": "write it with torch.matmul or torch.nn.functional.linear",
     "bmm": "both operands have a batch axis; use torch.matmul with a weight",
     "__setitem__": "it writes into a tensor; build the result with torch.cat or torch.stack",
-    **dict.fromkeys(
-        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "transposed convolutions are not read"
-    ),
-    "conv3d": "only one and two spatial axes are read",
+    **dict.fromkeys(("conv3d", "conv_transpose3d"), "only one and two spatial axes are read"),
     "embedding": "its input are integers",
 }
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdpcert.readers import onnx_windows as _windows  # noqa: F401  (enters the shared operators)
+from sdpcert.readers import onnx_resize as _resize  # noqa: F401  (enters the shared operators)
+from sdpcert.readers.error_bounds import EPS
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.onnx_constants import EPS
 from sdpcert.readers.onnx_values import Constant, Dynamic
 
 if TYPE_CHECKING:
@@ -44,6 +44,37 @@ def convolution(
     else:
         pads = _numbers(padding, axes) * 2
     return trace.call("Conv", source, kernel, bias, strides=step, pads=pads, dilations=spread, group=int(groups))
+
+
+def transposed_convolution(
+    trace: Trace,
+    source: Dynamic,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Dynamic:
+    """`conv_transpose1d` and `conv_transpose2d`; a kernel (in, out / groups, *window)."""
+    kernel = trace.constant(weight)
+    axes = len(kernel.shape) - 2
+    if len(source.shape) != axes + 2:
+        raise UnsupportedModel(
+            f"a kernel of shape {kernel.shape} on a tensor of shape {source.shape}; keep the batch axis"
+        )
+    return trace.call(
+        "ConvTranspose",
+        source,
+        kernel,
+        bias,
+        strides=_numbers(stride, axes),
+        pads=_numbers(padding, axes) * 2,
+        output_padding=_numbers(output_padding, axes),
+        dilations=_numbers(dilation, axes),
+        group=int(groups),
+    )
 
 
 def average_pool(

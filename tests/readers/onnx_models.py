@@ -70,11 +70,15 @@ def agrees(proto: onnx.ModelProto, folder: Path, samples: int = 3) -> Network:
     for _ in range(samples):
         x = (3 * generator.standard_normal(shape)).astype(np.float64 if double else np.float32)
         expected = run(proto, x)
-        got = network(x.astype(float).reshape(network.input_shape))
-        inner = expected.shape[1:] if expected.ndim >= 2 and expected.shape[0] == 1 else expected.shape
-        assert got.shape == (inner or (1,))
+        batch = network(x.astype(float).reshape(-1, *network.input_shape))
+        if len(batch) == 1:
+            inner = expected.shape[1:] if expected.ndim >= 2 and expected.shape[0] == 1 else expected.shape
+            assert batch.shape[1:] == (inner or (1,))
+        else:
+            assert batch.shape == (expected.shape if expected.ndim > 1 else (*expected.shape, 1))
+        got = batch
         np.testing.assert_allclose(got.ravel(), expected.ravel(), rtol=2e-5, atol=2e-5 * (1 + np.abs(expected).max()))
-        stacked = network.stacked.evaluate(x.astype(float).reshape(1, -1))
+        stacked = network.stacked.evaluate(x.astype(float).reshape(len(batch), -1))
         np.testing.assert_allclose(stacked.ravel(), got.ravel(), rtol=1e-9, atol=1e-9 * (1 + np.abs(got).max()))
     return network
 
@@ -88,3 +92,37 @@ def refused(path: Path, *words: str, kind: type[Exception] = ValueError, **optio
     for word in words:
         assert word in line, line
     return line
+
+
+def random_model(seed: int) -> onnx.ModelProto:
+    """A random acyclic graph over vectors and images, with skips, of operators that are read."""
+    r, node = np.random.default_rng(seed), helper.make_node
+    image = r.random() < 0.5
+    shape = (1, 2, 4, 4) if image else (1, 5)
+    nodes, constants, values = [], {}, ["x"]
+    for k in range(int(r.integers(3, 9))):
+        out, a, b = f"v{k}", str(r.choice(values)), str(r.choice(values))
+        kind = int(r.integers(0, 9))
+        if kind == 0 and image:
+            constants[f"w{k}"] = r.standard_normal((2, 2, 3, 3)) / 3
+            nodes.append(node("Conv", [a, f"w{k}"], [out], pads=[1, 1, 1, 1]))
+        elif kind == 0:
+            constants[f"w{k}"] = r.standard_normal((5, 5)) / 2
+            nodes.append(node("MatMul", [a, f"w{k}"], [out]))
+        elif kind in (1, 2):
+            nodes.append(node(str(r.choice(["Relu", "Tanh", "LeakyRelu", "Sigmoid", "Elu", "Abs"])), [a], [out]))
+        elif kind in (3, 4):
+            nodes.append(node(str(r.choice(["Add", "Sub", "Max", "Min"])), [a, b], [out]))
+        elif kind in (5, 6):
+            constants[f"c{k}"] = r.standard_normal((2, 1, 1) if image else (5,)) + 0.1
+            nodes.append(node(str(r.choice(["Add", "Mul", "Sub", "Div"])), [a, f"c{k}"], [out]))
+        elif kind == 7:
+            nodes.append(node("Concat", [a, b], [f"j{k}"], axis=1))
+            nodes.append(node("Split", [f"j{k}"], [f"p{k}", out], axis=1))
+        elif image:
+            nodes.append(node("MaxPool", [a], [out], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+        else:
+            nodes.append(node("Flatten", [a], [out]))
+        values.append(out)
+    nodes.append(node("Flatten", [values[-1]], ["y"]))
+    return model(nodes, shape, constants)

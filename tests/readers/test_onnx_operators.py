@@ -318,9 +318,8 @@ def test_batch_axis(tmp_path):
         network = agrees(model([node("Relu", ["x"], ["y"])], (first, 3, 2)), tmp_path)
         assert network.input_shape == (3, 2)
         assert network.details["batch axis"].startswith("the first axis")
-    for shape in ((5,), (4, 3)):
-        network = agrees(model([node("Relu", ["x"], ["y"])], shape), tmp_path)
-        assert network.input_shape == shape and network.details["batch axis"] == "none"
+    network = agrees(model([node("Relu", ["x"], ["y"])], (5,)), tmp_path)
+    assert network.input_shape == (5,) and network.details["batch axis"] == "none"
 
 
 def test_constant_node_forms(tmp_path):

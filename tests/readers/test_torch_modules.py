@@ -314,8 +314,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         r"'a' \(MultiheadAttention\).*attention has no global",
     ),
     "transposed": (
-        lambda: Forward(lambda m, x: m.c(x.view(-1, 1, 2, 3)), c=nn.ConvTranspose2d(1, 1, 2)),
-        "conv_transpose2d.*not read",
+        lambda: Forward(lambda m, x: m.c(x.view(-1, 1, 1, 2, 3)), c=nn.ConvTranspose3d(1, 1, (1, 2, 2))),
+        "conv_transpose3d.*two spatial axes",
     ),
     "projection": (lambda: nn.Sequential(nn.Identity(), ProjectionPooling(6)), "'1'.*ProjectionPooling.*wedge"),
     "norm": (lambda: Forward(lambda m, x: x[:, :3] + m.p(x), p=NormPooling(2)), "'p'.*NormPooling.*a norm of"),

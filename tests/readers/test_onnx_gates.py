@@ -1,0 +1,176 @@
+"""Activations that files write out as products, and those that are new: values, slopes, refusals."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_models import agrees, model, refused, save
+
+from sdpcert import certify
+from sdpcert.network.activations import Activation, cosine, sine
+from sdpcert.network.graph import Network
+from sdpcert.readers import load
+
+node = helper.make_node
+f = np.float32
+
+
+def slopes_of(network: Network) -> tuple[float, float]:
+    """The smallest and largest slope of an elementwise network on a fine grid."""
+    x = np.linspace(-12, 12, 200_001)[:, None] * np.ones(network.input_shape)
+    slopes = np.diff(network(x)[:, 0]) / np.diff(x[:, 0])
+    return float(slopes.min()), float(slopes.max())
+
+
+def activations_of(network: Network) -> list[str]:
+    return [n.layer.name for n in network.nodes if isinstance(n.layer, Activation)]
+
+
+def proved(network: Network) -> float:
+    """The bound of one entry, and that it is above every slope."""
+    low, high = slopes_of(network)
+    certificate = certify(network)
+    assert certificate.status == "proved" and certificate.upper >= max(-low, high) - 1e-9
+    return certificate.upper
+
+
+def sigmoid(beta: float, *more: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [node("Mul", ["x", "beta"], ["s"]), node("Sigmoid", ["s"], ["g"]), *more], {"beta": f(beta)}
+
+
+@pytest.mark.parametrize("beta", [1.702, 0.5, -1.3, 4.0, 1.0])
+@pytest.mark.parametrize("order", [("x", "g"), ("g", "x")])
+def test_swish_written_out(beta, order, tmp_path):
+    """`x sigmoid(beta x)` has the slopes of SiLU for every beta."""
+    nodes, constants = sigmoid(beta, node("Mul", list(order), ["y"]))
+    network = agrees(model(nodes, (1, 2), constants), tmp_path)
+    assert activations_of(network) == ["silu"]
+    assert proved(network) < 1.09985
+
+
+def test_swish_with_factors_around_it(tmp_path):
+    nodes, constants = sigmoid(1.7, node("Mul", ["g", "p"], ["q"]), node("Mul", ["x", "h"], ["t"]))
+    nodes.append(node("Mul", ["q", "t"], ["y"]))
+    network = agrees(model(nodes, (1, 2), constants | {"p": f(0.3), "h": f(3.0)}), tmp_path)
+    assert activations_of(network) == ["silu"] and proved(network) < 0.9 * 1.09985
+
+
+def test_swish_of_a_scaled_value(tmp_path):
+    """The factor of what is gated belongs to x: `(2 x) sigmoid(2 x)`."""
+    nodes = [node("Mul", ["x", "two"], ["t"]), node("Sigmoid", ["t"], ["g"]), node("Mul", ["t", "g"], ["y"])]
+    network = agrees(model(nodes, (1, 2), {"two": f(2)}), tmp_path)
+    assert activations_of(network) == ["silu"] and proved(network) < 2 * 1.09985
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "attributes"),
+    [("QuickGelu", "com.microsoft", {}), ("QuickGelu", "com.microsoft", {"alpha": 0.7}), ("Gelu", "com.microsoft", {})],
+)
+def test_operators_of_onnxruntime(operator, domain, attributes, tmp_path):
+    proto = model([node(operator, ["x"], ["y"], domain=domain, **attributes)], (1, 3))
+    proto.opset_import.append(helper.make_opsetid(domain, 1))
+    assert proved(agrees(proto, tmp_path)) < 1.13
+
+
+@pytest.mark.parametrize("alpha", [None, 1.0, 1.702, -0.5, 0.0])
+def test_swish_of_the_standard(alpha, tmp_path):
+    if onnx.defs.onnx_opset_version() < 24:
+        pytest.skip("this onnx has no Swish")
+    attributes = {} if alpha is None else {"alpha": alpha}
+    network = load(save(model([node("Swish", ["x"], ["y"], **attributes)], (1, 3), opset=24), tmp_path))
+    x = np.linspace(-5, 5, 12).reshape(4, 3)
+    beta = float(f(1.0 if alpha is None else alpha))
+    np.testing.assert_allclose(network(x), x / (1 + np.exp(-beta * x)), rtol=1e-12)
+
+
+def hard_swishes():
+    clip = [node("Add", ["x", "three"], ["s"]), node("Clip", ["s", "zero", "six"], ["c"])]
+    clamps = [node("Add", ["x", "three"], ["s"]), node("Relu", ["s"], ["r"]), node("Min", ["r", "six"], ["c"])]
+    maxmin = [node("Add", ["x", "three"], ["s"]), node("Max", ["s", "zero"], ["r"]), node("Min", ["r", "six"], ["c"])]
+    for gate in (clip, clamps, maxmin):
+        yield [*gate, node("Mul", ["x", "c"], ["m"]), node("Div", ["m", "six"], ["y"])]
+        yield [*gate, node("Div", ["c", "six"], ["d"]), node("Mul", ["d", "x"], ["y"])]
+        yield [*gate, node("Mul", ["c", "sixth"], ["d"]), node("Mul", ["x", "d"], ["y"])]
+        yield [*gate, node("Div", ["x", "six"], ["d"]), node("Mul", ["d", "c"], ["y"])]
+    scaled = [
+        node("Mul", ["x", "two"], ["t"]),
+        node("Add", ["t", "three"], ["s"]),
+        node("Clip", ["s", "zero", "six"], ["c"]),
+    ]
+    yield [*scaled, node("Mul", ["x", "c"], ["m"]), node("Div", ["m", "six"], ["y"])]
+    yield [node("HardSigmoid", ["x"], ["c"], alpha=0.2, beta=0.5), node("Mul", ["x", "c"], ["y"])]
+    yield [node("HardSigmoid", ["x"], ["c"], alpha=-0.3, beta=0.5), node("Mul", ["c", "x"], ["y"])]
+
+
+@pytest.mark.parametrize("nodes", list(hard_swishes()))
+def test_hard_swish_written_out(nodes, tmp_path):
+    constants = {"three": f(3), "zero": f(0), "six": f(6), "sixth": f(1 / 6), "two": f(2)}
+    network = agrees(model(nodes, (1, 2), constants), tmp_path)
+    assert activations_of(network) == ["hard_swish"]
+    assert proved(network) <= 1.5 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        [node("Add", ["x", "a"], ["s"]), node("Sigmoid", ["s"], ["g"])],
+        [node("Sigmoid", ["x"], ["s"]), node("Add", ["s", "a"], ["g"])],
+        [node("Add", ["x", "a"], ["s"]), node("Clip", ["s", "zero", "six"], ["g"])],
+        [node("Clip", ["x", "zero", "six"], ["g"])],
+        [node("Neg", ["x"], ["s"]), node("Relu", ["s"], ["g"])],
+        [node("Mul", ["x", "zero"], ["s"]), node("Sigmoid", ["s"], ["g"])],
+    ],
+)
+def test_other_products_are_refused_for_a_true_reason(gate, tmp_path):
+    nodes = [*gate, node("Mul", ["x", "g"], ["y"], "gate")]
+    path = save(model(nodes, (1, 2), {"a": f(1), "zero": f(0), "six": f(6)}), tmp_path)
+    refused(path, "operator Mul", "'gate'", "no x g(x) that is known")
+
+
+@pytest.mark.parametrize(("operator", "make"), [("Sin", sine), ("Cos", cosine)])
+def test_sine_and_cosine(operator, make, tmp_path):
+    network = agrees(model([node(operator, ["x"], ["y"])], (1, 3)), tmp_path)
+    low, high = slopes_of(network)
+    kind = make()
+    assert kind.alpha == -1 <= low < -0.999 and 0.999 < high <= kind.beta == 1
+    x = np.linspace(-4, 4, 101)
+    np.testing.assert_allclose(kind.derivative(x), (kind(x + 1e-6) - kind(x - 1e-6)) / 2e-6, atol=1e-8)
+
+
+def test_shrinking(tmp_path):
+    for end in (0.5, 1.25, 0.0):
+        network = agrees(model([node("Shrink", ["x"], ["y"], lambd=end, bias=end)], (1, 3)), tmp_path)
+        assert proved(network) <= 1 + 1e-6
+    for lambd, bias in ((0.5, 0.0), (0.5, 0.25), (-1.0, -1.0)):
+        proto = model([node("Shrink", ["x"], ["y"], "hard", lambd=lambd, bias=bias)], (1, 3))
+        refused(save(proto, tmp_path), "Shrink", "'hard'", "jumps")
+
+
+def test_thresholds_and_powers_that_do_not_jump(tmp_path):
+    network = agrees(model([node("ThresholdedRelu", ["x"], ["y"], alpha=0.0)], (1, 3)), tmp_path)
+    assert activations_of(network) == ["relu"]
+    agrees(model([node("Pow", ["x", "p"], ["y"])], (1, 3), {"p": f(1)}), tmp_path)
+
+
+def test_a_clamp_to_one_number_is_constant(tmp_path):
+    nodes = [node("Clip", ["x", "a", "a"], ["c"]), node("Relu", ["x"], ["r"]), node("Add", ["c", "r"], ["y"])]
+    network = agrees(model(nodes, (1, 3), {"a": f(2)}), tmp_path)
+    assert network.neurons == 3
+    constant = agrees(model(nodes[:1], (1, 3), {"a": f(2)}, output="c"), tmp_path)
+    assert constant.neurons == 0 and certify(constant).upper <= 1e-6
+    refused(save(model(nodes[:1], (1, 3), {"a": f(np.inf)}, output="c"), tmp_path), "Clip", "infinite")
+
+
+def test_reasons(tmp_path):
+    for operator, word in (
+        ("Log", "slope"),
+        ("Tan", "slope"),
+        ("Round", "jumps"),
+        ("Hardmax", "jumps"),
+        ("Det", "read"),
+    ):
+        refused(save(model([node(operator, ["x"], ["y"])], (1, 3, 3)), tmp_path), operator, word)
+    nodes = [node("Log", ["c"], ["l"], "log"), node("Mul", ["x", "l"], ["y"])]
+    refused(save(model(nodes, (1, 3), {"c": f(2)}), tmp_path), "'log'", "constants")
