@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.base import Certified
+from sdpcert.layers.block import softplus
 from sdpcert.layers.operators import array
 from sdpcert.network import piecewise
 from sdpcert.network.activations import Activation, activation_by_name
@@ -75,7 +76,7 @@ _TORCH = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "elu": nn.functional.elu,
-    "softplus": nn.functional.softplus,
+    "softplus": softplus,
     "softsign": nn.functional.softsign,
     "atan": torch.atan,
     "leaky_relu": nn.functional.leaky_relu,
