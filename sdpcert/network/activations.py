@@ -227,6 +227,16 @@ def erf() -> Activation:
     return Activation("erf", 0.0, float(np.nextafter(top, 2.0)), special.erf, lambda v: top * np.exp(-v * v))
 
 
+def sin() -> Activation:
+    """Sine, slopes [-1, 1] (the derivative is the cosine)."""
+    return Activation("sin", -1.0, 1.0, np.sin, np.cos)
+
+
+def cos() -> Activation:
+    """Cosine, slopes [-1, 1] (the derivative is minus the sine)."""
+    return Activation("cos", -1.0, 1.0, np.cos, lambda v: -np.sin(v))
+
+
 BY_NAME: dict[str, Callable[[], Activation]] = {
     "relu": relu,
     "leaky_relu": leaky_relu,
@@ -247,6 +257,8 @@ BY_NAME: dict[str, Callable[[], Activation]] = {
     "mish": mish,
     "hard_swish": hard_swish,
     "erf": erf,
+    "sin": sin,
+    "cos": cos,
 }
 
 

@@ -52,10 +52,13 @@ def _gelu(call: Call) -> Activation:
     return activations.gelu_tanh() if call.attribute("approximate", "none") == "tanh" else activations.gelu()
 
 
-def _swish(call: Call) -> Activation:
-    if call.attribute("alpha", 1.0) != 1.0:
-        raise UnsupportedModel("only its usual form with alpha = 1 is known")
-    return activations.silu()
+def _swish(call: Call) -> Dynamic:
+    """`x sigmoid(alpha x) = silu(alpha x) / alpha`."""
+    value, alpha = call.dynamic(), float(call.attribute("alpha", 1.0))
+    if not np.isfinite(alpha) or alpha == 0:
+        raise UnsupportedModel(f"its alpha is {alpha:g}; only finite ones other than 0 have a form here")
+    inside = call.builder.layer(activations.silu(), value.shape, scaled(call, value, alpha))
+    return scaled(call, inside, 1 / alpha, 0.0 if np.frexp(abs(alpha))[0] == 0.5 else EPS)
 
 
 def _slope(call: Call) -> float:
@@ -129,15 +132,16 @@ def _mul(call: Call) -> Dynamic:
 
 
 def _gated(call: Call, a: Dynamic, b: Dynamic) -> Dynamic:
-    """Products `x g(x)` that exporters write for SiLU, Mish, hard swish and GELU; other products are refused."""
+    """Products `x g(x)` that are written out for SiLU, Swish, hard swish, Mish and GELU; others are refused."""
     if a.shape == b.shape:
         for value, gate in ((a, b), (b, a)):
-            result = gated_activation(call.builder.graph, value.number, gate.number)
-            if result is not None:
-                kind, number, factor = result
-                return scaled(call, call.builder.layer(kind, a.shape, Dynamic(number, a.shape)), factor)
+            found = gated_activation(call.builder.graph, value.number, gate.number)
+            if found is not None:
+                argument = scaled(call, Dynamic(found.source, a.shape), found.inner, found.errors[0])
+                return scaled(call, call.builder.layer(found.kind, a.shape, argument), found.outer, found.errors[1])
     raise UnsupportedModel(
-        "both operands are computed from the network's input, and their product has no bounded slope"
+        "both operands are computed from the network's input; of such products only x sigmoid(b x) (SiLU, Swish, "
+        "QuickGELU), hard swish, Mish and GELU have a form here"
     )
 
 
@@ -235,9 +239,11 @@ OPERATORS: dict[str, Handler] = {
     "HardSigmoid": _activation(_hard_sigmoid),
     "Gelu": _activation(_gelu),
     "Mish": _activation(lambda call: activations.mish()),
-    "Swish": _activation(_swish),
+    "Swish": _swish,
     "Atan": _activation(lambda call: activations.arctan()),
     "Erf": _activation(lambda call: activations.erf()),
+    "Sin": _activation(lambda call: activations.sin()),
+    "Cos": _activation(lambda call: activations.cos()),
     "HardSwish": _activation(lambda call: activations.hard_swish()),
     "Abs": _activation(lambda call: activations.absolute()),
     "PRelu": _prelu,

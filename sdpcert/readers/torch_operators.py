@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sdpcert.network.affine import Dense
-from sdpcert.readers.errors import UnsupportedModel, check_size
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Constant, Dynamic, axes_of
 from sdpcert.readers.torch_activations import ACTIVATIONS, elementwise
 from sdpcert.readers.torch_moves import concatenate, pad, stack
@@ -43,7 +43,6 @@ def _batch_norm(
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
-    momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Dynamic:
     if training or running_mean is None or running_var is None:
@@ -159,10 +158,8 @@ def _greatest(largest: bool) -> Handler:
 
 
 def _reduction(operator: str) -> Handler:
-    def handle(
-        trace: Trace, source: Dynamic, dim: Any = None, keepdim: bool = False, dtype: Any = None, axis: Any = None
-    ) -> Dynamic:
-        return _reduced(operator, trace, source, dim if axis is None else axis, keepdim)
+    def handle(trace: Trace, source: Dynamic, dim: Any = None, keepdim: bool = False) -> Dynamic:
+        return _reduced(operator, trace, source, dim, keepdim)
 
     return handle
 
@@ -172,25 +169,6 @@ def _reduced(operator: str, trace: Trace, source: Dynamic, dim: Any, keepdim: bo
     given = (dim,) if isinstance(dim, int) else tuple(dim or ())
     axes = axes_of(given, rank) if given else tuple(range(rank))
     return trace.call(operator, source, Constant(np.asarray(axes, dtype=np.int64)), keepdims=int(keepdim))
-
-
-def _converted(trace: Trace, source: Dynamic, *args: Any, **kwargs: Any) -> Dynamic:
-    """`to`, `type`, `type_as`: casts to a type that holds all numbers of the module's own."""
-    for given in (*args, *kwargs.values()):
-        kind = given.dtype if isinstance(given, Tensor) else given
-        if isinstance(kind, torch.dtype) and torch.promote_types(kind, trace.dtype) != kind:
-            raise UnsupportedModel(f"a cast from {trace.dtype} to {kind} rounds; convert the whole module instead")
-    return source
-
-
-def _filled(make: Callable[..., Tensor]) -> Handler:
-    """`zeros_like`, `new_zeros`, ...: constants that take only shape and type of a traced tensor."""
-
-    def handle(trace: Trace, source: Dynamic, *args: Any, **kwargs: Any) -> Tensor:
-        check_size(source.shape, "a constant")
-        return make(torch.zeros((), dtype=trace.dtype).expand(source.shape), *args, **kwargs)
-
-    return handle
 
 
 OPERATIONS: dict[str, Handler] = {
@@ -227,14 +205,4 @@ OPERATIONS: dict[str, Handler] = {
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenate),
     "stack": stack,
     "pad": pad,
-    **dict.fromkeys(("to", "type", "type_as"), _converted),
-    "float": lambda trace, source: _converted(trace, source, torch.float32),
-    "double": lambda trace, source: source,
-    "zeros_like": _filled(torch.zeros_like),
-    "ones_like": _filled(torch.ones_like),
-    "full_like": _filled(torch.full_like),
-    "new_zeros": _filled(torch.Tensor.new_zeros),
-    "new_ones": _filled(torch.Tensor.new_ones),
-    "new_full": _filled(torch.Tensor.new_full),
-    "new_tensor": _filled(torch.Tensor.new_tensor),
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdpcert.readers.errors import UnsupportedModel, first_line
 from sdpcert.readers.onnx_values import Dynamic
@@ -20,6 +21,8 @@ _NAMES = """
 #: What asks a tensor for something other than its numbers; so do all properties but `MOVING_PROPERTIES`.
 METADATA = frozenset(_NAMES.split())
 MOVING_PROPERTIES = frozenset(("T", "mT", "H", "mH", "data", "imag", "real"))
+#: Where torch calls a module's forward and its hooks.
+_MODULE_FILE = nn.modules.module.__file__
 
 
 class Tracer(Protocol):
@@ -34,6 +37,8 @@ class Tracer(Protocol):
 class Traced(Tensor):
     """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none.
 
+    Its type is torch's own for the result of the same operations: the module's, or one that holds all its numbers.
+
     Tensors that may share memory are each other's `sharing`: after a change of one in place the others' numbers are
     not known any more.
     """
@@ -44,14 +49,16 @@ class Traced(Tensor):
     sharing: list[Traced]
 
     @staticmethod
-    def __new__(cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "") -> Traced:
-        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, trace.dtype)
+    def __new__(
+        cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "", dtype: torch.dtype | None = None
+    ) -> Traced:
+        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, dtype or trace.dtype)
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]
         made.trace, made.dynamic, made.reason = trace, dynamic, reason
         made.sharing = [made]
         return made
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, dtype: torch.dtype | None = None) -> None:
         super().__init__()
 
     def shares(self, other: Traced) -> Traced:
@@ -92,6 +99,13 @@ class Traced(Tensor):
     ) -> Any:
         """What went past torch's Python functions, such as TorchScript."""
         raise UnsupportedModel(f"operation {func} was reached from compiled code, which cannot be followed")
+
+
+def stand_in(value: Any) -> Any:
+    """A tensor of the same shape and type on the device `meta`, where torch computes shapes and types alone."""
+    if isinstance(value, Traced):
+        return torch.empty(value.shape, dtype=value.dtype, device="meta")
+    return torch.empty_like(value, device="meta") if isinstance(value, Tensor) else value
 
 
 def operation_name(func: Any) -> tuple[str, bool]:
@@ -144,3 +158,16 @@ def last_line_of(error: BaseException) -> str:
     own = [f for f in frames if not f.filename.startswith(inside)]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}{place}: {first_line(error)}"
+
+
+def hook_among(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """What to say where the innermost module call among frames (outermost first) is in a user's hook; else empty."""
+    named, caller = "", ""
+    for frame, _ in frames:
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if caller == _MODULE_FILE and file != _MODULE_FILE:
+            # A call of a module runs its forward, which is watched by this package, or a hook.
+            user = not file.startswith((str(Path(torch.__file__).parent), str(Path(__file__).parents[1])))
+            named = f"; this is in the hook {name!r}: remove the hook if it only looks on" if user else ""
+        caller = file
+    return named

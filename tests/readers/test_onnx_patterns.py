@@ -117,7 +117,7 @@ def test_gated_activations(order, tmp_path):
 def test_other_gates_are_refused(tmp_path):
     for gate in (
         [node("Tanh", ["x"], ["g"])],
-        [node("HardSigmoid", ["x"], ["g"], alpha=0.2, beta=0.5)],
+        [node("HardSigmoid", ["x"], ["g"], alpha=0.2, beta=0.4)],
         [node("Erf", ["x"], ["e"]), node("Add", ["e", "o"], ["g"])],
         [node("Sigmoid", ["x"], ["s"]), node("Sigmoid", ["s"], ["g"])],
     ):
