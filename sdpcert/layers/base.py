@@ -175,7 +175,7 @@ def _settings(layer: nn.Module) -> dict[str, object]:
     found: dict[str, object] = dict(layer.named_buffers())
     for path, part in layer.named_modules():
         for name, value in vars(part).items():
-            if not name.startswith("_") and name != "training":
+            if not name.startswith("_") and name not in ("training", "forward"):
                 found[f"{path}:{name}"] = value
     return found
 

@@ -164,7 +164,7 @@ def test_what_does_not_round_is_read(name: str) -> None:
 
 
 def test_from_torch_inside_autocast_is_refused() -> None:
-    with torch.autocast("cpu"), pytest.raises(UnsupportedModel, match="autocast on cpu.*bfloat16"):
+    with torch.autocast("cpu"), pytest.raises(UnsupportedModel, match=r"autocast on cpu.*bfloat16"):
         sdpcert.from_torch(nn.Linear(4, 4), (4,))
     assert not torch.is_autocast_enabled("cpu")
 
