@@ -43,7 +43,7 @@ def from_torch(module: nn.Module, input_shape: Sequence[int]) -> Network:
         dtype = _checked_type(module)
         outputs_of(module, inputs_for(shape)[:2], dtype)  # hooks compute weights now
         subject = module if device_of(module).type == "cpu" else _copied(module)
-        trace = Trace(shape, dtype, OPERATIONS, MOVES, move, before)
+        trace = Trace(shape, dtype, _widest(module, dtype), OPERATIONS, MOVES, move, before)
         output = trace.run(subject)
         links = links_of(trace.builder.graph.nodes, shape, trace.steps, output.number)
         network = None if links is None else chain(links, shape, source)
@@ -128,6 +128,14 @@ def _checked_type(module: nn.Module) -> torch.dtype:
         if dtype is None and value.is_floating_point():
             dtype = value.dtype
     return dtype or torch.float32
+
+
+def _widest(module: nn.Module, dtype: torch.dtype) -> torch.dtype:
+    """The type that holds the numbers of all parameters."""
+    for value in module.parameters():
+        if value.is_floating_point() and value.element_size() > 1:  # types of eight bits have no common type
+            dtype = torch.promote_types(dtype, value.dtype)
+    return dtype
 
 
 __all__ = ["from_torch", "space_to_depth"]

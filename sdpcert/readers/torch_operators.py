@@ -69,8 +69,8 @@ def _matmul(trace: Trace, source: Any, other: Any) -> Dynamic:
     return trace.call("MatMul", source, other)
 
 
-def _addmm(trace: Trace, source: Any, first: Any, second: Any, beta: float = 1, alpha: float = 1) -> Dynamic:
-    product = trace.call("Mul", trace.call("MatMul", first, second), float(alpha))
+def _addmm(trace: Trace, source: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) -> Dynamic:
+    product = trace.call("Mul", trace.call("MatMul", mat1, mat2), float(alpha))
     return _add(trace, product, source, beta)
 
 
@@ -116,13 +116,15 @@ def _lerp(trace: Trace, source: Any, end: Any, weight: Any) -> Dynamic:
     return trace.call("Add", source, trace.call("Mul", trace.call("Sub", end, source), weight))
 
 
-def _where(trace: Trace, condition: Any, source: Any, other: Any) -> Dynamic:
+def _where(trace: Trace, condition: Any, input: Any, other: Any) -> Dynamic:
+    if isinstance(condition, Dynamic) and isinstance(input, Tensor) and input.dtype == torch.bool:
+        condition, input = input, condition  # the method of a tensor, which comes first there
     if not isinstance(condition, Tensor):
         raise UnsupportedModel(
             "a choice that depends on the input may jump; use torch.relu, torch.maximum or torch.clamp"
         )
     mask = condition.to(torch.float64)
-    return trace.call("Add", _kept(trace, source, mask), _kept(trace, other, 1 - mask))
+    return trace.call("Add", _kept(trace, input, mask), _kept(trace, other, 1 - mask))
 
 
 def _kept(trace: Trace, value: Any, mask: Tensor) -> Any:
@@ -175,7 +177,9 @@ OPERATIONS: dict[str, Handler] = {
     **ACTIVATIONS,
     "batch_norm": _batch_norm,
     "linear": _linear,
-    **dict.fromkeys(("matmul", "mm", "mv", "__matmul__"), _matmul),
+    **dict.fromkeys(("matmul", "__matmul__"), _matmul),
+    "mm": lambda trace, source, mat2: _matmul(trace, source, mat2),
+    "mv": lambda trace, source, vec: _matmul(trace, source, vec),
     "__rmatmul__": lambda trace, source, other: _matmul(trace, other, source),
     "addmm": _addmm,
     **dict.fromkeys(("conv1d", "conv2d"), convolution),

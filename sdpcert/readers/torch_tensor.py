@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sdpcert.readers.errors import UnsupportedModel, first_line
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Dynamic
 
 _NAMES = """
@@ -21,8 +18,6 @@ _NAMES = """
 #: What asks a tensor for something other than its numbers; so do all properties but `MOVING_PROPERTIES`.
 METADATA = frozenset(_NAMES.split())
 MOVING_PROPERTIES = frozenset(("T", "mT", "H", "mH", "data", "imag", "real"))
-#: Where torch calls a module's forward and its hooks.
-_MODULE_FILE = nn.modules.module.__file__
 
 
 class Tracer(Protocol):
@@ -97,15 +92,8 @@ class Traced(Tensor):
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """What went past torch's Python functions, such as TorchScript."""
-        raise UnsupportedModel(f"operation {func} was reached from compiled code, which cannot be followed")
-
-
-def stand_in(value: Any) -> Any:
-    """A tensor of the same shape and type on the device `meta`, where torch computes shapes and types alone."""
-    if isinstance(value, Traced):
-        return torch.empty(value.shape, dtype=value.dtype, device="meta")
-    return torch.empty_like(value, device="meta") if isinstance(value, Tensor) else value
+        """What went past torch's Python functions, such as TorchScript, or a number taken out of a tensor."""
+        raise UnsupportedModel(f"operation {func} was reached from code that is not Python, which cannot be followed")
 
 
 def operation_name(func: Any) -> tuple[str, bool]:
@@ -139,35 +127,3 @@ def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(structure, dict):
         return {key: mapped(part, function) for key, part in structure.items()}
     return function(structure)
-
-
-def line_of_user() -> str:
-    """Where in the module's own code the trace is: ` (model.py, line 12: if x.sum() > 0)`, empty if unknown."""
-    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith((*inside, "<")):
-            text = f": {frame.line[:60]}" if frame.line else ""
-            return f" ({Path(frame.filename).name}, line {frame.lineno}{text})"
-    return ""
-
-
-def last_line_of(error: BaseException) -> str:
-    """An exception of the module's own code in one line, with the place that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-    own = [f for f in frames if not f.filename.startswith(inside)]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}{place}: {first_line(error)}"
-
-
-def hook_among(frames: Iterable[tuple[FrameType, int]]) -> str:
-    """What to say where the innermost module call among frames (outermost first) is in a user's hook; else empty."""
-    named, caller = "", ""
-    for frame, _ in frames:
-        file, name = frame.f_code.co_filename, frame.f_code.co_name
-        if caller == _MODULE_FILE and file != _MODULE_FILE:
-            # A call of a module runs its forward, which is watched by this package, or a hook.
-            user = not file.startswith((str(Path(torch.__file__).parent), str(Path(__file__).parents[1])))
-            named = f"; this is in the hook {name!r}: remove the hook if it only looks on" if user else ""
-        caller = file
-    return named

@@ -31,21 +31,16 @@ from sdpcert.readers.torch_arguments import FIRST, taken
 from sdpcert.readers.torch_chain import Step, is_link
 from sdpcert.readers.torch_leaves import Form, own_form
 from sdpcert.readers.torch_moves import COPIES
+from sdpcert.readers.torch_places import hook_among, last_line_of, line_of_user, uncompiled
 from sdpcert.readers.torch_refusals import CHOICES, GENERAL, REASONS, VALUES
 from sdpcert.readers.torch_state import check_computing
-from sdpcert.readers.torch_tensor import Traced, hook_among, last_line_of, leaves, line_of_user, mapped, stand_in
+from sdpcert.readers.torch_tensor import Traced, leaves, mapped
+from sdpcert.readers.torch_types import CASTS, FILLED, cast_type, filled, kept, source_of, stand_in
 
 #: The version of the shared operators (`onnx_operators`) whose rules are followed.
 OPSET = 22
 #: What returns the tensor itself, or another one of the same numbers.
 SAME = ("detach", "contiguous", "requires_grad_", "data", "cpu", "positive", "__pos__", "resolve_conj", "real")
-_CASTING = """
-    to type type_as float double half bfloat16 int long short char byte bool cfloat cdouble chalf
-"""
-#: What returns the same numbers in a type that torch tells: it may not round.
-CASTS = frozenset(_CASTING.split())
-#: Constants that take only shape and type of a traced tensor; torch makes them itself.
-FILLED = frozenset(("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_tensor"))
 #: What else may return a tensor that shares memory with the one given; moves do so unless they are `COPIES`.
 SHARING = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 Handler = Callable[..., Any]
@@ -54,6 +49,7 @@ Handler = Callable[..., Any]
 class Trace:
     """Runs a module on a traced tensor of `shape` (without batch axis) and collects its graph and its steps.
 
+    `dtype` is the input's type, `widest` that of the parameters that have the widest: what is narrower rounds.
     `operations` are handlers by the name of the torch function; each takes the trace and the arguments that it
     declares (`torch_arguments`), with `Dynamic` for traced tensors. `moves` are names of functions that only move
     entries; `mover` takes them, after the trace the function itself. `computing` is how torch has to compute all along
@@ -64,14 +60,16 @@ class Trace:
         self,
         shape: tuple[int, ...],
         dtype: torch.dtype,
+        widest: torch.dtype,
         operations: Mapping[str, Handler],
         moves: frozenset[str],
         mover: Handler,
         computing: dict[str, Any],
     ) -> None:
         self.builder = Builder((1, *shape))
-        #: The type of the module's own numbers, and of the result of the operation that is being read.
+        #: The type of the input, and of the result of the operation that is being read.
         self.dtype = self.current = dtype
+        self.widest = widest
         self.steps: list[Step] = []
         self._operations, self._moves, self._mover = operations, moves, mover
         self._computing = computing
@@ -148,7 +146,8 @@ class Trace:
             if name in CASTS:
                 return self._cast(func, args, kwargs)
             if name in FILLED:
-                return self._filled(func, args, kwargs)
+                self._unwrapped(source_of(args, kwargs))  # one without numbers has no shape either
+                return filled(func, args, kwargs)
             if name not in self._operations and name not in self._moves:
                 raise UnsupportedModel(REASONS.get(name, GENERAL))
             result, kind = self._read(func, name, args, kwargs)
@@ -165,7 +164,7 @@ class Trace:
                     if isinstance(leaf, Traced):
                         leaf.shares(source)
             return wrapped
-        target = args[0] if args else kwargs.get("input")
+        target = source_of(args, kwargs)
         if not isinstance(target, Traced) or not isinstance(result, Dynamic) or result.shape != tuple(target.shape):
             raise self._refusal(name, "it writes into a tensor of another shape or of constants; use its result")
         target.dynamic = result
@@ -186,7 +185,7 @@ class Trace:
             self._operations[name](self, **values)  # which may know a better reason
             raise
         theirs = next(leaf for leaf in leaves(theirs) if isinstance(leaf, Tensor))
-        self.current = self._holding(theirs.dtype)
+        self.current = kept(theirs.dtype, self.widest, leaves((args, kwargs)))
         result = self._operations[name](self, **values)
         ours = next(leaf for leaf in leaves(result) if isinstance(leaf, Dynamic))
         if ours.shape != tuple(theirs.shape):
@@ -200,35 +199,11 @@ class Trace:
         return Traced(self, source.dynamic, source.reason, source.dtype).shares(source)
 
     def _cast(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of `CASTS`: torch tells by an empty tensor what type, or what else, it returns."""
-        result = func(*mapped(args, _empty), **mapped(kwargs, _empty))
-        if not isinstance(result, Tensor):
+        result, source = cast_type(func, args, kwargs), source_of(args, kwargs)
+        if not isinstance(result, Tensor) or not isinstance(source, Traced):  # a type's name, or a constant's cast
             return result
-        source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
-        if not args or source is not args[0]:
-            raise UnsupportedModel("a constant takes the type of a traced tensor; name the type")
         value = self._unwrapped(source)
-        return Traced(self, value, dtype=self._holding(result.dtype)).shares(source)
-
-    def _filled(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of `FILLED`, made by torch on a constant of the same shape and type."""
-        given = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced)]
-        if len(given) > 1:
-            raise UnsupportedModel("what it fills in is computed from the network's input")
-        check_size(given[0].shape, "a constant")
-        zeros = torch.zeros((), dtype=given[0].dtype).expand(given[0].shape)
-        args, kwargs = mapped((args, kwargs), lambda x: zeros if isinstance(x, Traced) else x)
-        return func(*args, **kwargs)
-
-    def _holding(self, kind: torch.dtype) -> torch.dtype:
-        """A type that holds all numbers of the module's own; refuses others."""
-        try:
-            holds = kind.is_floating_point and torch.promote_types(kind, self.dtype) == kind
-        except RuntimeError:  # types of eight bits have no common type with others
-            holds = False
-        if not holds:
-            raise UnsupportedModel(f"a cast from {self.dtype} to {kind} rounds; convert the whole module instead")
-        return kind
+        return Traced(self, value, dtype=kept(result.dtype, self.widest, [source])).shares(source)
 
     def nothing(self, reason: str) -> Traced:
         """A result that is refused where it is used."""
@@ -311,19 +286,5 @@ class Trace:
         return UnsupportedModel(f"{self._where()}: operation {name} cannot be represented: {why}{hook}")
 
 
-def uncompiled(function: Any) -> Any:
-    """What `torch.compile` was given, where a function or a bound method is its result: it computes the same."""
-    if isinstance(function, MethodType):
-        return MethodType(uncompiled(function.__func__), function.__self__)
-    inner = getattr(function, "_torchdynamo_orig_callable", function)
-    # Around torch's own functions there is one more wrapper.
-    ours = "_dynamo" in getattr(getattr(inner, "__code__", None), "co_filename", "")
-    return inner.__wrapped__ if ours and hasattr(inner, "__wrapped__") else inner
-
-
 def _source(trace: Trace, source: Traced) -> Traced:
     return source
-
-
-def _empty(value: Any) -> Any:
-    return torch.empty(0, dtype=value.dtype) if isinstance(value, Traced) else value

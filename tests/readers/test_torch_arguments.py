@@ -88,6 +88,14 @@ def test_a_declared_argument_is_read(name: str) -> None:
     assert set(code.co_varnames[: code.co_argcount]) - read - {"trace"} == set()
 
 
+@pytest.mark.parametrize("name", [n for n in OPERATIONS if not n.startswith("__")])
+def test_declared_arguments_have_the_names_of_torch(name: str) -> None:
+    # Pooling passes on whether indices are wanted; a handler may serve two names of one function.
+    known = arguments_of(name) | arguments_of(name.replace("1d", "2d")) | {*FIRST, "return_indices"}
+    known |= arguments_of("div") if name == "true_divide" else set()
+    assert set(parameters_of(OPERATIONS[name])[1:]) <= known
+
+
 def test_a_handler_that_takes_anything_is_none() -> None:
     with pytest.raises(TypeError, match="does not name"):
         parameters_of(lambda trace, source, *args: source)
@@ -145,14 +153,48 @@ def test_what_rounds_is_refused_by_name_and_put_back(name: str) -> None:
     assert how_torch_computes() == before
 
 
+class Mixed(nn.Module):
+    """A scale in half precision before weights in single precision."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.scale, self.linear, self.last = nn.Parameter(torch.ones(4).half()), nn.Linear(4, 4), last
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.linear((self.scale * x).float()))
+
+
+def test_a_cast_to_the_type_of_the_input_rounds_where_weights_are_wider() -> None:
+    assert sdpcert.from_torch(Mixed(torch.relu), (4,)).neurons == 4
+    with pytest.raises(UnsupportedModel, match=r"a cast from torch.float32 to torch.float16 rounds"):
+        sdpcert.from_torch(Mixed(lambda x: x.half()), (4,))
+
+
+@pytest.mark.parametrize("name", ["full_like", "type_as", "new_full", "zeros_like"])
+def test_constants_made_of_data_or_of_choices_are_none(name: str) -> None:
+    constant = torch.ones(4)
+    functions: dict[str, Callable[[Any, Tensor], Any]] = {
+        "full_like": lambda m, x: x + torch.full_like(constant, x.sum()),
+        "new_full": lambda m, x: x + constant.new_full((4,), x.sum()),
+        "zeros_like": lambda m, x: x + torch.zeros_like(x > 0),
+        "type_as": lambda m, x: x + (x > 0).type_as(x),
+    }
+    with pytest.raises(UnsupportedModel, match=r"computed from the network's input|jumps|_local_scalar_dense"):
+        sdpcert.from_torch(Forward(functions[name]), (4,))
+
+
 EXACT: dict[str, Callable[[Any, Tensor], Any]] = {
     "to its own type": lambda m, x: x.type(x.dtype),
     "to double and back": lambda m, x: x.double().type(torch.FloatTensor),
     "its type is told": lambda m, x: 2 * x if x.double().dtype == torch.float64 else x,
     "a wider sum": lambda m, x: x.sum(1, keepdim=True, dtype=torch.float64),
     "names of NumPy": lambda m, x: torch.sum(input=x, axis=1, keepdims=True),
+    "matrices by name": lambda m, x: torch.addmm(input=m.linear.bias, mat1=x, mat2=m.linear.weight, alpha=0.5),
+    "choices by name": lambda m, x: torch.where(condition=torch.arange(4) > 1, input=x, other=2 * x),
+    "a method of choice": lambda m, x: x.where(torch.arange(4) > 1, 2 * x),
     "in place": lambda m, x: F.leaky_relu(2 * x, 0.2, inplace=True),
     "memory": lambda m, x: x.contiguous(memory_format=torch.contiguous_format).to("cpu", non_blocking=True, copy=True),
+    "a constant's type": lambda m, x: x + torch.ones(4).double().type_as(x) + torch.ones(4).half().to(x),
     "without autocast": lambda m, x: autocast(x, m.linear, "cpu", enabled=False),
     "nor elsewhere": lambda m, x: autocast(x, m.linear, "cuda", enabled=False),
 }

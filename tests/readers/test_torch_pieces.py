@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from sdpcert.readers.errors import UnsupportedModel  # noqa: E402
 from sdpcert.readers.torch_activations import half_unit, softplus_jump  # noqa: E402
 
 
-def around(point: float, dtype: torch.dtype, count: int = 64) -> Tensor:
+def around(point: float, dtype: Any, count: int = 64) -> Tensor:
     """The numbers of the type next to a point, in order."""
     values = [torch.tensor(point, dtype=dtype)]
     for end in (-math.inf, math.inf):
@@ -30,7 +31,7 @@ def around(point: float, dtype: torch.dtype, count: int = 64) -> Tensor:
     return torch.stack(sorted(values))
 
 
-def jump(function: Callable[[Tensor], Tensor], steepest: float, point: float, dtype: torch.dtype) -> float:
+def jump(function: Callable[[Tensor], Tensor], steepest: float, point: float, dtype: Any) -> float:
     """How far neighbouring values are apart beyond what the slope explains, in half units of the type."""
     x = around(point, dtype)
     y = torch.cat([function(v[None]) for v in x]).double()
@@ -68,7 +69,7 @@ PIECES: dict[str, tuple[Callable[[Tensor], Tensor], float, tuple[float, ...]]] =
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PIECES)
-def test_the_pieces_of_what_is_read_meet(name: str, dtype: torch.dtype) -> None:
+def test_the_pieces_of_what_is_read_meet(name: str, dtype: Any) -> None:
     function, steepest, points = PIECES[name]
     assert max(jump(function, steepest, point, dtype) for point in points) <= 4
 
@@ -81,7 +82,7 @@ def test_the_measure_sees_a_jump() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("beta", [1.0, 0.25, 5.0])
 @pytest.mark.parametrize("threshold", [3.0, 10.0, 15.0, 20.0, 33.0, 40.0])
-def test_softplus_is_refused_where_its_type_shows_the_jump(dtype: torch.dtype, beta: float, threshold: float) -> None:
+def test_softplus_is_refused_where_its_type_shows_the_jump(dtype: Any, beta: float, threshold: float) -> None:
     module = nn.Sequential(nn.Linear(1, 1), nn.Softplus(beta, threshold)).to(dtype)
     if softplus_jump(beta, threshold) <= half_unit(dtype, threshold / beta):
         assert sdpcert.from_torch(module, (1,)).neurons == 1

@@ -83,7 +83,7 @@ def test_a_product_written_out_is_the_activation(name: str) -> None:
     torch.manual_seed(0)
     function, kind, factor = SPELLINGS[name]
     module = Forward(function).double().eval()
-    module.norm.running_mean.normal_()
+    module.norm.running_mean = torch.randn(4, dtype=torch.float64)
     network = sdpcert.from_torch(module, (4,))
     assert [n.layer.name for n in network.nodes if isinstance(n.layer, activations.Activation)] == [kind]
     x = 4 * torch.randn(50, 4, dtype=torch.float64)

@@ -78,7 +78,8 @@ class Remembering(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.inner = network()
-        self.calls, self.log, self.known = 0, ["made"], {"first": 1}
+        self.calls, self.log = 0, ["made"]
+        self.known: dict[str, Any] = {"first": 1}
         self.register_buffer("count", torch.zeros(3))
         self.register_buffer("average", torch.full((1,), float("nan")))
 
@@ -218,7 +219,7 @@ class Subtracting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor([0.3, -0.2, 0.5]))
+        self.mean = nn.Parameter(torch.tensor([0.3, -0.2, 0.5]))
         self.linear = nn.Linear(3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
