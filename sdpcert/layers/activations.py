@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.base import Certified
+from sdpcert.layers.block import softplus
 from sdpcert.layers.operators import array
 from sdpcert.network import piecewise
 from sdpcert.network.activations import Activation, activation_by_name
@@ -46,6 +47,8 @@ class Elementwise(Nonexpansive):
         super().__init__()
         self.name = name
         kind = activation_by_name(name)
+        if name not in _TORCH:
+            raise ValueError(f"activation {name!r} is no layer here; known: {', '.join(sorted(_TORCH))}")
         if np.any(np.asarray(kind.beta) > 1) or np.any(np.asarray(kind.alpha) < -1):
             raise ValueError(f"activation {name!r} has slopes beyond [-1, 1]: it is not 1-Lipschitz")
 
@@ -75,10 +78,12 @@ _TORCH = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "elu": nn.functional.elu,
-    "softplus": nn.functional.softplus,
+    "softplus": softplus,
     "softsign": nn.functional.softsign,
     "atan": torch.atan,
     "leaky_relu": nn.functional.leaky_relu,
+    "sin": torch.sin,
+    "cos": torch.cos,
 }
 
 

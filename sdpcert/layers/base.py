@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ class LipschitzLayer(Certified, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cache: tuple[dict[str, Tensor], Block] | None = None
+        self._cache: tuple[dict[str, object], Block] | None = None
 
     @abstractmethod
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
@@ -77,35 +78,45 @@ class LipschitzLayer(Certified, ABC):
     @property
     def margin(self) -> float:
         """How much smaller than the claim the materialised weights are made, relative."""
-        return _margin(self.materialised())
+        return _margin(self._kept())
 
     @_eager
     def materialised(self, values: Mapping[str, Tensor] | None = None) -> Block:
         """The block with materialised weights, for which the claimed constant holds; multipliers are float64.
 
-        It is computed anew whenever a parameter differs from what it was computed from, whatever changed it. `values`
-        stand for the layer's own parameters. Raises ValueError where one is not finite.
+        It is computed anew whenever a parameter or a setting differs from what it was computed from, whatever changed
+        it. `values` stand for the layer's own parameters. The tensors are copies: writing into them changes nothing
+        that runs. Raises ValueError where a parameter is not finite.
         """
+        return copy.deepcopy(self._kept(values))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply to a batch; see the class for the shapes."""
+        return self._running(None, self._kept)(inputs)
+
+    def current(self, values: Mapping[str, Tensor] | None = None) -> Block:
+        """The block that `forward` applies: differentiable in training mode, else a copy of the materialised one."""
+        return self._running(values, self.materialised)
+
+    @_eager
+    def _kept(self, values: Mapping[str, Tensor] | None = None) -> Block:
+        """The materialised block itself, which never leaves the layer: who writes into it changes what runs."""
         values = dict(self.named_parameters()) if values is None else values
-        if self._cache is None or not _same(self._cache[0], values):
+        made_from: dict[str, object] = {**values, **_settings(self)}
+        if self._cache is None or not _same(self._cache[0], made_from):
             _check_finite(self, values)
             first = next(iter(values.values()))
             with torch.no_grad(), torch.autocast(device_type=first.device.type, enabled=False):
                 wide = self.block({k: v.detach().to(torch.float64) for k, v in values.items()}, certified=True)
-                block = wide.scaled(1 - _margin(wide, first.dtype)).map(lambda t: t.to(first.dtype))
-            self._cache = ({k: v.detach().clone() for k, v in values.items()}, block)
+                block = wide.scaled(1 - _margin(wide, first.dtype)).map(lambda t: t.to(first.dtype, copy=True))
+            self._cache = ({k: copied(v) for k, v in made_from.items()}, block)
         return self._cache[1]
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; see the class for the shapes."""
-        return self.current()(inputs)
-
-    def current(self, values: Mapping[str, Tensor] | None = None) -> Block:
-        """The block that `forward` applies: materialised in evaluation mode, differentiable in training mode."""
+    def _running(self, values: Mapping[str, Tensor] | None, weights: Callable[[Mapping[str, Tensor]], Block]) -> Block:
         values = dict(self.named_parameters()) if values is None else values
         if self.training:
             return self._differentiable(values)
-        block = self.materialised(values)
+        block = weights(values)
         if not (torch.is_grad_enabled() and any(v.requires_grad for v in values.values())):
             return block
         # Values of the materialised weights, gradients of the differentiable ones.
@@ -120,24 +131,24 @@ class LipschitzLayer(Certified, ABC):
     @property
     def reads_neighbours(self) -> bool:
         """Whether the layer reads around a pixel."""
-        return any(t.dim() == 4 for t in self.materialised().tensors())
+        return any(t.dim() == 4 for t in self._kept().tensors())
 
     def squared_constant(self) -> float:
         """The square of the constant that the layer's multipliers are strictly feasible for."""
-        block = self.materialised()
+        block = self._kept()
         own = block.constant * (1 - _margin(block))
         return own**2 * (1 + 2 * SPENT * _margin(block))
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
         """Append the materialised block."""
-        block = self.materialised()
+        block = self._kept()
         margin = _margin(block)
         scale = energy * (1 - margin) ** 2 * (1 + SPENT * margin)
         return block.add_to(graph, value, scale)
 
     def export(self) -> nn.Module:
         """The layer as `nn.Linear`, `nn.Conv2d` or a `PlainBlock` of them, with its materialised weights."""
-        return self.materialised().module()
+        return self._kept().module()
 
     def __getstate__(self) -> dict[str, object]:
         # Copies and saved files carry no cache.
@@ -159,10 +170,34 @@ def _margin(block: Block, dtype: torch.dtype | None = None) -> float:
     return max(rounding, LEAST_MARGIN)
 
 
-def _same(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> bool:
-    return before.keys() == now.keys() and all(
-        v.dtype == now[k].dtype and v.device == now[k].device and torch.equal(v, now[k]) for k, v in before.items()
-    )
+def _settings(layer: nn.Module) -> dict[str, object]:
+    """What a block depends on beside parameters: buffers and plain attributes of a layer and its parts."""
+    found: dict[str, object] = dict(layer.named_buffers())
+    for path, part in layer.named_modules():
+        for name, value in vars(part).items():
+            if not name.startswith("_") and name not in ("training", "forward"):
+                found[f"{path}:{name}"] = value
+    return found
+
+
+def copied(value: object) -> object:
+    """A copy of what can be written into; what cannot, as it is."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return copy.deepcopy(value) if isinstance(value, list | dict | set | np.ndarray) else value
+
+
+def _same(before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+    return before.keys() == now.keys() and all(is_same(v, now[k]) for k, v in before.items())
+
+
+def is_same(before: object, now: object) -> bool:
+    """Whether a value is what it was: for tensors the same numbers, type and device."""
+    if isinstance(before, Tensor) and isinstance(now, Tensor):
+        return before.dtype == now.dtype and before.device == now.device and torch.equal(before, now)
+    if isinstance(before, np.ndarray) and isinstance(now, np.ndarray):
+        return before.dtype == now.dtype and np.array_equal(before, now)
+    return now is before or (type(now) is type(before) and bool(now == before))
 
 
 def _check_finite(layer: nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -19,6 +19,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sdpcert.layers.base import copied, is_same
 from sdpcert.layers.heads import check_radius_arguments
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.operators import array
@@ -59,7 +60,7 @@ class MLPHead(nn.Module):
         self.beta = float(beta)
         self.inward = nn.Linear(in_features, hidden, device=device, dtype=dtype)
         self.outward = nn.Linear(hidden, classes, device=device, dtype=dtype)
-        self._cache: tuple[list[Tensor], _Numbers] | None = None
+        self._cache: tuple[list[object], _Numbers] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply."""
@@ -98,14 +99,12 @@ class MLPHead(nn.Module):
 
     def _numbers(self) -> _Numbers:
         values = [p.detach() for p in self.parameters()]
-        if self._cache is None or not all(
-            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-            for a, b in zip(self._cache[0], values, strict=True)
-        ):
+        made_from = [*values, self.beta]
+        if self._cache is None or not all(map(is_same, self._cache[0], made_from)):
             if not all(torch.isfinite(v).all() for v in values):
                 raise ValueError("a parameter of MLPHead is not finite; nothing can be certified")
             w1, b1, w2, b2 = (array(v) for v in values)
-            self._cache = ([v.clone() for v in values], _Numbers(w1, b1, w2, b2, self.beta))
+            self._cache = ([copied(v) for v in made_from], _Numbers(w1, b1, w2, b2, self.beta))
         return self._cache[1]
 
     def _radii(

@@ -14,7 +14,8 @@ from sdpcert.layers.operators import Geometry, Operator
 class LipschitzWeight(nn.Module):
     """A parametrisation that makes a weight's linear map 1-Lipschitz: the raw weight in, the family's weight out.
 
-    In evaluation mode the weight is the materialised one, for which the constant is proved.
+    In evaluation mode the weight is a copy of the materialised one, for which the constant is proved: writing into
+    `module.weight` changes neither what runs nor what is certified.
     """
 
     constant = 1.0
@@ -65,12 +66,8 @@ def lipschitz(module: nn.Module, name: str = "weight", family: str = "aol") -> n
                 module.padding_mode == "circular",
             )
     own = None if layer is None else layer._parameters.get("weight")
-    if (
-        layer is None
-        or own is None
-        or own.shape != weight.shape
-        or not isinstance(layer.materialised().through, Operator)
-    ):
+    block = None if layer is None or own is None or own.shape != weight.shape else layer.materialised()
+    if layer is None or block is None or block.hidden is not None or not isinstance(block.through, Operator):
         raise ValueError(f"family {family!r} has no weight of shape {tuple(weight.shape)} to parametrise")
     layer.to(device=weight.device, dtype=weight.dtype)
     with torch.no_grad():

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.base import LEAST_MARGIN, LipschitzLayer
-from sdpcert.layers.block import ACTIVATIONS, Block
+from sdpcert.layers.block import ACTIVATIONS, SOFTPLUS_THRESHOLD, Block
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.operators import Operator, array
@@ -108,7 +108,7 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "elu": nn.ELU,
-    "softplus": nn.Softplus,
+    "softplus": lambda: nn.Softplus(1.0, SOFTPLUS_THRESHOLD),
     "softsign": nn.Softsign,
     "atan": _Arctangent,
 }

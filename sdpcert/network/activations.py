@@ -9,6 +9,7 @@ from sdpcert.network.piecewise_linear import Absolute, Clip, Crop, HardSigmoid, 
 from sdpcert.network.smooth import (
     Arctan,
     Celu,
+    Cos,
     Elu,
     Erf,
     Gelu,
@@ -26,14 +27,15 @@ from sdpcert.network.smooth import (
 
 relu, leaky_relu, absolute, clip, hard_sigmoid, crop = Relu, LeakyRelu, Absolute, Clip, HardSigmoid, Crop
 sigmoid, tanh, elu, celu, selu, softplus, softsign = Sigmoid, Tanh, Elu, Celu, Selu, Softplus, Softsign
-arctan, gelu, gelu_tanh, silu, mish, hard_swish, erf, sin = Arctan, Gelu, GeluTanh, Silu, Mish, HardSwish, Erf, Sin
+arctan, gelu, gelu_tanh, silu, mish, hard_swish = Arctan, Gelu, GeluTanh, Silu, Mish, HardSwish
+erf, sin, cos = Erf, Sin, Cos
 
 BY_NAME: dict[str, Callable[[], Activation]] = {
     **{
         kind.name: kind
         for kind in (
             Relu, LeakyRelu, Absolute, Sigmoid, Tanh, Elu, Celu, Selu, Softplus, Softsign, Arctan, Gelu, GeluTanh,
-            Silu, Mish, HardSwish, Erf, Sin,
+            Silu, Mish, HardSwish, Erf, Sin, Cos,
         )
     },
     "relu6": lambda: Clip(0.0, 6.0),
@@ -50,13 +52,3 @@ def activation_by_name(name: str) -> Activation:
         return BY_NAME[name]()
     except KeyError:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(sorted(BY_NAME))}, maxmin") from None
-
-
-def sine() -> Activation:
-    """Sine, slopes [-1, 1] (the derivative is the cosine)."""
-    return Activation("sin", -1.0, 1.0, np.sin, np.cos)
-
-
-def cosine() -> Activation:
-    """Cosine, slopes [-1, 1] (the derivative is minus the sine)."""
-    return Activation("cos", -1.0, 1.0, np.cos, lambda v: -np.sin(v))

@@ -13,6 +13,8 @@ from sdpcert.network.activation import Activation
 Array = np.ndarray
 #: `phi(-v) = -phi(v)`.
 ODD = (-1.0, 0.0, 0.0)
+#: `phi(-v) = phi(v)`.
+EVEN = (1.0, 0.0, 0.0)
 #: `phi(-v) = 1 - phi(v)`.
 COMPLEMENT = (-1.0, 0.0, 1.0)
 #: `phi(-v) = phi(v) - v`: the function is `v / 2` plus an even function.
@@ -181,6 +183,23 @@ class Sin(Activation):
 
     def derivative(self, values: Array) -> Array:
         return np.cos(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Cos(Activation):
+    """Cosine, slopes [-1, 1] (the derivative is minus the sine)."""
+
+    name: ClassVar[str] = "cos"
+    reflection = EVEN
+
+    def slopes(self) -> tuple[float, float]:
+        return -1.0, 1.0
+
+    def __call__(self, values: Array) -> Array:
+        return np.cos(values)
+
+    def derivative(self, values: Array) -> Array:
+        return -np.sin(values)
 
 
 @dataclass(frozen=True, eq=False)

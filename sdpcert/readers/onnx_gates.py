@@ -1,7 +1,13 @@
-"""Products `x g(x)` that exporters write out for SiLU, Swish, Mish, hard swish and GELU."""
+"""Products `x g(x)` that are written out for SiLU, Swish with a factor, hard swish, Mish and GELU.
+
+Files and modules round the constants in them (1/6, 1/sqrt(2), 1.702). That leaves the slopes alone: with
+`g(x) = x h(x)` the product `x h(t x)` is `g(t x) / t`, so a factor inside and one outside make an exact form, up to
+the rounding of the factors themselves, which is bounded.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,138 +19,162 @@ from sdpcert.network.affine import Scale
 from sdpcert.network.graph import Graph, Node
 from sdpcert.readers.error_bounds import EPS
 
+Array = np.ndarray
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Gated:
-    """`factor * kind(inner * x)` with x the value `number`; `error` bounds the relative error of both numbers."""
+    """A product that is `outer * kind(inner * x)` with x the value numbered `source`.
+
+    The factors broadcast against x; `errors` bounds how far they are off, relative, the inner one first.
+    """
 
     kind: Activation
+    source: int
+    inner: Array | float = 1.0
+    outer: Array | float = 1.0
+    errors: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """`factor * x + shift` with x the value numbered `number`; `error` bounds the factor's relative error."""
+
     number: int
-    inner: float = 1.0
-    factor: float = 1.0
-    error: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """`factor * x + shift` with x the value `number`; `error` bounds the relative error of the factor."""
-
-    number: int
-    factor: float = 1.0
-    shift: float = 0.0
+    factor: Array | float = 1.0
+    shift: Array | float = 0.0
     error: float = 0.0
 
 
 def gated_activation(graph: Graph, value: int, gate: int) -> Gated | None:
-    """What `value * gate` is where it is one of the known forms, else None."""
+    """The product of the two values as an activation between two factors, None where it is none of those known."""
     node = _node(graph, gate)
     name = _name(node)
     if node is not None and node.inputs == (value,):
         if name == "sigmoid":
             return Gated(activations.silu(), value)
         # The offset decides the slopes, 1/2 gives [-1/2, 3/2]; the slope 1/6, rounded in the file, scales the argument.
-        if name == "hard_sigmoid" and _at(node, 0.0) == 0.5 and abs(_slope(node) - 1 / 6) <= 1e-6:
-            return Gated(activations.hard_swish(), value)
+        if name == "hard_sigmoid":
+            low, middle, high = node.layer(np.array([-1.0, 0.0, 1.0]))
+            if middle == 0.5 and abs(low - 1 / 3) <= 1e-6 and abs(high - 2 / 3) <= 1e-6:
+                return Gated(activations.hard_swish(), value)
     if node is not None and name == "tanh":
         before = _node(graph, node.inputs[0])
         if before is not None and _name(before) == "softplus" and before.inputs == (value,):
             return Gated(activations.mish(), value)
-    return _gelu(graph, value, gate) or _swish(graph, value, gate)
+    return _gelu(graph, value, gate) or _scaled(graph, value, gate)
 
 
-def _swish(graph: Graph, value: int, gate: int) -> Gated | None:
-    """`h x p g(c x)` with a sigmoid, a hard sigmoid or a clamp g.
-
-    With the sigmoid it is `h p silu(c x) / c`. With `clip(a v + 1/2, 0, 1)`, and so with a clamp of `c x + s` to
-    [0, 2 s], it is a hard swish whose argument is scaled.
-    """
-    outer = _chain(graph, gate)[-1]
-    node = _node(graph, outer.number)
-    clamp = _clamp(graph, outer.number)
-    if outer.shift or node is None or not outer.factor:
+def _scaled(graph: Graph, value: int, gate: int) -> Gated | None:
+    """Swish and hard swish with factors anywhere; `value = h x` and `gate = p act(c x + d) + q`."""
+    outside = list(_affines(graph, gate))[-1]
+    node = _node(graph, outside.number)
+    if node is None or _name(node) not in ("sigmoid", "tanh", "clip", "hard_sigmoid"):
         return None
-    kind, source = (_name(node), node.inputs[0]) if clamp is None else ("clip", clamp[2])
-    inside = _chain(graph, source)
-    for scaled in _chain(graph, value):
-        argument = next((a for a in inside if a.number == scaled.number), None)
-        if argument is None or scaled.shift or not argument.factor:
-            continue
-        h, p, c, s = (Fraction(k) for k in (scaled.factor, outer.factor, argument.factor, argument.shift))
-        if kind == "sigmoid" and not s:
-            made, inner, factor = activations.silu(), c, h * p / c
-        elif kind == "hard_sigmoid" and not s and _at(node, 0.0) == 0.5 and _slope(node):
-            inner = 6 * Fraction(_slope(node)) * c
-            made, factor = activations.hard_swish(), h * p / inner
-        elif clamp is not None and s > 0 and (clamp[0], clamp[1]) == (0.0, 2 * argument.shift):
-            inner = 3 * c / s
-            made, factor = activations.hard_swish(), h * p * 2 * s / inner
-        else:
-            return None
-        error = scaled.error + outer.error + argument.error
-        exact = error == 0 and all(Fraction(float(k)) == k for k in (inner, factor))
-        return Gated(made, scaled.number, float(inner), float(factor), 0.0 if exact else error + EPS)
+    argument = node.inputs[0]
+    for of_value in _affines(graph, value):
+        for of_argument in _affines(graph, argument):
+            if of_value.number == of_argument.number and not np.any(of_value.shift) and np.all(of_argument.factor):
+                if _name(node) in ("sigmoid", "tanh"):
+                    return _swish(_name(node), argument, of_value, outside, of_argument)
+                return _hard_swish(node, of_value, outside, of_argument)
     return None
 
 
-def _clamp(graph: Graph, number: int) -> tuple[float, float, int] | None:
-    """The ends of a clamp, or of a ReLU and a clamp one after the other, and what they clamp; None for other values."""
-    low, high, found = -np.inf, np.inf, False
-    while (node := _node(graph, number)) is not None and _name(node) in ("relu", "clip"):
-        ends = node.layer(
-            np.broadcast_to(np.array([-np.inf, np.inf]).reshape(2, *(1,) * len(node.shape)), (2, *node.shape))
-        )
-        lower, upper = np.unique(ends[0]), np.unique(ends[1])
-        if len(lower) != 1 or len(upper) != 1 or lower[0] > high or upper[0] < low:
+def _swish(name: str, argument: int, value: _Affine, gate: _Affine, inside: _Affine) -> Gated | None:
+    """`h x p sigmoid(c x) = (h p / c) silu(c x)`; `1 + tanh(t) = 2 sigmoid(2 t)`."""
+    if np.any(inside.shift):
+        return None
+    inner = 1.0
+    if name == "tanh":
+        if gate.error or not np.all(np.equal(gate.factor, gate.shift)):
             return None
-        low, high, found = max(low, float(lower[0])), min(high, float(upper[0])), True
-        number = node.inputs[0]
-    return (low, high, number) if found else None
+        inner = 2.0
+    elif np.any(gate.shift):
+        return None
+    outer, rounding = _quotient((value.factor, gate.factor), (inside.factor,))
+    error = rounding + value.error + gate.error + 2 * inside.error
+    return Gated(activations.silu(), argument, inner, outer, (0.0, error))
+
+
+def _hard_swish(node: Node, value: _Affine, gate: _Affine, inside: _Affine) -> Gated | None:
+    """`h x p clip(c x + u / 2, 0, u) = (h p u^2 / 6 c) hard_swish(6 c x / u)`."""
+    kind = node.layer
+    assert isinstance(kind, Activation)
+    slope, upper, offset, error = 1.0, 1.0, 0.5, 0.0
+    if kind.name == "hard_sigmoid":
+        # Its slope is rounded where it is 1/6. The offset is the value at 0, where it is not cut off.
+        if np.any(inside.shift):
+            return None
+        slope, offset, error = float(np.max(kind.beta)), float(kind(np.zeros(()))), 2 * EPS
+    else:
+        low, high = kind(np.asarray(-np.inf)), kind(np.asarray(np.inf))
+        if np.size(low) > 1 or np.size(high) > 1 or np.max(low) != 0 or not 0 < np.max(high) < np.inf:
+            return None
+        upper, offset = float(np.max(high)), inside.shift
+    if not slope > 0 or np.any(np.asarray(offset) != upper / 2) or np.any(gate.shift):
+        return None
+    inner, first = _quotient((6.0, slope, inside.factor), (upper,))
+    outer, second = _quotient((value.factor, gate.factor, upper, upper), (6.0, slope, inside.factor))
+    error += 2 * inside.error
+    errors = (first + error, second + error + value.error + gate.error)
+    return Gated(activations.hard_swish(), value.number, inner, outer, errors)
 
 
 def _gelu(graph: Graph, value: int, gate: int) -> Gated | None:
-    """`h x * (p erf(c x) + p)` with c = 1/sqrt(2) is `2 h p gelu(x)`.
-
-    Files hold c rounded to float32. That leaves the slopes alone: `x Phi(t x) = g(t x) / t` with g the GELU.
-    """
-    outer = _chain(graph, gate)[-1]
-    node = _node(graph, outer.number)
-    if node is None or _name(node) != "erf" or outer.factor != outer.shift:
+    """`h x * (p erf(c x) + p)` with c = 1/sqrt(2) is `2 h p gelu(x)`; files hold c rounded to float32."""
+    outside = list(_affines(graph, gate))[-1]
+    node = _node(graph, outside.number)
+    if node is None or _name(node) != "erf" or not np.array_equal(outside.factor, outside.shift):
         return None
-    inside, own = _chain(graph, node.inputs[0])[-1], _chain(graph, value)[-1]
-    root, h = inside.number, own.factor
-    if own.number != root or inside.shift or own.shift or abs(inside.factor * np.sqrt(2) - 1) > 1e-6:
-        if value != root or inside.shift or abs(inside.factor * np.sqrt(2) - 1) > 1e-6:
+    inside, whole = list(_affines(graph, node.inputs[0]))[-1], list(_affines(graph, value))[-1]
+    near = np.size(inside.factor) == 1 and abs(np.max(inside.factor) * np.sqrt(2) - 1) <= 1e-6
+    if np.any(inside.shift) or not near:
+        return None
+    if whole.number != inside.number or np.any(whole.shift):
+        if value != inside.number:
             return None
-        h = 1.0
-    factor = 2 * h * outer.factor
-    if np.frexp(abs(factor))[0] != 0.5:  # then the products were rounded
+        whole = _Affine(value)
+    factor = np.asarray(2 * np.asarray(whole.factor) * outside.factor)
+    if factor.size != 1 or np.frexp(abs(factor.ravel()[0]))[0] != 0.5:  # then the products were rounded
         return None
-    return Gated(activations.gelu(), root, 1.0, float(factor))
+    return Gated(activations.gelu(), inside.number, 1.0, float(factor.ravel()[0]))
 
 
-def _chain(graph: Graph, number: int) -> list[_Scaled]:
-    """The value as a multiple of itself, then of what it is a scaling of, and so on, by single numbers."""
-    chain = [_Scaled(number)]
-    while (node := _node(graph, number)) is not None and isinstance(node.layer, Scale):
-        if np.size(node.layer.factor) != 1 or np.size(node.layer.shift) != 1:
-            break
-        last, (number,) = chain[-1], node.inputs
-        step, moved = float(np.ravel(node.layer.factor)[0]), float(np.ravel(node.layer.shift)[0])
-        factor = last.factor * step
-        rounding = 0.0 if Fraction(factor) == Fraction(last.factor) * Fraction(step) else EPS
-        error = last.error + node.layer.coefficient_error + rounding
-        chain.append(_Scaled(number, factor, last.shift + last.factor * moved, error))
-    return chain
+def _affines(graph: Graph, number: int) -> Iterator[_Affine]:
+    """The value as an affine function of itself, of what it is a multiple or shift of, and so on backward.
+
+    Shifts are exact: it ends where one would be rounded.
+    """
+    found = _Affine(number)
+    yield found
+    while (node := _node(graph, found.number)) is not None and isinstance(node.layer, Scale):
+        layer = node.layer
+        factor, rounding = _quotient((found.factor, layer.factor), ())
+        moved, lost = _quotient((found.factor, layer.shift), ())
+        if np.any(layer.shift) and (lost or found.error or np.any(found.shift)):
+            return
+        shift = np.asarray(found.shift) + moved if np.any(layer.shift) else found.shift
+        found = _Affine(node.inputs[0], factor, shift, found.error + rounding + layer.coefficient_error)
+        yield found
 
 
-def _at(node: Node, point: float) -> float:
-    return float(node.layer(np.full((1, *node.shape), point)).flat[0])
-
-
-def _slope(node: Node) -> float:
-    """The slope of a hard sigmoid, which is one end of its interval; the other is zero."""
-    assert isinstance(node.layer, Activation)
-    return float(np.ravel(node.layer.alpha)[0] + np.ravel(node.layer.beta)[0])
+def _quotient(above: tuple[Array | float, ...], below: tuple[Array | float, ...]) -> tuple[Array | float, float]:
+    """A product over a product, and a bound of its relative error; 0 where the numbers show that nothing is rounded."""
+    if all(np.size(x) == 1 for x in (*above, *below)):
+        exact = Fraction(1)
+        for x in above:
+            exact *= Fraction(float(np.max(x)))
+        for x in below:
+            exact /= Fraction(float(np.max(x)))
+        value = float(exact)
+        return value, 0.0 if Fraction(value) == exact else EPS
+    result: Array = np.ones(())
+    for x in above:
+        result = result * x
+    for x in below:
+        result = result / x
+    return result, EPS * (len(above) + len(below))
 
 
 def _node(graph: Graph, number: int) -> Node | None:

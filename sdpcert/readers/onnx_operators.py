@@ -167,18 +167,16 @@ def _mul(call: Call) -> Dynamic:
 
 
 def _gated(call: Call, a: Dynamic, b: Dynamic) -> Dynamic:
-    """Products `x g(x)` that exporters write for SiLU, Swish, Mish, hard swish and GELU; other products are refused."""
+    """Products `x g(x)` that are written out for SiLU, Swish, hard swish, Mish and GELU; others are refused."""
     if a.shape == b.shape:
         for value, gate in ((a, b), (b, a)):
-            known = gated_activation(call.builder.graph, value.number, gate.number)
-            if known is not None:
-                inner = scaled(
-                    call, Dynamic(known.number, a.shape), known.inner, known.error if known.inner != 1 else 0.0
-                )
-                return scaled(call, call.builder.layer(known.kind, a.shape, inner), known.factor, known.error)
+            found = gated_activation(call.builder.graph, value.number, gate.number)
+            if found is not None:
+                argument = scaled(call, Dynamic(found.source, a.shape), found.inner, found.errors[0])
+                return scaled(call, call.builder.layer(found.kind, a.shape, argument), found.outer, found.errors[1])
     raise UnsupportedModel(
-        "both operands are computed from the network's input, and their product is no x g(x) that is known "
-        "(SiLU, Swish, Mish, hard swish, GELU); in general it has no bounded slope"
+        "both operands are computed from the network's input; of such products only x sigmoid(b x) (SiLU, Swish, "
+        "QuickGELU), hard swish, Mish and GELU have a form here"
     )
 
 
@@ -284,13 +282,13 @@ OPERATORS: dict[str, Handler] = {
     "Mish": _activation(lambda call: activations.mish()),
     "Swish": _swish(1.0),
     "QuickGelu": _swish(float(single(1.702))),
-    "Sin": _activation(lambda call: activations.sine()),
-    "Cos": _activation(lambda call: activations.cosine()),
     "Shrink": _shrink,
     "ThresholdedRelu": _activation(_thresholded),
     "Pow": _pow,
     "Atan": _activation(lambda call: activations.arctan()),
     "Erf": _activation(lambda call: activations.erf()),
+    "Sin": _activation(lambda call: activations.sin()),
+    "Cos": _activation(lambda call: activations.cos()),
     "HardSwish": _activation(lambda call: activations.hard_swish()),
     "Abs": _activation(lambda call: activations.absolute()),
     "PRelu": _prelu,

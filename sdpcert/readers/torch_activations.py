@@ -6,29 +6,26 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Constant, Dynamic
+from sdpcert.readers.torch_arguments import declares
 
 if TYPE_CHECKING:
     from sdpcert.readers.torch_trace import Trace
 
 Handler = Callable[..., Any]
-#: From here on, what torch's softplus leaves out at its threshold is below 4e-7.
-LEAST_THRESHOLD = 15.0
 
 
 def elementwise(operator: str, **names: float) -> Handler:
     """A handler for an activation whose parameters have these names, in torch's order, and these defaults."""
 
-    def handle(trace: Trace, source: Dynamic, *given: float, **named: float) -> Dynamic:
-        values = {**names, **dict(zip(names, given)), **named}
-        if len(given) > len(names) or set(named) - set(names):
-            raise TypeError(f"it has arguments that are not known: {', '.join(map(str, (*given, *named)))}")
-        return trace.call(operator, source, **{k: float(v) for k, v in values.items()})
+    def handle(trace: Trace, source: Dynamic, **given: float) -> Dynamic:
+        return trace.call(operator, source, **{k: float(v) for k, v in {**names, **given}.items()})
 
-    return handle
+    return declares(handle, **names)
 
 
 def _leaky_relu(trace: Trace, source: Dynamic, negative_slope: float = 0.01) -> Dynamic:
@@ -51,10 +48,38 @@ def _prelu(trace: Trace, source: Dynamic, weight: Any) -> Dynamic:
 
 
 def _softplus(trace: Trace, source: Dynamic, beta: float = 1.0, threshold: float = 20.0) -> Dynamic:
-    if not beta > 0 or threshold < LEAST_THRESHOLD:
-        raise UnsupportedModel(f"beta {beta} with threshold {threshold}: it jumps at the threshold; use at least 15")
-    inner = trace.call("Softplus", trace.call("Mul", source, float(beta)))
-    return trace.call("Div", inner, float(beta))
+    beta, threshold = float(beta), float(threshold)
+    if not (math.isfinite(beta) and beta > 0):
+        raise UnsupportedModel(f"its beta is {beta:g}; only positive ones have a form here")
+    _check_jump(trace.current, beta, threshold)
+    return trace.call("Div", trace.call("Softplus", trace.call("Mul", source, beta)), beta)
+
+
+def _check_jump(dtype: torch.dtype, beta: float, threshold: float) -> None:
+    """Refuse a softplus that torch executes with a jump, of `log1p(e^-t) / beta` at `t / beta`, that `dtype` shows."""
+    if threshold == math.inf:
+        return
+    jump, unit = softplus_jump(beta, threshold), half_unit(dtype, threshold / beta)
+    if jump <= unit:
+        return
+    enough = next(t for t in range(1, 1000) if softplus_jump(beta, t) <= half_unit(dtype, t / beta))
+    raise UnsupportedModel(
+        f"with threshold {threshold:g} it jumps by {jump:.2g} at {threshold / beta:g}, where half a unit of {dtype} is "
+        f"{unit:.2g}; give it threshold={enough}" + ("" if dtype != torch.float64 else ", or use the module in float32")
+    )
+
+
+def softplus_jump(beta: float, threshold: float) -> float:
+    """How far torch's two pieces of softplus are apart where they meet."""
+    return math.log1p(math.exp(-threshold)) / beta if threshold > -700 else math.inf
+
+
+def half_unit(dtype: torch.dtype, value: float) -> float:
+    """Half of the distance of the numbers of a type around a value."""
+    kind = torch.finfo(dtype)
+    return (
+        max(2.0 ** math.floor(math.log2(abs(value))) * kind.eps, kind.smallest_normal * kind.eps) / 2 if value else 0.0
+    )
 
 
 def _gelu(trace: Trace, source: Dynamic, approximate: str = "none") -> Dynamic:

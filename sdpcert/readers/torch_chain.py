@@ -104,12 +104,21 @@ def _bare_link(node: Node, shape: tuple[int, ...]) -> Link | None:
     return None
 
 
-def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> Network:
-    """The network of a chain, which knows what every layer needs of those behind it."""
+def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> Network | None:
+    """The network of a chain, which knows what every layer needs of those behind it.
+
+    None where squares of the layers' constants, or their product, overflow: then no multipliers are known.
+    """
     graph, value = Graph(shape), 0
-    constants = [_squared_constant(link) for _, link in links]
-    energies = [float(np.prod(constants[k + 1 :])) for k in range(len(links))]
-    graph.energies[0] = float(np.prod(constants))
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            constants = [_squared_constant(link) for _, link in links]
+            energies = [float(np.prod(constants[k:])) for k in range(len(links) + 1)]
+    except OverflowError:
+        return None
+    if not np.all(np.isfinite(energies)):
+        return None
+    graph.energies[0], *energies = energies
     for (path, link), energy, constant in zip(links, energies, constants, strict=True):
         try:
             if _reads_images(link):

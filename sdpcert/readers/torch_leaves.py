@@ -22,7 +22,7 @@ def own_form(module: nn.Module) -> Form | None:
     """How a submodule enters a graph, for those that are not traced into."""
     if isinstance(module, Certified):
         return (lambda builder, value: _certified(module, builder, value)) if computes_own_form(module) else None
-    if is_plain(module, nn.Conv2d) and cast(nn.Conv2d, module).padding_mode != "zeros":
+    if is_plain(module, nn.Conv2d) and cast(nn.Conv2d, module).padding_mode == "circular":
         return lambda builder, value: _circular(cast(nn.Conv2d, module), builder, value)
     return None
 
@@ -47,9 +47,7 @@ def operator_of(module: nn.Linear | nn.Conv2d) -> Operator:
     if isinstance(module, nn.Linear):
         return Operator(module.weight)
     if module.padding_mode not in ("zeros", "circular"):
-        raise UnsupportedModel(
-            f"padding mode {module.padding_mode!r} is not 1-Lipschitz and has no exact form; use zeros or circular"
-        )
+        raise UnsupportedModel(f"a convolution with padding mode {module.padding_mode!r} is no link of a chain")
     padding = module.padding
     if padding == "valid":
         padding = (0, 0)

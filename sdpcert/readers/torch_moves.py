@@ -64,9 +64,9 @@ def pad(trace: Trace, source: Any, pad: Sequence[int], mode: str = "constant", v
     return trace.call("Add", moved, np.where(numbers.numpy() == 0, float(value), 0.0))
 
 
-def concatenate(trace: Trace, tensors: Sequence[Any], dim: int = 0, axis: int | None = None) -> Dynamic:
+def concatenate(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
     """`torch.cat` of traced tensors and constants."""
-    return trace.call("Concat", *tensors, axis=dim if axis is None else axis)
+    return trace.call("Concat", *tensors, axis=dim)
 
 
 def stack(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sdpcert.network.affine import Dense
-from sdpcert.readers.errors import UnsupportedModel, check_size
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Constant, Dynamic, axes_of
 from sdpcert.readers.torch_activations import ACTIVATIONS, elementwise
 from sdpcert.readers.torch_moves import concatenate, pad, stack
@@ -44,7 +44,6 @@ def _batch_norm(
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
-    momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Dynamic:
     if training or running_mean is None or running_var is None:
@@ -71,8 +70,8 @@ def _matmul(trace: Trace, source: Any, other: Any) -> Dynamic:
     return trace.call("MatMul", source, other)
 
 
-def _addmm(trace: Trace, source: Any, first: Any, second: Any, beta: float = 1, alpha: float = 1) -> Dynamic:
-    product = trace.call("Mul", trace.call("MatMul", first, second), float(alpha))
+def _addmm(trace: Trace, source: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) -> Dynamic:
+    product = trace.call("Mul", trace.call("MatMul", mat1, mat2), float(alpha))
     return _add(trace, product, source, beta)
 
 
@@ -118,13 +117,15 @@ def _lerp(trace: Trace, source: Any, end: Any, weight: Any) -> Dynamic:
     return trace.call("Add", source, trace.call("Mul", trace.call("Sub", end, source), weight))
 
 
-def _where(trace: Trace, condition: Any, source: Any, other: Any) -> Dynamic:
+def _where(trace: Trace, condition: Any, input: Any, other: Any) -> Dynamic:
+    if isinstance(condition, Dynamic) and isinstance(input, Tensor) and input.dtype == torch.bool:
+        condition, input = input, condition  # the method of a tensor, which comes first there
     if not isinstance(condition, Tensor):
         raise UnsupportedModel(
             "a choice that depends on the input may jump; use torch.relu, torch.maximum or torch.clamp"
         )
     mask = condition.to(torch.float64)
-    return trace.call("Add", _kept(trace, source, mask), _kept(trace, other, 1 - mask))
+    return trace.call("Add", _kept(trace, input, mask), _kept(trace, other, 1 - mask))
 
 
 def _kept(trace: Trace, value: Any, mask: Tensor) -> Any:
@@ -160,10 +161,8 @@ def _greatest(largest: bool) -> Handler:
 
 
 def _reduction(operator: str) -> Handler:
-    def handle(
-        trace: Trace, source: Dynamic, dim: Any = None, keepdim: bool = False, dtype: Any = None, axis: Any = None
-    ) -> Dynamic:
-        return _reduced(operator, trace, source, dim if axis is None else axis, keepdim)
+    def handle(trace: Trace, source: Dynamic, dim: Any = None, keepdim: bool = False) -> Dynamic:
+        return _reduced(operator, trace, source, dim, keepdim)
 
     return handle
 
@@ -175,30 +174,13 @@ def _reduced(operator: str, trace: Trace, source: Dynamic, dim: Any, keepdim: bo
     return trace.call(operator, source, Constant(np.asarray(axes, dtype=np.int64)), keepdims=int(keepdim))
 
 
-def _converted(trace: Trace, source: Dynamic, *args: Any, **kwargs: Any) -> Dynamic:
-    """`to`, `type`, `type_as`: casts to a type that holds all numbers of the module's own."""
-    for given in (*args, *kwargs.values()):
-        kind = given.dtype if isinstance(given, Tensor) else given
-        if isinstance(kind, torch.dtype) and torch.promote_types(kind, trace.dtype) != kind:
-            raise UnsupportedModel(f"a cast from {trace.dtype} to {kind} rounds; convert the whole module instead")
-    return source
-
-
-def _filled(make: Callable[..., Tensor]) -> Handler:
-    """`zeros_like`, `new_zeros`, ...: constants that take only shape and type of a traced tensor."""
-
-    def handle(trace: Trace, source: Dynamic, *args: Any, **kwargs: Any) -> Tensor:
-        check_size(source.shape, "a constant")
-        return make(torch.zeros((), dtype=trace.dtype).expand(source.shape), *args, **kwargs)
-
-    return handle
-
-
 OPERATIONS: dict[str, Handler] = {
     **ACTIVATIONS,
     "batch_norm": _batch_norm,
     "linear": _linear,
-    **dict.fromkeys(("matmul", "mm", "mv", "__matmul__"), _matmul),
+    **dict.fromkeys(("matmul", "__matmul__"), _matmul),
+    "mm": lambda trace, source, mat2: _matmul(trace, source, mat2),
+    "mv": lambda trace, source, vec: _matmul(trace, source, vec),
     "__rmatmul__": lambda trace, source, other: _matmul(trace, other, source),
     "addmm": _addmm,
     **dict.fromkeys(("conv1d", "conv2d"), convolution),
@@ -229,14 +211,4 @@ OPERATIONS: dict[str, Handler] = {
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenate),
     "stack": stack,
     "pad": pad,
-    **dict.fromkeys(("to", "type", "type_as"), _converted),
-    "float": lambda trace, source: _converted(trace, source, torch.float32),
-    "double": lambda trace, source: source,
-    "zeros_like": _filled(torch.zeros_like),
-    "ones_like": _filled(torch.ones_like),
-    "full_like": _filled(torch.full_like),
-    "new_zeros": _filled(torch.Tensor.new_zeros),
-    "new_ones": _filled(torch.Tensor.new_ones),
-    "new_full": _filled(torch.Tensor.new_full),
-    "new_tensor": _filled(torch.Tensor.new_tensor),
 }

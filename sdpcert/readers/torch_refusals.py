@@ -15,7 +15,6 @@ _RECURRENT = "gates multiply values that depend on the input, so its slope is no
 _RANDOM = "it draws random numbers"
 _JUMPS = "it jumps"
 _SORT = "sorting has no form here; use sdpcert.layers.GroupSort, or torch.maximum and torch.minimum of pairs"
-_CAST = "a cast to this type rounds; convert the whole module instead"
 
 REASONS: dict[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp", "gumbel_softmax"), _LOGITS),
@@ -44,7 +43,6 @@ REASONS: dict[str, str] = {
         ("floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "hardshrink", "floor_divide"), _JUMPS
     ),
     **dict.fromkeys(("sort", "topk", "kthvalue", "median", "msort", "nanmedian"), _SORT),
-    **dict.fromkeys(("half", "bfloat16", "int", "long", "bool", "short", "char", "byte"), _CAST),
     "einsum": "write it with torch.matmul or torch.nn.functional.linear",
     "bmm": "both operands have a batch axis; use torch.matmul with a weight",
     "__setitem__": "it writes into a tensor; build the result with torch.cat or torch.stack",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sdpcert.readers.errors import UnsupportedModel, first_line
+from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx_values import Dynamic
 
 _NAMES = """
@@ -34,6 +32,8 @@ class Tracer(Protocol):
 class Traced(Tensor):
     """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none.
 
+    Its type is torch's own for the result of the same operations: the module's, or one that holds all its numbers.
+
     Tensors that may share memory are each other's `sharing`: after a change of one in place the others' numbers are
     not known any more.
     """
@@ -44,14 +44,16 @@ class Traced(Tensor):
     sharing: list[Traced]
 
     @staticmethod
-    def __new__(cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "") -> Traced:
-        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, trace.dtype)
+    def __new__(
+        cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "", dtype: torch.dtype | None = None
+    ) -> Traced:
+        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, dtype or trace.dtype)
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]
         made.trace, made.dynamic, made.reason = trace, dynamic, reason
         made.sharing = [made]
         return made
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, dtype: torch.dtype | None = None) -> None:
         super().__init__()
 
     def shares(self, other: Traced) -> Traced:
@@ -90,8 +92,8 @@ class Traced(Tensor):
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """What went past torch's Python functions, such as TorchScript."""
-        raise UnsupportedModel(f"operation {func} was reached from compiled code, which cannot be followed")
+        """What went past torch's Python functions, such as TorchScript, or a number taken out of a tensor."""
+        raise UnsupportedModel(f"operation {func} was reached from code that is not Python, which cannot be followed")
 
 
 def operation_name(func: Any) -> tuple[str, bool]:
@@ -125,22 +127,3 @@ def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(structure, dict):
         return {key: mapped(part, function) for key, part in structure.items()}
     return function(structure)
-
-
-def line_of_user() -> str:
-    """Where in the module's own code the trace is: ` (model.py, line 12: if x.sum() > 0)`, empty if unknown."""
-    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith((*inside, "<")):
-            text = f": {frame.line[:60]}" if frame.line else ""
-            return f" ({Path(frame.filename).name}, line {frame.lineno}{text})"
-    return ""
-
-
-def last_line_of(error: BaseException) -> str:
-    """An exception of the module's own code in one line, with the place that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-    own = [f for f in frames if not f.filename.startswith(inside)]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}{place}: {first_line(error)}"

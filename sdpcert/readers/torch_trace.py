@@ -11,9 +11,12 @@ such as control flow that depends on it, is refused where it happens.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from traceback import walk_stack, walk_tb
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -24,42 +27,52 @@ from sdpcert.network.graph import Network
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx_operators import OPERATORS
 from sdpcert.readers.onnx_values import Builder, Call, Constant, Dynamic
+from sdpcert.readers.torch_arguments import FIRST, taken
 from sdpcert.readers.torch_chain import Step, is_link
 from sdpcert.readers.torch_leaves import Form, own_form
 from sdpcert.readers.torch_moves import COPIES
+from sdpcert.readers.torch_places import hook_among, last_line_of, line_of_user, uncompiled
 from sdpcert.readers.torch_refusals import CHOICES, GENERAL, REASONS, VALUES
-from sdpcert.readers.torch_tensor import Traced, last_line_of, leaves, line_of_user, mapped
+from sdpcert.readers.torch_state import check_computing
+from sdpcert.readers.torch_tensor import Traced, leaves, mapped
+from sdpcert.readers.torch_types import CASTS, FILLED, cast_type, filled, kept, source_of, stand_in
 
 #: The version of the shared operators (`onnx_operators`) whose rules are followed.
 OPSET = 22
 #: What returns the tensor itself, or another one of the same numbers.
 SAME = ("detach", "contiguous", "requires_grad_", "data", "cpu", "positive", "__pos__", "resolve_conj", "real")
 #: What else may return a tensor that shares memory with the one given; moves do so unless they are `COPIES`.
-SHARING = ("to", "type", "type_as", "float", "double", "dropout", "dropout1d", "dropout2d", "dropout3d")
-SHARING += ("alpha_dropout", "feature_alpha_dropout")
+SHARING = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 Handler = Callable[..., Any]
 
 
 class Trace:
     """Runs a module on a traced tensor of `shape` (without batch axis) and collects its graph and its steps.
 
-    `operations` are handlers by the name of the torch function; each takes the trace and the function's arguments, with
-    `Dynamic` for traced tensors. `moves` are names of functions that only move entries; `mover` takes them, after the
-    trace the function itself.
+    `dtype` is the input's type, `widest` that of the parameters that have the widest: what is narrower rounds.
+    `operations` are handlers by the name of the torch function; each takes the trace and the arguments that it
+    declares (`torch_arguments`), with `Dynamic` for traced tensors. `moves` are names of functions that only move
+    entries; `mover` takes them, after the trace the function itself. `computing` is how torch has to compute all along
+    (`torch_state`).
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
         dtype: torch.dtype,
+        widest: torch.dtype,
         operations: Mapping[str, Handler],
         moves: frozenset[str],
         mover: Handler,
+        computing: dict[str, Any],
     ) -> None:
         self.builder = Builder((1, *shape))
-        self.dtype = dtype
+        #: The type of the input, and of the result of the operation that is being read.
+        self.dtype = self.current = dtype
+        self.widest = widest
         self.steps: list[Step] = []
         self._operations, self._moves, self._mover = operations, moves, mover
+        self._computing = computing
         self._path: list[tuple[str, nn.Module]] = []
         self._names: dict[int, str] = {}
         self._patched: set[int] = set()
@@ -71,12 +84,17 @@ class Trace:
         self._path = [("", module)]
         self._names = {id(t): name for name, t in (*module.named_parameters(), *module.named_buffers())}
         try:
-            with self._watched(module):
+            with self._watched(module), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
                 result = module(Traced(self, self.builder.input))
         except UnsupportedModel:
             raise
         except Exception as error:  # the module's own code may raise anything
-            raise UnsupportedModel(f"{self._where()} cannot be followed: {last_line_of(error)}") from None
+            hook = hook_among(walk_tb(error.__traceback__))
+            raise UnsupportedModel(f"{self._where()} cannot be followed: {last_line_of(error)}{hook}") from None
+        for text in (str(warning.message) for warning in said):
+            if "Disabling" in text:  # torch.autocast for a device that is not here
+                raise UnsupportedModel(f"the module enables autocast, a cast that rounds; torch says: {text}")
         if not isinstance(result, Traced):
             raise UnsupportedModel("the module's output does not depend on its input")
         if result.dynamic is None:
@@ -118,42 +136,74 @@ class Trace:
             )
         if name in CHOICES:
             return Traced(self, None, f"the result of {name} jumps with the data{line_of_user()}; {CHOICES[name]}")
-        if name == "requires_grad_":
-            return args[0]
-        if name in SAME:
-            return Traced(self, args[0].dynamic, args[0].reason).shares(args[0])
-        plain = name.endswith("__") or not name.endswith("_")
+        plain = name.endswith("__") or not name.endswith("_") or name in SAME
         inplace = bool(kwargs.pop("inplace", False)) or not plain or name.startswith("__i")
         name = name if plain else name[:-1]
-        if name not in self._operations and name not in self._moves:
-            raise self._refusal(name, REASONS.get(name, GENERAL))
-        if kwargs.pop("out", None) is not None:
-            raise self._refusal(name, "it writes into a given tensor; use its result")
         try:
-            given, named = mapped(args, self._unwrapped), mapped(kwargs, self._unwrapped)
-            if name in self._moves:
-                result = self._mover(self, func, *given, **named)
-            else:
-                result = self._operations[name](self, *given, **named)
+            check_computing(self._computing)
+            if name in SAME:
+                return self._itself(name, args, kwargs)
+            if name in CASTS:
+                return self._cast(func, args, kwargs)
+            if name in FILLED:
+                self._unwrapped(source_of(args, kwargs))  # one without numbers has no shape either
+                return filled(func, args, kwargs)
+            if name not in self._operations and name not in self._moves:
+                raise UnsupportedModel(REASONS.get(name, GENERAL))
+            result, kind = self._read(func, name, args, kwargs)
             self._count()
         except UnsupportedModel as error:
             raise self._refusal(name, first_line(error)) from None
         except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, AssertionError, RuntimeError) as error:
             raise self._refusal(name, first_line(error)) from None
         if not inplace:
-            wrapped = mapped(result, self._wrapped)
+            wrapped = mapped(result, lambda x: Traced(self, x, dtype=kind) if isinstance(x, Dynamic) else x)
             if name in SHARING or (name in self._moves and name not in COPIES):
                 source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
                 for leaf in leaves(wrapped):
                     if isinstance(leaf, Traced):
                         leaf.shares(source)
             return wrapped
-        target = args[0] if args else kwargs.get("input")
+        target = source_of(args, kwargs)
         if not isinstance(target, Traced) or not isinstance(result, Dynamic) or result.shape != tuple(target.shape):
             raise self._refusal(name, "it writes into a tensor of another shape or of constants; use its result")
         target.dynamic = result
         target.others_changed(f"{name} changed a tensor that shares memory with it in place{line_of_user()}")
         return target
+
+    def _read(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, torch.dtype]:
+        """What a move or a handler makes of a call, and the type that torch says the result has."""
+        given, named = mapped(args, self._unwrapped), mapped(kwargs, self._unwrapped)
+        if name in self._moves:
+            source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
+            first = [named.pop(k) for k in FIRST if k in named]
+            return self._mover(self, func, *first, *given, **named), source.dtype
+        values = taken(self._operations[name], given, named)
+        try:
+            theirs = func(*mapped(args, stand_in), **mapped(kwargs, stand_in))
+        except Exception:
+            self._operations[name](self, **values)  # which may know a better reason
+            raise
+        theirs = next(leaf for leaf in leaves(theirs) if isinstance(leaf, Tensor))
+        self.current = kept(theirs.dtype, self.widest, leaves((args, kwargs)))
+        result = self._operations[name](self, **values)
+        ours = next(leaf for leaf in leaves(result) if isinstance(leaf, Dynamic))
+        if ours.shape != tuple(theirs.shape):
+            raise UnsupportedModel(f"its result would have the shape {ours.shape}, torch's has {tuple(theirs.shape)}")
+        return result, theirs.dtype
+
+    def _itself(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
+        if name == "requires_grad_":
+            return args[0]
+        source = taken(_source, args, kwargs)["source"]
+        return Traced(self, source.dynamic, source.reason, source.dtype).shares(source)
+
+    def _cast(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result, source = cast_type(func, args, kwargs), source_of(args, kwargs)
+        if not isinstance(result, Tensor) or not isinstance(source, Traced):  # a type's name, or a constant's cast
+            return result
+        value = self._unwrapped(source)
+        return Traced(self, value, dtype=kept(result.dtype, self.widest, [source])).shares(source)
 
     def nothing(self, reason: str) -> Traced:
         """A result that is refused where it is used."""
@@ -172,24 +222,16 @@ class Trace:
             raise UnsupportedModel(value.reason)
         return value.dynamic
 
-    def _wrapped(self, value: Any) -> Any:
-        return Traced(self, value) if isinstance(value, Dynamic) else value
-
     @contextmanager
     def _watched(self, module: nn.Module) -> Iterator[None]:
         """While it lasts, submodules report where the trace is and give their own form where they have one."""
         changed: list[tuple[nn.Module, Any]] = []
         try:
             for path, sub in module.named_modules():
-                if isinstance(sub, torch.jit.ScriptModule):
-                    raise UnsupportedModel(
-                        f"submodule {quoted(path)} is TorchScript and cannot be followed; pass the Python module"
-                    )
-                # What torch.compile made of a module computes what the module does.
-                forward = getattr(sub, "_orig_mod", sub.forward)
+                forward = uncompiled(getattr(sub, "_orig_mod", sub.forward))
                 changed.append((sub, sub.__dict__.get("forward")))
-                if changed[-1][1] is not None:  # somebody gave this one module another forward
-                    self._patched.add(id(sub))
+                if changed[-1][1] is not None and forward != MethodType(type(sub).forward, sub):
+                    self._patched.add(id(sub))  # somebody gave this one module another forward
                 sub.__dict__["forward"] = partial(self._enter, path, sub, forward)
             yield
         finally:
@@ -203,6 +245,10 @@ class Trace:
         depth, outer = len(self._path), self._inside
         if path:
             self._path.append((path, module))
+        try:
+            check_computing(self._computing)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(f"{self._where()}: {error}") from None
         value = args[0] if len(args) == 1 and not kwargs and isinstance(args[0], Traced) else None
         patched = id(module) in self._patched
         form = None if value is None or patched else own_form(module)
@@ -227,7 +273,7 @@ class Trace:
             self._count()
         except ValueError as error:
             raise UnsupportedModel(f"{self._where()} cannot be represented: {first_line(error)}") from None
-        made = Traced(self, result)
+        made = Traced(self, result, dtype=value.dtype)
         return made.shares(value) if value.dynamic is not None and result.number == value.dynamic.number else made
 
     def _where(self) -> str:
@@ -236,4 +282,9 @@ class Trace:
         return f"submodule {quoted(path)} ({kind})" if path else f"the module ({kind})"
 
     def _refusal(self, name: str, why: str) -> UnsupportedModel:
-        return UnsupportedModel(f"{self._where()}: operation {name} cannot be represented: {why}")
+        hook = hook_among(reversed(list(walk_stack(None))))
+        return UnsupportedModel(f"{self._where()}: operation {name} cannot be represented: {why}{hook}")
+
+
+def _source(trace: Trace, source: Traced) -> Traced:
+    return source

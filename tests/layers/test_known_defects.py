@@ -27,6 +27,7 @@ from sdpcert.layers import (  # noqa: E402
     SLLLinear,
     SpectralConv2d,
     check,
+    lipschitz,
 )
 from sdpcert.layers.norms import norm_upper_bound  # noqa: E402
 from sdpcert.layers.operators import Geometry, Operator  # noqa: E402
@@ -89,10 +90,19 @@ def test_one_hundred_layers_stay_below_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
-def test_paddings_that_are_not_nonexpansive_are_refused(mode: str) -> None:
-    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode=mode))  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedModel, match=mode):
-        sdpcert.from_torch(model, (2, 6, 6))
+def test_paddings_that_are_not_nonexpansive_are_refused(mode: Any) -> None:
+    """No layer claims a constant with them, and what reads them counts the pixels that are read twice."""
+    model = nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode, bias=False)
+    with pytest.raises(ValueError, match=f"{mode}.*is not 1-Lipschitz"):
+        lipschitz(model)
+    with torch.no_grad():
+        model.weight.zero_()[0, 0, 1, 0] = 1.0  # a shift, of norm one on the torus
+    jacobian = torch.autograd.functional.jacobian(lambda x: model(x[None]).ravel(), torch.zeros(1, 6, 6))
+    norm = float(torch.linalg.matrix_norm(jacobian.flatten(1).double(), 2))  # type: ignore[union-attr]
+    assert norm > 1.4
+    network = sdpcert.from_torch(nn.Sequential(model), (1, 6, 6))
+    assert norm * (1 - 1e-12) <= sdpcert.certify(network, method="product").upper <= norm * (1 + 1e-6)
+    assert not network.energies
 
 
 def test_hooks_are_not_believed() -> None:

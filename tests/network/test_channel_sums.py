@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sdpcert
-from sdpcert import convolutional
+from sdpcert import convolutional, frequency_ladder
 from sdpcert.network.activations import leaky_relu, relu
 from sdpcert.network.affine import Conv2d, Dense, Scale
 from sdpcert.network.channel_sums import reads_channel_sums
@@ -86,8 +86,8 @@ def test_a_point_that_the_checker_refuses_leaves_the_product(monkeypatch: pytest
     value = graph.add(relu(), graph.add(Conv2d(np.ones((2, 1, 2, 2))), 0))
     network = graph.network(graph.add(Conv2d(np.ones((1, 2, 1, 1))), value))
     product = sdpcert.certify(network, "product", form="frequency")
-    verify, answers = convolutional._verify, iter([None])
-    monkeypatch.setattr(convolutional, "_verify", lambda *given: next(answers, verify(*given)))
+    verify, answers = convolutional.verify, iter([None])
+    monkeypatch.setattr(frequency_ladder, "verify", lambda *given: next(answers, verify(*given)))
     cert = sdpcert.certify(network, "neuron", form="frequency")
     assert cert.status == "proved" and cert.upper == product.upper
     assert "the checker did not accept" in cert.notes[-1]

@@ -375,7 +375,7 @@ def test_an_orientation_that_the_shapes_leave_open_is_assumed_too(tmp_path):
         (((4, 3),), None),
     ):
         weights = {f"weight_{k}": rng.standard_normal(shape) for k, shape in enumerate(shapes)}
-        np.savez(tmp_path / "net.npz", **weights)
+        np.savez(tmp_path / "net.npz", allow_pickle=False, **weights)
         assert load(tmp_path / "net.npz").details.get("assumed") == assumed
         told = load(tmp_path / "net.npz", activation="tanh", orientation="out_in")
         assert "assumed" not in told.details

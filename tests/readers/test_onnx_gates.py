@@ -9,7 +9,7 @@ from onnx import helper
 from onnx_models import agrees, model, refused, save
 
 from sdpcert import certify
-from sdpcert.network.activations import Activation, cosine, sine
+from sdpcert.network.activations import Activation, cos, sin
 from sdpcert.network.graph import Network
 from sdpcert.readers import load
 
@@ -129,7 +129,7 @@ def test_other_products_are_refused_for_a_true_reason(gate, tmp_path):
     refused(path, "operator Mul", "'gate'", "no x g(x) that is known")
 
 
-@pytest.mark.parametrize(("operator", "make"), [("Sin", sine), ("Cos", cosine)])
+@pytest.mark.parametrize(("operator", "make"), [("Sin", sin), ("Cos", cos)])
 def test_sine_and_cosine(operator, make, tmp_path):
     network = agrees(model([node(operator, ["x"], ["y"])], (1, 3)), tmp_path)
     low, high = slopes_of(network)

@@ -341,7 +341,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "two inputs": (lambda: nn.Bilinear(6, 6, 2), "does not run on inputs of shape"),
     "another shape": (lambda: nn.Linear(5, 2), r"does not run on inputs of shape \(6,\)"),
     "complex": (lambda: nn.Linear(6, 2, dtype=torch.complex64), "'weight' is complex"),
-    "without weights": (lambda: nn.Linear(6, 2, device="meta"), "cannot be copied"),
+    "without weights": (lambda: nn.Linear(6, 2, device="meta"), "'weight' is on the device meta and has no numbers"),
     "without shape": (lambda: nn.LazyLinear(2), "no shape yet"),
     "narrow cast": (lambda: Forward(lambda m, x: x.half().float()), "half.*rounds"),
 }

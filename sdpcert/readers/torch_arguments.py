@@ -1,0 +1,72 @@
+"""Which arguments of a torch function are taken: those that its handler declares, and some that change no number.
+
+A handler is a function of the trace and of named parameters, the torch function's own in torch's order. What it does
+not declare it would not see, so whatever else a module gives is refused by name, never dropped. That the type and the
+shape of the result are torch's own is checked beside it (`torch_trace`), whatever an argument means.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from sdpcert.readers.errors import UnsupportedModel, quoted
+
+#: Arguments that no handler sees, and why none has to: they say where and how numbers are kept, not which they are.
+#: `dtype` says in which precision; the type of the result is looked at.
+HARMLESS = {
+    "memory_format": "the order of entries in memory",
+    "device": "where the tensor lies",
+    "non_blocking": "when a copy is made",
+    "copy": "whether a copy is made",
+    "requires_grad": "gradients",
+    "dtype": "the type of the result, which is compared with the module's",
+    "momentum": "statistics of training",
+    "cudnn_enabled": "which library computes",
+}
+#: Other names that torch has for arguments, after NumPy.
+ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+#: Names that torch gives to a function's first argument.
+FIRST = ("input", "self")
+
+
+def declares(handler: Callable[..., Any], **defaults: object) -> Callable[..., Any]:
+    """The handler of the trace, a source and keywords, with these parameters after the source declared as its own."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    own = [inspect.Parameter(name, kind) for name in ("trace", "source")]
+    given = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
+    handler.__signature__ = inspect.Signature([*own, *given])  # type: ignore[attr-defined]
+    return handler
+
+
+@cache
+def parameters_of(handler: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a handler's parameters after the trace; TypeError for one that would take anything."""
+    parameters = list(inspect.signature(handler).parameters.values())[1:]
+    if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
+        raise TypeError(f"the handler {handler} takes arguments that it does not name")
+    return tuple(p.name for p in parameters)
+
+
+def taken(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the handler's names; `UnsupportedModel` that names one that it does not take."""
+    known = parameters_of(handler)
+    if len(args) > len(known):
+        unknown = ", ".join(quoted(value) for value in args[len(known) :])
+        raise UnsupportedModel(
+            f"its arguments after the first {len(known)} are not known here: {unknown}; leave them out"
+        )
+    values = dict(zip(known, args))
+    for name, value in kwargs.items():
+        own = name if name in known else known[0] if name in FIRST else ALIASES.get(name, name)
+        if own in known:
+            if own in values:
+                raise UnsupportedModel(f"its argument {quoted(name)} is given twice")
+            values[own] = value
+        elif own == "out" and value is not None:
+            raise UnsupportedModel("its argument 'out' is a tensor that it writes into; use its result")
+        elif own not in HARMLESS and own != "out":
+            raise UnsupportedModel(f"its argument {quoted(name)} is not known here; leave it out")
+    return values
