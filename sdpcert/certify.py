@@ -24,10 +24,9 @@ from sdpcert.attained.work import LEAST, RATE
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
 from sdpcert.certificate.parts import product_up
-from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
-from sdpcert.certificate.repair import repair
+from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.slack import slack_of
-from sdpcert.construction import point_of, prove_construction, prove_point
+from sdpcert.construction import Construction, point_of, prove_construction, prove_point
 from sdpcert.convolutional import CLOSED_FORMS, Convolutional, head_energy
 from sdpcert.frequency_ladder import bound_over_frequencies
 from sdpcert.interrupts import (
@@ -40,19 +39,17 @@ from sdpcert.interrupts import (
 from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers import SOLVERS, closed_form, product
+from sdpcert.sequence import prove_sequence, with_rows
+from sdpcert.solvers import SOLVERS
 from sdpcert.solvers.effort import Effort, choose_method, estimate, estimate_frequencies, estimate_of_order
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
+from sdpcert.unrolled import check_finite, gap_of, prove, range_notes, rounding_notes, solve_and_prove
 
 FORMS = ("auto", "unrolled", "frequency")
 HEADS = ("joint", "composed")
 #: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
 LARGEST_UNROLLED = 4000
 METHODS = ("product", "layer", "neuron", "auto", "by-construction")
-#: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
-ROUNDING_REPAIR = 1e-7
-#: A layer's largest weight above which, or below one over which, a failed proof is put down to the range of float64.
-LARGEST_SCALE = 1e50
 #: Estimated seconds from which a run is announced.
 LONG = 5.0
 #: The share of a time limit that is kept for the search for two inputs.
@@ -171,8 +168,8 @@ def _certify(
         if output_rows is not None:
             whole = whole.output_rows(output_rows)
         reduced = whole.reduced()
-        _check_finite(reduced)
-        notes = list(_notes(reduced))
+        check_finite(reduced)
+        notes = list(rounding_notes(reduced))
         chosen, reason = (method, "") if method != "auto" else choose_method(reduced, time_limit, memory_limit)
         if reason:
             notes.append(reason)
@@ -183,13 +180,20 @@ def _certify(
             kept = min(estimated.proof, 0.8 * time_limit) if time_limit < float("inf") else 0.0
             search = _leaving_time(replace(budget, seconds=budget.seconds - kept))
         with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of float64 is not proved
-            solution, proof, proof_seconds = _solve_and_prove(reduced, chosen, solver, search, device, notes)
+            solution, proof, proof_seconds = solve_and_prove(reduced, chosen, solver, search, device, notes)
         if chosen != "product" and method != "product" and proof is None:
             notes.append(f"the point of solver {solver} could not be proved")
-        if proof is None:
-            notes += _extreme(reduced) or ["nothing was proved, not even the product of norms"]
         upper = float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
         solve_seconds = budget.elapsed - proof_seconds
+        if isinstance(network, Network) and not reduced.is_chain:
+            if proof is None or gap_of(solution.dual, proof) > tol:
+                apart = _in_sequence(network, output_rows, upper)
+                if apart is not None:
+                    return _certificate_of_parts(
+                        network, apart, chosen, solution, output_rows, budget, seed, interrupted, effort, notes
+                    )
+        if proof is None:
+            notes += range_notes(reduced) or ["nothing was proved, not even the product of norms"]
         searched, rows = (network, output_rows) if isinstance(network, Network) else (whole, None)
         attained = _attain(searched, upper, seed, notes, interrupted, budget, rows, effort, chosen, whole)
         return Certificate(
@@ -212,6 +216,55 @@ def _certify(
             | {"slack": None if proof is None else slack_of(whole, reduced, proof, attained)},
             notes=tuple(notes),
         )
+
+
+def _in_sequence(network: Network, output_rows: Sequence[int] | None, upper: float) -> Construction | None:
+    """The parts of a network that is no chain, where their product is proved to be below `upper`."""
+    if upper < np.inf and network.neurons + int(np.prod(network.input_shape)) > LARGEST_UNROLLED:
+        return None
+    with first_interrupt_waits(), np.errstate(over="ignore", invalid="ignore"):
+        return prove_sequence(with_rows(network, output_rows), upper)
+
+
+def _certificate_of_parts(
+    network: Network,
+    apart: Construction,
+    method: str,
+    solution: Solution,
+    output_rows: Sequence[int] | None,
+    budget: Budget,
+    seed: int,
+    interrupted: Event,
+    effort: float,
+    notes: list[str],
+) -> Certificate:
+    """The certificate of a network that was proved part by part, after `solution` gave nothing better."""
+    proved = budget.elapsed
+    upper = product_up(apart.parts)
+    notes.append(f"the bound is the product over {len(apart.parts)} parts, each proved by itself")
+    attained = _attain(network, upper, seed, notes, interrupted, budget, output_rows, effort, method)
+    information = _information(network, output_rows, seed, budget.tol, solution)
+    return Certificate(
+        upper=upper,
+        lower=attained.lower,
+        sdp_lower=min(max(solution.dual, attained.lower), upper, sys.float_info.max),
+        status="proved",
+        method=method,
+        solver="closed form",
+        solver_status="interrupted" if interrupted.is_set() else solution.status,
+        seconds=budget.elapsed,
+        iterations=solution.iterations,
+        solve_seconds=0.0,
+        proof_seconds=proved,
+        form=None,
+        proof=None,
+        attained=attained,
+        attained_seconds=attained.seconds,
+        information=information | {"cuts": list(apart.cuts)},
+        notes=tuple(notes),
+        parts=apart.parts,
+        neurons=network.neurons,
+    )
 
 
 def _attain(
@@ -298,16 +351,16 @@ def _certify_over_frequencies(
         if method == "by-construction":
             rho = head_energy(problem.embedding)
             return point_of(form, rho), prove_point(form, rho), ()
-        notes: list[str] = list(_notes(form))
+        notes: list[str] = list(rounding_notes(form))
         if known is not None and budget.spent and [len(t) for t in known.multipliers] == [g.size for g in form.groups]:
-            proof, _ = _prove(form, known, notes=notes)
+            proof, _ = prove(form, known, notes=notes)
             if proof is not None:
                 return known, proof, tuple(notes)
         started = time.perf_counter()
-        solution, proof, proving = _solve_and_prove(form, method, "native", budget, device, notes)
+        solution, proof, proving = solve_and_prove(form, method, "native", budget, device, notes)
         heads.append(time.perf_counter() - started - proving)
         if proof is None:
-            notes += _extreme(form)
+            notes += range_notes(form)
         return solution, proof, tuple(notes)
 
     problem = Convolutional.of(network, prove_head, output_rows, device)
@@ -367,7 +420,7 @@ def _certify_by_construction(
     parts = () if proved is None else proved.parts
     upper = product_up(parts) if parts else float("inf")
     one = parts[0] if len(parts) == 1 else None
-    notes = list(_notes(one.form)) if one is not None else []
+    notes = list(rounding_notes(one.form)) if one is not None else []
     if len(parts) > 1:
         notes.append(f"proved in {len(parts)} parts, one after the other")
     claimed = None if one is None else network.unshared
@@ -413,165 +466,6 @@ def _effort(effort: object) -> float:
     if not 0 <= found < np.inf:
         raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
     return found
-
-
-def _check_finite(form: StackedForm) -> None:
-    for (to, source), block in form.blocks.items():
-        if not block.finite:
-            raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
-
-
-def _notes(form: StackedForm) -> list[str]:
-    radius = max((b.radius for b in form.blocks.values()), default=0.0)
-    if radius > 0:
-        return [
-            "affine layers were multiplied together in doubled precision; "
-            f"what that lost, at most {radius:.2g} an entry, is allowed for"
-        ]
-    return []
-
-
-def _extreme(form: StackedForm) -> list[str]:
-    """Why nothing was proved where layers are so large or so small that multipliers, like squares, leave float64."""
-    largest = [float(np.abs(block.weights).max(initial=0.0)) for block in form.blocks.values()]
-    if all(1 / LARGEST_SCALE <= scale <= LARGEST_SCALE for scale in largest if scale > 0):
-        return []
-    shown = max((scale for scale in largest if scale > 0), key=lambda scale: abs(np.log10(scale)))
-    return [f"a layer's largest weight is {shown:.1g}, and float64 does not hold the multipliers: rescale the layers"]
-
-
-def _solve_and_prove(
-    form: StackedForm, method: str, solver: str, budget: Budget, device: str, notes: list[str]
-) -> tuple[Solution, Proof | None, float]:
-    if not form.neurons or method == "product":
-        # Without neurons the norm is the optimum, and the product of norms is a point of the condition in any case.
-        solution = product(form)
-        if form.neurons and not form.is_chain:
-            recursion = closed_form(form)
-            if recursion.bound < solution.bound:
-                notes.append(
-                    "the network is no chain: the closed form of the forward recursion, below the sum over paths"
-                )
-                solution = recursion
-        proof, seconds = _prove(form, solution, inflate=True)
-        if not form.neurons and proof is not None:
-            exact = solution.bound * (1 - 1e-12)
-            solution = Solution(solution.rho, solution.multipliers, solution.exponent, exact, 0, "closed form")
-        return solution, proof, seconds
-    if solver != "native":
-        solution = SOLVERS[solver](form, method, budget, device)
-        proof, seconds = _prove(form, solution, notes=notes)
-        notes += _accuracy(solution, proof, budget.tol, solver)
-        return solution, proof, seconds
-    try:
-        solution = SOLVERS[solver](form, method, budget, device)
-        proof, seconds = _prove(form, solution, notes=notes)
-    except SolverError as error:
-        notes.append(str(error))
-        solution, proof, seconds = product(form), None, 0.0
-    (solution, proof), more = _cheaper(form, method, solution, proof, budget, device, notes)
-    notes += _accuracy(solution, proof, budget.tol, solver)
-    return solution, proof, seconds + more
-
-
-def _cheaper(
-    form: StackedForm,
-    method: str,
-    solution: Solution,
-    proof: Proof | None,
-    budget: Budget,
-    device: str,
-    notes: list[str],
-) -> tuple[tuple[Solution, Proof | None], float]:
-    """The best proved of the solver's point and, where that is not within the tolerance, those of cheaper methods; and
-    the seconds that proving took.
-
-    A worse point that is proved beats a better one that is not.
-    """
-    offers: list[tuple[str, Callable[[], Solution], bool]] = [
-        ("the closed form", lambda: closed_form(form), False),
-        ("the product of norms", lambda: product(form), True),
-    ]
-    if method == "neuron" and solution.status == "stalled":
-        offers.insert(0, ("one multiplier a layer", lambda: SOLVERS["native"](form, "layer", budget, device), False))
-    found, taken, seconds = solution, "", 0.0
-    for name, offer, inflate in offers:
-        if proof is not None and _gap(solution.dual, proof) <= budget.tol:
-            break
-        with suppress(SolverError):
-            other = offer()
-            if proof is not None and not other.bound < _bound(proof):
-                continue
-            proof_of_other, more = _prove(form, other, inflate)
-            seconds += more
-            if proof_of_other is not None and (proof is None or _bound(proof_of_other) < _bound(proof)):
-                found, proof, taken = other, proof_of_other, name
-    if taken and proof is not None:
-        notes.append(f"the bound is that of {taken}: nothing better was proved")
-        reached = solution.status == "stalled" and _gap(solution.dual, proof) <= budget.tol
-        found = replace(
-            found,
-            dual=solution.dual,
-            iterations=solution.iterations,
-            history=solution.history,
-            status="optimal" if reached else solution.status,
-        )
-    return (found, proof), seconds
-
-
-def _bound(proof: Proof) -> float:
-    return float(np.ldexp(np.sqrt(proof.rho), proof.exponent))
-
-
-def _gap(dual: float, proof: Proof) -> float:
-    """How far the proved bound may be above the optimum, relative."""
-    bound = _bound(proof)
-    return 1 - dual / bound if bound > 0 else 0.0
-
-
-def _accuracy(solution: Solution, proof: Proof | None, tol: float, solver: str) -> list[str]:
-    """What to say where the proved bound is not known to be within the tolerance of the optimum."""
-    if proof is None or solution.dual <= 0 or _gap(solution.dual, proof) <= 1.01 * tol:
-        return []
-    reached = (
-        f"the tolerance {tol:g} was not reached: the bound is within {_gap(solution.dual, proof):.2g} of the optimum"
-    )
-    if solution.status in ("time limit", "interrupted"):
-        return [f"{reached}; more time would improve it"]
-    if solution.status == "optimal":
-        return [f"{reached}; the solver came closer, the rest pays for rounding in the proof"]
-    other = "clarabel" if solver == "native" else "native"
-    return [f"{reached}; another solver (solver={other!r}) may come closer"]
-
-
-def _prove(
-    form: StackedForm, solution: Solution, inflate: bool = False, notes: list[str] | None = None
-) -> tuple[Proof | None, float]:
-    started = time.perf_counter()
-    with first_interrupt_waits():
-        proof = _proof_of(form, solution, inflate, notes)
-    return proof, time.perf_counter() - started
-
-
-def _proof_of(form: StackedForm, solution: Solution, inflate: bool, notes: list[str] | None) -> Proof | None:
-    problem = ProofProblem(form, solution.exponent)
-    small = tuple(tau for tau in REPAIRS if tau <= ROUNDING_REPAIR)
-    proof = problem.prove(solution.rho, solution.multipliers, small)
-    if proof is None and notes is not None:
-        near = repair(form, solution)
-        proof = None if near is None else problem.prove(near.rho, near.multipliers)
-        if proof is not None:
-            notes.append("the solver's point is infeasible: the bound is that of a feasible point near it")
-    if proof is None:
-        proof = problem.prove(solution.rho, solution.multipliers, REPAIRS[len(small) :])
-    if proof is None and inflate:
-        # A product of norms can be tight in hidden directions, where joint scaling gives no room: larger norms do.
-        for relative, uncertainty in ((1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0)):
-            solution = product(form, relative, uncertainty)
-            proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
-            if proof is not None:
-                break
-    return proof
 
 
 def _information(

@@ -107,7 +107,8 @@ def _point(form: StackedForm) -> Solution:
             known[key] = _solved(piece)
         own, given = known[key]
         rho = max(rho, own)
-        for mask, values, target in zip(neurons, given, multipliers, strict=True):
+        used = [(mask, target) for mask, target in zip(neurons, multipliers, strict=True) if np.any(mask)]
+        for (mask, target), values in zip(used, given, strict=True):
             target[mask] = values
     return Solution(rho, tuple(multipliers), 0, 0.0, 0, "closed form")
 
@@ -148,19 +149,21 @@ def _pieces(form: StackedForm) -> list[tuple[Array, list[Array]]]:
 
 
 def _restricted(form: StackedForm, inputs: Array, neurons: list[Array]) -> StackedForm:
-    """The form of one piece; outputs that it does not reach are zero rows."""
+    """The form of one piece, with the groups and the outputs that it reaches."""
     masks = [inputs, *neurons]
     reached = np.zeros(form.outputs, dtype=bool)
     for (to, source), block in form.blocks.items():
         if to == form.output_row:
             reached |= block.moving[:, masks[source]].any(axis=1)
+    kept = [0, *(g for g, mask in enumerate(neurons, start=1) if np.any(mask)), form.output_row]
     masks.append(reached)
     blocks = {}
     for (to, source), block in form.blocks.items():
-        part = block.part(np.flatnonzero(masks[to]), np.flatnonzero(masks[source]))
-        if part.weights.size:
-            blocks[to, source] = part
-    groups = tuple(group.select(mask) for group, mask in zip(form.groups, neurons, strict=True))
+        if to in kept and source in kept:
+            part = block.part(np.flatnonzero(masks[to]), np.flatnonzero(masks[source]))
+            if part.weights.size:
+                blocks[kept.index(to), kept.index(source)] = part
+    groups = tuple(form.groups[g - 1].select(masks[g]) for g in kept[1:-1])
     return replace(
         form, inputs=int(inputs.sum()), outputs=int(reached.sum()), groups=groups, blocks=blocks,
         offset=form.offset[reached],

@@ -212,7 +212,7 @@ def test_a_point_out_of_time_is_proved_with_the_head_it_has():
 
     def prove_head(form: Any, method: str, known: Any, budget: Any) -> Any:
         heads.append(known)
-        proof, _ = certify_module._prove(form, known)
+        proof, _ = certify_module.prove(form, known)
         return known, proof, ()
 
     attempt = problem_type.of(network, prove_head).attempt("neuron", True, Short(1e-6))

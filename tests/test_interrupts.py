@@ -92,7 +92,7 @@ def test_interrupted_while_points_are_searched(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_second_interrupt_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the proof, where the first one waits."""
-    module = sys.modules["sdpcert.certify"]
+    module = sys.modules["sdpcert.unrolled"]
     proved = module._proof_of
 
     def interrupted(*arguments: Any) -> Any:
