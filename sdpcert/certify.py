@@ -284,9 +284,11 @@ def _attain(
     Where nothing is solved (`method`), the search is planned for the least time. Raises `BoundContradiction` where the
     value is above `upper`.
     """
-    operations = LEAST if method in ("product", "by-construction") else None
     left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
-    search = partial(attained_lower_bound, network, seed, operations, output_rows, most=RATE * left, claimed=claimed)
+    options: dict[str, Any] = {"output_rows": output_rows, "most": RATE * left, "claimed": claimed}
+    if method in ("product", "by-construction"):
+        options["operations"] = LEAST
+    search = partial(attained_lower_bound, network, seed=seed, **options)
     attained = None
     if not interrupted.is_set():
         with suppress(KeyboardInterrupt):
