@@ -62,6 +62,11 @@ def test_a_loop_ends_at_the_first_interrupt_and_no_bound_is_lost(tmp_path: Path)
     assert sdpcert.check(tmp_path / "c.json").ok
 
 
+def said(err: str) -> list[str]:
+    """The lines on stderr, without what is announced before a long run."""
+    return [line for line in err.splitlines() if "estimated at" not in line]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_best_point_is_returned_where_that_is_asked_for(number: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
@@ -271,7 +276,7 @@ def test_a_command_ends_without_a_traceback(number: int, seconds: float, large: 
     time.sleep(seconds)
     process.send_signal(number)
     out, err = process.communicate(timeout=150)
-    assert "Traceback" not in err and err.count("\n") <= 1
+    assert "Traceback" not in err and len(said(err)) <= 1
     if process.returncode == 0:
         values = json.loads(out)
         assert values["status"] == "proved" and values["lower"] <= values["upper"]
@@ -292,7 +297,7 @@ def test_two_signals_end_a_command_at_once(large: Path) -> None:
             process.send_signal(signal.SIGINT)
         time.sleep(0.25)
     out, err = process.communicate(timeout=60)
-    assert process.returncode in (0, 130) and "Traceback" not in err and err.count("\n") <= 1
+    assert process.returncode in (0, 130) and "Traceback" not in err and len(said(err)) <= 1
     assert process.returncode == 0 or out == ""
 
 

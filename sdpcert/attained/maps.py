@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sdpcert.network.stacked import Group, StackedForm
+from sdpcert.spectra import eigenpairs
 
 Array = np.ndarray
 #: What happens to the rows of a group of neurons, given the group's number; shapes are kept.
@@ -187,9 +188,12 @@ def _read_space(form: StackedForm) -> Array | None:
         return None
     matrix = matrix / largest
     gram = matrix @ matrix.T if len(matrix) < form.inputs else matrix.T @ matrix
-    squares, vectors = np.linalg.eigh(gram)
+    found = eigenpairs(gram)
+    if found is None:
+        return None
+    squares, vectors = found
     kept = squares > NEGLIGIBLE * squares[-1]
-    if not np.all(np.isfinite(squares)) or np.sum(kept) >= form.inputs:
+    if np.sum(kept) >= form.inputs:
         return None
     spanning = matrix.T @ vectors[:, kept] if len(matrix) < form.inputs else vectors[:, kept]
     return np.linalg.qr(spanning)[0]

@@ -14,6 +14,7 @@ import numpy as np
 from sdpcert.attained.derivatives import stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.maps import SearchedMap, norms, unit
+from sdpcert.spectra import eigenpairs
 
 Array = np.ndarray
 #: How far a pair reaches towards the nearest kink.
@@ -34,7 +35,8 @@ def leading_direction(searched: SearchedMap, point: Array, direction: Array) -> 
     if not 0 < largest < np.inf:
         return direction
     scaled = jacobian / largest
-    found = unit(np.linalg.eigh(scaled @ scaled.T)[1][:, -1:].T @ scaled)[0]
+    spectrum = eigenpairs(scaled @ scaled.T)
+    found = direction if spectrum is None else unit(spectrum[1][:, -1:].T @ scaled)[0]
     return found if np.any(found) else direction
 
 

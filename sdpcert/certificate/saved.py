@@ -62,6 +62,7 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
         form=None,
         proof=None,
         attained=attained,
+        attained_seconds=_number(said.get("attained_seconds")),
         notes=tuple(map(_text, said["notes"])) if isinstance(said.get("notes"), list) else (),
         neurons=int(_number(said.get("neurons"))),
         level="floating-point" if "floating-point" in result.reason else "exact",

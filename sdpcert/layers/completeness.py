@@ -36,7 +36,7 @@ def affine_chain(network: Network | Sequence[Any], activation: str) -> tuple[lis
         pairs = [layer if isinstance(layer, tuple | list) else (layer, None) for layer in network]
         plain = [(_numbers(w), None if b is None else _numbers(b)) for w, b in pairs]
         network = Network.mlp([w for w, _ in plain], [b for _, b in plain], activation)
-    form = network.stacked
+    form = network.unshared
     if not form.is_chain:
         raise ValueError("the network is no chain: layers skip others")
     names = {g.activation.name for g in form.groups} or {activation}
@@ -92,14 +92,16 @@ def feasible_scales(
         rows = [*alive, np.ones(len(weights[-1]), dtype=bool)]
         parts = [w[np.ix_(r, c)] for w, r, c in zip(weights, rows, columns, strict=True)]
         if certificate is None:
-            certificate = certify(Network.mlp(parts), method="neuron")
+            certificate = certify(Network.mlp(parts).unshared, method="neuron")
         form, proof = certificate.form, certificate.proof
         if form is None or proof is None:
             raise ValueError("the certificate has no proof with multipliers of single neurons")
         if [g.size for g in form.groups] != [int(m.sum()) for m in alive] or not all(
             np.array_equal(form.blocks[k + 1, k].weights, part) for k, part in enumerate(parts) if np.any(part)
         ):
-            raise ValueError("the certificate is for another network")
+            raise ValueError(
+                "the certificate is for another network, or one with neurons that read the same; leave it out"
+            )
         if any(np.any(g.alpha != 0) or np.any(g.beta != 1) for g in form.groups):
             raise ValueError("the certificate is for other slopes than [0, 1]; leave it out")
         if not gamma > certificate.upper:

@@ -16,6 +16,7 @@ import numpy as np
 from sdpcert.arithmetic import error_bound
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
+from sdpcert.network.channel_sharing import ChannelSharing, share_channels
 from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.doubled_filters import DoubledCombination
 from sdpcert.network.earlier import by_earlier_rules
@@ -75,6 +76,21 @@ class _Value:
     parts: dict[int, Carried]
     constant: Array
     clean: bool
+
+    def rows(self, chosen: Array) -> _Value:
+        """The value with the channels of the torus in the mask `chosen` alone; shape and constant are the image's."""
+        pick = {(0, 0): np.eye(len(chosen))[chosen]}
+        return replace(self, parts={source: part.after(pick) for source, part in self.parts.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A group of neurons: its number, the column of every channel of the torus (-1: none), lattice and image."""
+
+    number: int
+    columns: Array
+    level: Level
+    shape: tuple[int, ...]
 
 
 def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
@@ -214,6 +230,7 @@ class _Builder:
         self.blocks: dict[tuple[int, int], Taps] = {}
         self.notes: list[str] = []
         self.torus = (0, 0)
+        self._sources: dict[int, _Source] = {}
 
     def phases(self, level: Level) -> tuple[int, int]:
         """Pixels of a cell, an axis."""
@@ -272,7 +289,7 @@ class _Builder:
             if isinstance(node.layer, Crop):
                 self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], node.layer)
             elif isinstance(node.layer, Activation) and not node.layer.is_linear:
-                self.values[number] = self._activate(node.layer, arguments[0])
+                self.values[number] = self._activate(node.layer, arguments[0], number)
             else:
                 self.values[number] = self._affine(node.layer, arguments, number)
         value, row = self.values[cut], len(self.groups) + 1
@@ -363,9 +380,8 @@ class _Builder:
         self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
         return self._activate(replace(gate or Crop(), lowest=0.0), value)
 
-    def _activate(self, activation: Activation, value: _Value) -> _Value:
-        number = len(self.groups) + 1
-        self._store(number, value)
+    def _activate(self, activation: Activation, value: _Value, node: int = 0) -> _Value:
+        """Neurons for what a value holds; `node` is the activation's value, whose channels may be known already."""
         index, channels = self._index(value), value.shape[0] * int(np.prod(self.phases(value.level)))
         inside = np.zeros(channels * int(np.prod(self.torus)))
         inside[index] = 1.0
@@ -382,9 +398,57 @@ class _Builder:
         if multiplier is not None:
             multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
         moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
-        self.groups.append(TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape)))
-        parts: dict[int, Carried] = {number: self.filters({(0, 0): np.eye(channels)})}
-        return _Value(value.shape, value.level, parts, np.zeros(value.shape), True)
+        group = TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape))
+        known = self._known_channels(node, activation, value, bool(np.all(inside)))
+        new = np.repeat(known.node == node, channels // value.shape[0])
+        if np.any(new):
+            number = len(self.groups) + 1
+            self._store(number, value if np.all(new) else value.rows(new))
+            self.groups.append(group if np.all(new) else group.select(new))
+            self._sources[node] = _Source(number, np.where(new, np.cumsum(new) - 1, -1), value.level, value.shape)
+        return self._outputs(value, known, channels)
+
+    def _known_channels(self, node: int, activation: Activation, value: _Value, whole: bool) -> ChannelSharing:
+        """Which channels depend on earlier ones; all are new for neurons that know their multipliers.
+
+        What is read may lie outside the image, where neurons are zero: unless the image is the `whole` torus, a channel
+        is a multiple of an earlier one or new.
+        """
+        sharing = None if by_earlier_rules() or activation.multiplier is not None else self.network.sharing.get(node)
+        known = share_channels(sharing, node, value.shape)
+        phases = int(np.prod(self.phases(value.level)))
+        for c in range(len(known.node)):
+            source = self._sources.get(int(known.node[c]))
+            if known.node[c] == node:
+                continue
+            alike = source is not None and (source.level, source.shape[1:]) == (value.level, value.shape[1:])
+            if (
+                source is None
+                or not alike
+                or source.columns[known.channel[c] * phases] < 0
+                or (known.through[c] and not whole)
+            ):
+                known.forget(c, node)
+        return known
+
+    def _outputs(self, value: _Value, known: ChannelSharing, channels: int) -> _Value:
+        """The outputs of an activation by the sources that its channels are."""
+        phases = channels // value.shape[0]
+        parts: dict[int, Carried] = {}
+        for node in np.unique(known.node):
+            source = self._sources[int(node)]
+            matrix = np.zeros((channels, self.groups[source.number - 1].size))
+            for c in np.flatnonzero(known.node == node):
+                rows = np.arange(c * phases, (c + 1) * phases)
+                matrix[rows, source.columns[rows + (known.channel[c] - c) * phases]] = known.gain[c]
+            parts[source.number] = self.filters({(0, 0): matrix})
+        through, constant = known.through[:, None, None] * value.constant, known.shift[:, None, None]
+        if np.any(known.through):
+            factor = {(0, 0): np.diag(np.repeat(known.through, phases))}
+            for source, part in value.parts.items():
+                moved = part.after(factor)
+                parts[source] = parts[source].plus(moved, 1.0) if source in parts else moved
+        return _Value(value.shape, value.level, parts, through + constant, not np.any(known.through))
 
     def _index(self, value: _Value) -> Array:
         """Flat places of the image's pixels in the torus's signal."""

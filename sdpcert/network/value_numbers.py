@@ -96,6 +96,7 @@ class _Numbering:
         self.sharing: dict[int, Sharing] = {}
         self._nonnegative: list[bool] = [True]  # of every atom; atom 0 is the constant 1
         self._atoms: dict[Hashable, int] = {}
+        self._rows: dict[int, tuple[Sums, Any]] = {}  # of atoms that stand for a sum, that sum
         self._seen: dict[Hashable, _Neuron] = {}
         self._compared: dict[int, _Comparison] = {}  # by the atoms of ReLU neurons
         self._outputs: dict[int, Array] = {}  # the atoms of an activation's neurons, -1 where one is not new
@@ -127,13 +128,16 @@ class _Numbering:
             self._nonnegative += [False] * count
         return found
 
-    def _replace(self, sums: Sums, rows: Array, keys: Sequence[Hashable]) -> Sums:
-        """The sums with some rows replaced by the atoms of the keys."""
+    def _replace(
+        self, sums: Sums, rows: Array, keys: Sequence[Hashable], factors: Array | None = None
+    ) -> tuple[Sums, Array]:
+        """The sums with some rows replaced by the atoms of the keys, times a factor each; and these atoms."""
+        atoms = np.array([self._atom(key) for key in keys], dtype=int)
         if not len(rows):
-            return sums
+            return sums, atoms
         order = np.arange(sums.shape[0])
         order[rows] = sums.shape[0] + np.arange(len(rows))
-        return _stack([sums, _units(np.array([self._atom(key) for key in keys]))])[order]
+        return _stack([sums, _units(atoms, factors)])[order], atoms
 
     # ------------------------------------------------------------ affine layers
 
@@ -182,7 +186,7 @@ class _Numbering:
         for residual in lost:
             wrong |= np.diff(residual.indptr) > 0
         rows = np.flatnonzero(wrong)
-        return self._replace(total, rows, [("sum", _row(left, k), _row(right, k)) for k in rows])
+        return self._replace(total, rows, [("sum", _row(left, k), _row(right, k)) for k in rows])[0]
 
     def _scale(self, sums: Sums, factors: Array) -> Sums:
         """Every row times a factor; rows whose products float64 would round become atoms."""
@@ -194,7 +198,9 @@ class _Numbering:
         scaled = _canonical(sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape))
         owner = np.repeat(np.arange(len(factors)), lengths)
         rows = np.unique(owner[~exact])
-        return self._replace(scaled, rows, [("scaled", float(factors[k]), _row(sums, k)) for k in rows])
+        result, atoms = self._replace(scaled, rows, [("row", _row(sums, k)) for k in rows], factors[rows])
+        self._rows |= {int(atom): (sums, k) for atom, k in zip(atoms, rows, strict=True)}
+        return result
 
     def _dense(self, layer: Dense, sums: Sums) -> Sums:
         weights = _canonical(sparse.csr_array(np.asarray(layer.weight, dtype=float)))
@@ -259,7 +265,7 @@ class _Numbering:
             if kind.pieces is not None and (left[k] == right[k] or signs[k] or empty):
                 made.linear(k, float(right[k] if signs[k] >= 0 else left[k]))
                 continue
-            scale, row = float(scales[k]), _row(primitive, k)
+            scale, row = self._direction(read, primitive, scales, k)
             own = (kind.identity, *(float(p[k]) for p in parameters))
             if kind.pieces is not None:
                 key: Hashable = ("pieces", row)
@@ -289,6 +295,16 @@ class _Numbering:
         if not np.all(new) or made.sharing.corrections:
             self.sharing[number] = made.sharing
         return own_atoms if np.all(new) else self._outcomes(made.sharing, read)
+
+    def _direction(self, read: Sums, primitive: Sums, scales: Array, k: int) -> tuple[Fraction, tuple[bytes, bytes]]:
+        """The scale and the primitive row of a sum; a multiple of an atom that stands for a sum is one of that sum."""
+        scale, row = Fraction(float(scales[k])), _row(primitive, k)
+        start, end = read.indptr[k], read.indptr[k + 1]
+        if end - start == 1 and int(read.indices[start]) in self._rows:
+            sums, at = self._rows[int(read.indices[start])]
+            inner, inner_scale = _primitive(sums[[at]])
+            return Fraction(float(read.data[start])) * Fraction(float(inner_scale[0])), _row(inner, 0)
+        return scale, row
 
     def _signs(self, sums: Sums) -> Array:
         """For every row 1 where it is never negative, -1 where it is never positive, 0 where neither is known."""
@@ -369,7 +385,7 @@ class _Numbering:
         total = self._plus(_units(atoms, sharing.gain), self._scale(read, sharing.through))
         total = self._plus(total, _constants(sharing.shift))
         rounded = np.flatnonzero((sharing.gain_error > 0) | (sharing.through_error > 0))
-        return self._replace(total, rounded, [object() for _ in rounded])
+        return self._replace(total, rounded, [object() for _ in rounded])[0]
 
 
 @dataclass(frozen=True)
@@ -378,7 +394,7 @@ class _Neuron:
 
     node: int
     place: int
-    scale: float
+    scale: Fraction
     left: float
     right: float
 
@@ -423,7 +439,7 @@ def _by_pieces(earlier: _Neuron, neuron: _Neuron) -> tuple[Fraction, Fraction, f
 
     With v the earlier preactivation, `relu(v) = (z - l v) / (r - l)`, and the neuron reads w = t v.
     """
-    ratio = Fraction(neuron.scale) / Fraction(earlier.scale)
+    ratio = neuron.scale / earlier.scale
     bend = (Fraction(neuron.right) - Fraction(neuron.left)) / (Fraction(earlier.right) - Fraction(earlier.left))
     if ratio > 0:
         return ratio * bend, Fraction(neuron.left) - bend * Fraction(earlier.left), 0.0

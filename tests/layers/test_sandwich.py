@@ -27,7 +27,7 @@ DTYPES = [torch.float32, torch.float64]
 def proved(layer, shape) -> float:
     """The constant that `certify(..., method="by-construction")` proves, without its search for attained values."""
     network = sdpcert.from_torch(layer, shape)
-    form = network.stacked.reduced()
+    form = network.unshared.reduced()
     multipliers = tuple(g.multipliers for g in form.groups)
     assert all(m is not None for m in multipliers)
     proof = ProofProblem(form, 0).prove(network.energies[0], multipliers)  # type: ignore[arg-type]

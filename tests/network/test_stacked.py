@@ -94,10 +94,11 @@ KINDS = [plain_mlp, linear, identity, convolutional, residual, sorting, linear_a
 @pytest.mark.parametrize("build", KINDS)
 def test_forward_pass_is_the_networks(build) -> None:
     network = build()
-    form = network.stacked
+    form = network.unshared
     x = rng_of(7).standard_normal((20, *network.input_shape)) * 3
     expected = network(x).reshape(20, -1)
-    np.testing.assert_allclose(form.evaluate(x.reshape(20, -1)), expected, rtol=1e-12, atol=1e-12)
+    for made in (form, network.stacked):
+        np.testing.assert_allclose(made.evaluate(x.reshape(20, -1)), expected, rtol=1e-12, atol=1e-12)
     assert form.inputs == np.prod(network.input_shape) and form.outputs == expected.shape[1]
     assert form.neurons == network.neurons
 

@@ -194,7 +194,7 @@ SLOPES = [(0.0, 1.0), (0.1, 1.0), (0.9, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.
 def with_slopes(form: StackedForm, slopes: list[tuple[float, float]]) -> StackedForm:
     groups = [
         replace(group, alpha=np.full(group.size, low), beta=np.full(group.size, high))
-        for group, (low, high) in zip(form.groups, slopes, strict=True)
+        for group, (low, high) in zip(form.groups, slopes, strict=False)
     ]
     return replace(form, groups=tuple(groups))
 
