@@ -47,10 +47,10 @@ class Elementwise(Nonexpansive):
         super().__init__()
         self.name = name
         kind = activation_by_name(name)
-        if name not in _TORCH:
-            raise ValueError(f"activation {name!r} is no layer here; known: {', '.join(sorted(_TORCH))}")
         if np.any(np.asarray(kind.beta) > 1) or np.any(np.asarray(kind.alpha) < -1):
             raise ValueError(f"activation {name!r} has slopes beyond [-1, 1]: it is not 1-Lipschitz")
+        if name not in _TORCH:
+            raise ValueError(f"activation {name!r} is no layer here; known: {', '.join(sorted(_TORCH))}")
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply to every entry."""

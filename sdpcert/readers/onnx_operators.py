@@ -175,8 +175,8 @@ def _gated(call: Call, a: Dynamic, b: Dynamic) -> Dynamic:
                 argument = scaled(call, Dynamic(found.source, a.shape), found.inner, found.errors[0])
                 return scaled(call, call.builder.layer(found.kind, a.shape, argument), found.outer, found.errors[1])
     raise UnsupportedModel(
-        "both operands are computed from the network's input; of such products only x sigmoid(b x) (SiLU, Swish, "
-        "QuickGELU), hard swish, Mish and GELU have a form here"
+        "both operands are computed from the network's input, and it is no x g(x) that is known here; of such products "
+        "only SiLU, Swish and QuickGELU (x sigmoid(b x)), hard swish, Mish and GELU have a form"
     )
 
 

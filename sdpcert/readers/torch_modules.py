@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from sdpcert.arguments import shape as as_shape
 from sdpcert.network.graph import Network
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.torch_compare import compare, device_of, inputs_for, outputs_of
@@ -19,13 +20,14 @@ from sdpcert.readers.torch_moves import space_to_depth
 from sdpcert.readers.torch_state import check_computing, evaluated, steady
 
 
-def from_torch(module: nn.Module, input_shape: Sequence[int]) -> Network:
+def from_torch(module: nn.Module, input_shape: Sequence[int] | int) -> Network:
     """The network that a torch module computes in evaluation mode; `input_shape` is without the batch axis.
 
-    The module itself is run, in evaluation mode, and is left as it was; parametrised weights are materialised, weights
-    in half precision are taken exactly. Raises `UnsupportedModel` with the submodule and the operation where something
-    has no exact form, where the module does not run on a batch of that shape, or where the network's outputs differ
-    from the module's on random inputs; TypeError for what is no torch module.
+    An integer is the shape of one axis. The module itself is run, in evaluation mode, and is left as it was;
+    parametrised weights are materialised, weights in half precision are taken exactly. Raises `UnsupportedModel` with
+    the submodule and the operation where something has no exact form, where the module does not run on a batch of that
+    shape, or where the network's outputs differ from the module's on random inputs; TypeError for what is no torch
+    module, TypeError or ValueError for what is no shape.
     """
     # The layers' own checks import this file.
     from sdpcert.readers.torch_chain import chain, links_of
@@ -75,16 +77,12 @@ def _in_order(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
-def _checked_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(k) for k in input_shape)
-        whole = all(k == given for k, given in zip(shape, input_shape))
-    except (TypeError, ValueError):
-        shape, whole = (), False
-    if not shape or not whole or min(shape) < 1:
-        raise ValueError(f"input_shape must be positive whole numbers without the batch axis, not {input_shape!r}")
-    check_size(shape, "the input")
-    return shape
+def _checked_shape(input_shape: Sequence[int] | int) -> tuple[int, ...]:
+    found = as_shape(input_shape)
+    if not found:
+        raise ValueError("input_shape is the shape without the batch axis, as in (3, 8, 8): it needs one axis or more")
+    check_size(found, "the input")
+    return found
 
 
 def _copied(module: nn.Module) -> nn.Module:

@@ -31,6 +31,7 @@ from sdpcert.layers import (  # noqa: E402
 )
 from sdpcert.layers.norms import norm_upper_bound  # noqa: E402
 from sdpcert.layers.operators import Geometry, Operator  # noqa: E402
+from sdpcert.network.activations import BY_NAME  # noqa: E402
 from sdpcert.readers import UnsupportedModel  # noqa: E402
 
 
@@ -195,9 +196,24 @@ def test_activations_are_nonexpansive_and_certified(activation: Any) -> None:
     assert certificate.status == "proved" and certificate.upper <= 0.991
 
 
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_activations_are_a_layer_or_refused_for_their_own_reason(name: str) -> None:
+    """Steep ones because they are steep, and only others because there is no layer for them."""
+    kind = BY_NAME[name]()
+    if np.min(kind.alpha) < -1 or np.max(kind.beta) > 1:
+        with pytest.raises(ValueError, match="not 1-Lipschitz"):
+            Elementwise(name)
+    elif name in ("celu", "hardtanh", "relu6"):
+        with pytest.raises(ValueError, match="is no layer here; known: abs, "):
+            Elementwise(name)
+    else:
+        assert Elementwise(name).extra_repr() == name
+
+
 def test_steep_activations_are_refused() -> None:
-    with pytest.raises(ValueError, match="not 1-Lipschitz"):
-        Elementwise("gelu")
+    for name in ("gelu", "gelu_tanh", "silu", "mish", "hard_swish", "selu", "erf"):
+        with pytest.raises(ValueError, match="not 1-Lipschitz"):
+            Elementwise(name)
 
 
 def test_certifying_needs_layers() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 from onnx_models import agrees, model, refused, save
 
 from sdpcert import certify
@@ -127,6 +129,75 @@ def test_other_products_are_refused_for_a_true_reason(gate, tmp_path):
     nodes = [*gate, node("Mul", ["x", "g"], ["y"], "gate")]
     path = save(model(nodes, (1, 2), {"a": f(1), "zero": f(0), "six": f(6)}), tmp_path)
     refused(path, "operator Mul", "'gate'", "no x g(x) that is known")
+
+
+def quarters(low: int, high: int) -> st.SearchStrategy[float]:
+    return st.integers(low, high).filter(bool).map(lambda k: k / 4)
+
+
+@given(
+    low=quarters(-8, 8),
+    height=quarters(1, 12),
+    inner=quarters(-8, 8),
+    between=quarters(-8, 8),
+    outer=quarters(-8, 8),
+    turned=st.booleans(),
+    off=st.sampled_from([0.0, 0.25]),
+)
+@settings(max_examples=60, deadline=None)
+def test_chains_of_clamps(low, height, inner, between, outer, turned, off, tmp_path_factory):
+    """`h x (k clip(c x + m, l, u) - k l)`, or with u for l: a hard swish where m is the middle, else refused."""
+    high = low + height
+    constants = {
+        "inner": inner,
+        "middle": low + height / 2 + off,
+        "low": low,
+        "between": between,
+        "high": between * high,
+        "zero": between * (high if turned else low),
+        "outer": outer,
+    }
+    nodes = [
+        node("Mul", ["x", "inner"], ["a"]),
+        node("Add", ["a", "middle"], ["b"]),
+        node("Max", ["b", "low"], ["c"]),
+        node("Mul", ["c", "between"], ["d"]),
+        node("Min" if between > 0 else "Max", ["d", "high"], ["e"]),
+        node("Sub", ["e", "zero"], ["g"]),
+        node("Mul", ["g", "outer"], ["h"]),
+        node("Mul", ["h", "x"], ["y"], "gate"),
+    ]
+    proto = model(nodes, (1, 2), {name: f(value) for name, value in constants.items()})
+    folder = tmp_path_factory.mktemp("chain")
+    if off:
+        refused(save(proto, folder), "operator Mul", "'gate'", "no x g(x) that is known")
+        return
+    network = agrees(proto, folder)
+    assert activations_of(network) == ["hard_swish"]
+    x = np.linspace(-60, 60, 4001)[:, None] * np.ones(2)
+    gate = between * outer * (np.clip(inner * x + constants["middle"], low, high) - (high if turned else low))
+    np.testing.assert_allclose(network(x), x * gate, rtol=1e-12, atol=1e-10)
+    steepest = 1.5 * height * abs(between * outer)
+    assert steepest <= certify(network, method="neuron").upper <= steepest * (1 + 1e-4)
+
+
+def test_factors_out_of_range_are_refused(tmp_path):
+    """What underflows is no factor of zero, for one number and for one a channel."""
+    two = np.asarray(2.0)
+    for small in (np.float64(1e-200), np.full((1, 2), 1e-200) * [[1.0, 2.0]]):
+        nodes = [
+            node("Mul", ["x", "small"], ["t"]),
+            node("Mul", ["x", "two"], ["u"]),
+            node("Sigmoid", ["u"], ["s"]),
+            node("Mul", ["s", "small"], ["g"]),
+            node("Mul", ["t", "g"], ["y"], "gate"),
+        ]
+        stored = {
+            "small": numpy_helper.from_array(np.asarray(small), "small"),
+            "two": numpy_helper.from_array(two, "two"),
+        }
+        path = save(model(nodes, (1, 2), stored, kind=onnx.TensorProto.DOUBLE), tmp_path)
+        refused(path, "'gate'", "range of floats")
 
 
 @pytest.mark.parametrize(("operator", "make"), [("Sin", sin), ("Cos", cos)])

@@ -33,6 +33,7 @@ from sdpcert.layers import (
     SLLLinear,
     lipschitz,
 )
+from sdpcert.readers import torch_modules
 
 
 class Forward(nn.Module):
@@ -373,10 +374,28 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
         sdpcert.from_torch(shift, (3,))
 
 
-@pytest.mark.parametrize("shape", [5, (), (0,), (-3,), (2.5,), "ab", (10**6, 10**6), None])
-def test_input_shapes_that_are_none(shape: Any) -> None:
+READERS = pytest.mark.parametrize("read", [sdpcert.from_torch, torch_modules.from_torch])
+
+
+@READERS
+@pytest.mark.parametrize("shape", [(), (0,), (-3,), 0, -3, (10**6, 10**6)])
+def test_input_shapes_that_are_none(read: Any, shape: Any) -> None:
     with pytest.raises(ValueError, match="input"):
-        sdpcert.from_torch(nn.ReLU(), shape)
+        read(nn.ReLU(), shape)
+
+
+@READERS
+@pytest.mark.parametrize("shape", [(2.5,), (True,), ("3",), "ab", b"ab", None, True, 2.5, {5: 1}])
+def test_input_shapes_of_wrong_types(read: Any, shape: Any) -> None:
+    with pytest.raises(TypeError, match=r"^(an entry of )?input_shape is (an integer|a sequence of lengths)") as caught:
+        read(nn.ReLU(), shape)
+    assert "\n" not in str(caught.value)
+
+
+@READERS
+@pytest.mark.parametrize("shape", [5, np.int64(5), (5,), [5], np.array([5]), torch.Size([5])])
+def test_input_shapes_of_one_axis(read: Any, shape: Any) -> None:
+    assert read(nn.Linear(5, 2), shape).input_shape == (5,)
 
 
 def test_what_is_no_module_is_refused() -> None:

@@ -48,6 +48,19 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Tensor], str, float]] = {
     "hard swish of twice": (lambda m, x: 2 * x * F.relu6(2 * x + 3) / 6, "hard_swish", 2.0),
     "steeper": (lambda m, x: x * torch.clamp(0.9 * x + 0.5, 0, 1), "hard_swish", 1.0),
     "higher": (lambda m, x: x * torch.clamp(0.3 * x + 2, 0, 4), "hard_swish", 4.0),
+    "one clamp after the other": (lambda m, x: x * F.relu(x + 3).clamp(max=6) / 6, "hard_swish", 1.0),
+    "clamps upside down": (lambda m, x: x * -torch.clamp(-F.relu(x + 3), min=-6) / 6, "hard_swish", 1.0),
+    "clamps with a scaling between": (lambda m, x: x * (F.relu(x + 3) / 2).clamp(max=3) / 3, "hard_swish", 1.0),
+    "clamp with equal ends": (lambda m, x: x * (x + 3).clamp(0 * m.beta, 6 + 0 * m.beta) / 6, "hard_swish", 1.0),
+    "symmetric clamp": (lambda m, x: x * (F.hardtanh(x / 3) + 1) / 2, "hard_swish", 1.0),
+    "wide symmetric clamp": (lambda m, x: x * (3 + x.clamp(-3, 3)) / 6, "hard_swish", 1.0),
+    "one less hardsigmoid": (lambda m, x: x * (1 - F.hardsigmoid(-x)), "hard_swish", 1.0),
+    "one less sigmoid": (lambda m, x: x * (1 - torch.sigmoid(-1.702 * x)), "silu", 1.0),
+    "one less tanh": (lambda m, x: 0.5 * x * (1 - torch.tanh(0.3 * x)), "silu", 1.0),
+    "error function": (lambda m, x: 0.5 * x * (1 + torch.erf(x / 2**0.5)), "gelu", 1.0),
+    "one less error function": (lambda m, x: 1.5 * x * (1 - torch.erf(-x / 2**0.5)), "gelu", 3.0),
+    "error function of a multiple": (lambda m, x: x * (1 + torch.erf(0.3 * x)), "gelu", 2.0),
+    "error function, learned": (lambda m, x: x * (m.beta * torch.erf(x / 2**0.5) + m.beta), "gelu", 5.0),
     "quick gelu": (lambda m, x: x * torch.sigmoid(1.702 * x), "silu", 1.0),
     "quick gelu reversed": (lambda m, x: torch.sigmoid(x * 1.702) * x, "silu", 1.0),
     "learned": (lambda m, x: x * torch.sigmoid(m.beta.abs() * x), "silu", 1.0),
@@ -93,6 +106,17 @@ def test_a_product_written_out_is_the_activation(name: str) -> None:
         assert steepness(network) == pytest.approx(factor * steepest(kind), rel=1e-12)
 
 
+def test_what_is_gated_may_be_a_clamp_itself() -> None:
+    """The chain of clamps in the gate ends where what is gated begins."""
+    module = Forward(lambda m, x: (y := F.relu(x - 5)) * F.relu6(y + 3) / 6).double()
+    network = sdpcert.from_torch(module, (4,))
+    kinds = [n.layer.name for n in network.nodes if isinstance(n.layer, activations.Activation)]
+    assert kinds == ["relu", "hard_swish"]
+    x = 8 * torch.randn(50, 4, dtype=torch.float64)
+    with torch.no_grad():
+        np.testing.assert_allclose(network(x.numpy()), module(x).numpy(), rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["relu6", "quick gelu"])
 def test_its_bound_is_its_slope(name: str) -> None:
     function, kind, factor = SPELLINGS[name]
@@ -119,7 +143,13 @@ REFUSED: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "another offset": lambda m, x: x * F.relu6(x + 2) / 6,
     "another offset of sigmoid": lambda m, x: x * torch.sigmoid(x + 1),
     "a lower end": lambda m, x: x * F.hardtanh(x + 3, 1, 6),
-    "ends of their own": lambda m, x: x * torch.clamp(x + 3, 0 * m.beta, 6 + 0 * m.beta),
+    "ends of their own": lambda m, x: x * torch.clamp(x + 3, 0 * m.beta, 6 + m.beta),
+    "symmetric clamp": lambda m, x: x * F.hardtanh(x),
+    "a clamp with another middle": lambda m, x: x * (F.hardtanh(x + 0.25) + 1),
+    "a clamp moved by less": lambda m, x: x * (F.hardtanh(x) + 0.5),
+    "disjoint clamps": lambda m, x: x * (x + 3).clamp(max=-1).relu(),
+    "one more than sigmoid": lambda m, x: x * (1 + torch.sigmoid(x)),
+    "two less error function": lambda m, x: x * (2 - torch.erf(x)),
     "a factor of zero": lambda m, x: x * torch.sigmoid(torch.tensor([0.0, 1.0, 1.0, 1.0]) * x),
     "tanh": lambda m, x: x * torch.tanh(x),
     "square": lambda m, x: x * x,
