@@ -80,7 +80,7 @@ def digits(number: str) -> int:
 
 
 def attained_in(text: str) -> list[str]:
-    """The attained numbers of an output in their order: those after the word, and the column of that name in a table."""
+    """The attained numbers of an output in their order: those after the word, and a table's column of that name."""
     rows = [[cell.strip() for cell in row.split("|")] for row in ROW.findall(text)]
     columns = [k for k, title in enumerate(rows[0]) if title in ("attained", "lower")] if rows else []
     return ATTAINED.findall(text) + [row[k] for row in rows[1:] for k in columns if DECIMAL.fullmatch(row[k])]
