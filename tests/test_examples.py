@@ -70,6 +70,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "12 layers, proved": 0.03318966,
         "24 layers, proved": 4.540608e-4,
         "32 layers, proved": 1.543367e-5,
+        "12 layers, signs known": 0.02576848,
+        "24 layers, signs known": 5.336061e-5,
+        "32 layers, signs known": 1.152121e-6,
     },
     "deep_network.py": {"product": 3.70001805, "closed form": 0.084818397, "neuron": 0.0058823419},
 }
@@ -103,4 +106,5 @@ def test_noise_is_no_bound() -> None:
     for layers in (12, 24, 32):
         assert values[f"{layers} layers, scs"] < values[f"{layers} layers, dual"]
         assert values[f"{layers} layers, dual"] <= values[f"{layers} layers, proved"]
+        assert values[f"{layers} layers, signs known"] < values[f"{layers} layers, proved"]
     assert values["32 layers, clarabel"] > 2 * values["32 layers, proved"]

@@ -19,7 +19,9 @@ Rows = Annotated[str | None, typer.Option(help="outputs to certify, counted from
 Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")]
 ActivationName = Annotated[str | None, typer.Option(help="activation of an array file (.npz, .mat, .safetensors)")]
 Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
-TimeLimit = Annotated[float, typer.Option(help="seconds for solving; the best feasible point is proved")]
+TimeLimit = Annotated[
+    float, typer.Option(help="seconds for search, proof and attained value together: what is best by then is proved")
+]
 #: What torch and NumPy both take as a seed.
 SEEDS: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
 Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound", **SEEDS)]

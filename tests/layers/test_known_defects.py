@@ -94,7 +94,7 @@ def test_one_hundred_layers_stay_below_one(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
-def test_paddings_that_are_not_nonexpansive_are_refused(mode: Any) -> None:
+def test_paddings_that_read_twice_are_counted(mode: Any) -> None:
     """No layer claims a constant with them, and what reads them counts the pixels that are read twice."""
     model = nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode, bias=False)
     with pytest.raises(ValueError, match=f"{mode}.*is not 1-Lipschitz"):
