@@ -14,7 +14,11 @@ import sdpcert
 from sdpcert.apart import _packed, _unpacked
 from sdpcert.certificate.document import encode, sealed
 from sdpcert.check.binding import check_with_network
+from sdpcert.cli import main
+from sdpcert.network import piecewise
+from sdpcert.network.affine import Concat, Dense
 from sdpcert.network.earlier import earlier_rules
+from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import StackedForm, stack
 
 
@@ -61,3 +65,41 @@ def test_what_another_process_is_given_is_the_same_network() -> None:
     assert block.low is not None
     form = replace(form, blocks={(1, 0): block, (2, 1): replace(block, weights=rng.standard_normal((4, 4)), low=None)})
     assert _unpacked(_packed(form)).sha256 == form.sha256
+
+
+@pytest.mark.parametrize("method", ["neuron", "product"])
+def test_certificates_of_neurons_that_were_not_shared_bind(tmp_path: Path, method: str) -> None:
+    rng, graph = np.random.default_rng(5), Graph((4,))
+    a, b = (graph.add(Dense(rng.standard_normal((3, 4))), 0) for _ in range(2))
+    joined = graph.add(Concat(0), piecewise.maximum(graph, a, b), piecewise.minimum(graph, a, b))
+    network = graph.network(graph.add(Dense(rng.standard_normal((2, 6))), joined))
+    with earlier_rules():
+        form = stack(network)
+    assert form.reduced().neurons == 6 and network.stacked.reduced().neurons == 3
+    earlier = sdpcert.certify(form, method)
+    earlier.save(tmp_path / "c.json")
+    assert check_with_network(tmp_path / "c.json", network).ok
+    assert sdpcert.certify(network, method).upper <= earlier.upper * (1 + 1e-6)
+
+
+def test_the_command_reads_a_file_by_the_rules_of_its_certificate(tmp_path: Path) -> None:
+    """Pooling windows repeated pixels: what a file becomes has changed, and old certificates of it still bind."""
+    onnx = pytest.importorskip("onnx")
+    node = onnx.helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[3, 3], pads=[1, 1, 1, 1])
+    kind = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [node],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", kind, [1, 1, 4, 4])],
+        [onnx.helper.make_tensor_value_info("y", kind, [1, 1, 2, 2])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "m.onnx")
+    with earlier_rules():
+        certificate = sdpcert.certify(sdpcert.load(tmp_path / "m.onnx"))
+    certificate.save(tmp_path / "c.json")
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(tmp_path / "c.json"), "--network", str(tmp_path / "m.onnx")])
+    assert ended.value.code == 0
+    assert sdpcert.certify(sdpcert.load(tmp_path / "m.onnx")).upper < certificate.upper
