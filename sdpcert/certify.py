@@ -189,6 +189,7 @@ def _certify(
             if proof is None or gap_of(solution.dual, proof) > tol:
                 apart = _in_sequence(network, output_rows, upper)
                 if apart is not None:
+                    notes.append(f"the bound is the product over {len(apart.parts)} parts, each proved by itself")
                     return _certificate_of_parts(
                         network, apart, chosen, solution, output_rows, budget, seed, interrupted, effort, notes
                     )
@@ -238,10 +239,9 @@ def _certificate_of_parts(
     effort: float,
     notes: list[str],
 ) -> Certificate:
-    """The certificate of a network that was proved part by part, after `solution` gave nothing better."""
+    """The certificate of a network that was proved in several parts; `solution` says what was tried."""
     proved = budget.elapsed
     upper = product_up(apart.parts)
-    notes.append(f"the bound is the product over {len(apart.parts)} parts, each proved by itself")
     attained = _attain(network, upper, seed, notes, interrupted, budget, output_rows, effort, method)
     information = _information(network, output_rows, seed, budget.tol, solution)
     return Certificate(
@@ -418,26 +418,26 @@ def _certify_by_construction(
 ) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     proved = prove_construction(network)
+    solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
+    if proved is not None and len(proved.parts) > 1:
+        notes = [f"proved in {len(proved.parts)} parts, one after the other"]
+        return _certificate_of_parts(
+            network, proved, "by-construction", solution, None, budget, seed, interrupted, effort, notes
+        )
     seconds = budget.elapsed
-    parts = () if proved is None else proved.parts
-    upper = product_up(parts) if parts else float("inf")
-    one = parts[0] if len(parts) == 1 else None
-    notes = list(rounding_notes(one.form)) if one is not None else []
-    if len(parts) > 1:
-        notes.append(f"proved in {len(parts)} parts, one after the other")
+    one = None if proved is None else next(iter(proved.parts))
+    upper = float("inf") if one is None else one.upper
+    notes = [] if one is None else list(rounding_notes(one.form))
     claimed = None if one is None else network.unshared
     attained = _attain(network, upper, seed, notes, interrupted, budget, None, effort, "by-construction", claimed)
-    solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
     information = _information(network, None, seed, budget.tol, solution)
-    if len(parts) > 1 and proved is not None:
-        information["cuts"] = list(proved.cuts)
     if one is not None:
         information["slack"] = slack_of(network.unshared, one.form, one.proof, attained)
     return Certificate(
         upper=upper,
         lower=attained.lower,
         sdp_lower=min(attained.lower, upper),
-        status="proved" if parts else "unproved",
+        status="unproved" if one is None else "proved",
         method="by-construction",
         solver="closed form",
         solver_status="interrupted" if interrupted.is_set() else "closed form",
@@ -451,7 +451,6 @@ def _certify_by_construction(
         attained_seconds=attained.seconds,
         information=information,
         notes=tuple(notes),
-        parts=() if one is not None else parts,
         neurons=network.neurons,
     )
 
