@@ -20,6 +20,8 @@ from sdpcert.solvers.solution import Solution
 
 #: Neurons and inputs up to which a part is proved as one.
 LARGEST = 2000
+#: Values up to which a part is proved as one: multiplying layers together costs the square of their number.
+LONGEST = 32
 #: Up to this repair a part counts as proved as it is; more of it shows that the part should be divided.
 LITTLE = 1e-8
 
@@ -45,9 +47,10 @@ def prove_construction(network: Network) -> Construction | None:
 
 def _prove_between(network: Network, values: list[int]) -> Construction | None:
     start, end = values[0], values[-1]
-    piece = network.between(start, end)
+    piece = network if (start, end) == (0, network.output) else network.between(start, end)
     whole: Construction | None = None
-    if piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST or len(values) == 2:
+    small = piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST and len(values) <= LONGEST
+    if small or len(values) == 2:
         form = piece.unshared.reduced()
         proof = prove_point(form, network.energies[start] / _behind(network, end), _behind(network, end))
         if proof is not None:
