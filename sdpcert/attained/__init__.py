@@ -20,6 +20,7 @@ from sdpcert.attained.maps import BlockMap, SearchedMap, cost_of_read_space
 from sdpcert.attained.pairs import Pair, leading_direction, pairs
 from sdpcert.attained.search import PATIENCE, Search
 from sdpcert.attained.work import Work, default_operations
+from sdpcert.network.activation import Activation
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 
@@ -29,8 +30,8 @@ FINALISTS = 2
 PAIRS = 3
 #: A quotient this near to what the next pair seems to have, relatively, is not worth another evaluation.
 NEAR = 1e-8
-#: Inputs and neurons up to which a graph is unrolled to be searched, where its blocks are cheaper.
-LARGEST_UNROLLED = 1024
+#: Inputs and neurons, and layers of neurons, up to which a graph is unrolled for its search, where blocks are cheaper.
+LARGEST_UNROLLED, MOST_LAYERS = 1024, 16
 #: Rows of a typical sweep, by which maps are compared.
 BATCH = 64
 
@@ -102,11 +103,16 @@ def _map_of(
     """The cheapest map of a network whose stacked form, if that is what is `claimed`, is there already."""
     graph = GraphMap(network, output_rows) if isinstance(network, Network) else None
     form = claimed if isinstance(claimed, StackedForm) else None
-    if form is None and graph is not None and graph.inputs + graph.size <= LARGEST_UNROLLED:
-        assert isinstance(network, Network)
+    if form is None and isinstance(network, Network) and graph is not None and _is_soon_unrolled(network, graph):
         form = network.stacked if output_rows is None else network.stacked.output_rows(output_rows)
     maps = [m for m in (graph, None if form is None else _blocks(form, domain, work)) if m is not None]
     return min(maps, key=lambda m: BATCH * m.cost + m.overhead)
+
+
+def _is_soon_unrolled(network: Network, graph: GraphMap) -> bool:
+    """Whether the stacked form is there, or takes few products of layers."""
+    layers = sum(isinstance(node.layer, Activation) and not node.layer.is_linear for node in network.nodes)
+    return graph.inputs + graph.size <= LARGEST_UNROLLED and ("stacked" in vars(network) or layers <= MOST_LAYERS)
 
 
 def _blocks(form: StackedForm, domain: Domain, work: Work) -> BlockMap:
