@@ -62,7 +62,7 @@ def check(layer: Certified, input_shape: tuple[int, ...] | None = None, weights:
         layer.constant,
         certificate.upper,
         certificate.lower,
-        smallest_eigenvalue(network.stacked.reduced(), layer.constant**2),
+        smallest_eigenvalue(network.unshared.reduced(), layer.constant**2),
         margin,
         time.perf_counter() - started,
     )

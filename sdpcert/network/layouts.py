@@ -8,8 +8,7 @@ and concatenations, until a layer reads the value in its own order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -163,20 +162,8 @@ class _Rewriting:
     def _elementwise(self, layer: Activation, value: _Value) -> Activation:
         if self._is_natural(value):
             return layer
-
-        def inside(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-            def moved(values: Array) -> Array:
-                result = np.empty((len(values), value.order.size))
-                given = values.reshape(len(values), -1)[:, value.order.ravel()].reshape(-1, *value.shape)
-                result[:, value.order.ravel()] = function(given).reshape(len(values), -1)
-                return result.reshape(values.shape)
-
-            return moved
-
-        slopes = {name: self._arrange(value, getattr(layer, name)) for name in ("alpha", "beta")}
-        multiplier = None if layer.multiplier is None else self._arrange(value, layer.multiplier)
-        functions = {name: inside(getattr(layer, name)) for name in ("function", "derivative")}
-        return replace(layer, **slopes, **functions, multiplier=multiplier)
+        parameters = {f.name: getattr(layer, f.name) for f in fields(layer)}
+        return replace(layer, **{k: self._arrange(value, v) for k, v in parameters.items() if v is not None})
 
     def _rearrange(self, layer: Rearrange, value: _Value, shape: Shape) -> _Value:
         image = self.graph.shape(value.number)
