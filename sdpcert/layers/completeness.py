@@ -92,7 +92,7 @@ def feasible_scales(
         rows = [*alive, np.ones(len(weights[-1]), dtype=bool)]
         parts = [w[np.ix_(r, c)] for w, r, c in zip(weights, rows, columns, strict=True)]
         if certificate is None:
-            certificate = certify(Network.mlp(parts), method="neuron")
+            certificate = certify(Network.mlp(parts).unshared, method="neuron")
         form, proof = certificate.form, certificate.proof
         if form is None or proof is None:
             raise ValueError("the certificate has no proof with multipliers of single neurons")
