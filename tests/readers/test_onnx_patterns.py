@@ -5,6 +5,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx_models import agrees, constant, model, random_model, refused, run, save
 
+from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Conv2d, Dense, Scale
 from sdpcert.readers import load
 
@@ -103,6 +104,18 @@ def test_gelu_written_out(nodes, constants, tmp_path):
     assert network.nodes[0].layer.name == "gelu" and len(network.nodes) <= 3  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("factor", [0.3, 1.0, -2.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_gelu_of_a_multiple(factor, sign, tmp_path):
+    """`x (erf(c x) + 1)` has the slopes of 2 GELU for every c, and with -1 those of its negative."""
+    nodes = [node("Mul", ["x", "c"], ["d"]), node("Erf", ["d"], ["e"]), node("Add", ["e", "o"], ["g"])]
+    constants = {"c": np.float32(factor), "o": np.float32(sign)}
+    network = agrees(model([*nodes, node("Mul", ["x", "g"], ["y"])], (1, 6), constants), tmp_path)
+    kinds = [n.layer.name for n in network.nodes if isinstance(n.layer, Activation)]
+    factors = [float(np.max(np.abs(n.layer.factor))) for n in network.nodes if isinstance(n.layer, Scale)]
+    assert kinds == ["gelu"] and np.prod(factors) == pytest.approx(2, rel=1e-12)
+
+
 @pytest.mark.parametrize("order", [("x", "g"), ("g", "x")])
 def test_gated_activations(order, tmp_path):
     for name, gate in (
@@ -121,7 +134,7 @@ def test_other_gates_are_refused(tmp_path):
         [node("Erf", ["x"], ["e"]), node("Add", ["e", "o"], ["g"])],
         [node("Sigmoid", ["x"], ["s"]), node("Sigmoid", ["s"], ["g"])],
     ):
-        path = save(model([*gate, node("Mul", ["x", "g"], ["y"], "gate")], (1, 6), {"o": np.float32(1)}), tmp_path)
+        path = save(model([*gate, node("Mul", ["x", "g"], ["y"], "gate")], (1, 6), {"o": np.float32(2)}), tmp_path)
         refused(path, "operator Mul", "'gate'", "product")
 
 
