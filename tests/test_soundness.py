@@ -42,7 +42,8 @@ class Lower:
     def __call__(self, network: Network | StackedForm, seed: int = 0, **options: Any) -> Attained:
         asked = network, options.get("output_rows")
         if self.attained is None or self.asked is None or asked[0] is not self.asked[0] or asked[1] != self.asked[1]:
-            self.asked, self.attained = asked, attained_lower_bound(network, seed, **options | {"operations": 2e7})
+            short: dict[str, Any] = options | {"operations": 2e7}
+            self.asked, self.attained = asked, attained_lower_bound(network, seed, **short)
         return self.attained
 
 
