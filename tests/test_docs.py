@@ -101,7 +101,14 @@ def check_shown(stated: str, output: str) -> None:
             assert any(value == pytest.approx(float(number), rel=1e-5) for value in found), f"{number} is not printed"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+#: Trains, attacks and evaluates for two minutes.
+LONG = {"docs/how-to/train.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, id=n, marks=[pytest.mark.slow] if n in LONG else []) for p, n in zip(PAGES, NAMES, strict=True)],
+)
 def test_every_block_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ from sdpcert.solvers.interior_point import STARTS, _length_to_boundary  # pyrigh
 from sdpcert.spectra import eigenpairs, largest_eigenvalue, least_squares, spectral_norm
 
 Array = np.ndarray
-CERTIFY = importlib.import_module("sdpcert.certify")
+UNROLLED = importlib.import_module("sdpcert.unrolled")
 ACTIVATIONS = ["relu", "abs", "maxmin", "leaky", "nearly linear", "tanh"]
 
 
@@ -269,7 +269,7 @@ def stalling(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
             status="stalled",
         )
 
-    monkeypatch.setattr(CERTIFY, "SOLVERS", {**SOLVERS, "native": solve})
+    monkeypatch.setattr(UNROLLED, "SOLVERS", {**SOLVERS, "native": solve})
 
 
 @pytest.mark.parametrize(("factor", "taken"), [(1 + 1e-4, ""), (1e3, "one multiplier a layer")])
