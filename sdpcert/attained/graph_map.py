@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdpcert.attained.graph_ratio import network_last_uses
 from sdpcert.attained.maps import CALL, KINK_AT_ZERO, AtNeurons, Neurons, SearchedMap
 from sdpcert.network.activations import Activation
 from sdpcert.network.adjoint import adjoint
@@ -39,7 +38,7 @@ class GraphMap(SearchedMap):
         self.inputs = self.all_inputs = int(np.prod(network.input_shape))
         self.all_outputs = int(np.prod(network.output_shape))
         self.outputs = self.all_outputs if rows is None else len(rows)
-        self.last = network_last_uses(network)
+        self.last = network.last_uses
         #: Numbers of the nodes that the output depends on, with the group of each nonlinear activation.
         self.used = [k for k in range(1, len(network.nodes) + 1) if k in self.last]
         nodes = {k: network.nodes[k - 1] for k in self.used}

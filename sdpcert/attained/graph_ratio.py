@@ -65,7 +65,7 @@ def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] 
     error = np.concatenate([np.zeros_like(x), rounding]).reshape(center.shape)
     batches = {0: _batch(center, error, _norms(error))}
     finite = batches[0].finite
-    last = network_last_uses(network)
+    last = network.last_uses
     for number, node in enumerate(network.nodes, start=1):
         if number not in last:
             continue
@@ -90,16 +90,6 @@ def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] 
     shrunk = difference * np.nan_to_num(left)[:, None] * (1 - 8 * UNIT_ROUNDOFF)
     better = (_norms(shrunk) > _norms(entrywise))[:, None]
     return np.where(finite[:, None], np.where(better, shrunk, entrywise), 0.0)
-
-
-def network_last_uses(network: Network) -> dict[int, int]:
-    """For every value that the output depends on, the number of the last such node that reads it."""
-    last = {network.output: len(network.nodes) + 1}
-    for number in range(len(network.nodes), 0, -1):
-        if number in last:
-            for k in network.nodes[number - 1].inputs:
-                last.setdefault(k, number)
-    return last
 
 
 def _affine(layer: AffineLayer, given: list[_Batch]) -> _Batch:

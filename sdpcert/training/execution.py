@@ -30,7 +30,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.attained.graph_ratio import network_last_uses
 from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
@@ -165,7 +164,7 @@ def _absolute(layer: AffineLayer) -> AffineLayer:
 
 def _centre_norms(network: Network, centre: Array) -> list[float]:
     """Norms of all values at the centre, evaluated in float64."""
-    last = network_last_uses(network)
+    last = network.last_uses
     values, norms = {0: np.asarray(centre, dtype=float).reshape(1, *network.input_shape)}, []
     norms.append(float(np.linalg.norm(values[0].ravel())) * SLACK)
     for number, node in enumerate(network.nodes, start=1):

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sdpcert.attained.graph_ratio import network_last_uses
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
 from sdpcert.network.graph import Network
@@ -39,7 +38,7 @@ class GraphModule:
 
     def __init__(self, network: Network, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64):
         self.network, self.device, self.dtype = network, torch.device(device), dtype
-        self._last = network_last_uses(network)
+        self._last = network.last_uses
         self._operations = [
             self._operation(node.layer) if number in self._last else None
             for number, node in enumerate(network.nodes, start=1)
