@@ -23,7 +23,7 @@ import typer
 import sdpcert
 from benchmarks import convolutional_networks
 from benchmarks.reference_values import cases
-from sdpcert.arrays import one_blas_thread
+from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.attained import attained_lower_bound
 from sdpcert.network import Network
 from sdpcert.report import rounded_down, seconds

@@ -28,16 +28,16 @@ import typer
 from torch import nn
 
 import sdpcert
-from sdpcert.evaluation import Evaluation, load_evaluation
+from sdpcert.evaluation.bounds import Subject, difference, pairs_of, prove
+from sdpcert.evaluation.execution import error_bound
+from sdpcert.evaluation.graph_module import GraphModule
+from sdpcert.evaluation.links import prove_links
+from sdpcert.evaluation.margins import linear_radii, pair_constants
+from sdpcert.evaluation.saved import Evaluation, load_evaluation
+from sdpcert.evaluation.trained import evaluate
 from sdpcert.network.graph import Network
-from sdpcert.radii import linear_radii, pair_constants
 from sdpcert.training import load_data, train
-from sdpcert.training.bounds import Subject, difference, pairs_of, prove
 from sdpcert.training.datasets import Data
-from sdpcert.training.evaluate import evaluate
-from sdpcert.training.execution import error_bound
-from sdpcert.training.graph_module import GraphModule
-from sdpcert.training.links import prove_links
 
 Array = np.ndarray
 RESULTS = Path(__file__).parent / "results" / "certified_accuracy.json"

@@ -23,11 +23,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.arrays import one_blas_thread
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import prove_torus
-from sdpcert.check import floating_checker
+from sdpcert.check import floating as floating_checker
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.embedding import embed

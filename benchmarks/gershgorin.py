@@ -25,7 +25,6 @@ from torch import Tensor, nn
 import sdpcert
 from sdpcert.layers.gram import Gram, gram
 from sdpcert.layers.linear import inverse_root, largest_entry
-from sdpcert.layers.operators import Geometry, Operator
 from sdpcert.layers.rules import (
     AOL,
     SLL,
@@ -38,6 +37,7 @@ from sdpcert.layers.rules import (
     Spectral,
 )
 from sdpcert.network.affine import Conv2d, Dense
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 RESULTS = Path(__file__).parent / "results" / "gershgorin.json"
 NETWORKS = Path(__file__).parents[1] / "examples" / "networks"

@@ -24,8 +24,8 @@ import torch
 import typer
 
 import sdpcert
+from sdpcert.evaluation.trained import evaluate
 from sdpcert.training import load_run, train
-from sdpcert.training.evaluate import evaluate
 
 RESULTS = Path(__file__).parent / "results"
 PRESETS = tuple(f"cifar10-quick-{family}" for family in ("sll", "cpl", "aol", "sandwich", "soc"))

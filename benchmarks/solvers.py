@@ -41,11 +41,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sdpcert.arithmetic.arrays import NumpyArrays, one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.arrays import NumpyArrays, one_blas_thread
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
-from sdpcert.certificate.repair import repair
+from sdpcert.certify.repair import repair
 from sdpcert.network import Network, StackedForm
 from sdpcert.solvers import SOLVERS, Budget, Solution, SolverError
 

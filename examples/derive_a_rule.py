@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdpcert.derivations.library import load
 from sdpcert.symbolic import derive
-from sdpcert.symbolic.library import load
 
 FOLDER = Path(__file__).parent / "derivations"
 

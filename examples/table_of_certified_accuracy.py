@@ -29,8 +29,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sdpcert.evaluation.trained import evaluate
 from sdpcert.training import train
-from sdpcert.training.evaluate import evaluate
 
 RADII = (36 / 255, 72 / 255, 108 / 255)
 PUBLISHED = {

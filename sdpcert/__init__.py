@@ -4,20 +4,20 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from sdpcert import starting as starting  # before the libraries, whose import takes a second
+from sdpcert.running import starting as starting  # before the libraries, whose import takes a second
 
 # isort: split
-from sdpcert import arguments as _arguments
 from sdpcert.certificate import Certificate as Certificate
-from sdpcert.certify import BoundContradiction as BoundContradiction
-from sdpcert.certify import certify as certify
+from sdpcert.certify.certify import BoundContradiction as BoundContradiction
+from sdpcert.certify.certify import certify as certify
 from sdpcert.check import CheckResult as CheckResult
 from sdpcert.check import check as check
-from sdpcert.interrupts import Interrupted as Interrupted
 from sdpcert.network import Activation as Activation
 from sdpcert.network import Network as Network
 from sdpcert.readers import UnsupportedModel as UnsupportedModel
 from sdpcert.readers import load as load
+from sdpcert.running import arguments as _arguments
+from sdpcert.running.interrupts import Interrupted as Interrupted
 from sdpcert.solvers import SolverError as SolverError
 
 __version__ = "0.1.0"
@@ -31,10 +31,10 @@ def __getattr__(name: str) -> Any:
 
 
 def from_torch(module: Any, input_shape: Sequence[int] | int) -> Network:
-    """The network that a torch module computes in evaluation mode; see `sdpcert.readers.torch_modules.from_torch`."""
+    """The network that a torch module computes in evaluation mode; see `sdpcert.torch_modules.reader.from_torch`."""
     shape = _arguments.shape(input_shape)
     try:
-        from sdpcert.readers.torch_modules import from_torch
+        from sdpcert.torch_modules.reader import from_torch
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 import sdpcert
-from sdpcert import outputs, starting
-from sdpcert.interrupts import INTERRUPTED, Stopped, interrupts_of_a_command
+from sdpcert.running import outputs, starting
+from sdpcert.running.interrupts import INTERRUPTED, Stopped, interrupts_of_a_command
 from sdpcert.verbs import bounds, certify, check, derive, evaluate, layers, report, table, train
 
 NOTHING = "interrupted before there was a result"

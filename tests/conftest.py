@@ -26,7 +26,7 @@ if "SDPCERT_EXAMPLES" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SHARED_NETWORKS = Path(__file__).resolve().parents[2] / "shared" / "networks"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +44,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def shared_networks() -> Path:
-    """The folder of trained networks with published or exact values, beside the repository."""
-    if not SHARED_NETWORKS.is_dir():
-        pytest.skip(f"no folder {SHARED_NETWORKS}")
-    return SHARED_NETWORKS
+    """The folder of trained networks with published or exact values, beside the repository; a clone has none."""
+    return _shared("networks")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of image packs beside the repository, which a clone does not have."""
+    return _shared("data")
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}")
+    return folder

@@ -182,7 +182,7 @@ def test_without_safetensors_no_run_is_begun(tmp_path: Path) -> None:
 def test_an_interrupted_evaluation_is_code_1_in_json_too(
     notes: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recertify = pytest.importorskip("sdpcert.training.recertify")
+    recertify = pytest.importorskip("sdpcert.evaluation.again")
     result = SimpleNamespace(summary=lambda: {"notes": list(notes)}, notes=notes)
     monkeypatch.setattr(recertify, "recertify", lambda *arguments: result)
     with pytest.raises(SystemExit) as ended:

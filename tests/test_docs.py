@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
-FOLDERS = ("sdpcert", "derivations", "benchmarks", "examples", "tests", "tools", "docs")
+FOLDERS = ("sdpcert", "benchmarks", "examples", "tests", "tools", "docs")
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = re.compile(r"<!-- (not run: .+|command: \w+) -->\n$")
 DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
@@ -194,7 +194,10 @@ def test_what_is_named_exists(page: Path) -> None:
             assert resolves(module[1]), f"{module[1]} does not exist"
         derived = re.fullmatch(r"sdpcert derive (\w+)", code)
         if derived:
-            assert derived[1] in ("all", "NAME", "FILE") or (ROOT / "derivations" / f"{derived[1]}.py").is_file(), code
+            assert (
+                derived[1] in ("all", "NAME", "FILE")
+                or (ROOT / "sdpcert" / "derivations" / f"{derived[1]}.py").is_file()
+            ), code
         verb = re.match(r"sdpcert (\w+)(?: |$)", code)
         if verb:
             assert verb[1] in verbs(), f"there is no verb {verb[1]!r}"
@@ -242,7 +245,7 @@ def test_links_work_on_disk() -> None:
 
 
 def test_every_derivation_is_in_the_mathematics() -> None:
-    import derivations
+    from sdpcert import derivations
 
     text = (DOCS / "mathematics.md").read_text(encoding="utf-8")
     assert not [name for name in derivations.ORDER if f"derivations/{name}.py" not in text]

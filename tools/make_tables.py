@@ -23,8 +23,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdpcert.arrays import one_blas_thread
-from sdpcert.outputs import write_whole
+from sdpcert.arithmetic.arrays import one_blas_thread
+from sdpcert.running.outputs import write_whole
 from tools.benchmark_tables import Read, tables
 from tools.documents import ROOT, documents, filled
 
@@ -51,8 +51,8 @@ def certificates(folder: Path) -> list[str]:
 
 def shipped(work: Path, figures: Path) -> dict[str, Any]:
     """The tables of the shipped networks and of the digits preset, from files made in `work`; the figures."""
+    from sdpcert.evaluation.trained import evaluate
     from sdpcert.training import train
-    from sdpcert.training.evaluate import evaluate
 
     names = certificates(work)
     run = train({"preset": "digits"}, work / "digits", progress=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdpcert.blas import product
+from sdpcert.arithmetic.blas import product
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.network.stacked import Group, StackedForm
-from sdpcert.spectra import eigenpairs
 
 Array = np.ndarray
 #: What happens to the rows of a group of neurons, given the group's number; shapes are kept.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.attained.derivatives import stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.maps import SearchedMap, norms, unit
-from sdpcert.spectra import eigenpairs
 
 Array = np.ndarray
 #: How far a pair reaches towards the nearest kink.

@@ -16,7 +16,7 @@ import numpy as np
 from sdpcert.attained import Attained
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import StackedForm
-from sdpcert.outputs import whole_file
+from sdpcert.running.outputs import whole_file
 
 Array = np.ndarray
 FORMAT = "sdpcert-certificate"

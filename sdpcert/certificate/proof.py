@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.blas import cholesky, product
 from sdpcert.arithmetic.exact import Total, add_product, two_product
-from sdpcert.blas import cholesky, product
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.solvers.closed_form import closed_form
 

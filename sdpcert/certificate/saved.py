@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdpcert.arguments import path as as_path
 from sdpcert.attained import Attained
 from sdpcert.readers.errors import MAX_STORED, first_line, quoted
+from sdpcert.running.arguments import path as as_path
 
 if TYPE_CHECKING:
     from sdpcert.certificate.certificate import Certificate

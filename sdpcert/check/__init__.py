@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdpcert.check.checker import CheckResult as CheckResult
 from sdpcert.check.checker import Rejected, Unreadable, read_document
-from sdpcert.outputs import reads
+from sdpcert.running.outputs import reads
 
 if TYPE_CHECKING:
     from sdpcert.certificate.certificate import Certificate
@@ -46,10 +46,10 @@ def document_of(certificate: str | os.PathLike[str] | Certificate) -> Any:
 
 def check_document(document: Any) -> CheckResult:
     """Check a certificate that is already parsed from JSON; never raises."""
-    from sdpcert.check import frequency_checker
+    from sdpcert.check import torus as frequency_checker
 
     if is_large(document):
-        from sdpcert.check import floating_checker
+        from sdpcert.check import floating as floating_checker
 
         return floating_checker.check_document(document)
     return frequency_checker.check_document(document)
@@ -57,7 +57,7 @@ def check_document(document: Any) -> CheckResult:
 
 def is_large(document: object) -> bool:
     """Whether a certificate has a torus part that is too large for exact arithmetic."""
-    from sdpcert.check import frequency_checker
+    from sdpcert.check import torus as frequency_checker
 
     if not isinstance(document, dict) or document.get("version") != 2:
         return False

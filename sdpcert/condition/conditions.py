@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sdpcert.arrays import Arrays
+from sdpcert.arithmetic.arrays import Arrays
 from sdpcert.condition.inequality import Inequality
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sdpcert.arrays import Arrays
+from sdpcert.arithmetic.arrays import Arrays
 
 Matrix = Any
 #: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.arrays import Arrays, NumpyArrays
+from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
 from sdpcert.condition.inequality import Inequality, Metric
 from sdpcert.condition.scaling import equilibrate, norm_exponent, scale_exponents
 from sdpcert.network.stacked import StackedForm

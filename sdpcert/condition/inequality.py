@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.arrays import Arrays
+from sdpcert.arithmetic.arrays import Arrays
 from sdpcert.condition.factor import Elimination, Factor
 
 Matrix = Any

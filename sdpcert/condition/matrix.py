@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.arrays import Arrays, NumpyArrays
+from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
 from sdpcert.condition.inequality import Inequality, Metric, Products
 from sdpcert.condition.scaling import Scaling, equilibrate, reduce_input
 from sdpcert.network.stacked import StackedForm

@@ -1,27 +1,25 @@
 """1-Lipschitz torch layers, feasible by construction, and checked to be."""
 
-from sdpcert.layers.activations import Abs as Abs
-from sdpcert.layers.activations import Elementwise as Elementwise
-from sdpcert.layers.activations import Householder as Householder
-from sdpcert.layers.activations import Householder2 as Householder2
-from sdpcert.layers.activations import MaxMin as MaxMin
 from sdpcert.layers.aol import AOLConv2d as AOLConv2d
 from sdpcert.layers.aol import AOLLinear as AOLLinear
-from sdpcert.layers.base import Certified as Certified
-from sdpcert.layers.base import LipschitzLayer as LipschitzLayer
 from sdpcert.layers.bjorck import BCOPConv2d as BCOPConv2d
 from sdpcert.layers.bjorck import BjorckLinear as BjorckLinear
 from sdpcert.layers.cayley import CayleyConv2d as CayleyConv2d
 from sdpcert.layers.cayley import CayleyLinear as CayleyLinear
-from sdpcert.layers.check import LayerCheck as LayerCheck
-from sdpcert.layers.check import check as check
-from sdpcert.layers.check import check_family as check_family
 from sdpcert.layers.cpl import CPLConv2d as CPLConv2d
 from sdpcert.layers.cpl import CPLLinear as CPLLinear
+from sdpcert.layers.elementwise import Abs as Abs
+from sdpcert.layers.elementwise import Elementwise as Elementwise
+from sdpcert.layers.elementwise import Householder as Householder
+from sdpcert.layers.elementwise import Householder2 as Householder2
+from sdpcert.layers.elementwise import MaxMin as MaxMin
 from sdpcert.layers.exponential import ExponentialLinear as ExponentialLinear
 from sdpcert.layers.exponential import SOCConv2d as SOCConv2d
 from sdpcert.layers.families import FAMILIES as FAMILIES
 from sdpcert.layers.family import Family as Family
+from sdpcert.layers.feasibility import LayerCheck as LayerCheck
+from sdpcert.layers.feasibility import check as check
+from sdpcert.layers.feasibility import check_family as check_family
 from sdpcert.layers.general_residual import GeneralResidual as GeneralResidual
 from sdpcert.layers.group_sort import FullSort as FullSort
 from sdpcert.layers.group_sort import GroupSort as GroupSort
@@ -46,3 +44,5 @@ from sdpcert.layers.sll import SLLConv2d as SLLConv2d
 from sdpcert.layers.sll import SLLLinear as SLLLinear
 from sdpcert.layers.spectral import SpectralConv2d as SpectralConv2d
 from sdpcert.layers.spectral import SpectralLinear as SpectralLinear
+from sdpcert.torch_modules.certified import Certified as Certified
+from sdpcert.torch_modules.certified import LipschitzLayer as LipschitzLayer

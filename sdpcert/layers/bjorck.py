@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block
 from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_charge
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes, largest_entry
-from sdpcert.layers.operators import Geometry, Operator
+from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class BjorckLinear(LipschitzLayer):

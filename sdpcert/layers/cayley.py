@@ -13,13 +13,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.norms import ROUNDING, norm_upper_bound
-from sdpcert.layers.operators import Geometry, Operator, wrapped
 from sdpcert.network.graph import Graph
+from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.norms import ROUNDING, norm_upper_bound
 
 #: Frobenius norm that Y is cut to; that of the skew part is cut to its square. So large a Y moves the bottom by less
 #: than 1/100, and float32 still tells `I + Z` from Z, so that it can be solved with.

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdpcert.layers.block import ACTIVATIONS
-from sdpcert.layers.operators import array
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.sandwich import bounded_scale, contracted_cayley, exponents_for
+from sdpcert.torch_modules.block import ACTIVATIONS
+from sdpcert.torch_modules.geometry import array
 
 if TYPE_CHECKING:
     from sdpcert.certificate import Certificate
@@ -82,7 +82,7 @@ def feasible_scales(
     weights: list[Array], alive: list[Array], gamma: float, certificate: Certificate | None
 ) -> list[Tensor]:
     """Psi_k of multipliers that are strictly feasible for gamma, as `log_scale` parameters in float64."""
-    from sdpcert.certify import certify
+    from sdpcert.certify.certify import certify
     from sdpcert.network.graph import Network
     from sdpcert.solvers.closed_form import closed_form
 

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from sdpcert.layers.base import LipschitzLayer, _margin
-from sdpcert.layers.block import Block
 from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_charge, wrapped
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.operators import Geometry, Operator
 from sdpcert.network.graph import Graph
+from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.certified import LipschitzLayer, _margin
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class ExponentialLinear(LipschitzLayer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sdpcert.layers.base import LipschitzLayer
+from sdpcert.torch_modules.certified import LipschitzLayer
 
 
 @dataclass(frozen=True)

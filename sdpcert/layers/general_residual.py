@@ -19,15 +19,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block, Hidden
 from sdpcert.layers.family import Family
 from sdpcert.layers.gram import gram
 from sdpcert.layers.linear import check_sizes, largest_entry
-from sdpcert.layers.operators import Operator
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.rules import AOL, Rule, own_values
 from sdpcert.layers.sandwich import contracted_cayley
+from sdpcert.torch_modules.block import Block, Hidden
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Operator
 
 #: T is at least so much larger than the rule's, relative. The factor C then has singular values of about 0.1 and more
 #: (relative to Lambda^(1/2)): rounding of H and G counts at most tenfold.

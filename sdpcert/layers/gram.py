@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sdpcert.layers.operators import Operator
+from sdpcert.torch_modules.geometry import Operator
 
 #: Rows from which a matrix on a cpu is taken apart into this many blocks of rows.
 LARGE, BLOCKS = 512, 4

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from torch import Tensor
 
-from sdpcert.layers.activations import STRICT, Nonexpansive
+from sdpcert.layers.elementwise import STRICT, Nonexpansive
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.graph import Graph

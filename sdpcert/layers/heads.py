@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block
 from sdpcert.layers.cayley import CayleyLinear
 from sdpcert.layers.linear import check_sizes, inverse_root
-from sdpcert.layers.norms import norm_upper_bound
-from sdpcert.layers.operators import Operator, array
+from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Operator, array
+from sdpcert.torch_modules.norms import norm_upper_bound
 
 Array = np.ndarray
 #: Roundings of a radius: one difference, products and a quotient, each of 2^-53.

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block
 from sdpcert.layers.gram import gram
-from sdpcert.layers.operators import Geometry, Operator
 from sdpcert.layers.rules import Rule, own_values
+from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class ScaledLinear(LipschitzLayer):

@@ -19,16 +19,16 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.base import copied, is_same
 from sdpcert.layers.heads import check_radius_arguments
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.operators import array
 from sdpcert.layers.proved_eigenvalue import (
     SLACK,
     U,
     proved_weighted_norm,
     rounding_bound,
 )
+from sdpcert.torch_modules.certified import copied, is_same
+from sdpcert.torch_modules.geometry import array
 
 Array = np.ndarray
 #: Where softplus is the identity to float64 (torch's own 20 is not: exp(-20) is 2e-9).

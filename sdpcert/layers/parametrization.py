@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.families import family as family_by_name
-from sdpcert.layers.operators import Geometry, Operator
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class LipschitzWeight(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.activations import STRICT, Nonexpansive
+from sdpcert.layers.elementwise import STRICT, Nonexpansive
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Rearrange, Scale
@@ -204,7 +204,7 @@ class SpaceToDepth(_Windows):
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
         """One rearrangement."""
-        from sdpcert.readers.torch_modules import space_to_depth
+        from sdpcert.torch_modules.reader import space_to_depth
 
         self._check(graph.shape(value))
         return graph.rearrange(value, lambda image: space_to_depth(image, self.size))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sdpcert.check.floating_checker import is_definite
+from sdpcert.check.floating import is_definite
 
 Array = np.ndarray
 U = 2.0**-53

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import ACTIVATIONS, Block, Hidden
 from sdpcert.layers.gram import gram
 from sdpcert.layers.linear import check_sizes, largest_entry
-from sdpcert.layers.operators import Geometry, Operator
 from sdpcert.layers.rules import Rule, own_values
+from sdpcert.torch_modules.block import ACTIVATIONS, Block, Hidden
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class ResidualLinear(LipschitzLayer):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.gram import Gram
-from sdpcert.layers.norms import direction_for, direction_shape, norm_estimate, norm_upper_bound, power_step
-from sdpcert.layers.operators import Operator
+from sdpcert.torch_modules.geometry import Operator
+from sdpcert.torch_modules.norms import direction_for, direction_shape, norm_estimate, norm_upper_bound, power_step
 
 
 class Rule(nn.Module, ABC):

@@ -18,14 +18,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LipschitzLayer
-from sdpcert.layers.block import Block, Hidden
 from sdpcert.layers.cayley import cayley, centred, pair_of_sizes
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.norms import ROUNDING, norm_upper_bound
-from sdpcert.layers.operators import Geometry, Operator, wrapped
 from sdpcert.layers.residual import check_activation
+from sdpcert.torch_modules.block import Block, Hidden
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.norms import ROUNDING, norm_upper_bound
 
 #: Logarithms of Psi and of a learned gamma stay within this: products of two still fit into float32.
 LARGEST = 30.0

@@ -22,11 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import LEAST_MARGIN, LipschitzLayer
-from sdpcert.layers.block import ACTIVATIONS, SOFTPLUS_THRESHOLD, Block
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.layers.operators import Operator, array
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.sandwich import (
     as_number,
@@ -38,6 +35,9 @@ from sdpcert.layers.sandwich import (
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Graph
+from sdpcert.torch_modules.block import ACTIVATIONS, SOFTPLUS_THRESHOLD, Block
+from sdpcert.torch_modules.certified import LEAST_MARGIN, LipschitzLayer
+from sdpcert.torch_modules.geometry import Operator, array
 
 if TYPE_CHECKING:
     from sdpcert.certificate import Certificate

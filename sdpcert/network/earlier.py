@@ -1,7 +1,7 @@
 """Rules by which networks were built for certificates of versions 1 and 2, so that these still bind to their files.
 
 A certificate holds the hash of the form that was proved. Where a network is built better today, the earlier rule is
-kept here and applied again when an old certificate is compared with its network: `sdpcert.check.binding`.
+kept here and applied again when an old certificate is compared with its network: `sdpcert.certify.binding`.
 """
 
 from __future__ import annotations

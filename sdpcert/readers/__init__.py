@@ -9,12 +9,12 @@ import os
 import stat
 from pathlib import Path
 
-from sdpcert.arguments import path as as_path
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
-from sdpcert.outputs import reads
 from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
 from sdpcert.readers.errors import UnsupportedModel as UnsupportedModel
+from sdpcert.running.arguments import path as as_path
+from sdpcert.running.outputs import reads
 
 ARRAY_SUFFIXES = (".npz", ".mat", ".safetensors")
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".params", ".bin", ".ckpt", ".joblib")
@@ -51,10 +51,10 @@ def load(
     if suffix == ".onnx":
         if activation is not None or orientation is not None:
             raise ValueError(f"{name}: an ONNX file states its own activation and orientation; leave the options out")
-        from sdpcert.readers.onnx import read_onnx
+        from sdpcert.readers.onnx.reader import read_onnx
 
         return read_onnx(path)
-    from sdpcert.readers.arrays import read_arrays
+    from sdpcert.readers.arrays.reader import read_arrays
 
     return read_arrays(path, activation, orientation)
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.check import checker, floating_checker, frequency_checker
+from sdpcert.check import checker
+from sdpcert.check import floating as floating_checker
+from sdpcert.check import torus as frequency_checker
 
 Array = np.ndarray
 #: Orders above which eigenvalues take too long for a page, and how many frequencies are shown at most.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdpcert.outputs import write_whole
 from sdpcert.report.figure import Figure
+from sdpcert.running.outputs import write_whole
 
 NEEDS = "figures need matplotlib: pip install 'sdpcert[report]'"
 FORMATS = ("pdf", "svg", "png")

@@ -203,7 +203,7 @@ def _format_of(data: bytes) -> str:
 
 
 def _read_run(path: Path, file_hash: str) -> Run:
-    from sdpcert.evaluation import load_evaluation
+    from sdpcert.evaluation.saved import load_evaluation
 
     try:
         return Run(path, load_evaluation(path), file_hash)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdpcert.outputs import check_not_read, check_output, write_whole
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
 from sdpcert.report.paper import FORMATS as FIGURE_FORMATS
 from sdpcert.report.paper import write_figures
 from sdpcert.report.table import make_table
+from sdpcert.running.outputs import check_not_read, check_output, write_whole
 
 #: A path as text or as an object.
 Name = str | os.PathLike[str]

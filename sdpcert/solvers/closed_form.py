@@ -11,14 +11,14 @@ from typing import Protocol
 import numpy as np
 from scipy import linalg
 
-from sdpcert.blas import cholesky
+from sdpcert.arithmetic.blas import cholesky
+from sdpcert.arithmetic.spectra import largest_eigenvalue, spectral_norm
 from sdpcert.condition.conditions import Conditions, stages
 from sdpcert.condition.inequality import Inequality
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.solution import Solution, SolverError
-from sdpcert.spectra import largest_eigenvalue, spectral_norm
 
 Array = np.ndarray
 #: A neuron whose reading is this small beside the largest of its group counts as one that reads nothing.

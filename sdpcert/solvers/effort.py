@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from os import cpu_count
 
-from sdpcert.check.frequency_checker import MAX_WORK
+from sdpcert.check.torus import MAX_WORK
 from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import TorusForm
 

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sdpcert.arrays import Arrays, arrays_on
+from sdpcert.arithmetic.arrays import Arrays, arrays_on
+from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
@@ -31,7 +32,6 @@ from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
-from sdpcert.spectra import eigenpairs
 
 Matrix = Any
 MAXIMUM_ITERATIONS = 200

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.arrays import arrays_on
+from sdpcert.arithmetic.arrays import arrays_on
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdpcert.outputs import write_whole
+from sdpcert.running.outputs import write_whole
 from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, PartResult, Result
 from sdpcert.symbolic.printing import witness_text
 from sdpcert.symbolic.sources import cited, papers_of

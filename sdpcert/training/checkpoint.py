@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdpcert.outputs import write_whole
+from sdpcert.running.outputs import write_whole
 
 try:
     import safetensors

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdpcert.training.arrays import Split, checked, damaged, read_bounded
+from sdpcert.training.image_files import Split, checked, damaged, read_bounded
 
 #: Folder, training files, test files, bytes of labels (the last one counts), classes.
 LAYOUTS = {

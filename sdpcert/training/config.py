@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from sdpcert.outputs import reads
+from sdpcert.running.outputs import reads
 from sdpcert.training.presets import preset_text
 from sdpcert.training.settings import KINDS, Config, Section, ValidationError
 

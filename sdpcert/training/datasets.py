@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.training import cifar_binary, idx, packs
-from sdpcert.training.arrays import Array, Split
 from sdpcert.training.digits import read_digits
+from sdpcert.training.image_files import Array, Split
 
 #: Classes and the value that stands for 1.
 SETS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdpcert.training.arrays import Split
+from sdpcert.training.image_files import Split
 
 #: Every fifth image of a class, from the fifth on, is a test image.
 TEST_EVERY = 5

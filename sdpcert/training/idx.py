@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdpcert.training.arrays import LARGEST, Array, Split, checked, damaged, read_bounded
+from sdpcert.training.image_files import LARGEST, Array, Split, checked, damaged, read_bounded
 
 #: File names without the ending, as distributed and as some mirrors have them.
 NAMES = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sdpcert.outputs import write_whole
+from sdpcert.running.outputs import write_whole
 from sdpcert.training.checkpoint import remove_unfinished
 from sdpcert.training.config import load_config, toml_text
 from sdpcert.training.datasets import Description, load_data

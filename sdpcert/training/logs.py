@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sdpcert.outputs import write_whole
+from sdpcert.running.outputs import write_whole
 
 #: Largest log that is read again, in bytes.
 LARGEST = 256_000_000

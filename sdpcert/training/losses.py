@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sdpcert.layers.heads import NormalizedHead
-from sdpcert.layers.operators import Operator
+from sdpcert.torch_modules.geometry import Operator
 from sdpcert.training.settings import CrossEntropySettings, HKRSettings, MultiMarginSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]

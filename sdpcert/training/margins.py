@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.base import Certified
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead, certified_radii
 from sdpcert.layers.mlp_head import MLPHead
-from sdpcert.layers.operators import array
-from sdpcert.training.arrays import Array
+from sdpcert.torch_modules.certified import Certified
+from sdpcert.torch_modules.geometry import array
+from sdpcert.training.image_files import Array
 from sdpcert.training.models import backbone_constant
 
 #: Images that are evaluated at once.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from sdpcert import layers
-from sdpcert.layers.base import Certified, LipschitzLayer
+from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 from sdpcert.training.modules import KeepChannels
 from sdpcert.training.settings import ConvolutionalModel, DenseModel, ResidualModel
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.activations import STRICT, Nonexpansive
-from sdpcert.layers.base import Certified
-from sdpcert.layers.operators import array
+from sdpcert.layers.elementwise import STRICT, Nonexpansive
 from sdpcert.network.affine import Rearrange, Scale
 from sdpcert.network.graph import Graph
+from sdpcert.torch_modules.certified import Certified
+from sdpcert.torch_modules.geometry import array
 
 
 class Normalisation(Certified):

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.outputs import whole_file
-from sdpcert.readers.array_files import read_npz
-from sdpcert.training.arrays import LARGEST, Array, Split, checked, damaged
+from sdpcert.readers.arrays.files import read_npz
+from sdpcert.running.outputs import whole_file
+from sdpcert.training.image_files import LARGEST, Array, Split, checked, damaged
 
 #: Training packs and test packs; MNIST has both in one.
 PACKS = {

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sdpcert.outputs import reads, write_whole
+from sdpcert.running.outputs import reads, write_whole
 from sdpcert.training.checkpoint import (
     check_fit,
     read_checkpoint,

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.interrupts import Stopped
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer()

@@ -10,8 +10,8 @@ import numpy as np
 import typer
 
 import sdpcert
-from sdpcert.outputs import check_output
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options
 
 app = typer.Typer()

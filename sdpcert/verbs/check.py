@@ -25,7 +25,7 @@ def check(
     as_json: options.AsJson = False,
 ) -> int:
     """Prove a certificate again; with --network also that it is about that file's weights."""
-    from sdpcert.check.binding import check_with_network
+    from sdpcert.certify.binding import check_with_network
     from sdpcert.network.earlier import earlier_rules
 
     if not certificate.is_file():

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.interrupts import Stopped, interrupts_noticed
-from sdpcert.outputs import check_output, reads, write_whole
+from sdpcert.running.interrupts import Stopped, interrupts_noticed
+from sdpcert.running.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -34,10 +34,10 @@ def derive(
     as_json: options.AsJson = False,
 ) -> int:
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
+    from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
     from sdpcert.symbolic.derivation import derive as settle
     from sdpcert.symbolic.document import document, pdf, plain, tex_engine
-    from sdpcert.symbolic.library import load, names
 
     if name is None:
         table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sdpcert.interrupts import Stopped
 from sdpcert.report import percent_down, percent_up, rounded_down
+from sdpcert.running.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -40,9 +40,9 @@ def evaluate(
 ) -> int:
     """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
     options.training_package()
-    from sdpcert.evaluation import EvaluationRejected
-    from sdpcert.training.evaluate import evaluate as measured
-    from sdpcert.training.recertify import recertify
+    from sdpcert.evaluation.again import recertify
+    from sdpcert.evaluation.saved import EvaluationRejected
+    from sdpcert.evaluation.trained import evaluate as measured
 
     if again:
         try:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sdpcert.interrupts import Stopped
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer(name="layers", help="1-Lipschitz layer families: list them, prove them.", invoke_without_command=True)

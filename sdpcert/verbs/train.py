@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sdpcert.interrupts import Stopped
-from sdpcert.outputs import check_not_read
+from sdpcert.running.interrupts import Stopped
+from sdpcert.running.outputs import check_not_read
 from sdpcert.verbs import options
 
 app = typer.Typer()

@@ -13,7 +13,7 @@ import pytest
 
 import sdpcert
 from sdpcert import Certificate
-from sdpcert.check.binding import check_with_network
+from sdpcert.certify.binding import check_with_network
 from sdpcert.network.activations import BY_NAME, relu
 from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.graph import Graph, Network

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import floating_checker
+from sdpcert.check import floating as floating_checker
 
 
 def packed(values: object, kind: str = "<f8") -> str:

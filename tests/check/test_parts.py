@@ -22,8 +22,9 @@ from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import encode
 from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
-from sdpcert.check import floating_checker, frequency_checker
-from sdpcert.check.binding import check_with_network
+from sdpcert.certify.binding import check_with_network
+from sdpcert.check import floating as floating_checker
+from sdpcert.check import torus as frequency_checker
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph

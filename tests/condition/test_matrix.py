@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.arrays import Arrays, NumpyArrays, TorchArrays
+from sdpcert.arithmetic.arrays import Arrays, NumpyArrays, TorchArrays
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate, reduce_input

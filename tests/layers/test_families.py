@@ -15,8 +15,8 @@ from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert.layers import FAMILIES, Family, LipschitzLayer, MaxMin, check, lipschitz  # noqa: E402
-from sdpcert.layers.check import WEIGHTS  # noqa: E402
-from sdpcert.layers.operators import Operator, array  # noqa: E402
+from sdpcert.layers.feasibility import WEIGHTS  # noqa: E402
+from sdpcert.torch_modules.geometry import Operator, array  # noqa: E402
 
 KINDS = [
     pytest.param(family, kind, id=f"{family.name}-{kind}")

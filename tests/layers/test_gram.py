@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from sdpcert.layers import gram as module  # noqa: E402
 from sdpcert.layers.gram import gram  # noqa: E402
-from sdpcert.layers.operators import Geometry, Operator  # noqa: E402
+from sdpcert.torch_modules.geometry import Geometry, Operator  # noqa: E402
 
 #: One of each way to compute it: small and large matrices, few taps, many taps, many channels, flat and wide kernels.
 SHAPES = [(5, 7), (module.LARGE + 3, 4), (3, 2, 3, 3), (50, 2, 7, 7), (module.WIDE, 2, 5, 5), (module.WIDE, 3, 1, 1)]

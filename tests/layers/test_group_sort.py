@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import sdpcert
-from sdpcert.layers.activations import MaxMin
+from sdpcert.layers.elementwise import MaxMin
 from sdpcert.layers.group_sort import FullSort, GroupSort, sorting_network
 
 

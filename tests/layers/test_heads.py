@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
-from sdpcert.layers.activations import MaxMin
+from sdpcert.layers.elementwise import MaxMin
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead, certified_radii
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.proved_eigenvalue import proved_largest_eigenvalue, proved_weighted_norm

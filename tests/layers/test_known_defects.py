@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
-from sdpcert.check.binding import check_with_network  # noqa: E402
+from sdpcert.certify.binding import check_with_network  # noqa: E402
 from sdpcert.layers import (  # noqa: E402
     Abs,
     AOLLinear,
@@ -29,10 +29,10 @@ from sdpcert.layers import (  # noqa: E402
     check,
     lipschitz,
 )
-from sdpcert.layers.norms import norm_upper_bound  # noqa: E402
-from sdpcert.layers.operators import Geometry, Operator  # noqa: E402
 from sdpcert.network.activations import BY_NAME  # noqa: E402
 from sdpcert.readers import UnsupportedModel  # noqa: E402
+from sdpcert.torch_modules.geometry import Geometry, Operator  # noqa: E402
+from sdpcert.torch_modules.norms import norm_upper_bound  # noqa: E402
 
 
 def test_flat_spectra_are_bounded_from_above() -> None:

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 import sdpcert
-from sdpcert.layers.base import LipschitzLayer
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear, bjorck
 from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted, rounding_charge
 from sdpcert.layers.exponential import ExponentialLinear, FastSeries, SOCConv2d, reshaped_bound
-from sdpcert.layers.norms import norm_upper_bound
-from sdpcert.layers.operators import Geometry, Operator
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.geometry import Geometry, Operator
+from sdpcert.torch_modules.norms import norm_upper_bound
 
 #: Layers without bias, and an input shape.
 LAYERS: dict[str, tuple[Callable[[], LipschitzLayer], tuple[int, ...]]] = {

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
-from sdpcert.layers.base import Certified
 from sdpcert.layers.pooling import (
     AveragePooling2d,
     MaxPooling2d,
@@ -21,6 +20,7 @@ from sdpcert.layers.pooling import (
     ZeroChannelPadding,
     half_angle,
 )
+from sdpcert.torch_modules.certified import Certified
 
 WINDOWS = [AveragePooling2d(1), AveragePooling2d(2), AveragePooling2d(3), MaxPooling2d(1), MaxPooling2d(2)]
 MOVES = [MaxPooling2d(3), SpaceToDepth(2), SpaceToDepth(3), ZeroChannelPadding(0), ZeroChannelPadding(5)]

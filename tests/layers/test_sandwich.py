@@ -15,10 +15,10 @@ import sdpcert  # noqa: E402
 from sdpcert.arithmetic.exact import square_root_up  # noqa: E402
 from sdpcert.certificate.proof import ProofProblem  # noqa: E402
 from sdpcert.layers.general_residual import GeneralResidual  # noqa: E402
-from sdpcert.layers.operators import Operator  # noqa: E402
 from sdpcert.layers.rules import AOL, SLL, Perron  # noqa: E402
 from sdpcert.layers.sandwich import SandwichConv2d, SandwichLinear, full_kernel, symbols  # noqa: E402
 from sdpcert.layers.sandwich_network import SandwichNetwork  # noqa: E402
+from sdpcert.torch_modules.geometry import Operator  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "networks"
 DTYPES = [torch.float32, torch.float64]

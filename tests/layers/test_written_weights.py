@@ -13,7 +13,7 @@ from torch import Tensor, nn  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert.layers import FAMILIES, MLPHead, SandwichLinear, lipschitz  # noqa: E402
-from sdpcert.layers.block import Block, Hidden  # noqa: E402
+from sdpcert.torch_modules.block import Block, Hidden  # noqa: E402
 
 
 def scaled(weight: Tensor) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sdpcert
-from sdpcert.check.binding import check_with_network
+from sdpcert.certify.binding import check_with_network
 from sdpcert.network import piecewise
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Concat, Conv2d, Rearrange, Scale

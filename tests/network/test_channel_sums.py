@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import sdpcert
-from sdpcert import convolutional, frequency_ladder
+from sdpcert.certify import frequencies as convolutional
+from sdpcert.certify import ladder as frequency_ladder
 from sdpcert.network.activations import leaky_relu, relu
 from sdpcert.network.affine import Conv2d, Dense, Scale
 from sdpcert.network.channel_sums import reads_channel_sums

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpcert.convolutional import front_and_head
+from sdpcert.certify.frequencies import front_and_head
 from sdpcert.network.activations import leaky_relu, relu, tanh
 from sdpcert.network.affine import Concat, Conv2d, Dense, Scale, Sum
 from sdpcert.network.earlier import earlier_rules

@@ -296,7 +296,7 @@ def test_matlab_bytes(tmp_path):
 
 
 def test_inflating_stops_at_the_limit(tmp_path, monkeypatch):
-    from sdpcert.readers import mat_scan
+    from sdpcert.readers.arrays import mat_scan
 
     monkeypatch.setattr(mat_scan, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "net.mat"
@@ -321,25 +321,25 @@ def test_safetensors_headers(tmp_path):
     refused(path, "'weight_0'", "BF16", "float32")
 
 
-def test_files_of_other_tools(networks):
-    network = load(networks / "lipsdp/random_weights.mat")
+def test_files_of_other_tools(shared_networks):
+    network = load(shared_networks / "lipsdp/random_weights.mat")
     assert network.input_shape == (2,) and network.neurons == 60
     # Nonnegative weights and no biases: at a positive point the Jacobian is the product of the weights.
     norm = np.linalg.norm(network.stacked.jacobian(np.ones(2)), 2)
     assert norm == pytest.approx(36.48222959637795, rel=1e-13)
     for k in range(20):
-        name = networks / f"exlipbab/absolute_value_relu_{k:02d}_weights.mat"
+        name = shared_networks / f"exlipbab/absolute_value_relu_{k:02d}_weights.mat"
         assert load(name).input_shape == (1,)
-    assert load(networks / "exlipbab/iris_4x6x6x3_relu_weights.mat").output_shape == (3,)
-    network = load(networks / "maxmin/weights_l2_5fc_32.mat", activation="maxmin")
+    assert load(shared_networks / "exlipbab/iris_4x6x6x3_relu_weights.mat").output_shape == (3,)
+    network = load(shared_networks / "maxmin/weights_l2_5fc_32.mat", activation="maxmin")
     assert network.input_shape == (784,) and network.neurons == 4 * 16
-    refused(networks / "glipsdp_digits/fnn2_seed0_weights.mat", "no weights")
-    refused(networks / "glipsdp_scalability/mlp_L3_W16.mat", "'params'", "struct")
+    refused(shared_networks / "glipsdp_digits/fnn2_seed0_weights.mat", "no weights")
+    refused(shared_networks / "glipsdp_scalability/mlp_L3_W16.mat", "'params'", "struct")
 
 
-def test_maxmin_accuracy(networks, data):
-    network = load(networks / "maxmin/weights_l2_2fc_16.mat", activation="maxmin")
-    with np.load(data / "mnist.npz") as pack:
+def test_maxmin_accuracy(shared_networks, shared_data):
+    network = load(shared_networks / "maxmin/weights_l2_2fc_16.mat", activation="maxmin")
+    with np.load(shared_data / "mnist.npz") as pack:
         x = next(pack[k] for k in pack.files if pack[k].shape == (10000, 28, 28))[:1000]
         y = next(pack[k] for k in pack.files if pack[k].shape == (10000,))[:1000]
     accuracy = np.mean(network(x.reshape(len(x), -1) / 255.0).argmax(axis=1) == y)
@@ -350,7 +350,7 @@ def test_maxmin_accuracy(networks, data):
 def test_what_is_assumed_is_said_wherever_the_number_is(suffix, tmp_path):
     """A file of weights read as ReLU, because nobody says what it is, says so in notes, claim, file and binding."""
     import sdpcert
-    from sdpcert.check.binding import check_with_network
+    from sdpcert.certify.binding import check_with_network
 
     path = write(tmp_path / f"net{suffix}", numbered())
     network = load(path)

@@ -173,7 +173,7 @@ def test_what_fails_in_both_readings_is_named(tmp_path):
 
 def test_a_wrong_sample_is_noticed(tmp_path, monkeypatch):
     """The comparison runs the whole batch: a reading that ignores that samples differ does not pass."""
-    from sdpcert.readers.onnx_values import Builder
+    from sdpcert.readers.operators.values import Builder
 
     nodes = [node("Mul", ["x", "c"], ["h"]), node("Relu", ["h"], ["y"])]
     path = save(model(nodes, (BATCH, 3), {"c": constant("c", w(BATCH, 1))}), tmp_path)

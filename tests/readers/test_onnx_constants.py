@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import model, refused, save
 
 from sdpcert.readers import UnsupportedModel, load
-from sdpcert.readers.error_bounds import TINY
-from sdpcert.readers.onnx_constants import FOLDED, fold
-from sdpcert.readers.onnx_values import Builder, Call, Constant
+from sdpcert.readers.onnx.constants import FOLDED, fold
+from sdpcert.readers.operators.error_bounds import TINY
+from sdpcert.readers.operators.values import Builder, Call, Constant
 
 node = helper.make_node
 #: More digits than sums and products of a few float64 have.

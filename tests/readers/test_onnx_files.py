@@ -24,8 +24,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file(name, networks):
-    path = networks / name
+def test_file(name, shared_networks):
+    path = shared_networks / name
     network = load(path)
     assert (network.input_shape, network.output_shape, network.neurons) == FILES[name]
     assert float(network.details["verified"].split("deviation ")[1].split()[0]) < 1e-4
@@ -40,18 +40,18 @@ def test_file(name, networks):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_transformer_is_refused(networks):
-    refused(networks / "onnx/vit_pgd_2_3_16.onnx", "operator Softmax", "node '/1/1.0/", kind=UnsupportedModel)
+def test_transformer_is_refused(shared_networks):
+    refused(shared_networks / "onnx/vit_pgd_2_3_16.onnx", "operator Softmax", "node '/1/1.0/", kind=UnsupportedModel)
 
 
-def test_folded_spectral_normalisation_matches_the_stored_weights(networks):
+def test_folded_spectral_normalisation_matches_the_stored_weights(shared_networks):
     """The same network is there as .mat; the file's factor 2 stands in Mul nodes."""
     from scipy.io import loadmat
 
     from sdpcert.network.affine import Dense
 
-    stored = loadmat(networks / "glipsdp_scalability/mlp_L9_W16.mat", simplify_cells=True)["params"]
-    network = load(networks / "glipsdp_scalability/mlp_L9_W16.onnx")
+    stored = loadmat(shared_networks / "glipsdp_scalability/mlp_L9_W16.mat", simplify_cells=True)["params"]
+    network = load(shared_networks / "glipsdp_scalability/mlp_L9_W16.onnx")
     layers = [n.layer for n in network.nodes if isinstance(n.layer, Dense)]
     for k, layer in enumerate(layers):
         np.testing.assert_allclose(layer.weight, stored[f"linear_{k}_weight"], rtol=1e-5, atol=1e-6)
@@ -89,11 +89,11 @@ def column(values):
         ("cifar10_resnet_2b", "cifar10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], 0.702),
     ],
 )
-def test_accuracy(name, pack, mean, scale, published, networks, data):
+def test_accuracy(name, pack, mean, scale, published, shared_networks, shared_data):
     """Wrong flattening or normalisation would show as lost accuracy; 200 images leave a few per cent of chance."""
-    x, y = images(data, pack, 200)
+    x, y = images(shared_data, pack, 200)
     mean, scale = (column(v) if isinstance(v, list) else v for v in (mean, scale))
-    network = load(networks / f"onnx/{name}.onnx")
+    network = load(shared_networks / f"onnx/{name}.onnx")
     outputs = network(((x - mean) / scale).reshape(len(x), *network.input_shape))
     accuracy = np.mean(outputs.argmax(axis=1) == y)
     assert abs(accuracy - published) < 0.04 + 2 * np.sqrt(published * (1 - published) / 200)

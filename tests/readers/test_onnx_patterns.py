@@ -219,7 +219,7 @@ def test_random_graphs(seed, tmp_path):
 
 def test_a_wrong_network_is_noticed(tmp_path, monkeypatch):
     """The comparison catches a transposed kernel, a swapped flatten order and a small change of one weight."""
-    from sdpcert.readers import onnx_operators
+    from sdpcert.readers.operators import elementwise as onnx_operators
 
     r = generator(6)
     nodes = [
@@ -258,7 +258,7 @@ def test_a_wrong_network_is_noticed(tmp_path, monkeypatch):
 
 def test_deep_contraction_is_compared_sharply(tmp_path, monkeypatch):
     """Where the outputs hardly move, a wrong weight must not hide below a tolerance relative to the output."""
-    from sdpcert.readers import onnx_operators
+    from sdpcert.readers.operators import elementwise as onnx_operators
 
     r = generator(8)
     nodes, constants, last = [], {}, "x"

@@ -12,9 +12,9 @@ from onnx_models import agrees, model, refused, save
 
 from sdpcert.network.affine import Dense
 from sdpcert.readers import load
-from sdpcert.readers.error_bounds import rounded_product_is_exact
-from sdpcert.readers.onnx_constants import fold
-from sdpcert.readers.onnx_values import Builder, Call, Constant
+from sdpcert.readers.onnx.constants import fold
+from sdpcert.readers.operators.error_bounds import rounded_product_is_exact
+from sdpcert.readers.operators.values import Builder, Call, Constant
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 node = helper.make_node
@@ -51,7 +51,7 @@ def test_half_precision_weights_are_exact(dtype, kind, tmp_path):
 @pytest.mark.parametrize(("dtype", "kind"), HALF)
 def test_half_precision_files_are_compared_sharply(dtype, kind, tmp_path, monkeypatch):
     """A change of one weight below the file's own rounding is noticed."""
-    from sdpcert.readers import onnx_operators
+    from sdpcert.readers.operators import elementwise as onnx_operators
 
     weights = {"a": stored("a", R.standard_normal((6, 9)), dtype), "b": stored("b", R.standard_normal((9, 3)), dtype)}
     path = save(model([node("MatMul", ["x", "a"], ["u"]), *TAIL], (1, 6), weights, kind=kind), tmp_path)

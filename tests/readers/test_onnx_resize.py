@@ -193,7 +193,7 @@ def test_refused(inputs, constants, attributes, words, tmp_path):
 
 
 def test_a_wrong_neighbour_is_noticed(tmp_path, monkeypatch):
-    from sdpcert.readers import onnx_resize
+    from sdpcert.readers.operators import resize as onnx_resize
 
     constants = {"s": np.array([1, 1, 1.5, 2.0])}
     path = save(one("Resize", (1, 1, 4, 4), ["", "s"], constants, 13, mode="nearest"), tmp_path)

@@ -13,8 +13,8 @@ import sdpcert
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d, Dense, Rearrange
 from sdpcert.network.graph import Graph
-from tests.test_evaluation import folder_with_evaluation
-from tests.test_evaluation import network as network_of_run
+from tests.evaluation.test_evaluation import folder_with_evaluation
+from tests.evaluation.test_evaluation import network as network_of_run
 
 
 def mlp() -> sdpcert.Network:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import sdpcert
-from sdpcert.certificate.slack import slack_of
+from sdpcert.certify.slack import slack_of
 from sdpcert.check import checker
 from sdpcert.report.accuracy import accuracy
 from sdpcert.report.figure import Axis, tick_labels, ticks

@@ -22,7 +22,8 @@ from scipy import linalg
 
 import sdpcert
 from sdpcert import Network, certify
-from sdpcert.certificate.repair import least_rho
+from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue, least_squares, spectral_norm
+from sdpcert.certify.repair import least_rho
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.activations import activation_by_name, leaky_relu
 from sdpcert.network.affine import Dense, Sum
@@ -31,10 +32,9 @@ from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
 from sdpcert.solvers.closed_form import forward_multipliers, strictly_feasible
 from sdpcert.solvers.interior_point import STARTS, _length_to_boundary  # pyright: ignore[reportPrivateUsage]
-from sdpcert.spectra import eigenpairs, largest_eigenvalue, least_squares, spectral_norm
 
 Array = np.ndarray
-UNROLLED = importlib.import_module("sdpcert.unrolled")
+UNROLLED = importlib.import_module("sdpcert.certify.dense")
 ACTIVATIONS = ["relu", "abs", "maxmin", "leaky", "nearly linear", "tanh"]
 
 
@@ -376,12 +376,8 @@ RAISING = {"eig", "eigh", "eigvals", "eigvalsh", "svd", "svdvals", "lstsq", "cho
 def test_eigenvalues_are_asked_for_in_one_place() -> None:
     """Whatever of LAPACK can raise is called in `spectra.py`, which answers with infinity or None."""
     package = Path(sdpcert.__file__).parent
-    folders = [package / name for name in ("solvers", "condition", "certificate")]
-    files = [
-        *(f for folder in folders for f in folder.glob("*.py")),
-        package / "certify.py",
-        package / "convolutional.py",
-    ]
+    folders = [package / name for name in ("solvers", "condition", "certificate", "certify")]
+    files = [f for folder in folders for f in folder.glob("*.py")]
     found = []
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):

@@ -17,7 +17,7 @@ import sdpcert
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.proof import ProofProblem
-from sdpcert.certificate.repair import repair
+from sdpcert.certify.repair import repair
 from sdpcert.network import Network
 from sdpcert.solvers import SOLVERS, Budget, Solution, SolverError, closed_form
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sdpcert.derivations.library import load
 from sdpcert.symbolic import derive
 from sdpcert.symbolic.document import NoTexEngine, document, pdf
-from sdpcert.symbolic.library import load
 from sdpcert.symbolic.sources import cited, papers_of
 from sdpcert.symbolic.theorems import escaped
 

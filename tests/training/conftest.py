@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("pydantic")
 pytest.importorskip("safetensors")
-
-SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture
@@ -25,11 +22,3 @@ def small() -> dict[str, Any]:
         "augment": {"crop": 1, "flip": True},
         "training": {"epochs": 3, "batch": 240, "averaging": 0.9, "checkpoint_seconds": 0.0},
     }
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """The folder of image packs beside the repository."""
-    if not (SHARED_DATA / "mnist.npz").is_file():
-        pytest.skip(f"no packs in {SHARED_DATA}")
-    return SHARED_DATA

@@ -89,8 +89,8 @@ def test_damaged_idx(tmp_path: Path, damage, text: str) -> None:
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(bytes(3_000_000)))
-    monkeypatch.setattr("sdpcert.training.arrays.LARGEST", 1_000_000)
-    from sdpcert.training import arrays
+    monkeypatch.setattr("sdpcert.training.image_files.LARGEST", 1_000_000)
+    from sdpcert.training import image_files as arrays
 
     with pytest.raises(ValueError, match="holds more than 1000000 bytes"):
         arrays.read_bounded(path, arrays.LARGEST)

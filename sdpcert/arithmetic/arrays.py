@@ -1,0 +1,231 @@
+"""The few array operations that solvers need beyond arithmetic and slicing, for NumPy and for torch.
+
+Everything else in the solvers is written in the part of the two libraries that is common: `*`, `.T`, `.sum(axis)`,
+slices. Factorizations return None instead of raising where a matrix is not positive definite.
+
+NumPy and SciPy each carry a BLAS with its own threads, which wait for work by spinning: a product in one and a
+factorization in the other fight for the cores (measured: 128 ms instead of 6 ms for the pair at order 512 on 4
+cores). So products go through SciPy's BLAS like the factorizations (`blas.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import threadpoolctl
+
+from sdpcert.arithmetic import blas
+
+Matrix = Any
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """One thread for the BLAS library, whatever the size; `blas.py` divides large products among threads of its own.
+
+    The library's threads spin while they wait. On four idle cores they win a tenth at N = 1000 (10.1 s against 11.1 s);
+    with half of the cores busy they take 97 s against 11 s.
+    """
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+class Arrays(Protocol):
+    """Linear algebra on one kind of array, float64 or complex128."""
+
+    #: Whether several threads of the caller may work at once.
+    parallel: bool
+
+    def asarray(self, values: Any) -> Matrix:
+        """Move values to this library and device."""
+        ...
+
+    def numpy(self, values: Matrix) -> np.ndarray:
+        """Copy to a NumPy array."""
+        ...
+
+    def zeros(self, *shape: int, like: Matrix | None = None) -> Matrix:
+        """An array of zeros, real or of the type of `like`."""
+        ...
+
+    def contiguous(self, values: Matrix) -> Matrix:
+        """The same values in row-major order."""
+        ...
+
+    def product(self, left: Matrix, right: Matrix) -> Matrix:
+        """Matrix product of two matrices."""
+        ...
+
+    def add_product(self, into: Matrix, left: Matrix, right: Matrix, scale: float = 1.0) -> None:
+        """Add `scale * left @ right` to a block of a matrix, in place."""
+        ...
+
+    def apply(self, matrix: Matrix, vector: Matrix) -> Matrix:
+        """Matrix times vector."""
+        ...
+
+    def cholesky(self, matrix: Matrix) -> Matrix | None:
+        """Lower Cholesky factor of a Hermitian matrix, or None."""
+        ...
+
+    def triangular_inverse(self, factor: Matrix) -> Matrix:
+        """Inverse of a lower triangular matrix."""
+        ...
+
+    def triangular_solve(self, factor: Matrix, right: Matrix, adjoint: bool = False) -> Matrix:
+        """Solve `L x = right`, or `L* x = right`, for a matrix."""
+        ...
+
+    def solve(self, factor: Matrix, right: Matrix) -> Matrix:
+        """Solve `L L* x = right` for a vector."""
+        ...
+
+    def row_dots(self, left: Matrix, right: Matrix) -> Matrix:
+        """`Re sum_j left_ij conj(right_ij)` for every row i."""
+        ...
+
+    def inner(self, left: Matrix, right: Matrix) -> float:
+        """`Re sum_ij left_ij conj(right_ij)`."""
+        ...
+
+    def matched(self, *pairs: tuple[Matrix, Matrix]) -> Matrix:
+        """`Re left_ij conj(right_ij)`, entry by entry, summed over the pairs."""
+        ...
+
+
+def _as_real(matrix: np.ndarray) -> np.ndarray:
+    if not np.iscomplexobj(matrix):
+        return matrix
+    matrix = matrix if matrix.strides[-1] == matrix.itemsize else np.ascontiguousarray(matrix)
+    return matrix.view(np.float64)
+
+
+class NumpyArrays:
+    """NumPy arrays, SciPy's BLAS and LAPACK."""
+
+    parallel = True
+
+    def asarray(self, values: Any) -> np.ndarray:
+        return np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
+
+    def numpy(self, values: np.ndarray) -> np.ndarray:
+        return np.array(values)
+
+    def zeros(self, *shape: int, like: np.ndarray | None = None) -> np.ndarray:
+        return np.zeros(shape, dtype=np.float64 if like is None else like.dtype)
+
+    def contiguous(self, values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(values)
+
+    def product(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return blas.product(left, right)
+
+    def add_product(self, into: np.ndarray, left: np.ndarray, right: np.ndarray, scale: float = 1.0) -> None:
+        blas.product(left, right, into, scale)
+
+    def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        return blas.apply(matrix, vector)
+
+    def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
+        return blas.cholesky(matrix)
+
+    def triangular_inverse(self, factor: np.ndarray) -> np.ndarray:
+        return blas.triangular_inverse(factor)
+
+    def triangular_solve(self, factor: np.ndarray, right: np.ndarray, adjoint: bool = False) -> np.ndarray:
+        return blas.triangular_solve(factor, right, adjoint)
+
+    def solve(self, factor: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return blas.solve(factor, right)
+
+    def row_dots(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.einsum("ij,ij->i", _as_real(left), _as_real(right))
+
+    def inner(self, left: np.ndarray, right: np.ndarray) -> float:
+        return float(np.einsum("ij,ij->", _as_real(left), _as_real(right)))
+
+    def matched(self, *pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        total = np.multiply(*map(_as_real, pairs[0]))
+        for pair in pairs[1:]:
+            total += np.multiply(*map(_as_real, pair))
+        return total[:, 0::2] + total[:, 1::2] if np.iscomplexobj(pairs[0][0]) else total
+
+
+class TorchArrays:
+    """Torch tensors on a device."""
+
+    parallel = False
+
+    def __init__(self, device: str) -> None:
+        try:
+            import torch
+        except ImportError:
+            raise ImportError("device needs torch: pip install 'sdpcert[torch]'") from None
+        self.torch = torch
+        try:
+            self.device = torch.device(device)
+            if self.device.type not in ("cpu", "cuda"):
+                raise ValueError(f"device {device!r} is not supported: use cpu or cuda")
+            torch.zeros(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device {device!r} is not available: {str(error).splitlines()[0]}") from None
+
+    def asarray(self, values: Any) -> Any:
+        values = np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
+        return self.torch.as_tensor(values, device=self.device)
+
+    def numpy(self, values: Any) -> np.ndarray:
+        return values.detach().resolve_conj().cpu().numpy().copy()
+
+    def zeros(self, *shape: int, like: Any = None) -> Any:
+        dtype = self.torch.float64 if like is None else like.dtype
+        return self.torch.zeros(shape, dtype=dtype, device=self.device)
+
+    def contiguous(self, values: Any) -> Any:
+        return values.contiguous()
+
+    def product(self, left: Any, right: Any) -> Any:
+        return left @ right
+
+    def add_product(self, into: Any, left: Any, right: Any, scale: float = 1.0) -> None:
+        into += scale * (left @ right)
+
+    def apply(self, matrix: Any, vector: Any) -> Any:
+        return matrix @ vector
+
+    def cholesky(self, matrix: Any) -> Any | None:
+        factor, info = self.torch.linalg.cholesky_ex(matrix)
+        return factor if int(info) == 0 and bool(self.torch.isfinite(factor.diagonal()).all()) else None
+
+    def triangular_inverse(self, factor: Any) -> Any:
+        identity = self.torch.eye(len(factor), dtype=factor.dtype, device=self.device)
+        return self.torch.linalg.solve_triangular(factor, identity, upper=False)
+
+    def triangular_solve(self, factor: Any, right: Any, adjoint: bool = False) -> Any:
+        return self.torch.linalg.solve_triangular(factor.mH if adjoint else factor, right, upper=adjoint)
+
+    def solve(self, factor: Any, right: Any) -> Any:
+        return self.torch.cholesky_solve(right[:, None], factor)[:, 0]
+
+    def row_dots(self, left: Any, right: Any) -> Any:
+        return self.matched((left, right)).sum(1)
+
+    def inner(self, left: Any, right: Any) -> float:
+        return float(self.matched((left, right)).sum())
+
+    def matched(self, *pairs: tuple[Any, Any]) -> Any:
+        total = sum(left * right.conj() for left, right in pairs)
+        return total.real if total.is_complex() else total  # type: ignore[union-attr]
+
+
+def arrays_on(device: str) -> Arrays:
+    """The array library for a device: NumPy for "cpu", torch for everything else ("cuda", "cuda:1", "torch:cpu").
+
+    Raises ValueError where the device does not exist and ImportError where torch is missing.
+    """
+    if device == "cpu":
+        return NumpyArrays()
+    return TorchArrays(device.removeprefix("torch:"))

@@ -1,0 +1,286 @@
+"""Check a certificate made of parts (format version 2) in floating point with rigorous error bounds: for large
+networks.
+
+    python floating.py CERT.json        exit 0: proved, 1: rejected, 2: unreadable file or wrong usage
+
+Needs NumPy, and `checker.py` and `torus.py` beside it, which read the file and prove its stacked parts in
+integers. For a torus part, D M(k) D is formed in float64 at every frequency with a bound for every entry's error, as
+a real symmetric matrix of twice the order; the bounds are charged to the diagonal. It is positive definite if the
+floating-point Cholesky factorization of what is left, minus the constant c of S. M. Rump, "Verification of positive
+definiteness" (BIT 46, 2006), runs to completion: c bounds the backward error, with g = (n + 3) u / (1 - (n + 3) u)
+instead of n + 1 because BLAS multiplies by reciprocals. Needs rounding to nearest and subnormal numbers, which is
+tested.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+if __package__:
+    from sdpcert.check import checker
+    from sdpcert.check import torus as frequency_checker
+else:  # run alone: the files lie in one folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import checker  # type: ignore[no-redef]
+    import torus as frequency_checker  # type: ignore[no-redef]
+
+Rejected, CheckResult = checker.Rejected, checker.CheckResult
+Array = np.ndarray
+
+U = 2.0**-53
+TINY = 2.0**-1022
+#: What the bounds themselves may have lost to rounding: they are computed with nonnegative numbers in few operations.
+SLACK = 1 + 1e-6
+CHUNK = 16
+#: Below this, a product may have lost more to underflow than the relative bounds of rounding say.
+SMALLEST = 1e-280
+RANGE = "numbers of the certificate span too many orders of magnitude for floating point"
+
+
+def gamma(k: int) -> float:
+    """Bound of the relative error of k roundings in any order (Higham, section 3.1)."""
+    return k * U / (1 - k * U) * SLACK
+
+
+def product(*factors: Array) -> Array:
+    """The product of arrays, every rounding of which is relative; raises Rejected where one may underflow."""
+    result = factors[0]
+    for factor in factors[1:]:
+        before, result = result, result * factor
+        if np.any((before != 0) & (factor != 0) & (np.abs(result) < SMALLEST)):
+            raise Rejected(RANGE)
+    return result
+
+
+class TorusMatrices:
+    """D M(k) D of a torus part in floating point, and what to charge to the diagonal."""
+
+    def __init__(self, part: "frequency_checker.TorusPart") -> None:
+        self.part = part
+        sizes, last = part.sizes, len(part.sizes) - 1
+        self.start = np.concatenate([[0], np.cumsum(sizes[:last])]).astype(int)
+        self.order, self.last = int(self.start[-1]), last
+        self.down = np.ldexp(1.0, -np.array(part.scaling, dtype=int)) if self.order else np.zeros(0)
+        join = lambda arrays: np.concatenate([np.zeros(0), *(np.array(a) for a in arrays)])  # noqa: E731
+        self.weight = join(part.multipliers)
+        self.alpha, self.beta = join(part.alpha), join(part.beta)
+        inner = sizes[0]
+        own = self.down[inner:]
+        self.mixed = -product(self.weight, self.alpha + self.beta) * own
+        self.square = 2 * product(self.weight, product(self.alpha, self.beta))
+        cells = float(part.torus[0] * part.torus[1] if part.pooled else 1)
+        # The power is exact: a power of two, or zero where it underflows, which `product` would not notice.
+        if not 4.0**-part.exponent >= SMALLEST:
+            raise Rejected(RANGE)
+        self.metric = product(np.array(part.metric), np.array(4.0**-part.exponent), np.array(cells))
+        self.diagonal = np.concatenate([np.full(inner, part.rho), 2 * self.weight]) * self.down * self.down
+        # Columns are scaled at once, so that all numbers are near one and underflow is far below the charges.
+        self.taps, self.sums, self.radii = [], [], []
+        for block in part.blocks:
+            raw = np.array([np.array(t) for t in block.weights]).reshape(len(block.weights), block.rows, block.columns)
+            column = self.down[self.slice(block.source)]
+            scaled = raw * column
+            if np.any(scaled / column != raw):
+                raise Rejected(RANGE)
+            self.taps.append(scaled)
+            self.sums.append(np.abs(scaled).sum(axis=0) * (1 + gamma(len(raw) + 1)))
+            self.radii.append(len(raw) * block.radius * column * SLACK)
+        for values in (self.mixed, self.square, self.metric, self.diagonal, *self.sums, *self.radii):
+            if not np.all(np.isfinite(values)) or np.any(np.abs(values) > 1e100):
+                raise Rejected(RANGE)
+        for values in (self.weight, self.mixed, self.square, self.metric, self.diagonal):
+            if np.any((values != 0) & (np.abs(values) < SMALLEST)):
+                raise Rejected(RANGE)
+        self.roots = frequency_checker.Roots(math.lcm(*part.torus))
+        self.charges = self._charges()
+
+    def slice(self, g: int) -> slice:
+        """Coordinates of source g."""
+        return slice(int(self.start[g]), int(self.start[g + 1]))
+
+    def _charges(self) -> Array:
+        """Row sums of a matrix that bounds the errors of all entries at every frequency."""
+        error, size = np.zeros((self.order, self.order)), np.zeros((self.order, self.order))
+        inner = self.part.sizes[0]
+        every = list(zip(self.part.blocks, self.taps, self.sums, self.radii, strict=True))
+        for block, taps, first, radius in every:
+            # Real and imaginary part are sums over taps of weights times roots that are off by one rounding.
+            unsure = gamma(len(taps) + 3) * first + radius
+            source = self.slice(block.source)
+            if block.target < self.last:
+                own = self.slice(block.target)
+                weight = np.abs(self.mixed[own.start - inner : own.stop - inner])[:, None]
+                for target, amount in ((error, unsure + gamma(6) * (first + unsure)), (size, first + unsure)):
+                    target[own, source] += weight * amount
+                    target[source, own] += (weight * amount).T
+            heavy = self._heavy(block.target)[:, None]
+            for other, more, second, more_radius in every:
+                if other.target == block.target:
+                    also = gamma(len(more) + 3) * second + more_radius
+                    whole = (first + unsure).T @ (heavy * (second + also))
+                    columns = self.slice(other.source)
+                    error[source, columns] += (first + unsure).T @ (heavy * also) + unsure.T @ (heavy * (second + also))
+                    error[source, columns] += gamma(2 * len(heavy) + 12) * whole
+                    size[source, columns] += whole
+        # Contributions to one entry are added up, and the matrix is made symmetric.
+        error += gamma(len(every) ** 2 + 8) * size
+        error.reshape(-1)[:: self.order + 1] += gamma(len(every) ** 2 + 12) * self.diagonal
+        # Twice: a row of the real form has the real and the imaginary parts.
+        # Underflow in scaled weights and radii, 5e-324 each, meets two numbers of up to 1e100 at most.
+        return 2 * error.sum(axis=1) * SLACK * (1 + gamma(self.order)) + 1e-100 * self.order**2
+
+    def _heavy(self, target: int) -> Array:
+        if target == self.last:
+            return np.abs(self.metric)
+        first = int(self.start[target]) - self.part.sizes[0]
+        return np.abs(self.square[first : first + self.part.sizes[target]])
+
+    def at(self, frequencies: list[tuple[int, int]]) -> Iterator[Array]:
+        """The matrices at some frequencies: real symmetric, of twice the order (of the order where k = -k)."""
+        rows, columns = self.part.torus
+        symbols = []
+        for block, taps in zip(self.part.blocks, self.taps, strict=True):
+            turns = [
+                [
+                    k[0] * a * (self.roots.whole // rows) + k[1] * b * (self.roots.whole // columns)
+                    for a, b in block.offsets
+                ]
+                for k in frequencies
+            ]
+            exact = [[self.roots.at(t) for t in row] for row in turns]
+            scale = 1 << frequency_checker.BITS
+            # Division of integers rounds correctly.
+            cosines = np.array([[c / scale for c, _ in row] for row in exact])
+            sines = np.array([[s / scale for _, s in row] for row in exact])
+            flat = taps.reshape(len(taps), -1)
+            shape = (len(frequencies), block.rows, block.columns)
+            symbols.append(((cosines @ flat).reshape(shape), (sines @ flat).reshape(shape)))
+        for f, k in enumerate(frequencies):
+            real = all(2 * k[a] % self.part.torus[a] == 0 for a in range(2))
+            yield self._assemble([(r[f], i[f]) for r, i in symbols], k, real)
+
+    def _assemble(self, symbols: list[tuple[Array, Array]], k: tuple[int, int], real: bool) -> Array:
+        n, inner = self.order, self.part.sizes[0]
+        re, im = np.zeros((n, n)), np.zeros((n, n))
+        re.reshape(-1)[:: n + 1] = self.diagonal
+        for block, (a, b) in zip(self.part.blocks, symbols, strict=True):
+            source = self.slice(block.source)
+            if block.target < self.last:
+                own = self.slice(block.target)
+                weight = self.mixed[own.start - inner : own.stop - inner, None]
+                re[own, source] += weight * a
+                re[source, own] += (weight * a).T
+                im[own, source] += weight * b
+                im[source, own] -= (weight * b).T
+                heavy = self.square[own.start - inner : own.stop - inner, None]
+                if not np.any(heavy):
+                    continue
+            elif self.part.pooled and k != (0, 0):
+                continue
+            else:
+                heavy = -self.metric[:, None]
+            for other, (c, d) in zip(self.part.blocks, symbols, strict=True):
+                if other.target == block.target:
+                    columns = self.slice(other.source)
+                    re[source, columns] += a.T @ (heavy * c) + b.T @ (heavy * d)
+                    im[source, columns] += a.T @ (heavy * d) - b.T @ (heavy * c)
+        re, im = (re + re.T) / 2, (im - im.T) / 2
+        return re if real else np.block([[re, -im], [im, re]])
+
+
+def is_definite(matrix: Array, charges: Array) -> bool:
+    """Whether every symmetric matrix whose distance from this one is within the charges is positive definite."""
+    n = len(matrix)
+    if n == 0:
+        return True
+    charges = np.resize(charges, n)  # twice the same in the real form
+    diagonal = matrix.diagonal().copy()
+    if not np.all(np.isfinite(matrix)) or np.any(diagonal <= charges):
+        return False
+    g = (n + 3) * U / (1 - (n + 3) * U) * SLACK
+    trace = float(diagonal.sum()) * (1 + gamma(n + 1))
+    c = g / (1 - g) * SLACK * trace + 4 * 5e-324 * n * (2 * (n + 1) + float(diagonal.max())) + TINY
+    less = np.nextafter(diagonal - np.nextafter((c + charges) * SLACK, np.inf), -np.inf)
+    shifted = matrix.copy()
+    shifted.reshape(-1)[:: n + 1] = less
+    try:
+        factor = np.linalg.cholesky(shifted)
+    except np.linalg.LinAlgError:
+        return False
+    own = factor.diagonal()
+    return bool(np.all(np.isfinite(own)) and np.all(own > 0))
+
+
+def rounds_to_nearest() -> bool:
+    """Whether float64 arithmetic rounds to nearest, ties to even, and keeps subnormal numbers."""
+    one, half = np.array([1.0]), np.array([U])
+    subnormal = np.array([5e-324]) * np.array([1.0])
+    nearest = (one + half)[0] == 1.0 and (one + 1.5 * half)[0] > 1.0 and (-one - half)[0] == -1.0
+    return bool(nearest and subnormal[0] > 0 and (np.array([TINY]) / 2)[0] > 0)
+
+
+def prove_torus(part: "frequency_checker.TorusPart") -> None:
+    """Prove that M(k) is positive semidefinite at every frequency; raise Rejected."""
+    if not rounds_to_nearest():
+        raise Rejected("this machine does not round to nearest, or flushes subnormal numbers to zero")
+    with np.errstate(all="ignore"):
+        matrices = TorusMatrices(part)
+        frequencies = list(part.frequencies())
+        for first in range(0, len(frequencies), CHUNK):
+            some = frequencies[first : first + CHUNK]
+            for k, matrix in zip(some, matrices.at(some), strict=True):
+                if not is_definite(matrix, matrices.charges):
+                    raise Rejected(f"M is not proved positive definite at frequency {k}")
+
+
+def check_document(document: Any) -> "checker.CheckResult":
+    """Check a certificate of version 1 or 2 that is already parsed from JSON; never raises."""
+    if type(document) is dict and document.get("version") == 1:
+        return checker.check_document(document)
+    try:
+        parsed = frequency_checker.parse(document)
+        for p, part in enumerate(parsed.parts):
+            if isinstance(part, frequency_checker.TorusPart):
+                prove_torus(part)
+            else:
+                frequency_checker.prove_stacked(part, p)
+        how = "torus part proved by floating-point Cholesky with rigorous error bounds, the rest in exact integers"
+        reason = frequency_checker.claim_of(parsed, how)
+        return CheckResult(True, parsed.upper, reason, parsed.sha256, parsed.lower)
+    except Rejected as error:
+        return CheckResult(False, None, str(error))
+    except Exception as error:  # what could not be finished is not proved
+        return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
+
+
+def check(path: "str | os.PathLike[str]") -> "checker.CheckResult":
+    """Check a certificate file; never raises."""
+    try:
+        return check_document(checker.read_document(path))
+    except (checker.Unreadable, Rejected) as error:
+        return CheckResult(False, None, str(error))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line: 0 proved, 1 rejected, 2 unreadable or wrong usage."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python floating.py CERT.json", file=sys.stderr)
+        return 2
+    try:
+        result = check_document(checker.read_document(arguments[0]))
+    except checker.Unreadable as error:
+        print(f"{arguments[0]!a}: {error}", file=sys.stderr)
+        return 2
+    except Rejected as error:
+        result = CheckResult(False, None, str(error))
+    print(("proved: " if result.ok else "rejected: ") + result.reason)
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Execution levels: how far a floating-point evaluation of a network may be from its real function.
+
+Level R is about the real function of the stored weights, with logits that were evaluated in float64. Level F is about
+every float32 evaluation: IEEE 754 round-to-nearest, sums in any order, fused multiply-add allowed, no flush to zero, no
+TF32 or half precision, convolutions by their definition (no Winograd, no Fourier transforms).
+
+**The bound.** Let u be the unit roundoff and `gamma_k = k u / (1 - k u)`. A sum of n products and a bias, evaluated in
+any order, with weights that were themselves rounded, is wrong by at most `gamma_(n+4) (|W| |h| + |b|)` entry by entry
+(Higham, Accuracy and Stability, section 3.1: each term passes at most n + 3 roundings), so in Euclidean norm by at
+most `gamma_(n+4) (| |W| | |h| + |b|)`, and by one smallest number an operation for underflow. ReLU, maximum, clipping
+and the absolute value are exact. A network is a chain of links (the layers, between the values whose constants are
+known); c_i bounds the constant of link i. With e_i a bound of the error of the link's computed input h_i and l_i what
+the link loses on that input,
+
+    e_(i+1) <= c_i e_i + l_i,    |h_i| <= |h_i(centre)| + (c_1 ... c_(i-1)) t + e_i,    t = |x - centre|:
+
+each link's loss counts as often as the proved constants of those behind it say, and all bounds are affine in t
+(`ErrorBound`). `|h_i(centre)|` is evaluated in float64, whose own error is below e_i at t = 0. Inside of a link the
+same holds with products of norms, each bounded from above. c_i is proved as certificates are (exact arithmetic on the
+materialised weights; `links.py`), or is the product of norms where that is less or nothing could be proved.
+
+The input x is a vector of float32 numbers as it is: its own rounding is not charged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
+from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of, steepest
+from sdpcert.evaluation.margins import LARGEST_FLOAT32_RADIUS, ErrorBound
+from sdpcert.network.activations import Activation
+from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
+from sdpcert.network.graph import Network
+from sdpcert.network.norms import norm_bound
+
+Array = np.ndarray
+FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
+#: Smallest positive numbers, which an operation may lose to underflow.
+SMALLEST = {FLOAT64: 2.0**-1074, FLOAT32: 2.0**-149}
+#: Circular kernels of so many taps are applied by Fourier transforms (`layers/operators.py`).
+TAPS_BY_FREQUENCIES = 81
+#: Norms that a float32 evaluation may reach.
+LARGEST_FLOAT32 = 1e30
+
+
+@dataclass(frozen=True)
+class _State:
+    """A value: constants from the input and from the link's start, the loss since then, the norm at the centre."""
+
+    front: float
+    gain: float
+    loss: ErrorBound
+    error: ErrorBound
+    centre: float
+
+    @property
+    def norm(self) -> ErrorBound:
+        """A bound of the norm of the computed value."""
+        return ErrorBound((self.centre + 2 * self.error.offset) * SLACK, (self.front + self.error.slope) * SLACK)
+
+
+def error_bound(network: Network, links: Sequence[Link], centre: Array, roundoff: float = FLOAT64) -> ErrorBound:
+    """What evaluating the network with this unit roundoff may be wrong by, in norm, as the module's docstring has it.
+
+    `centre` has the network's input shape; use the same `links` as for the constants. Raises ValueError, naming the
+    layer, where float32 evaluation has no bound.
+    """
+    if roundoff == FLOAT32:
+        check_float32(network)
+    norms = _centre_norms(network, centre)
+    zero = ErrorBound(0.0, 0.0)
+    states = {0: _State(1.0, 1.0, zero, zero, norms[0])}
+    for link in links:
+        begun = states[link.start]
+        # Losses are counted from the computed input of the link.
+        local = {link.start: replace(begun, gain=1.0, loss=zero)}
+        for number in range(link.start + 1, link.end + 1):
+            node = network.nodes[number - 1]
+            if all(k in local for k in node.inputs):
+                given = [local[k] for k in node.inputs]
+                shapes = [shape_of(network, k) for k in node.inputs]
+                gain = gain_of(node.layer, [g.gain for g in given], shapes)
+                gain = min(gain, link.constant) if number == link.end else gain
+                loss = _loss(node.layer, given, shapes, node.shape, roundoff)
+                error = _sum([_times(begun.error, gain), loss])
+                local[number] = _State(begun.front * gain * SLACK, gain, loss, error, norms[number])
+        states[link.end] = local[link.end]
+    result = states[network.output]
+    if roundoff == FLOAT32 and not _overflow_free(states):
+        raise ValueError("level F: values may be too large for float32")
+    return ErrorBound(result.error.offset * SLACK, result.error.slope * SLACK)
+
+
+def _overflow_free(states: dict[int, _State]) -> bool:
+    reach = 4 * LARGEST_FLOAT32_RADIUS
+    return all(s.norm.offset + s.norm.slope * reach <= LARGEST_FLOAT32 for s in states.values())
+
+
+def check_float32(network: Network) -> None:
+    """Raise ValueError, naming the operation, for what has no error bound in float32: see the module's docstring."""
+    for node in network.nodes:
+        layer = node.layer
+        if isinstance(layer, Activation) and not layer.is_linear and layer.name not in PIECEWISE_LINEAR:
+            raise ValueError(
+                f"level F is not possible: {layer.name} has no IEEE 754 rounding, its float32 value is the library's; "
+                "use level R"
+            )
+        if isinstance(layer, Conv2d) and layer.circular and layer.kernel[0, 0].size >= TAPS_BY_FREQUENCIES:
+            size = "x".join(map(str, layer.kernel.shape[2:]))
+            raise ValueError(
+                f"level F is not possible: a circular convolution of {size} taps is applied by Fourier transforms, "
+                "whose float32 error has no stated bound; use level R"
+            )
+
+
+def _loss(
+    layer: AffineLayer | Activation,
+    given: list[_State],
+    shapes: list[tuple[int, ...]],
+    shape: tuple[int, ...],
+    roundoff: float,
+) -> ErrorBound:
+    """The loss since the link's start after a layer: what was lost before, and its own roundings."""
+    size = int(np.prod(shape))
+    if isinstance(layer, Activation):
+        inherited = _times(given[0].loss, steepest(layer))
+        if layer.is_linear or layer.name == "leaky_relu":
+            own = _times(given[0].norm, 2 * roundoff * max(steepest(layer), 1.0))
+        elif layer.name in PIECEWISE_LINEAR:
+            own = ErrorBound(0.0, 0.0)
+        else:
+            # |phi(v)| <= |phi(0)| + steepest |v|, twice for the argument's part.
+            at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
+            own = _times(given[0].norm, 2 * FUNCTION_ERROR * steepest(layer))
+            own = ErrorBound(own.offset + FUNCTION_ERROR * at_zero * SLACK, own.slope)
+        return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
+    gains = [norm_bound(layer, s) for s in shapes]
+    if isinstance(layer, Rearrange | Concat):
+        return _sum([_times(g.loss, n) for g, n in zip(given, gains)])
+    roundings = max(layer.terms, len(given)) + 4
+    if roundings * roundoff > 0.1:
+        raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
+    gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
+    parts = [_times(g.loss, n) for g, n in zip(given, gains)]
+    parts += [_times(g.norm, gamma * norm_bound(_absolute(layer), s)) for g, s in zip(given, shapes)]
+    bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
+    parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))
+    return _sum(parts)
+
+
+def _absolute(layer: AffineLayer) -> AffineLayer:
+    """The layer with the magnitudes of its coefficients."""
+    if isinstance(layer, Dense):
+        return replace(layer, weight=np.abs(layer.weight))
+    if isinstance(layer, Conv2d):
+        return replace(layer, kernel=np.abs(layer.kernel))
+    return replace(layer, factor=np.abs(layer.factor)) if isinstance(layer, Scale) else layer
+
+
+def _centre_norms(network: Network, centre: Array) -> list[float]:
+    """Norms of all values at the centre, evaluated in float64."""
+    last = network.last_uses
+    values, norms = {0: np.asarray(centre, dtype=float).reshape(1, *network.input_shape)}, []
+    norms.append(float(np.linalg.norm(values[0].ravel())) * SLACK)
+    for number, node in enumerate(network.nodes, start=1):
+        if number not in last:
+            norms.append(0.0)
+            continue
+        values[number] = node.layer(*(values[k] for k in node.inputs))
+        norms.append(float(np.linalg.norm(values[number].ravel())) * SLACK)
+        for k in set(node.inputs):
+            if last[k] == number:
+                del values[k]
+    return norms
+
+
+def _times(bound: ErrorBound, factor: float) -> ErrorBound:
+    return ErrorBound(bound.offset * factor * SLACK, bound.slope * factor * SLACK)
+
+
+def _sum(bounds: list[ErrorBound]) -> ErrorBound:
+    return ErrorBound(sum(b.offset for b in bounds) * SLACK, sum(b.slope for b in bounds) * SLACK)

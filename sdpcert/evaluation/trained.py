@@ -1,0 +1,370 @@
+"""Certified accuracy of a finished run, with proofs: logits, constants, radii and an attack, saved in the run folder.
+
+`evaluate` writes `evaluation.json` and the certificates beside the weights; `sdpcert.evaluation.load_evaluation`
+verifies them anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+from torch import Tensor, nn
+
+import sdpcert
+from sdpcert.certify.certify import BoundContradiction
+from sdpcert.evaluation.adversarial import write_points
+from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, run_attack
+from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects
+from sdpcert.evaluation.execution import FLOAT32, FLOAT64, check_float32, error_bound
+from sdpcert.evaluation.file import NAME, decode, document_bytes, encode, images_sha256
+from sdpcert.evaluation.graph_module import GraphModule
+from sdpcert.evaluation.links import prove_links
+from sdpcert.evaluation.margins import ErrorBound, surely_wrong
+from sdpcert.evaluation.rows import BOUNDS, LEVELS, compute, contradiction_of
+from sdpcert.evaluation.saved import Evaluation, read_evaluation
+from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
+from sdpcert.layers.mlp_head import MLPHead
+from sdpcert.network.graph import Network
+from sdpcert.running.arguments import choice
+from sdpcert.running.interrupts import CHOICES, Interrupted
+from sdpcert.running.outputs import write_whole
+from sdpcert.torch_modules.geometry import Operator, array
+from sdpcert.training.datasets import Description, load_data
+from sdpcert.training.parallel import checked_device
+from sdpcert.training.runs import LoadedRun, is_finished, load_run
+
+Array = np.ndarray
+#: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
+RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
+PAIRS = ("auto", "all", "none")
+#: Points count as adversarial with so many times the error of evaluation: logits that another machine evaluates differ
+#: by at most twice the error, so that it can prove them with the error as it is.
+ROOM = 4.0
+
+
+def evaluate(
+    run_folder: str | Path,
+    radii: Sequence[float] | None = None,
+    bounds: Sequence[str] = BOUNDS,
+    level: str = "R",
+    attack: AttackSettings | bool = True,
+    *,
+    pairs: str = "auto",
+    count: int | None = None,
+    root: str | Path | None = None,
+    device: str = "cpu",
+    time_limit: float = 300.0,
+    tol: float = 1e-6,
+    seed: int = 0,
+    progress: bool = True,
+    command: str | None = None,
+    on_interrupt: str = "raise",
+) -> Evaluation:
+    """Certified accuracy of a finished run's network on the test images; writes `evaluation.json` and certificates.
+
+    `radii` are l2 radii for images of values 0 to 1 (None: 36/255, 72/255, 108/255, 1 and those of the run's
+    configuration). `bounds` are some of "by-construction", "sdp" and "pairwise"; programs whose estimated time is above
+    `time_limit` seconds a bound are left out with the reason, unless `pairs` is "all" ("none" leaves the pairs out).
+    `level` is "R" or "F" (see `sdpcert.evaluation.execution`), `attack` the settings of the attack, or whether there is
+    one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
+    and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
+
+    Ctrl-C ends what is running; what is finished is saved, and the notes say so. Then `on_interrupt="raise"` raises
+    `sdpcert.Interrupted` with that evaluation, so that a loop of a program ends, and "prove" returns it. Raises
+    ValueError for bad input, and `BoundContradiction`, naming the sample, for an adversarial point within a certified
+    radius.
+    """
+    prove_only = choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    started, folder = time.perf_counter(), Path(run_folder)
+    _check_arguments(bounds, level, pairs, count, time_limit)
+    checked_device(device)
+    if not is_finished(folder):
+        load_run(folder)  # says what is wrong with it
+        raise ValueError(f"{folder}: the run is not finished; go on with sdpcert train")
+    run = load_run(folder)
+    wanted = _radii(radii, run)
+    images, labels = evaluated_images(run, root, count)
+    attack_settings = AttackSettings(seed=seed) if attack is True else attack or None
+    document = stated_of(run, folder, level, wanted, images, labels, seed, command)
+    before, whole = networks_of(run.module, run.data.input_shape)
+    if level == "F":
+        check_float32(whole)
+        _check_single(run.module)
+    points = torch.from_numpy(images).float() / run.data.levels
+    fill_samples(document, run, before, whole, points, device)
+    document["left_out"] |= _reasons_against(bounds, before, whole, int(document["data"]["classes"]), pairs, time_limit)
+    if all(name in document["left_out"] for name in bounds):
+        reasons = "; ".join(f"{name}: {document['left_out'][name]}" for name in bounds)
+        raise ValueError(f"{folder}: no bound is left to prove, nothing was written ({reasons})")
+    # What an earlier evaluation stated about certificates that are written anew holds no longer.
+    (folder / NAME).unlink(missing_ok=True)
+    with _shown(progress) as report:
+        finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
+        found = None
+        if attack_settings is not None and finished:
+            surely = judge(document, whole, run.data, device, ROOM)
+            found = _attack(document, whole, points, labels, surely, attack_settings, device, report)
+    if found is not None:
+        document["samples"]["attacked"] = encode(found.distances)
+        document["attack"]["points_sha256"] = write_points(folder, found)
+    computed = compute(document)
+    contradiction = contradiction_of(computed.bounds, computed.distances)
+    if contradiction:
+        raise BoundContradiction(f"{folder}: {contradiction}")
+    document |= {"clean": computed.clean, "rows": [vars(row).copy() for row in computed.rows]}
+    document["seconds"] = time.perf_counter() - started
+    write_whole(folder / NAME, document_bytes(document))
+    made = read_evaluation(folder, prove=False)
+    if made.notes and not prove_only:
+        raise Interrupted(f"{'; '.join(made.notes)}: see {made.path}", made)
+    return made
+
+
+def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int | None, time_limit: float) -> None:
+    unknown = [b for b in bounds if b not in BOUNDS]
+    if unknown or not bounds:
+        raise ValueError(f"unknown bound {unknown[0] if unknown else ''!r}; choose of {', '.join(BOUNDS)}")
+    if level not in LEVELS:
+        raise ValueError(f"unknown level {level!r}; choose R or F")
+    if pairs not in PAIRS:
+        raise ValueError(f"unknown choice of pairs {pairs!r}; choose of {', '.join(PAIRS)}")
+    if count is not None and count < 1:
+        raise ValueError(f"count must be positive, not {count}")
+    if not time_limit > 0:
+        raise ValueError(f"time_limit must be positive, not {time_limit!r}")
+
+
+def _check_single(module: nn.Module) -> None:
+    for name, value in module.named_parameters():
+        if value.dtype != torch.float32:
+            raise ValueError(f"level F is about float32 weights; {name} is {value.dtype}")
+
+
+def _radii(radii: Sequence[float] | None, run: LoadedRun) -> list[float]:
+    chosen = [*RADII, *run.config.training.radii] if radii is None else list(radii)
+    if not chosen or not all(np.isfinite(r) and r >= 0 for r in chosen):
+        raise ValueError(f"radii must be numbers that are not negative, not {chosen}")
+    return sorted({float(r) for r in chosen})
+
+
+def evaluated_images(run: LoadedRun, root: str | Path | None, count: int | None) -> tuple[Array, Array]:
+    """Test images uint8 and labels int32, the first `count`; ValueError where the data are others than the run's."""
+    settings = run.config.data
+    data = load_data(settings.name, settings.root if root is None else root, settings.cache)
+    if data.description.table() != run.data.table():
+        raise ValueError(f"the images of {settings.name} here are not those that the run was trained with")
+    return data.test.images[:count], data.test.labels[:count].astype(np.int32)
+
+
+def stated_of(
+    run: LoadedRun,
+    folder: Path,
+    level: str,
+    radii: list[float],
+    images: Array,
+    labels: Array,
+    seed: int,
+    command: str | None,
+) -> dict[str, Any]:
+    """The document without what is computed."""
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    settings = run.config.table()["model"]
+    return {
+        "model": {"weights_sha256": weights, "settings": settings},
+        "data": {
+            "name": run.data.name,
+            "split": "test",
+            "count": len(images),
+            "classes": run.data.classes,
+            "levels": run.data.levels,
+            "input_shape": list(run.data.input_shape),
+            "images_sha256": images_sha256(images, labels),
+        },
+        "level": level,
+        "radii": radii,
+        "bounds": [],
+        "left_out": {},
+        "notes": [],
+        "attack": None,
+        "samples": {"labels": encode(labels, "<i4")},
+        "seed": seed,
+        "command": command or " ".join(sys.argv),
+        "versions": {
+            "sdpcert": sdpcert.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def fill_samples(
+    document: dict[str, Any], run: LoadedRun, before: Network, whole: Network, points: Tensor, device: str
+) -> None:
+    """Logits, errors, and what the head's radii need."""
+    centre = _centre(run.data)
+    links = prove_links(whole)
+    single = error_bound(whole, links, centre, FLOAT32) if document["level"] == "F" else None
+    errors = {"float64": _hex(error_bound(whole, links, centre, FLOAT64)), "float32": single and _hex(single)}
+    steps = (points.double().numpy() - centre).reshape(len(points), -1)
+    away = np.linalg.norm(steps, axis=1) * (1 + (steps.shape[1] + 8) * 2.0**-52)
+    samples = document["samples"]
+    samples["logits"] = encode(GraphModule(whole, device).evaluate(points))
+    samples["from_centre"] = encode(away)
+    head = getattr(run.module, "head", None)
+    document["head"] = {"kind": "none"}
+    if isinstance(head, NormalizedHead | OrthogonalHead):
+        operator = head.materialised().through
+        assert isinstance(operator, Operator)
+        document["head"] = {"kind": "rows", "rows": encode(array(operator.weight))}
+    elif isinstance(head, MLPHead):
+        errors["features"] = _hex(error_bound(before, prove_links(before), centre, FLOAT64))
+        features = GraphModule(before, device).evaluate(points)
+        margins, steepest = _of_mlp(head, features, decode(samples["labels"], (len(points),), "<i4"))
+        samples["head"] = {"margins": encode(margins), "steepest": encode(steepest)}
+        matrices = {"inward": encode(array(head.inward.weight)), "outward": encode(array(head.outward.weight))}
+        document["head"] = {"kind": "mlp", "beta": head.beta.hex(), **matrices}
+    elif head is not None:
+        raise ValueError(f"there are no radii for a head of type {type(head).__name__}")
+    document["errors"] = errors
+
+
+def _of_mlp(head: MLPHead, features: Array, labels: Array) -> tuple[Array, Array]:
+    """Lower bounds of the margins and upper bounds of the gradients' norms (samples, classes) at the features."""
+    numbers, classes = head._numbers(), head.outward.out_features
+    margins, steepest = np.zeros((len(features), classes)), np.zeros((len(features), classes))
+    for k, (x, y) in enumerate(zip(features, labels.tolist(), strict=True)):
+        others = np.flatnonzero(np.arange(classes) != y)
+        low, gradients, missed = numbers.evaluate(x, y, others)
+        margins[k, others] = low
+        steepest[k, others] = np.linalg.norm(gradients, axis=1) * (1 + (len(x) + 8) * 2.0**-51) + missed
+    return margins, steepest
+
+
+def _centre(data: Description) -> Array:
+    """The mean colour, on every pixel: errors are bounded by the distance from it."""
+    return np.broadcast_to(np.array(data.mean, dtype=float)[:, None, None], data.input_shape)
+
+
+def _hex(bound: ErrorBound) -> dict[str, str]:
+    return {"offset": float(bound.offset).hex(), "slope": float(bound.slope).hex()}
+
+
+def _reasons_against(
+    bounds: Sequence[str], before: Network, whole: Network, classes: int, pairs: str, limit: float
+) -> dict[str, str]:
+    """Why some of the bounds are left out, by name."""
+    reasons: dict[str, str | None] = {
+        "by-construction": None if before.energies else "the network knows no constants by construction",
+        "sdp": reason_against(whole, 1, limit) if "sdp" in bounds else None,
+    }
+    if "pairwise" in bounds and pairs == "none":
+        reasons["pairwise"] = "not asked for (pairs: none)"
+    elif "pairwise" in bounds:
+        reasons["pairwise"] = reason_against(whole, len(pairs_of(classes)), np.inf if pairs == "all" else limit)
+    return {name: reason for name, reason in reasons.items() if name in bounds and reason is not None}
+
+
+def _fill_bounds(
+    document: dict[str, Any],
+    bounds: Sequence[str],
+    before: Network,
+    whole: Network,
+    folder: Path,
+    options: tuple[float, int],
+    report: Callable[[str, float], None],
+) -> bool:
+    """Prove the bounds one after the other; False where Ctrl-C ended that."""
+    tol, seed = options
+    every = pairs_of(int(document["data"]["classes"]))
+    left, finished = document["left_out"], True
+    for name in (b for b in BOUNDS if b in bounds and b not in left):
+        reason = None if finished else "interrupted"
+        if reason is None:
+            work = list(subjects(name, before, whole, every))
+            proved = prove(name, work, folder, seed, tol, report)
+            finished = proved.finished
+            if len(proved.entries) < len(work):
+                note = f"interrupted: {len(proved.entries)} of {len(work)} certificates of the bound {name} were proved"
+                document["notes"].append(note)
+                reason = None if proved.entries else "interrupted"
+            if proved.entries:
+                made = {"name": name, "certificates": proved.entries, "seconds": proved.seconds}
+                document["bounds"].append(made)
+        if reason is not None:
+            left[name] = reason
+    if not finished and not document["notes"]:
+        document["notes"].append("interrupted: the bounds and the attack that were still to come were left out")
+    return finished
+
+
+def judge(
+    document: Mapping[str, Any], whole: Network, data: Description, device: str, room: float = 1.0
+) -> Callable[[Tensor, Array], Array]:
+    """Whether the real function's class is surely another one than the label, for a batch of points.
+
+    The error of evaluation is counted `room` times.
+    """
+    exact, centre = GraphModule(whole, device), _centre(data)
+    error = ErrorBound(*(float.fromhex(document["errors"]["float64"][k]) for k in ("offset", "slope")))
+
+    def wrong(points: Tensor, labels: Array) -> Array:
+        away = np.linalg.norm((points.double().numpy() - centre).reshape(len(points), -1), axis=1)
+        return surely_wrong(exact.evaluate(points), labels, room * error.at(away * (1 + 1e-9)))
+
+    return wrong
+
+
+def _attack(
+    document: dict[str, Any],
+    whole: Network,
+    points: Tensor,
+    labels: Array,
+    surely: Callable[[Tensor, Array], Array],
+    settings: AttackSettings,
+    device: str,
+    report: Callable[[str, float], None],
+) -> Attacked:
+    """Run the attack; interrupted, what was found is kept."""
+    found = nothing_found(points)
+    document["attack"] = settings.table()
+    try:
+        search = GraphModule(whole, device, torch.float32)
+        radii = document["radii"]
+        run_attack(search, points, labels, radii, surely, settings, lambda share: report("attack", share), found)
+    except KeyboardInterrupt:
+        document["notes"].append("interrupted: the attack did not end, so attacked accuracies are too high")
+    return found
+
+
+@contextmanager
+def _shown(progress: bool) -> Iterator[Callable[[str, float], None]]:
+    """A function that shows how much of what is done, on a terminal's stderr; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not (progress and console.is_terminal):
+        yield lambda name, share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True) as bar:
+
+        def show(name: str, share: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=1.0)
+            bar.update(tasks[name], completed=share)
+
+        yield show

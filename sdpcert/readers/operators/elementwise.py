@@ -1,0 +1,314 @@
+"""ONNX operators on tensors that depend on the input, by name: `OPERATORS`.
+
+Each handler takes a `Call` and returns what the node computes. Here are activations, products with constants, maxima
+and moves; matrix products, sums and reductions are in `onnx_linear`, convolution and pooling in `onnx_windows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from sdpcert.network import activations, piecewise
+from sdpcert.network.activations import Activation
+from sdpcert.network.affine import Concat, Scale, Sum
+from sdpcert.readers.errors import UnsupportedModel
+from sdpcert.readers.operators.error_bounds import EPS
+from sdpcert.readers.operators.gates import gated_activation
+from sdpcert.readers.operators.linear import (
+    add_values,
+    batch_normalization,
+    gemm,
+    matmul,
+    reduce_axes,
+    scaled,
+    shifted,
+    single,
+    tree,
+)
+from sdpcert.readers.operators.moves import MOVES, pad, padding_of
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, NotSamplewise, axis_of, entries
+
+Array = np.ndarray
+Handler = Callable[[Call], Dynamic | list[Dynamic]]
+
+
+def _activation(make: Callable[[Call], Activation]) -> Handler:
+    def handle(call: Call) -> Dynamic:
+        value = call.dynamic()
+        return call.builder.layer(make(call), value.shape, value)
+
+    return handle
+
+
+def _selu(call: Call) -> Activation:
+    old = call.opset < 6
+    alpha = call.attribute("alpha", float(single(1.6732 if old else 1.67326319217681884765625)))
+    return activations.selu(alpha, call.attribute("gamma", float(single(1.0507 if old else 1.05070102214813232421875))))
+
+
+def _gelu(call: Call) -> Activation:
+    return activations.gelu_tanh() if call.attribute("approximate", "none") == "tanh" else activations.gelu()
+
+
+def _swish(default: float) -> Handler:
+    """`x sigmoid(beta x)`, which is `silu(beta x) / beta`; the attribute `alpha` is beta."""
+
+    def handle(call: Call) -> Dynamic:
+        beta = float(call.attribute("alpha", default))
+        value = call.dynamic()
+        if beta == 0:
+            return scaled(call, value, 0.5)
+        inner = scaled(call, value, beta)
+        exact = abs(np.frexp(beta)[0]) == 0.5
+        return scaled(call, call.builder.layer(activations.silu(), value.shape, inner), 1 / beta, 0.0 if exact else EPS)
+
+    return handle
+
+
+def _shrink(call: Call) -> Dynamic:
+    """Soft shrinking `x - clip(x, -lambd, lambd)`, where the attributes `bias` and `lambd` are equal."""
+    value, end, bias = call.dynamic(), float(call.attribute("lambd", 0.5)), float(call.attribute("bias", 0.0))
+    if end != bias or end < 0:
+        raise UnsupportedModel(f"it jumps at +-lambd = {end} with bias = {bias}; with equal numbers it does not")
+    if end == 0:
+        return value
+    middle = call.builder.layer(activations.clip(-end, end), value.shape, value)
+    return call.builder.layer(Sum((1, -1)), value.shape, value, middle)
+
+
+def _thresholded(call: Call) -> Activation:
+    if call.attribute("alpha", 1.0) != 0:
+        raise UnsupportedModel("it jumps at alpha; with alpha = 0 it does not")
+    return activations.relu()
+
+
+def _pow(call: Call) -> Dynamic:
+    value, exponent = call.dynamic(), call.scalar(1)
+    if exponent != 1:
+        raise UnsupportedModel("its slope is not bounded, or not everywhere")
+    return value
+
+
+def _slope(call: Call) -> float:
+    return call.attribute("alpha", float(single(0.01)))
+
+
+def _hard_sigmoid(call: Call) -> Activation:
+    return activations.hard_sigmoid(call.attribute("alpha", float(single(0.2))), call.attribute("beta", 0.5))
+
+
+def _prelu(call: Call) -> Dynamic:
+    value, slope = call.dynamic(), call.required(1)
+    array = slope.weight()
+    if not slope.exact:
+        raise UnsupportedModel("its slopes are computed with rounding; store their values")
+    if call.opset < 7 and array.ndim == 1 and array.size > 1:  # one slope a channel, before broadcasting was defined
+        array = array.reshape(-1, *(1,) * (len(value.shape) - 2))
+    if np.broadcast_shapes(value.shape, array.shape) != value.shape:
+        raise ValueError(f"slopes of shape {array.shape} do not fit a tensor of shape {value.shape}")
+    value, array = call.builder.meet(value, array)
+    return call.builder.layer(activations.leaky_relu(array), value.shape, value)
+
+
+def _clip(call: Call) -> Dynamic:
+    value = call.dynamic()
+    lower, upper = call.scalar(1, "min", -np.inf), call.scalar(2, "max", np.inf)
+    if lower is None or upper is None or np.isnan(lower) or np.isnan(upper):
+        raise ValueError("an end of the clamp is not a number")
+    if (lower, upper) == (-np.inf, np.inf):
+        return value
+    if lower == upper:
+        if not np.isfinite(lower):
+            raise ValueError("both ends of the clamp are infinite")
+        return call.builder.layer(Scale(0.0, lower), value.shape, value)
+    kind = activations.relu() if (lower, upper) == (0.0, np.inf) else activations.clip(lower, upper)
+    return call.builder.layer(kind, value.shape, value)
+
+
+def _operands(call: Call) -> list[Dynamic | Constant]:
+    values = [v for v in call.inputs if v is not None]
+    if len(values) != len(call.inputs) or (call.operator not in ("Sum", "Mean", "Max", "Min") and len(values) != 2):
+        raise ValueError(f"it has {len(values)} operands")
+    axis = call.attribute("axis")
+    if call.opset < 7 and axis is not None and len(values) == 2:
+        rank, other = (len(v.shape) for v in values)
+        if axis_of(axis, rank) + other != rank:  # then neither runtime reads it as it was meant
+            raise UnsupportedModel(
+                f"its broadcasting from axis {axis} is of operator sets before 7; convert the model to a newer one"
+            )
+    return values
+
+
+def _add(call: Call) -> Dynamic:
+    return add_values(call, _operands(call), (1,) * len(call.inputs))
+
+
+def _sub(call: Call) -> Dynamic:
+    return add_values(call, _operands(call), (1, -1))
+
+
+def _mean(call: Call) -> Dynamic:
+    count = len(call.inputs)
+    return scaled(call, _add(call), 1 / count, EPS)
+
+
+def _mul(call: Call) -> Dynamic:
+    a, b = _operands(call)
+    if isinstance(a, Dynamic) and isinstance(b, Dynamic):
+        return _gated(call, a, b)
+    value, constant = (a, b) if isinstance(a, Dynamic) else (b, a)
+    assert isinstance(value, Dynamic)
+    assert isinstance(constant, Constant)
+    value, factor = call.builder.meet(value, constant)
+    return scaled(call, value, factor, constant.relative_error())
+
+
+def _gated(call: Call, a: Dynamic, b: Dynamic) -> Dynamic:
+    """Products `x g(x)` that are written out for SiLU, Swish, hard swish, Mish and GELU; others are refused."""
+    if a.shape == b.shape:
+        for value, gate in ((a, b), (b, a)):
+            found = gated_activation(call.builder.graph, value.number, gate.number)
+            if found is not None:
+                argument = scaled(call, Dynamic(found.source, a.shape), found.inner, found.errors[0])
+                return scaled(call, call.builder.layer(found.kind, a.shape, argument), found.outer, found.errors[1])
+    raise UnsupportedModel(
+        "both operands are computed from the network's input, and it is no x g(x) that is known here; of such products "
+        "only SiLU, Swish and QuickGELU (x sigmoid(b x)), hard swish, Mish and GELU have a form"
+    )
+
+
+def _div(call: Call) -> Dynamic:
+    a, b = _operands(call)
+    if not isinstance(b, Constant):
+        raise UnsupportedModel("its divisor is computed from the network's input")
+    assert isinstance(a, Dynamic)
+    value, divisor = call.builder.meet(a, b)
+    if np.any(divisor == 0):
+        raise ValueError("its divisor has an entry that is zero")
+    relative = b.relative_error()
+    powers = bool(np.all(np.abs(np.frexp(divisor)[0]) == 0.5))
+    return scaled(call, value, 1 / divisor, 0.0 if powers and not relative else 2 * relative + EPS)
+
+
+def _neg(call: Call) -> Dynamic:
+    return scaled(call, call.dynamic(), -1.0)
+
+
+def _extremum(call: Call) -> Dynamic:
+    builder, largest = call.builder, call.operator == "Max"
+    values = _operands(call)
+    shape = np.broadcast_shapes(*(v.shape for v in values))
+    tensors = [builder.broadcast(v, shape) for v in values if isinstance(v, Dynamic)]
+    result = tree(call, tensors, piecewise.maximum if largest else piecewise.minimum)
+    for constant in (v for v in values if isinstance(v, Constant)):
+        if not constant.exact:
+            raise UnsupportedModel("its constant is computed with rounding; store its value")
+        result, end = builder.meet(result, constant)
+        # max(x, c) is a clamp from below, which is a ReLU moved to c.
+        zero = largest and not np.any(end)
+        kind = activations.relu() if zero else activations.clip(*((end, np.inf) if largest else (-np.inf, end)))
+        result = builder.layer(kind, result.shape, result)
+    return result
+
+
+def _concat(call: Call) -> Dynamic:
+    parts = [v for v in call.inputs if v is not None]
+    axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
+    builder, start = call.builder.of_one_sample(), 0
+    if call.builder.batch > 1:
+        if axis == 0:
+            raise NotSamplewise("it joins along the batch axis")
+        parts = [call.builder.one_sample(part) for part in parts]
+    indices, fills, tensors = [], [], []
+    for part in parts:
+        if isinstance(part, Dynamic):
+            indices.append(entries(part.shape) + start)
+            fills.append(np.zeros(part.shape))
+            start += int(np.prod(part.shape))
+            tensors.append(builder.rearrange(part, np.ravel))
+        else:
+            indices.append(np.full(part.shape, -1))
+            fills.append(part.shift())
+    joined = tensors[0] if len(tensors) == 1 else builder.layer(Concat(0), (start,), *tensors)
+    result = builder.move(joined, np.concatenate(indices, axis=axis))
+    fill = np.concatenate(fills, axis=axis)
+    if np.any(fill):
+        result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
+    return Dynamic(result.number, (call.builder.batch * result.shape[0], *result.shape[1:]))
+
+
+def _pad(call: Call) -> Dynamic:
+    value = call.dynamic()
+    widths, mode, fill = padding_of(call, len(value.shape))
+    indices = pad(entries(value.shape), widths, mode, -1)
+    result = call.builder.move(value, indices)
+    if mode != "constant" or fill == 0:
+        return result
+    if not np.isfinite(fill):
+        raise ValueError("its filling is not finite")
+    return shifted(call, result, call.builder.meet(result, np.where(indices < 0, fill, 0.0))[1])
+
+
+def _cast(call: Call) -> Dynamic:
+    if call.attribute("to") not in (*call.builder.casts, "FLOAT", "DOUBLE"):
+        raise UnsupportedModel("a cast to a type that does not hold all numbers of the input's rounds")
+    return call.dynamic()
+
+
+def move(call: Call) -> Dynamic | list[Dynamic]:
+    """An operator of `MOVES` on a tensor that depends on the input."""
+    value = call.dynamic()
+    indices = MOVES[call.operator](call, entries(value.shape))
+    if isinstance(indices, list):
+        return [call.builder.move(value, part) for part in indices]
+    return call.builder.move(value, indices)
+
+
+OPERATORS: dict[str, Handler] = {
+    "Relu": _activation(lambda call: activations.relu()),
+    "LeakyRelu": _activation(lambda call: activations.leaky_relu(_slope(call))),
+    "Sigmoid": _activation(lambda call: activations.sigmoid()),
+    "Tanh": _activation(lambda call: activations.tanh()),
+    "Elu": _activation(lambda call: activations.elu(call.attribute("alpha", 1.0))),
+    "Selu": _activation(_selu),
+    "Celu": _activation(lambda call: activations.celu(call.attribute("alpha", 1.0))),
+    "Softplus": _activation(lambda call: activations.softplus()),
+    "Softsign": _activation(lambda call: activations.softsign()),
+    "HardSigmoid": _activation(_hard_sigmoid),
+    "Gelu": _activation(_gelu),
+    "Mish": _activation(lambda call: activations.mish()),
+    "Swish": _swish(1.0),
+    "QuickGelu": _swish(float(single(1.702))),
+    "Shrink": _shrink,
+    "ThresholdedRelu": _activation(_thresholded),
+    "Pow": _pow,
+    "Atan": _activation(lambda call: activations.arctan()),
+    "Erf": _activation(lambda call: activations.erf()),
+    "Sin": _activation(lambda call: activations.sin()),
+    "Cos": _activation(lambda call: activations.cos()),
+    "HardSwish": _activation(lambda call: activations.hard_swish()),
+    "Abs": _activation(lambda call: activations.absolute()),
+    "PRelu": _prelu,
+    "Clip": _clip,
+    "Add": _add,
+    "Sum": _add,
+    "Sub": _sub,
+    "Mean": _mean,
+    "Mul": _mul,
+    "Div": _div,
+    "Neg": _neg,
+    "MatMul": matmul,
+    "Gemm": gemm,
+    "BatchNormalization": batch_normalization,
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), reduce_axes),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), reduce_axes),
+    "Max": _extremum,
+    "Min": _extremum,
+    "Concat": _concat,
+    "Pad": _pad,
+    "Cast": _cast,
+    **dict.fromkeys(MOVES, move),
+}
