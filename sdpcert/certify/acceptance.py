@@ -12,7 +12,7 @@ from sdpcert.certificate.document import build_document
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.torus_condition import TorusCondition
-from sdpcert.check import check_document, is_large
+from sdpcert.check import check_document
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.effort import exact_check_seconds
 
@@ -30,12 +30,11 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     if before and (slow or tree.level == "exact"):
         return tree
     document = build_document(tree, None, {})
-    large = slow or is_large(document)
     with first_interrupt_waits():
-        result = check_document(document, exact=not large)
-    if not result.ok:
+        result = check_document(document, exact=False if slow else None)
+    if result.level is None:
         return tree if before else None
-    return _at_level(tree, "floating-point" if large else "exact")
+    return _at_level(tree, result.level)
 
 
 def _at_level(tree: Part, level: str) -> Part:

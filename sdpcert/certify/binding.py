@@ -20,8 +20,8 @@ from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
 from sdpcert.certify.cut import with_rows
 from sdpcert.certify.front import front_and_head, read_scaled
-from sdpcert.check import CheckResult, check_document, document_of
-from sdpcert.check.checker import Rejected, Unreadable, values
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
+from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm, stack
