@@ -2,7 +2,7 @@
 
 `choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), or at
 the point that its layers know (`construction`). `proved` takes what a plan's solvers offer and keeps the best tree that
-is proved, `attain` looks for two inputs, `made` puts the certificate together.
+is proved, `witness` looks for two inputs, `result` puts the certificate together.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.certificate.certificate import Certificate
-from sdpcert.certify.attain import BoundContradiction, attain
 from sdpcert.certify.choice import plan_of
-from sdpcert.certify.made import certificate_of
 from sdpcert.certify.proved import prove_best
 from sdpcert.certify.request import METHODS, Request
+from sdpcert.certify.result import certificate_of
+from sdpcert.certify.witness import BoundContradiction, attain
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running import arguments
