@@ -19,7 +19,7 @@ from sdpcert.arithmetic import error_bound
 from sdpcert.arithmetic.blas import cholesky, product
 from sdpcert.arithmetic.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
-from sdpcert.solvers.closed_form import closed_form
+from sdpcert.solvers.closed_forms import closed_form
 
 Array = np.ndarray
 PRECISION = 50

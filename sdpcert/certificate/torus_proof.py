@@ -15,8 +15,8 @@ import numpy as np
 
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
-from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.interior_point import PARALLEL_ORDER
+from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.primal_dual import PARALLEL_ORDER
 from sdpcert.solvers.solution import SolverError
 
 Array = np.ndarray

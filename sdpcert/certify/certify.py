@@ -35,22 +35,15 @@ from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running import arguments
-from sdpcert.running.interrupts import (
-    CHOICES,
-    first_interrupt_waits,
-    interrupts_noticed,
-    terminations_interrupt,
-)
+from sdpcert.running.choices import FORMS, HEADS, METHODS, ON_INTERRUPT
+from sdpcert.running.interrupts import first_interrupt_waits, interrupts_noticed, terminations_interrupt
 from sdpcert.solvers import SOLVERS
 from sdpcert.solvers.effort import Effort, choose_method, estimate, estimate_frequencies, estimate_of_order
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
 from sdpcert.version import __version__
 
-FORMS = ("auto", "unrolled", "frequency")
-HEADS = ("joint", "composed")
 #: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
 LARGEST_UNROLLED = 4000
-METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 #: Estimated seconds from which a run is announced.
 LONG = 5.0
 #: The share of a time limit that is kept for the search for two inputs.
@@ -103,7 +96,7 @@ def certify(
     Raises ValueError or TypeError for bad arguments, `SolverError` where a solver is missing or gives no point,
     `BoundContradiction` if a lower bound were above the upper one.
     """
-    prove = arguments.choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    prove = arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove"
     chosen: dict[str, Any] = {
         "method": arguments.choice(method, "method", METHODS, METHODS[:-1]),
         "solver": arguments.choice(solver, "solver", SOLVERS),

@@ -15,8 +15,8 @@ from sdpcert.arithmetic.arrays import arrays_on
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
-from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.interior_point import Point, minimise
+from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray

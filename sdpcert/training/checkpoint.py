@@ -18,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdpcert.running.extras import needed_by
 from sdpcert.running.outputs import write_whole
 
-try:
+with needed_by("a checkpoint"):
     import safetensors
     import safetensors.torch
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("checkpoints need safetensors: pip install 'sdpcert[train]'", name=error.name) from None
 
 FORMAT = "sdpcert-checkpoint-1"
 #: Most characters of the metadata.

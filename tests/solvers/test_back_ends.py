@@ -208,9 +208,10 @@ def test_missing_package_names_what_to_install(
 
 def test_missing_licence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_) -> None:
-        raise SolverError("mosek: the solver failed: err_missing_license_file(1008): License cannot be located.")
+        raise SolverError("the solver failed: err_missing_license_file(1008): License cannot be located.")
 
-    monkeypatch.setattr(importlib.import_module("sdpcert.solvers.mosek"), "solve_general", refuse)
+    monkeypatch.setattr("sdpcert.solvers.general.import_package", lambda *_: None)
+    monkeypatch.setattr("sdpcert.solvers.general.GeneralProblem", refuse)
     with pytest.raises(SolverError, match=r"licence was found: .*mosek\.lic$"):
         sdpcert.certify(NETWORKS["relu"], "neuron", "mosek")
 
