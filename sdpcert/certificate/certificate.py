@@ -13,10 +13,11 @@ from sdpcert.certificate.parts import Part, build_parts_document, hash_of
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.saved import Saved, load_certificate
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(ShortRepr):
     """A bound on a Lipschitz constant with everything that stands behind it.
 
     `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`,

@@ -15,13 +15,14 @@ from sdpcert.certificate.document import FORMAT, assumed_in, attained_of, encode
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
-class TorusPart:
+class TorusPart(ShortRepr):
     """The front on a torus, with its bound in the metric of `proof`."""
 
     proof: TorusProof
@@ -74,7 +75,7 @@ class TorusPart:
 
 
 @dataclass(frozen=True, eq=False)
-class StackedPart:
+class StackedPart(ShortRepr):
     """A stacked form behind another part: input j is entry `layout[j]` of that part's output over `scale[j]`.
 
     The first part reads the network's input; it has neither.

@@ -32,6 +32,7 @@ from sdpcert.evaluation.file import (
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
 from sdpcert.evaluation.together import check_all
 from sdpcert.running.outputs import reads
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Fields that nothing is computed from: statements of the run that no verification compares, only their types.
@@ -43,7 +44,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(ShortRepr):
     """An evaluation that was verified; `rows` are by bound, then by radius. `distances` (samples,) are those of the
     adversarial points that were found, infinity where none was.
     """

@@ -27,6 +27,7 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
+from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.direction import STEP, Iterate, Pair, Step, search_direction, total
 from sdpcert.solvers.solution import Budget, Progress
@@ -44,7 +45,7 @@ SETTLED, IDLE = 0.05, 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class Point(ShortRepr):
     """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of
     it.
     """

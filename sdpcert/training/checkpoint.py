@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sdpcert.running.extras import needed_by
 from sdpcert.running.outputs import write_whole
+from sdpcert.running.short_repr import ShortRepr
 
 with needed_by("a checkpoint"):
     import safetensors
@@ -31,7 +32,7 @@ LARGEST_METADATA = 16_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(ShortRepr):
     """`tensors` by group ("model", "average", "optimiser") and name; `state` is JSON."""
 
     state: dict[str, Any]
