@@ -23,6 +23,7 @@ import numpy as np
 
 from sdpcert.errors import EvaluationRejected as EvaluationRejected
 from sdpcert.errors import MalformedEvaluation, UnreadableEvaluation
+from sdpcert.evaluation.apart import check_all
 from sdpcert.evaluation.file import (
     CERTIFICATES,
     NAME,
@@ -30,7 +31,6 @@ from sdpcert.evaluation.file import (
     read_document,
 )
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
-from sdpcert.evaluation.together import check_all
 from sdpcert.running.outputs import reads
 from sdpcert.running.short_repr import ShortRepr
 
