@@ -196,7 +196,7 @@ def work(case: Case, solver: str) -> dict[str, Any]:
     form = network(case)
     result: dict[str, Any] = {}
     if solver == "native":
-        module = importlib.import_module("sdpcert.solvers.interior_point")
+        module = importlib.import_module("sdpcert.solvers.native")
         setattr(module, "arrays_on", lambda device: CountingArrays())  # noqa: B010
         times, solution, runs = repeat(lambda: native_run(form))
         result["flops"] = CountingArrays.flops / runs

@@ -14,10 +14,11 @@ from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.saved import Saved, load_certificate
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(ShortRepr):
     """A bound on a Lipschitz constant, and everything that it rests on.
 
     `tree` is what was proved, part by part; None if nothing was. `upper` is its bound (infinite where `status` is

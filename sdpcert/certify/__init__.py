@@ -15,32 +15,34 @@ from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certify.choice import plan_of
 from sdpcert.certify.proved import prove_best
-from sdpcert.certify.request import METHODS, Request
+from sdpcert.certify.request import Request
 from sdpcert.certify.result import certificate_of
-from sdpcert.certify.witness import BoundContradiction, attain
+from sdpcert.certify.witness import attain
+from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running import arguments
-from sdpcert.running.interrupts import CHOICES, Interrupted, interrupts_noticed, terminations_interrupt
+from sdpcert.running.choices import METHODS, ON_INTERRUPT, Form, Head, Method, OnInterrupt, SolverName
+from sdpcert.running.interrupts import interrupts_noticed, terminations_interrupt
 from sdpcert.solvers.solution import Budget, Progress
 
 
 def certify(
     network: Network | StackedForm | Any,
-    method: str = "auto",
-    solver: str = "native",
+    method: Method = "auto",
+    solver: SolverName = "native",
     tol: float = 1e-6,
     output_rows: Sequence[int] | int | None = None,
     device: str = "cpu",
     *,
-    form: str = "auto",
-    head: str = "joint",
+    form: Form = "auto",
+    head: Head = "joint",
     time_limit: float | None = None,
     memory_limit: float | None = 8 * 2**30,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
     effort: float = 1.0,
-    on_interrupt: str = "raise",
+    on_interrupt: OnInterrupt = "raise",
 ) -> Certificate:
     """Prove an upper bound on the global l2 Lipschitz constant of a network.
 
@@ -74,7 +76,7 @@ def certify(
     request = Request.of(
         method, solver, tol, output_rows, device, form, head, time_limit, memory_limit, seed, progress, effort
     )
-    returns = arguments.choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    returns = arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove"
     with interrupts_noticed() as came, terminations_interrupt() if returns else nullcontext(), one_blas_thread():
         budget = Budget(request.tol, request.time_limit, request.progress)
         plan = plan_of(network, request)

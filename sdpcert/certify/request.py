@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from math import inf
 
 from sdpcert.running import arguments
+from sdpcert.running.choices import FORMS, HEADS, METHODS
 from sdpcert.solvers import SOLVERS
 from sdpcert.solvers.solution import Progress
 
-FORMS = ("auto", "unrolled", "frequency")
-HEADS = ("joint", "composed")
-METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 #: Methods that solve nothing.
 CLOSED_FORMS = ("product", "by-construction")
 

@@ -14,12 +14,9 @@ from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Plan
 from sdpcert.certify.proved import Proved
 from sdpcert.certify.request import CLOSED_FORMS, Request
+from sdpcert.errors import BoundContradiction
 from sdpcert.network.graph import Network
 from sdpcert.solvers.solution import Budget
-
-
-class BoundContradiction(ArithmeticError):
-    """An attained value above a proved bound: a defect of this program, never a result."""
 
 
 def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interrupted: Event) -> tuple[Attained, Proved]:

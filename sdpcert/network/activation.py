@@ -8,11 +8,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
+
 Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Activation(ABC):
+class Activation(ShortRepr, ABC):
     """An elementwise function whose slopes `(phi(a) - phi(b)) / (a - b)` all lie in `[alpha, beta]`.
 
     A kind of activation is a subclass; its parameters are the fields of the dataclass, floats or arrays that broadcast

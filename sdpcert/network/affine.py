@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
+
 Array = np.ndarray
 Shape = tuple[int, ...]
 
 
-class AffineLayer(ABC):
+class AffineLayer(ShortRepr, ABC):
     """A map `inputs -> linear(inputs) + offset` between tensors."""
 
     #: Number of products that are added up for one output entry; 0 where entries are only moved.

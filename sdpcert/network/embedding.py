@@ -25,6 +25,7 @@ from sdpcert.network.graph import Network
 from sdpcert.network.layouts import Arranged, arranged
 from sdpcert.network.piecewise_linear import Crop
 from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 Level = tuple[int, int]
@@ -33,7 +34,7 @@ LARGEST_HEAD = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Embedding:
+class Embedding(ShortRepr):
     """The front of a network as a `TorusForm`, and what follows.
 
     `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,

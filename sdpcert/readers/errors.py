@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sdpcert.errors import UnsupportedModel as UnsupportedModel
 from sdpcert.running.messages import first_line as first_line
 from sdpcert.running.messages import quoted as quoted
 
@@ -14,10 +15,6 @@ MAX_FILE_BYTES = 2 * 2**30
 MAX_STORED = 500_000_000
 #: Most entries of a tensor that is made while reading (a padded, tiled, broadcast or filled one).
 MAX_MADE = 100_000_000
-
-
-class UnsupportedModel(ValueError):
-    """A file that was understood and holds something that `Network` cannot represent."""
 
 
 def check_size(shape: Iterable[int], what: str, limit: int = MAX_MADE) -> int:

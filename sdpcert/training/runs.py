@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from sdpcert.running.outputs import reads, write_whole
+from sdpcert.running.short_repr import ShortRepr
 from sdpcert.training.checkpoint import (
     check_fit,
     read_checkpoint,
@@ -35,6 +36,7 @@ from sdpcert.training.datasets import Description
 from sdpcert.training.models import build_model
 from sdpcert.training.modules import Normalisation
 from sdpcert.training.settings import Config
+from sdpcert.version import __version__
 
 FORMAT = "sdpcert-model-1"
 CHECKPOINT = "checkpoint.safetensors"
@@ -44,7 +46,7 @@ FILES = ("config.toml", "environment.json", "log.jsonl", "log.csv", CHECKPOINT, 
 LARGEST = 1_000_000
 
 
-class LoadedRun(NamedTuple):
+class LoadedRun(ShortRepr, NamedTuple):
     """A network in evaluation mode, its configuration, and what its data are like."""
 
     module: nn.Sequential
@@ -158,10 +160,8 @@ def environment(device: torch.device, count: int) -> dict[str, Any]:
     """Versions, device name and number of processes."""
     import numpy
 
-    import sdpcert
-
     return {
-        "sdpcert": sdpcert.__version__,
+        "sdpcert": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,

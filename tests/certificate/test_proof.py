@@ -30,6 +30,7 @@ from sdpcert.network.activations import relu
 from sdpcert.network.affine import Dense, Scale
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
+from sdpcert.running.choices import Method
 from sdpcert.solvers import closed_form, product
 
 Array = np.ndarray
@@ -537,7 +538,7 @@ def documents() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", list(networks()))
 @pytest.mark.parametrize("method", ["neuron", "layer", "product"])
-def test_a_saved_certificate_checks(name: str, method: str, tmp_path: Path) -> None:
+def test_a_saved_certificate_checks(name: str, method: Method, tmp_path: Path) -> None:
     certificate = certify(networks()[name], method=method)
     path = tmp_path / "certificate.json"
     certificate.save(path)
