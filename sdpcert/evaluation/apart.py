@@ -9,25 +9,22 @@ import io
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdpcert.certify.certify import BoundContradiction, certify
-from sdpcert.network.activations import activation_by_name, crop
+from sdpcert.network.activations import KINDS
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running import children
 
-#: Activations that their name says everything of.
-PLAIN = ("relu", "abs", "tanh", "sigmoid", "softplus", "crop")
 _CHILD = "from sdpcert.evaluation.apart import main; main()"
 
 
 def can_go_apart(form: StackedForm) -> bool:
-    """Whether the form can be handed to another process: its activations are known by name."""
-    return all(group.activation.name in PLAIN for group in form.groups)
+    """Whether the form can be handed to another process, which has the toolkit's own kinds of activations."""
+    return all(type(group.activation) in KINDS for group in form.groups)
 
 
 def certify_apart(form: StackedForm, method: str, tol: float, seed: int, path: Path) -> dict[str, Any]:
@@ -74,8 +71,11 @@ def main() -> None:
 def _packed(form: StackedForm) -> bytes:
     """The form as arrays of an .npz file."""
     arrays: dict[str, Any] = {"offset": form.offset}
-    groups = [{"name": g.activation.name, "shape": list(g.shape)} for g in form.groups]
+    groups = []
     for k, g in enumerate(form.groups):
+        parameters = g.activation.parameters
+        groups.append({"name": g.activation.name, "shape": list(g.shape), "parameters": len(parameters)})
+        arrays |= {f"g{k}.p{i}": parameter for i, parameter in enumerate(parameters)}
         arrays |= {f"g{k}.{key}": getattr(g, key) for key in ("positions", "alpha", "beta", "bias")}
     blocks = []
     for k, ((to, source), block) in enumerate(sorted(form.blocks.items())):
@@ -91,11 +91,12 @@ def _packed(form: StackedForm) -> bytes:
 def _unpacked(data: bytes) -> StackedForm:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
-        groups = []
+        kinds, groups = {kind.name: kind for kind in KINDS}, []
         for k, g in enumerate(header["groups"]):
-            kind = crop() if g["name"] == "crop" else activation_by_name(g["name"])
+            parameters = [file[f"g{k}.p{i}"] for i in range(g["parameters"])]
+            kind = kinds[g["name"]](*(p if p.ndim else float(p) for p in parameters))
             given = {key: file[f"g{k}.{key}"] for key in ("positions", "alpha", "beta", "bias")}
-            groups.append(Group(replace(kind, multiplier=None), tuple(g["shape"]), **given))
+            groups.append(Group(kind, tuple(g["shape"]), **given))
         blocks = {
             (b["at"][0], b["at"][1]): Block(
                 file[f"b{k}.weights"], b["radius"], *(file.get(f"b{k}.{key}") for key in ("zero", "low"))
