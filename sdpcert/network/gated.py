@@ -152,7 +152,7 @@ class HardSwish(Activation):
 
     def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
         low, high, _, _ = self.on_interval(low, high)
-        return (high <= -3) | (low >= 3), np.where(low >= 3, 1.0, 0.0)
+        return ((high <= -3) | (low >= 3)) & (low <= high), np.where(low >= 3, 1.0, 0.0)
 
     def on_torch(self, values: Tensor) -> Tensor:
         from torch.nn.functional import hardswish

@@ -34,7 +34,7 @@ class Sigmoid(Activation):
 
     name: ClassVar[str] = "sigmoid"
     turns = (0.0,)
-    torch_functions = ("sigmoid", "expit")
+    torch_functions = ("sigmoid", "special_expit")
     onnx = "Sigmoid"
     reflection = COMPLEMENT
     nonnegative: ClassVar[bool] = True
@@ -96,7 +96,7 @@ class Elu(Activation):
 
     def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
         low, high, _, _ = self.on_interval(low, high)
-        return low >= 0, np.full(low.shape, 1.0)
+        return (low >= 0) & (low <= high), np.full(low.shape, 1.0)
 
     @classmethod
     def from_torch(cls, alpha: float = 1.0) -> Elu:
@@ -137,7 +137,7 @@ class Celu(Activation):
 
     def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
         low, high, _, _ = self.on_interval(low, high)
-        return low >= 0, np.full(low.shape, 1.0)
+        return (low >= 0) & (low <= high), np.full(low.shape, 1.0)
 
     @classmethod
     def from_torch(cls, alpha: float = 1.0) -> Celu:
@@ -179,7 +179,7 @@ class Selu(Activation):
 
     def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
         low, high, _, _ = self.on_interval(low, high)
-        return low >= 0, np.full(low.shape, self.gamma)
+        return (low >= 0) & (low <= high), np.full(low.shape, self.gamma)
 
     @classmethod
     def from_onnx(cls, attributes: Mapping[str, Any], opset: int) -> Selu:
@@ -324,7 +324,7 @@ class Erf(Activation):
 
     name: ClassVar[str] = "erf"
     turns = (0.0,)
-    torch_functions = ("erf",)
+    torch_functions = ("erf", "special_erf")
     onnx = "Erf"
     reflection = ODD
 
