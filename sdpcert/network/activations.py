@@ -13,6 +13,7 @@ KINDS: tuple[type[Activation], ...] = (
     piecewise_linear.LeakyRelu,
     piecewise_linear.Absolute,
     piecewise_linear.Clip,
+    piecewise_linear.Softshrink,
     piecewise_linear.HardSigmoid,
     piecewise_linear.Crop,
     smooth.Sigmoid,

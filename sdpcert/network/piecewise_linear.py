@@ -212,6 +212,55 @@ class Clip(PiecewiseLinear):
 
 
 @dataclass(frozen=True, eq=False)
+class Softshrink(PiecewiseLinear):
+    """Soft shrinking: v moved towards zero by `threshold`, zero where that passes it; slopes [0, 1].
+
+    Raises ValueError if the threshold is negative or not finite.
+    """
+
+    threshold: float = 0.5
+    name: ClassVar[str] = "softshrink"
+    reflection = (-1.0, 0.0, 0.0)
+    torch_functions = ("softshrink",)
+    onnx = "Shrink"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < np.inf:
+            raise ValueError(f"softshrink: the threshold {self.threshold} is negative or not finite")
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        t = self.threshold
+        identity = (-np.inf, 1.0, 0.0)
+        return ((-np.inf, 1.0, t), (-t, 0.0, 0.0), (t, 1.0, -t)) if t else (identity,)
+
+    def evaluation_error(self, roundoff: float) -> tuple[float, float]:
+        return roundoff, roundoff * (1 + 2 * roundoff)  # of the sum, and of a threshold that a narrower type rounds
+
+    def __call__(self, values: Array) -> Array:
+        return values - np.clip(values, -self.threshold, self.threshold)
+
+    def derivative(self, values: Array) -> Array:
+        return (np.abs(values) >= self.threshold).astype(float)
+
+    @classmethod
+    def from_torch(cls, lambd: float = 0.5) -> Softshrink:
+        return cls(float(lambd))
+
+    @classmethod
+    def from_onnx(cls, attributes: Mapping[str, Any], opset: int) -> Softshrink:
+        end, bias = attributes.get("lambd", 0.5), attributes.get("bias", 0.0)
+        if end != bias or end < 0:
+            raise ValueError(f"it jumps at +-lambd = {end} with bias = {bias}; with equal numbers it does not")
+        return cls(end)
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        from torch.nn.functional import softshrink
+
+        return softshrink(values, self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
 class HardSigmoid(Activation):
     """Hard sigmoid `clip(slope * v + offset, 0, 1)`, slopes between 0 and `slope`; float64 does not hold its kinks."""
 
