@@ -98,10 +98,6 @@ def _tanh_shrink(trace: Trace, source: Dynamic) -> Dynamic:
     return trace.call("Sub", source, trace.call("Tanh", source))
 
 
-def _soft_shrink(trace: Trace, source: Dynamic, lambd: float = 0.5) -> Dynamic:
-    return trace.call("Sub", source, _clamp(trace, source, -lambd, lambd))
-
-
 def _clamp(trace: Trace, source: Dynamic, min: Any = None, max: Any = None) -> Dynamic:
     if isinstance(min, Tensor | Dynamic) or isinstance(max, Tensor | Dynamic):
         source = source if min is None else trace.call("Max", source, min)
@@ -133,7 +129,6 @@ ACTIVATIONS: dict[str, Handler] = {
     "softplus": _softplus,
     **dict.fromkeys(("logsigmoid", "log_sigmoid"), _log_sigmoid),
     "tanhshrink": _tanh_shrink,
-    "softshrink": _soft_shrink,
     "hardtanh": _hardtanh,
     **dict.fromkeys(("threshold", "_threshold"), _threshold),
     **dict.fromkeys(("clamp", "clip"), _clamp),

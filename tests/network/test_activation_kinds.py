@@ -19,6 +19,7 @@ from sdpcert.network.activation import DERIVATIVE_ERROR, Activation
 from sdpcert.network.activations import KINDS
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Graph
+from sdpcert.network.piecewise_linear import Softshrink
 
 Array = np.ndarray
 FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
@@ -39,7 +40,13 @@ UNUSUAL: list[Activation] = [
     act.hard_sigmoid(1 / 6, 0.5),
     act.hard_sigmoid(-0.4, 0.1),
     act.crop(0.0),
+    Softshrink(1.25),
+    Softshrink(0.0),
 ]
+
+
+#: Attributes of the operators that jump with their default ones.
+ATTRIBUTES: dict[str | None, dict[str, float]] = {"Shrink": {"lambd": 0.5, "bias": 0.5}}
 
 
 def usual(kind: type[Activation]) -> list[Activation]:
@@ -178,7 +185,7 @@ def test_slopes_where_an_end_is_not_finite(activation: Activation) -> None:
     low = np.array([-np.inf, 0.0, -np.inf, np.nan, 1.0, -1e300])
     high = np.array([np.inf, np.inf, 0.0, 1.0, np.nan, 1e300])
     least, most = activation.slopes_on(low, high)
-    whole = np.isnan(low + high)  # one of them from minus to plus infinity
+    whole = np.isnan(low) | np.isnan(high) | (np.isinf(low) & np.isinf(high))
     assert np.all(least[whole] == activation.alpha) and np.all(most[whole] == activation.beta)
     v = np.linspace(0, 50, 5001)
     for k, side in ((1, v), (2, -v)):
@@ -300,7 +307,7 @@ def test_torch_functions_are_read_as_the_kind(kind: type[Activation], name: str)
 def test_an_onnx_node_is_read_as_the_kind(kind: type[Activation], tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     version = 22
-    node = onnx.helper.make_node(kind.onnx, ["x"], ["y"])
+    node = onnx.helper.make_node(kind.onnx, ["x"], ["y"], **ATTRIBUTES.get(kind.onnx, {}))
     ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 4]) for n in ("x", "y")]
     graph = onnx.helper.make_graph([node], "one", ends[:1], ends[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", version)], ir_version=10)

@@ -14,6 +14,8 @@ import numpy as np
 from sdpcert.network import activations, piecewise
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Concat, Scale, Sum
+from sdpcert.network.earlier import by_earlier_rules
+from sdpcert.network.piecewise_linear import Softshrink
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.gates import gated_activation
@@ -65,13 +67,11 @@ def _swish(default: float) -> Handler:
     return handle
 
 
-def _shrink(call: Call) -> Dynamic:
-    """Soft shrinking `x - clip(x, -lambd, lambd)`, where the attributes `bias` and `lambd` are equal."""
-    value, end, bias = call.dynamic(), float(call.attribute("lambd", 0.5)), float(call.attribute("bias", 0.0))
-    if end != bias or end < 0:
-        raise UnsupportedModel(f"it jumps at +-lambd = {end} with bias = {bias}; with equal numbers it does not")
-    if end == 0:
-        return value
+def _shrink(call: Call) -> Dynamic | list[Dynamic]:
+    """Soft shrinking as an activation; by the earlier rules `x - clip(x, -lambd, lambd)`."""
+    value, end = call.dynamic(), float(call.attribute("lambd", 0.5))
+    if not by_earlier_rules() or end <= 0 or end != call.attribute("bias", 0.0):
+        return _activation(Softshrink)(call)
     middle = call.builder.layer(activations.clip(-end, end), value.shape, value)
     return call.builder.layer(Sum((1, -1)), value.shape, value, middle)
 
