@@ -128,15 +128,18 @@ def _loss(
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
         inherited = _times(given[0].loss, layer.steepest)
-        own, evaluation = ErrorBound(0.0, 0.0), layer.evaluation_error(roundoff)
+        own = ErrorBound(0.0, 0.0)
         if layer.is_linear:
             own = _times(given[0].norm, 2 * roundoff * max(layer.steepest, 1.0))
-        elif evaluation is not None and any(evaluation):
-            # |phi(v)| <= |phi(0)| + steepest |v|
-            of_result, of_argument = evaluation
-            at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
-            own = _times(given[0].norm, (of_result + of_argument) * layer.steepest)
-            own = ErrorBound(own.offset + of_result * at_zero * SLACK, own.slope)
+        else:
+            evaluation = layer.evaluation_error(roundoff)
+            assert evaluation is not None  # `check_float32` refuses what has none
+            if any(evaluation):
+                of_result, of_argument = evaluation
+                # |phi(v)| <= |phi(0)| + steepest |v|
+                at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
+                own = _times(given[0].norm, (of_result + of_argument) * layer.steepest)
+                own = ErrorBound(own.offset + of_result * at_zero * SLACK, own.slope)
         return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
     gains = [norm_bound(layer, s) for s in shapes]
     if isinstance(layer, Rearrange | Concat):

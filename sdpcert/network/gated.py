@@ -137,7 +137,6 @@ class HardSwish(Activation):
     name: ClassVar[str] = "hard_swish"
     reflection = EVEN_REMAINDER
     turns = (-3.0, 3.0)
-    cancels = True
     torch_functions = ("hardswish",)
     onnx = "HardSwish"
 
@@ -145,7 +144,7 @@ class HardSwish(Activation):
         return -0.5, 1.5
 
     def __call__(self, values: Array) -> Array:
-        return values * np.clip(values / 6 + 0.5, 0.0, 1.0)
+        return values * np.clip((values + 3) / 6, 0.0, 1.0)  # which does not cancel
 
     def derivative(self, values: Array) -> Array:
         return np.where(values >= 3, 1.0, np.where(values > -3, values / 3 + 0.5, 0.0))

@@ -126,7 +126,10 @@ class Group:
     def segment(self, values: Array) -> tuple[Array, Array] | None:
         """`Activation.segment` on a batch of preactivations of shape (batch, size)."""
         found = self.activation.segment(self._tensor(values))
-        return found and tuple(part.reshape(len(values), -1)[:, self.positions] for part in found)  # type: ignore
+        if found is None:
+            return None
+        slope, at_zero = (part.reshape(len(values), -1)[:, self.positions] for part in found)
+        return slope, at_zero
 
     @property
     def multipliers(self) -> Array | None:
