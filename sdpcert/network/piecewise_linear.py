@@ -55,7 +55,7 @@ class PiecewiseLinear(Activation):
 
     def linear_on(self, low: Numbers, high: Numbers) -> tuple[Array, Array]:
         low, high, slopes, _ = self.on_interval(low, high)
-        sure = np.zeros(low.shape, dtype=bool)
+        sure = np.full(low.shape, self.is_linear)
         for first, last, slope in self._stretches():
             inside = (first <= low) & (high <= last)
             sure, slopes = sure | inside, np.where(inside, slope, slopes)
@@ -221,6 +221,7 @@ class Softshrink(PiecewiseLinear):
     threshold: float = 0.5
     name: ClassVar[str] = "softshrink"
     reflection = (-1.0, 0.0, 0.0)
+    roundings = 1
     torch_functions = ("softshrink",)
     onnx = "Shrink"
 

@@ -12,6 +12,7 @@ from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Concat, Conv2d, Dense, Rearrange, Scale, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.network.piecewise import householder, max_pool, maximum, maxmin, minimum, sorted_pairs
+from sdpcert.network.piecewise_linear import Softshrink
 
 Array = np.ndarray
 
@@ -81,12 +82,24 @@ def test_slopes_per_channel() -> None:
 
 
 @pytest.mark.parametrize(
+    ("activation", "value"),
+    [(act.clip(0.25, 0.25), 0.25), (act.hard_sigmoid(0.0, 0.5), 0.5), (act.hard_sigmoid(0.0, 7.0), 1.0)],
+)
+def test_what_has_one_value_is_no_neuron(activation: Activation, value: float) -> None:
+    graph = Graph((3,))
+    network = graph.network(graph.add(activation, 0))
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    assert network.neurons == 0 and np.all(network(x) == value) and np.all(network.stacked.evaluate(x) == value)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda: act.leaky_relu(float("nan")),
         lambda: act.celu(0.0),
         lambda: act.selu(-1.0, 1.0),
         lambda: act.clip(1.0, 0.0),
+        lambda: Softshrink(-1.0),
         lambda: act.activation_by_name("softmax"),
     ],
 )
