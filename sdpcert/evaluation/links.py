@@ -129,12 +129,7 @@ def shape_of(network: Network, value: int) -> tuple[int, ...]:
 def gain_of(layer: AffineLayer | Activation, gains: list[float], shapes: list[tuple[int, ...]]) -> float:
     """A bound of a layer's output constant from those of its inputs."""
     if isinstance(layer, Activation):
-        return steepest(layer) * gains[0] * SLACK
+        return layer.steepest * gains[0] * SLACK
     if isinstance(layer, Concat):
         return math.sqrt(sum(g * g for g in gains)) * SLACK
     return sum(norm_bound(layer, shape) * g for g, shape in zip(gains, shapes)) * SLACK
-
-
-def steepest(kind: Activation) -> float:
-    """The largest magnitude of a slope."""
-    return float(np.max(np.maximum(np.abs(kind.alpha), np.abs(kind.beta))))
