@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sdpcert.network.affine import Conv2d, Rearrange
 from sdpcert.network.graph import Graph
-from sdpcert.network.resampling import conv_transpose, cubic_weights, interpolation, linear_weights
+from sdpcert.network.affine.interpolation import cubic_weights, interpolation, linear_weights
+from sdpcert.network.resampling import conv_transpose
 
 SMALL = st.integers(1, 3)
 PADS = st.tuples(*[st.integers(0, 4)] * 4)

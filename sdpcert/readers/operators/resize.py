@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.network.affine import Conv2d
-from sdpcert.network.resampling import conv_transpose, cubic_weights, interpolation, linear_weights
+from sdpcert.network.affine.interpolation import cubic_weights, interpolation, linear_weights
+from sdpcert.network.resampling import conv_transpose
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.elementwise import OPERATORS
 from sdpcert.readers.operators.values import Call, Dynamic, axis_of
