@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sdpcert.network.affine import Conv2d, Rearrange
-from sdpcert.network.graph import Graph
 from sdpcert.network.affine.interpolation import cubic_weights, interpolation, linear_weights
+from sdpcert.network.graph import Graph
 from sdpcert.network.resampling import conv_transpose
 
 SMALL = st.integers(1, 3)
