@@ -1,6 +1,7 @@
 """Affine layers: one kind a file, each a class with everything that is known about it (`AffineLayer`)."""
 
 from sdpcert.network.affine.concat import Concat as Concat
+from sdpcert.network.affine.conv_transpose import ConvTranspose as ConvTranspose
 from sdpcert.network.affine.convolution import Conv2d as Conv2d
 from sdpcert.network.affine.dense import Dense as Dense
 from sdpcert.network.affine.interpolation import Interpolation as Interpolation
