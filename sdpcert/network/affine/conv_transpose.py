@@ -10,7 +10,15 @@ import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.arithmetic.norms import matrix_norm_up, with_room
-from sdpcert.network.affine.convolution import between_channels, bias_of, correlated, is_by_channel, spread_out, taps_of
+from sdpcert.network.affine.convolution import (
+    Tap,
+    between_channels,
+    bias_of,
+    correlated,
+    is_by_channel,
+    spread_out,
+    taps_of,
+)
 from sdpcert.network.affine.layer import AffineLayer, Array, Shape
 from sdpcert.network.affine.weighted import Weighted
 from sdpcert.network.filters import NotInvariant, Pixels, Stencil
@@ -51,13 +59,16 @@ class ConvTranspose(Weighted):
                 f"divide, not {self.kernel.shape} in {self.groups} groups"
             )
         if len(shape) != 3 or shape[0] != len(self.kernel):
-            raise ValueError(f"a transposed convolution with kernel {self.kernel.shape} cannot read shape {shape}")
+            raise ValueError(
+                f"a transposed convolution with kernel {self.kernel.shape} reads images of {len(self.kernel)} "
+                f"channels, not shape {shape}"
+            )
         top, left, bottom, right = self._margins
-        rows, columns = self._whole(shape)
+        channels, rows, columns = self._whole(shape)
         height, width = rows + top + bottom, columns + left + right
         if height < 1 or width < 1:
             raise ValueError(f"the padding {self.padding} of a transposed convolution leaves nothing of {shape}")
-        return (self.kernel.shape[1] * self.groups, height, width)
+        return (channels, height, width)
 
     @property
     def _margins(self) -> tuple[int, int, int, int]:
@@ -65,20 +76,24 @@ class ConvTranspose(Weighted):
         top, left, bottom, right = self.padding
         return -top, -left, self.output_padding[0] - bottom, self.output_padding[1] - right
 
-    def _whole(self, shape: Shape) -> tuple[int, int]:
-        """Rows and columns that the kernel reaches."""
-        rows, columns = (
+    def _whole(self, shape: Shape) -> Shape:
+        """The shape of what the kernel reaches."""
+        sides = (
             (n - 1) * s + d * (k - 1) + 1
             for n, s, d, k in zip(shape[1:], self.stride, self.dilation, self.kernel.shape[2:], strict=True)
         )
-        return rows, columns
+        return (self.kernel.shape[1] * self.groups, *sides)
 
     def linear(self, *inputs: Array) -> Array:
         (images,) = inputs
         self.output_shape(images.shape[1:])
-        sides = self._whole(images.shape[1:])
-        whole = spread_out(images, self.kernel, self.stride, self.dilation, self.groups, sides)
+        whole = spread_out(images, self._taps, self.stride, self.groups, self._whole(images.shape[1:]))
         return _framed(whole, *self._margins)
+
+    @property
+    def _taps(self) -> list[Tap]:
+        """The taps in the order of the output's neighbours, as a correlation with the flipped kernel adds them."""
+        return list(taps_of(self.kernel, self.dilation))[::-1]
 
     def adjoint(self, output: Array, *shapes: Shape) -> tuple[Array, ...]:
         (shape,) = shapes
@@ -138,7 +153,7 @@ class ConvTranspose(Weighted):
             raise NotInvariant("a transposed convolution with a stride makes an image finer than the one that it reads")
         top, left, _, _ = self.padding
         taps: dict[tuple[int, int], Array] = {}
-        for (y, x), tap in reversed(list(taps_of(self.kernel, self.dilation))):
+        for (y, x), tap in self._taps:
             full = between_channels(tap, self.groups).T
             if np.any(full):
                 taps[top - y, left - x] = full

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Taps of a circular kernel from which on torch modules apply it by Fourier transforms.
 TAPS_BY_FREQUENCIES = 81
+#: An offset in rows and columns, and the matrix that a kernel has there.
+Tap = tuple[tuple[int, int], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ class Conv2d(Weighted):
     def adjoint(self, output: Array, *shapes: Shape) -> tuple[Array, ...]:
         (shape,) = shapes
         top, left, bottom, right = self.padding
-        sides = (shape[1] + top + bottom, shape[2] + left + right)
-        padded = spread_out(output, self.kernel, self.stride, self.dilation, self.groups, sides)
+        around = (shape[0], shape[1] + top + bottom, shape[2] + left + right)
+        padded = spread_out(output, taps_of(self.kernel, self.dilation), self.stride, self.groups, around)
         if self.circular:
             return (_fold(_fold(padded, 2, top, shape[1]), 3, left, shape[2]),)
         return (padded[:, :, top : top + shape[1], left : left + shape[2]],)
@@ -181,8 +183,8 @@ class Conv2d(Weighted):
         return 6.0 * self.kernel.shape[2] * self.kernel.shape[3] * self.groups
 
 
-def taps_of(kernel: Array, dilation: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Array]]:
-    """The taps (first axis, second axis) of a kernel, each with its offset in rows and columns."""
+def taps_of(kernel: Array, dilation: tuple[int, int]) -> Iterator[Tap]:
+    """The taps of a kernel (first axis, second axis, height, width)."""
     for y in range(kernel.shape[2]):
         for x in range(kernel.shape[3]):
             yield (y * dilation[0], x * dilation[1]), kernel[:, :, y, x]
@@ -212,23 +214,18 @@ def correlated(
     return result
 
 
-def spread_out(
-    images: Array,
-    kernel: Array,
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-    sides: tuple[int, int],
-) -> Array:
-    """The adjoint of `correlated`: what images of its outputs become on padded images of `sides` rows and columns."""
+def spread_out(images: Array, taps: Iterable[Tap], stride: tuple[int, int], groups: int, shape: Shape) -> Array:
+    """The adjoint of `correlated`: what images of its outputs become on padded images of `shape`.
+
+    `taps` are the kernel's, which are added in this order.
+    """
     count, out, height, width = images.shape
-    ins = kernel.shape[1]
     part = images.reshape(count, groups, out // groups, height * width)
-    result = np.zeros((count, ins * groups, *sides))
-    for offset, tap in taps_of(kernel, dilation):
-        taps = np.ascontiguousarray(tap.reshape(groups, out // groups, ins).transpose(0, 2, 1))
+    result = np.zeros((count, *shape))
+    for offset, tap in taps:
+        by_group = np.ascontiguousarray(tap.reshape(groups, out // groups, -1).transpose(0, 2, 1))
         window = (slice(None), slice(None), *_every(offset, stride, (height, width)))
-        result[window] += (taps @ part).reshape(count, ins * groups, height, width)
+        result[window] += (by_group @ part).reshape(count, shape[0], height, width)
     return result
 
 
