@@ -1,4 +1,4 @@
-"""Upper bounds of spectral norms in float64, rounding included."""
+"""Upper bounds of norms in float64, rounding included."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ def matrix_norm_up(matrix: Array, coefficient_error: float = 0.0, squarings: int
 def with_room(bound: float) -> float:
     """A computed bound of a norm with room for the roundings of computing it."""
     return error_bound.largest(float(bound) * error_bound.SLACK)
+
+
+def row_norms_up(values: Array) -> Array:
+    """Upper bounds of the Euclidean norms of the rows (first axis) of nonnegative numbers.
+
+    They are scaled first, so that squares neither overflow nor underflow.
+    """
+    rows = values.reshape(len(values), -1)
+    largest = np.max(rows, axis=1, initial=0.0)
+    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        roots = np.sqrt(np.square(rows / safe[:, None]).sum(axis=1))
+        return error_bound.bounds(largest * (roots * error_bound.SLACK))

@@ -11,8 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds
+from sdpcert.arithmetic.norms import row_norms_up
 from sdpcert.network.affine import AffineLayer
-from sdpcert.network.known import SLACK, UNDERFLOW, Known, row_norms
+from sdpcert.network.known import SLACK, UNDERFLOW, Known
 
 
 def merge_doubled(layer: AffineLayer, given: list[Known]) -> Known:
@@ -38,7 +39,7 @@ def _with_inherited(layer: AffineLayer, given: list[Known], result: Known) -> Kn
     error = bounds((result.errors + inherited) * SLACK)
     together = layer.joint_norm([_norm(layer, g.high.shape[1:]) * g.norms for g in given])
     tiny = UNDERFLOW * float(np.sqrt(result.high[0].size)) if len(result.high) else 0.0
-    norm = np.minimum(bounds((together + result.norms + tiny) * SLACK), row_norms(error))
+    norm = np.minimum(bounds((together + result.norms + tiny) * SLACK), row_norms_up(error))
     rows = norm.reshape(-1, *[1] * (error.ndim - 1))
     return Known(result.high, result.low, np.where(error == 0, 0.0, np.minimum(error, rows)), norm)
 

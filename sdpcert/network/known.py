@@ -9,6 +9,7 @@ import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds
 from sdpcert.arithmetic.exact import two_sum
+from sdpcert.arithmetic.norms import row_norms_up
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53
@@ -49,7 +50,7 @@ class Known:
     @property
     def norms(self) -> Array:
         """Bounds of the rows' errors in Euclidean norm."""
-        return row_norms(self.errors) if self.norm is None else self.norm
+        return row_norms_up(self.errors) if self.norm is None else self.norm
 
     def entries(self, places: Array) -> Known:
         """The entries of every row at some places (row major), as vectors."""
@@ -103,15 +104,6 @@ class Known:
 def zeros(shape: tuple[int, ...]) -> Known:
     """Zeros without doubt."""
     return Known(np.zeros(shape))
-
-
-def row_norms(values: Array) -> Array:
-    """Bounds of the Euclidean norms of the rows (first axis) of nonnegative numbers."""
-    rows = values.reshape(len(values), -1)
-    largest = np.max(rows, axis=1, initial=0.0)
-    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return bounds(largest * (np.sqrt(np.square(rows / safe[:, None]).sum(axis=1)) * (1 + 1e-9)))
 
 
 def are_moves(coefficients: Array) -> bool:
