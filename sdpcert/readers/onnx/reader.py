@@ -24,8 +24,8 @@ from sdpcert.readers.onnx.constants import FOLDED
 from sdpcert.readers.onnx.tensors import embed_external
 from sdpcert.readers.onnx.verify import PRECISIONS, Precision, verify
 from sdpcert.readers.onnx.walk import SHAPES, File, label, samplewise
-from sdpcert.readers.operators.elementwise import OPERATORS
 from sdpcert.readers.operators.moves import MOVES
+from sdpcert.readers.operators.table import OPERATORS
 
 _STEEP = "its slope is not bounded"
 _ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")

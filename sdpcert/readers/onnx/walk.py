@@ -14,8 +14,7 @@ import numpy as np
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx.constants import fold
 from sdpcert.readers.onnx.tensors import tensor_array
-from sdpcert.readers.operators import resize as _resize  # noqa: F401  (enters its operators, as `windows` does)
-from sdpcert.readers.operators.elementwise import OPERATORS
+from sdpcert.readers.operators.table import OPERATORS
 from sdpcert.readers.operators.values import Builder, Call, Constant, Dynamic, NotSamplewise, Value
 
 SHAPES = ("Shape", "Size")

@@ -291,6 +291,10 @@ class Call:
         return float(value.ravel()[0])
 
 
+#: What makes the result of an operator, or its results, of a call.
+Handler = Callable[[Call], Dynamic | list[Dynamic]]
+
+
 def axis_of(axis: int, rank: int) -> int:
     """An axis counted from the front; ValueError where there is none."""
     if not -rank <= axis < rank:
