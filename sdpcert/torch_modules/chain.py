@@ -21,6 +21,7 @@ from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.torch_modules.block import PlainBlock
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.leaves import computes_own_form, is_plain, operator_of, pair
+from sdpcert.torch_modules.multipliers import with_own_multiplier
 from sdpcert.torch_modules.norms import norm_upper_bound
 
 #: Room for float64 rounding of plain layers' norms, relative, which their squared constant has.
@@ -198,8 +199,6 @@ def _norm(module: nn.Module) -> float:
 
 
 def _with_multiplier(kind: Activation, energy: float) -> Activation:
-    from sdpcert.layers.elementwise import with_own_multiplier
-
     steepest = _steepest(kind)
     if kind.is_linear:
         return replace(kind, multiplier=None)
