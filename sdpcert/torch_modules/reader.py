@@ -17,7 +17,7 @@ from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quo
 from sdpcert.running.arguments import shape as as_shape
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.chain import chain, links_of
-from sdpcert.torch_modules.compare import compare, device_of, inputs_for, outputs_of
+from sdpcert.torch_modules.compare import compare, device_of, inputs_for, module_outputs
 from sdpcert.torch_modules.state import check_computing, evaluated, steady
 from sdpcert.torch_modules.tracer import Tracer
 
@@ -40,7 +40,7 @@ def from_torch(module: nn.Module, input_shape: Sequence[int] | int) -> Network:
     with steady() as before, evaluated(module):
         check_computing(before)
         dtype = _checked_type(module)
-        outputs_of(module, inputs_for(shape)[:2], dtype)  # hooks compute weights now
+        module_outputs(module, inputs_for(shape)[:2], dtype)  # hooks compute weights now
         subject = module if device_of(module).type == "cpu" else _copied(module)
         tracer = Tracer(subject, shape, dtype, _widest(module, dtype), before)
         output = tracer.run()
