@@ -26,9 +26,9 @@ SHARP = 2.0**-17
 ROUNDINGS = (1e3, 32.0)
 #: The unit of rounding of products of float32 numbers on other devices than the CPU, which may be TensorFloat-32.
 TENSOR_FLOAT = 2.0**-10
-#: How many times the measured effect of rounding is allowed where it is more than that: outputs that cancel.
+#: How many times the measured effect of rounding is allowed if that is more: outputs that cancel.
 MEASURED = 1e3
-#: How many samples have to be finite in the module's own type where a comparison in float64 sees the others.
+#: How many samples have to be finite in the module's own type if a comparison in float64 sees the others.
 LEAST_FINITE = 4
 _MIXED = "the module mixes the samples of a batch: an output reads several inputs"
 _DIFFERS = "the network's outputs differ from the module's on random inputs; please report this model"
@@ -66,7 +66,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def compare(module: nn.Module, network: Network, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Raise `UnsupportedModel` where the network's outputs differ from the module's, or where that cannot be seen."""
+    """Raise `UnsupportedModel` if the network's outputs differ from the module's, or if that cannot be seen."""
     wide = _widened(module, shape, dtype)
     if wide is not None:
         _compare(wide, network, shape, torch.float64, dtype, SHARP, len(SCALES))
@@ -137,8 +137,8 @@ def _is_close(
 ) -> bool:
     """Whether the outputs differ by no more than `allowed`, relative, or than rounding in every layer to `dtype` does.
 
-    The second is measured where the first is missed. Inputs are no measure: outputs may be small beside them. What is
-    below the type's smallest normal number is nothing.
+    The second is measured if the first is exceeded. Inputs are no measure: outputs may be small beside them. A
+    difference below the type's smallest normal number does not count.
     """
     deviation = np.max(np.abs(found - expected), axis=1, initial=0.0)
     close = deviation <= allowed * np.max(np.abs(expected), axis=1, initial=1e-300) + torch.finfo(dtype).tiny

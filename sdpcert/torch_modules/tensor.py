@@ -28,9 +28,9 @@ class Interpreter(Protocol):
 
 
 class Traced(Tensor):
-    """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none.
+    """A tensor without numbers: `dynamic` is its place in the graph; if it has none, None, and `reason` says why.
 
-    Its type is torch's own for the result of the same operations: the module's, or one that holds all its numbers.
+    Its type is the one that torch gives to the result of the same operations.
 
     Tensors that may share memory are each other's `sharing`: after a change of one in place the others' numbers are
     not known any more.

@@ -47,7 +47,7 @@ Handler = Callable[..., Any]
 class Tracer:
     """Runs a module on a traced tensor of `shape` (without batch axis) and collects its graph and its steps.
 
-    `dtype` is the input's type, `widest` that of the parameters that have the widest: what is narrower rounds.
+    `dtype` is the input's type; `widest` holds the numbers of all parameters, so casts to what is narrower round.
     `computing` says how torch has to compute all along (`state.computing`).
     """
 
@@ -138,7 +138,7 @@ class Tracer:
         return target
 
     def _read(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, torch.dtype]:
-        """What a move or a handler makes of a call, and the type that torch says the result has."""
+        """What a move or a handler makes of a call, and the type of the result according to torch."""
         given, named = mapped(args, self._unwrapped), mapped(kwargs, self._unwrapped)
         if name in MOVES:
             source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
@@ -192,7 +192,7 @@ class Tracer:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """While it lasts, submodules report where the trace is and give their own form where they have one."""
+        """While it lasts, calls of submodules come here, which tells their paths and lets some give their own form."""
         changed: list[tuple[nn.Module, Any]] = []
         try:
             for path, sub in self._module.named_modules():
@@ -209,7 +209,7 @@ class Tracer:
                     sub.__dict__["forward"] = before
 
     def _enter(self, path: str, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
-        """A call of a submodule; what is raised inside leaves the path where it was."""
+        """A call of a submodule; an exception inside leaves the path at that submodule, for the message."""
         depth, outer = len(self._path), self._inside
         if path:
             self._path.append((path, module))

@@ -19,7 +19,7 @@ from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx.runtime import Runtime, widened
 
 Array = np.ndarray
-#: Standard deviations of each random input; normal, both signs, up to where activations saturate.
+#: Standard deviations of each random input; normally distributed, large enough that activations saturate.
 SCALES = (0.01, 0.1, 1.0, 1.0, 1.0, 1.0, 10.0, 10.0, 100.0, 1000.0)
 #: The same for batches of more than `FEW` samples; rounding is measured on so many of each.
 SCALES_OF_BATCHES = (0.1, 1.0, 10.0, 100.0)
@@ -45,7 +45,7 @@ class Precision:
         return self.number in (10, 16)
 
     def dtype(self) -> Any:
-        """NumPy's type; ImportError where bfloat16 is not there."""
+        """NumPy's type; raises ImportError if it is bfloat16 and the package ml_dtypes is missing."""
         if self.name != "bfloat16":
             return np.dtype(self.name)
         import ml_dtypes
@@ -62,7 +62,7 @@ PRECISIONS = {
 
 
 def verify(network: Network, model: Any, shape: tuple[int, ...], precision: Precision, batch: int = 1) -> str:
-    """Compare with the file on seeded random inputs and say how in one line; ValueError where they differ.
+    """Compare with the file on seeded random inputs and say how in one line; raises ValueError if they differ.
 
     `model` holds the nodes that were read, `shape` is the input's shape in the file, `precision` its type; `batch`
     samples of that shape go through the network one by one.

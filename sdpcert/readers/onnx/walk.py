@@ -1,6 +1,6 @@
 """The walk over an ONNX graph: every node in order, constants folded, what depends on the input into a `Graph`.
 
-Where the first axis of the input is a batch, the graph of one sample is built.
+If the first axis of the input is a batch, the graph of one sample is built.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class File:
 
 
 def samplewise(file: File) -> tuple[Dynamic, Builder]:
-    """The output and the graph of one sample where the first axis is a batch, else of the whole input.
+    """The output and the graph of one sample if the first axis is a batch, else of the whole input.
 
-    Raises ValueError where neither can be built, with the reason of the batch where samples are treated alike.
+    Raises ValueError if neither can be built; if samples are treated alike, with the reason for the batch.
     """
     if len(file.shape) < 2 or file.shape[0] == 1:
         return _build(file, 1)

@@ -39,7 +39,7 @@ class Window:
 
 
 def two(call: Call, name: str, axes: int) -> tuple[int, int]:
-    """An attribute with one positive number an axis, 1 by default, and 1 for the height of a sequence."""
+    """An attribute with one positive number per axis, 1 by default; the height of a sequence gets 1."""
     numbers = tuple(int(k) for k in call.attribute(name, (1,) * axes))
     if len(numbers) != axes or min(numbers) < 1:
         raise ValueError(f"its {name} {numbers} do not fit a window over {axes} axes")
