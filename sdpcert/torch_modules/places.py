@@ -49,7 +49,7 @@ def hook_among(frames: Iterable[tuple[FrameType, int]]) -> str:
 
 
 def uncompiled(function: Any) -> Any:
-    """What `torch.compile` was given if a function or bound method is its result, which computes the same; else itself."""
+    """What `torch.compile` made a function or bound method of, which computes the same; if nothing, itself."""
     if isinstance(function, MethodType):
         return MethodType(uncompiled(function.__func__), function.__self__)
     inner = getattr(function, "_torchdynamo_orig_callable", function)

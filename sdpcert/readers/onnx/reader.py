@@ -1,8 +1,9 @@
 """ONNX files: a walk over the graph that knows every operator it passes.
 
-The graph is taken in exact arithmetic on the stored weights. What has no exact form is refused by name, here. Then, node by
-node (`walk.py`), constants are folded (`constants.py`) and everything that depends on the input becomes affine layers
-and slope-restricted activations (`sdpcert.readers.operators`). At last the file is run and compared (`verify.py`).
+The graph is taken in exact arithmetic on the stored weights. What has no exact form is refused by name, here. Then,
+node by node (`walk.py`), constants are folded (`constants.py`) and everything that depends on the input becomes affine
+layers and slope-restricted activations (`sdpcert.readers.operators`). At last the file is run and compared
+(`verify.py`).
 
 The first axis of the input is a batch of one if the file leaves it open or says 1; the network's `input_shape` is
 without it. A longer first axis is a batch too if every sample goes through one and the same network, which the graph
