@@ -18,6 +18,7 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Rearrange, Scale
 from sdpcert.network.graph import Graph
+from sdpcert.network.moves import space_to_depth
 from sdpcert.readers.errors import UnsupportedModel
 
 
@@ -204,8 +205,6 @@ class SpaceToDepth(_Windows):
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
         """One rearrangement."""
-        from sdpcert.torch_modules.reader import space_to_depth
-
         self._check(graph.shape(value))
         return graph.rearrange(value, lambda image: space_to_depth(image, self.size))
 

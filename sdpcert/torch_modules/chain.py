@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from sdpcert.layers.elementwise import with_own_multiplier
 from sdpcert.network.activations import Activation, activation_by_name, crop
 from sdpcert.network.affine import Conv2d, Scale, Sum
 from sdpcert.network.graph import Graph, Network, Node
+from sdpcert.network.moves import space_to_depth
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.torch_modules.block import PlainBlock
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.leaves import computes_own_form, is_plain, operator_of, pair
-from sdpcert.torch_modules.moves import space_to_depth
+from sdpcert.torch_modules.multipliers import with_own_multiplier
 from sdpcert.torch_modules.norms import norm_upper_bound
 
 #: Room for float64 rounding of plain layers' norms, relative, which their squared constant has.

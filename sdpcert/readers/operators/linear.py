@@ -1,4 +1,4 @@
-"""Affine ONNX operators: scaling, sums, matrix products, batch normalisation and reductions over axes."""
+"""Matrix products, batch normalisation and reductions over axes, by name: `LINEAR`; scaling and sums for the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sdpcert.network import piecewise
 from sdpcert.network.affine import AffineLayer, Dense, Scale, Sum
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
-from sdpcert.readers.operators.values import Call, Constant, Dynamic, axes_of
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, axes_of
 
 Array = np.ndarray
 #: Attributes are stored in float32, so are their defaults.
@@ -83,7 +83,7 @@ def _swapped(array: Array) -> Array:
     return np.swapaxes(array, -1, -2)
 
 
-def matmul(call: Call) -> Dynamic:
+def _matmul(call: Call) -> Dynamic:
     a, b = call.inputs
     if isinstance(a, Dynamic) and isinstance(b, Dynamic):
         raise UnsupportedModel("both operands are computed from the network's input (as in attention)")
@@ -112,7 +112,7 @@ def matmul(call: Call) -> Dynamic:
     return builder.rearrange(result, _swapped) if len(result.shape) > 1 else result
 
 
-def gemm(call: Call) -> Dynamic:
+def _gemm(call: Call) -> Dynamic:
     a, b, c = call.value(0), call.value(1), call.value(2)
     if isinstance(a, Dynamic) and isinstance(b, Dynamic):
         raise UnsupportedModel("both factors are computed from the network's input")
@@ -145,7 +145,7 @@ def gemm(call: Call) -> Dynamic:
     return add_values(call, [result, c], (1, 1))
 
 
-def batch_normalization(call: Call) -> Dynamic:
+def _batch_normalization(call: Call) -> Dynamic:
     value = call.dynamic()
     if call.attribute("training_mode", 0):
         raise UnsupportedModel("it is in training mode; export the model in evaluation mode")
@@ -170,7 +170,7 @@ def batch_normalization(call: Call) -> Dynamic:
     return shifted(call, result, (bias - mean * factor).reshape(shape))
 
 
-def reduce_axes(call: Call) -> Dynamic:
+def _reduce_axes(call: Call) -> Dynamic:
     """Sum, mean, maximum and minimum over axes; global pooling is the same over the spatial axes."""
     value, rank = call.dynamic(), len(call.dynamic().shape)
     kind, keep = call.operator, bool(call.attribute("keepdims", 1))
@@ -200,6 +200,7 @@ def reduce_axes(call: Call) -> Dynamic:
 
 
 def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynamic:
+    """The maximum or minimum of tensors of one shape, compared in pairs, winners with winners."""
     shape = parts[0].shape
     while len(parts) > 1:
         pairs = [
@@ -207,3 +208,12 @@ def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynami
         ]
         parts = pairs + ([parts[-1]] if len(parts) % 2 else [])
     return parts[0]
+
+
+LINEAR: dict[str, Handler] = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "BatchNormalization": _batch_normalization,
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _reduce_axes),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _reduce_axes),
+}
