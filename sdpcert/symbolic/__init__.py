@@ -15,17 +15,16 @@ from sdpcert.symbolic.claim import positive as positive
 from sdpcert.symbolic.defined import increments as increments
 from sdpcert.symbolic.defined import inverse as inverse
 from sdpcert.symbolic.defined import orthonormal as orthonormal
+from sdpcert.symbolic.defined import rule as rule
+from sdpcert.symbolic.defined import scalar_rule as scalar_rule
 from sdpcert.symbolic.defined import slopes as slopes
 from sdpcert.symbolic.defined import squared_norm as squared_norm
 from sdpcert.symbolic.derivation import Comparison as Comparison
 from sdpcert.symbolic.derivation import Derivation as Derivation
 from sdpcert.symbolic.derivation import Part as Part
-from sdpcert.symbolic.derivation import Result as Result
-from sdpcert.symbolic.derivation import derive as derive
+from sdpcert.symbolic.deriving import derive as derive
 from sdpcert.symbolic.entries import indices as indices
 from sdpcert.symbolic.entries import largest as largest
-from sdpcert.symbolic.entries import rule as rule
-from sdpcert.symbolic.entries import scalar_rule as scalar_rule
 from sdpcert.symbolic.entries import total as total
 from sdpcert.symbolic.expression import AlgebraError as AlgebraError
 from sdpcert.symbolic.expression import Expression as Expression
@@ -45,5 +44,6 @@ from sdpcert.symbolic.kernel import KernelError as KernelError
 from sdpcert.symbolic.kernel import check as check
 from sdpcert.symbolic.layer import Layer as Layer
 from sdpcert.symbolic.refutation import refute as refute
+from sdpcert.symbolic.result import Result as Result
 from sdpcert.symbolic.steps.trace import trace_of as trace_of
 from sdpcert.symbolic.strategies import search as search

@@ -6,6 +6,7 @@ returns a vector v with v'Mv < 0 where there is one.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -196,8 +197,6 @@ def is_zero(matrix: Array) -> bool:
 
 def root_above(value: Any, denominator: int = 64) -> Fraction:
     """A rational number r > 0 with r^2 >= value, near the root; exact for squares of such numbers."""
-    import math
-
     exact = Fraction(value) if not isinstance(value, Root2) else Fraction(float(value) * (1 + 1e-12))
     if exact <= 0:
         return Fraction(1, denominator)

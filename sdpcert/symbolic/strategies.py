@@ -18,13 +18,22 @@ import numpy as np
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, multiplied, zero
+from sdpcert.symbolic.expression import (
+    AlgebraError,
+    Expression,
+    identity,
+    letter,
+    monomial_is_nonnegative,
+    multiplied,
+    zero,
+)
+from sdpcert.symbolic.kernel import derive
 from sdpcert.symbolic.squares import sum_of_squares
 from sdpcert.symbolic.steps.dominance import Dominance
 from sdpcert.symbolic.steps.expansion import Identity
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.schur import Schur
-from sdpcert.symbolic.steps.step import Known, Rejected, Step, monomial_is_nonnegative
+from sdpcert.symbolic.steps.step import Known, Rejected, Step
 from sdpcert.symbolic.steps.trace import Trace
 from sdpcert.symbolic.symbols import Word, transposed
 
@@ -96,8 +105,6 @@ def _squares(entry: Entry) -> list[Expression]:
 
 def _needed(facts: Sequence[Step], claim: Claim, steps: Found) -> list[Step]:
     """The facts without which the last steps do not follow."""
-    from sdpcert.symbolic.kernel import derive
-
     kept = list(facts)
     for fact in facts:
         without = [f for f in kept if f is not fact]

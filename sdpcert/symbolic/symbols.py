@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from sdpcert.symbolic.instances import Instance
+from typing import Any
 
 #: A dimension: a name, drawn anew for every instance, or a number.
 Dimension = str | int
-Definition = Callable[["Instance"], "np.ndarray"]
+#: What computes a symbol's value, an array, from the `Instance` that asks for it.
+Definition = Callable[[Any], Any]
+
+
+class AlgebraError(ValueError):
+    """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -206,7 +206,7 @@ def test_items_that_were_finished_are_printed(
         monkeypatch.setattr(library, "names", lambda: some)
         name, words = "derive", ("derive", "all", "--json", "--no-numbers")
     module = importlib.import_module(
-        "sdpcert.layers.feasibility" if verb == "layers" else "sdpcert.symbolic.derivation"
+        "sdpcert.layers.feasibility" if verb == "layers" else "sdpcert.symbolic.deriving"
     )
     called, counted = getattr(module, name), itertools.count()
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Index, Largest, Product, Total
 from sdpcert.symbolic.expression import Expression
+from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 from sdpcert.symbolic.symbols import Symbol
 
@@ -73,8 +74,6 @@ class CauchySchwarz(Step):
 
     def explanation(self) -> str:
         """The inequality."""
-        from sdpcert.symbolic.printing import latex
-
         return (
             rf"because with $G={latex(self.G)}$ and the weights $r_{{ij}}$, $c_{{ij}}$ of $|G_{{ij}}|$ in "
             rf"${latex(self.R)}$ and ${latex(self.C)}$ every row has "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, number
+from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
@@ -106,8 +107,6 @@ class Cite(Step):
 
     def explanation(self) -> str:
         """The claim and what was put in."""
-        from sdpcert.symbolic.printing import latex
-
         shown = ", ".join(f"${latex(letter(s))} := {latex(v)}$" for s, v in self.replaced.items())
         return f"by {self.label}" + (f" with {shown}" if shown else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import AlgebraError, Expression
+from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 
 
@@ -32,7 +33,5 @@ class DiagonalProduct(Step):
 
     def explanation(self) -> str:
         """The factors."""
-        from sdpcert.symbolic.printing import latex
-
         shown = ", ".join(f"${latex(factor)}$" for factor in self.factors)
         return f"because {shown} are diagonal with nonnegative entries"

@@ -14,6 +14,7 @@ from fractions import Fraction
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
 from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 
 #: Powers of the entries of diagonal matrices at one index: what a weight is made of.
@@ -119,8 +120,6 @@ class Dominance(Step):
 
     def explanation(self) -> str:
         """The argument."""
-        from sdpcert.symbolic.printing import latex
-
         return (
             f"by weighted diagonal dominance: with $G={latex(self.G)}$, where $|G_{{ij}}|$ has the weight $w_{{ij}}$ "
             f"in row "

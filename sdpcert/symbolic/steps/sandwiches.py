@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.symbolic.blocks import as_block
-from sdpcert.symbolic.claim import Statement
+from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import AlgebraError, Expression, number
+from sdpcert.symbolic.printing import LINE, sandwich, visible
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 
 
@@ -39,8 +40,6 @@ class Sandwiches(Step):
     """
 
     def __init__(self, target: Statement | Any, *terms: Any) -> None:
-        from sdpcert.symbolic.claim import positive
-
         self.target = target if isinstance(target, Statement) else positive(target)
         self.terms = [t if isinstance(t, Term) else Term(t) for t in terms]
 
@@ -72,8 +71,6 @@ class Sandwiches(Step):
 
     def explanation(self) -> str:
         """The sum."""
-        from sdpcert.symbolic.printing import LINE, sandwich, visible
-
         right = self.target.right
         side = "the left side" if right is None or right == 0 else "the left side less the right side"
         parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
@@ -96,7 +93,5 @@ class Monotonicity(Sandwiches):
     """`A >= B` because `A >= C` and `C >= B`: the differences of the chain are known."""
 
     def __init__(self, *chain: Any) -> None:
-        from sdpcert.symbolic.claim import positive
-
         links = [a - b for a, b in itertools.pairwise(chain)]
         super().__init__(positive(chain[0], chain[-1]), *links)

@@ -7,6 +7,7 @@ from typing import Any
 from sdpcert.symbolic.blocks import Block, as_block, block
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import AlgebraError, Expression, identity
+from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 
 
@@ -62,8 +63,6 @@ class Schur(Step):
 
     def explanation(self) -> str:
         """The complement."""
-        from sdpcert.symbolic.printing import latex
-
         corner = as_block(self.target.matrix.entries[self.corner][self.corner])
         return (
             f"by the Schur complement\\formula{{{latex(self.complement())} \\succeq 0}}of the positive definite block "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.symbols import Symbol
 
 
 class Trace(Step):
@@ -33,8 +34,6 @@ class Trace(Step):
 
 def trace_of(name: str, S: Expression, latex: str | None = None) -> Any:
     """The trace of a square matrix as a positive scalar (one where it is zero)."""
-    from sdpcert.symbolic.expression import letter
-    from sdpcert.symbolic.symbols import Symbol
 
     def definition(instance: Any) -> Any:
         value = instance.value(S)

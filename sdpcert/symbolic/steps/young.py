@@ -6,6 +6,7 @@ from typing import Any
 
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import AlgebraError, Expression, identity
+from sdpcert.symbolic.printing import sandwich
 from sdpcert.symbolic.steps.step import Known, Rejected, Step
 
 
@@ -33,6 +34,4 @@ class Young(Step):
 
     def explanation(self) -> str:
         """The square."""
-        from sdpcert.symbolic.printing import sandwich
-
         return f"by Young's inequality: the difference is\\formula{{{sandwich(1, self.R, self.S @ self.X - self.Y)}}}"
