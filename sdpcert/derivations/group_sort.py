@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -21,6 +21,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.torch_modules.reader import from_torch
 
 
 def ones(instance):
@@ -139,11 +140,11 @@ def numbers():
 
     from sdpcert.layers import GroupSort
 
-    sort = sdpcert.certify(sdpcert.from_torch(GroupSort(3), (6,)), method="by-construction")
+    sort = certify(from_torch(GroupSort(3), (6,)), method="by-construction")
     torch.manual_seed(0)
     first = torch.nn.Linear(3, 6, bias=False, dtype=torch.float64)
     norm = float(np.linalg.norm(first.weight.detach().numpy(), 2))
-    both = sdpcert.certify(sdpcert.from_torch(torch.nn.Sequential(first, GroupSort(3)), (3,)))
+    both = certify(from_torch(torch.nn.Sequential(first, GroupSort(3)), (3,)))
     return [
         Comparison("proved bound of groups of three", sort.upper, "==", 1.0, 1e-5),
         Comparison("attained by groups of three", sort.lower, "<=", 1.0),

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -94,8 +95,8 @@ def numbers():
     rng = np.random.default_rng(0)
     backbone, head = rng.standard_normal((5, 4)), rng.standard_normal((3, 5))
     head /= np.linalg.norm(head, axis=1, keepdims=True)
-    constant = sdpcert.certify(sdpcert.Network.mlp([np.eye(4), backbone])).upper
-    pair = sdpcert.certify(sdpcert.Network.mlp([backbone, (head[:1] - head[1:2])]))
+    constant = certify(Network.mlp([np.eye(4), backbone])).upper
+    pair = certify(Network.mlp([backbone, (head[:1] - head[1:2])]))
     return [
         Comparison(
             "attained by a difference of logits, bound",
@@ -103,9 +104,7 @@ def numbers():
             "<=",
             constant * float(np.linalg.norm(head[0] - head[1])),
         ),
-        Comparison(
-            "attained by normalised rows as a whole", sdpcert.certify(sdpcert.Network.mlp([head])).lower, ">=", 1.0
-        ),
+        Comparison("attained by normalised rows as a whole", certify(Network.mlp([head])).lower, ">=", 1.0),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.derivations.condition import increment, least_constant, small
 from sdpcert.symbolic import (
     Claim,
@@ -23,6 +23,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
+from sdpcert.torch_modules.reader import from_torch
 
 
 def tame(name, rows, columns, latex=None):
@@ -205,9 +206,9 @@ def numbers():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
-    network = sdpcert.from_torch(model, (5,))
-    constructed = sdpcert.certify(network, method="by-construction")
-    solved = sdpcert.certify(network, method="neuron")
+    network = from_torch(model, (5,))
+    constructed = certify(network, method="by-construction")
+    solved = certify(network, method="neuron")
     return [
         Comparison("constant proved with the telescoping multipliers", constructed.upper, "<=", 1.0),
         Comparison("optimum of the condition of the same network", solved.upper, "<=", constructed.upper, 1e-6),

@@ -1,6 +1,7 @@
 """Projection pooling: the signed distance to a wedge is 1-Lipschitz, and its formula."""
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import Claim, Comparison, Derivation, Part, identity, matrix, positive, scalar, vector
 from sdpcert.symbolic.steps import Sandwiches, Term
 
@@ -67,7 +68,7 @@ def numbers():
     steps = torch.randn(2000, 4, dtype=torch.float64)
     with torch.no_grad():
         change = pooling((inputs + steps) @ weight.T) - pooling(inputs @ weight.T)
-    proved = sdpcert.certify(sdpcert.Network.mlp([weight.numpy()])).upper
+    proved = certify(Network.mlp([weight.numpy()])).upper
     ratio = float((change.norm(dim=1) / steps.norm(dim=1)).max())
     return [Comparison("sampled behind a linear map, its proved bound", ratio, "<=", proved)]
 

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Part,
@@ -20,7 +21,6 @@ from sdpcert.symbolic import (
     symmetric_block,
     zero,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -115,16 +115,18 @@ def numbers():
     import numpy as np
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
+    from sdpcert.torch_modules.reader import from_torch
 
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape) for shape in ((5, 4), (4, 5), (3, 4))]
-    network = sdpcert.Network.mlp(weights)
-    certificate = sdpcert.certify(network, method="neuron")
+    network = Network.mlp(weights)
+    certificate = certify(network, method="neuron")
     gamma = certificate.upper * 1.001
     made = layers.SandwichNetwork.from_network(network, gamma, certificate)
-    again = sdpcert.certify(sdpcert.from_torch(made, (4,)), method="by-construction")
+    again = certify(from_torch(made, (4,)), method="by-construction")
     inputs = rng.standard_normal((50, 4))
     outputs = made.eval()(torch.from_numpy(inputs)).detach().numpy()
     apart = max(float(np.abs(network(x) - y).max()) for x, y in zip(inputs, outputs, strict=True))

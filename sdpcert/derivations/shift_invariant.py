@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -18,7 +19,6 @@ from sdpcert.symbolic import (
     symmetric,
     symmetric_block,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Congruence, Identity, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -173,7 +173,8 @@ def numbers():
     import torch
     from torch import nn
 
-    import sdpcert
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     modules = [
@@ -181,8 +182,8 @@ def numbers():
         nn.ReLU(),
         nn.Conv2d(2, 1, 3, padding=1, padding_mode="circular"),
     ]
-    made = sdpcert.from_torch(nn.Sequential(*modules), (1, 4, 4))
-    pixels, channels = sdpcert.certify(made, "neuron"), sdpcert.certify(made, "neuron", form="frequency")
+    made = from_torch(nn.Sequential(*modules), (1, 4, 4))
+    pixels, channels = certify(made, "neuron"), certify(made, "neuron", form="frequency")
     return [Comparison("one multiplier a channel, beside one a pixel", channels.upper, "==", pixels.upper, 1e-4)]
 
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 from math import factorial
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -18,7 +19,6 @@ from sdpcert.symbolic import (
     scalar,
     skew,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Polynomial, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -120,12 +120,14 @@ def numbers():
     import numpy as np
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
-    convolution = sdpcert.from_torch(layers.SOCConv2d(2, 3, dtype=torch.float64), (2, 5, 5))
-    rotation = sdpcert.from_torch(layers.ExponentialLinear(5, dtype=torch.float64), (5,))
+    convolution = from_torch(layers.SOCConv2d(2, 3, dtype=torch.float64), (2, 5, 5))
+    rotation = from_torch(layers.ExponentialLinear(5, dtype=torch.float64), (5,))
     drawn = np.random.default_rng(0).standard_normal((5, 5))
     skewed = (drawn - drawn.T) / 2
     power, total = np.eye(5), np.eye(5)
@@ -134,9 +136,9 @@ def numbers():
         total = total + power
     bound = 1 + np.linalg.norm(skewed, 2) ** 5 / factorial(5)
     return [
-        Comparison("proved for a SOC layer", sdpcert.certify(convolution, "by-construction").upper, "<=", 1.0),
-        Comparison(r"attained by $\exp(L)$", sdpcert.certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
-        Comparison("five terms of the series", sdpcert.certify(sdpcert.Network.mlp([total])).upper, "<=", float(bound)),
+        Comparison("proved for a SOC layer", certify(convolution, "by-construction").upper, "<=", 1.0),
+        Comparison(r"attained by $\exp(L)$", certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
+        Comparison("five terms of the series", certify(Network.mlp([total])).upper, "<=", float(bound)),
     ]
 
 
