@@ -8,17 +8,17 @@ from sdpcert.running import starting as starting  # before the libraries, whose 
 
 # isort: split
 from sdpcert.certificate import Certificate as Certificate
-from sdpcert.certify.certify import BoundContradiction as BoundContradiction
 from sdpcert.certify.certify import certify as certify
 from sdpcert.check import CheckResult as CheckResult
 from sdpcert.check import check as check
+from sdpcert.errors import BoundContradiction as BoundContradiction
+from sdpcert.errors import Interrupted as Interrupted
+from sdpcert.errors import SolverError as SolverError
+from sdpcert.errors import UnsupportedModel as UnsupportedModel
 from sdpcert.network import Activation as Activation
 from sdpcert.network import Network as Network
-from sdpcert.readers import UnsupportedModel as UnsupportedModel
 from sdpcert.readers import load as load
 from sdpcert.running import arguments as _arguments
-from sdpcert.running.interrupts import Interrupted as Interrupted
-from sdpcert.solvers import SolverError as SolverError
 
 __version__ = "0.1.0"
 

@@ -30,13 +30,13 @@ from sdpcert.certify.frequencies import CLOSED_FORMS, Convolutional, head_energy
 from sdpcert.certify.ladder import bound_over_frequencies
 from sdpcert.certify.sequence import prove_sequence, with_rows
 from sdpcert.certify.slack import slack_of
+from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running import arguments
 from sdpcert.running.interrupts import (
     CHOICES,
-    Interrupted,
     first_interrupt_waits,
     interrupts_noticed,
     terminations_interrupt,
@@ -44,6 +44,7 @@ from sdpcert.running.interrupts import (
 from sdpcert.solvers import SOLVERS
 from sdpcert.solvers.effort import Effort, choose_method, estimate, estimate_frequencies, estimate_of_order
 from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
+from sdpcert.version import __version__
 
 FORMS = ("auto", "unrolled", "frequency")
 HEADS = ("joint", "composed")
@@ -54,10 +55,6 @@ METHODS = ("product", "layer", "neuron", "auto", "by-construction")
 LONG = 5.0
 #: The share of a time limit that is kept for the search for two inputs.
 SHARE_OF_SEARCH = 0.1
-
-
-class BoundContradiction(ArithmeticError):
-    """An attained value above a proved bound: a defect of this program, never a result."""
 
 
 def certify(
@@ -472,8 +469,6 @@ def _effort(effort: object) -> float:
 def _information(
     network: Network | StackedForm, output_rows: Sequence[int] | None, seed: int, tol: float, solution: Solution
 ) -> dict[str, Any]:
-    from sdpcert import __version__
-
     return {
         "source": network.source if isinstance(network, Network) else "stacked form",
         "source_details": dict(network.details) if isinstance(network, Network) else {},

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-import sdpcert
+from sdpcert.certify.certify import certify
 from sdpcert.evaluation.apart import can_go_apart, certify_apart
 from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Network, Node
 from sdpcert.running import children
 from sdpcert.solvers.effort import estimate
+from sdpcert.torch_modules.reader import from_torch
 
 Array = np.ndarray
 #: Inputs and neurons above which no semidefinite program of the unrolled network is solved.
@@ -61,8 +62,8 @@ class Proved:
 def networks_of(module: nn.Sequential, input_shape: Sequence[int]) -> tuple[Network, Network]:
     """The network of everything before the child `head`, and the whole one."""
     before = nn.Sequential(*[part for name, part in module.named_children() if name != "head"])
-    whole = sdpcert.from_torch(module.cpu(), input_shape)
-    return (sdpcert.from_torch(before, input_shape) if hasattr(module, "head") else whole), whole
+    whole = from_torch(module.cpu(), input_shape)
+    return (from_torch(before, input_shape) if hasattr(module, "head") else whole), whole
 
 
 def difference(network: Network, y: int, j: int) -> Network:
@@ -115,7 +116,7 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
         if len(work) > 1 and can_go_apart(subject.network.stacked):
             return certify_apart(subject.network.stacked, method, tol, seed, path)
         with lock:
-            certificate = sdpcert.certify(subject.network, method, tol=tol, seed=seed, on_interrupt="prove")
+            certificate = certify(subject.network, method, tol=tol, seed=seed, on_interrupt="prove")
         if certificate.status == "proved":
             certificate.save(path)
         return certificate.summary()

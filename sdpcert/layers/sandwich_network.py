@@ -222,8 +222,8 @@ class SandwichNetwork(LipschitzLayer):
                     shrunk = self.shrink ** -max(2 * last, 1) / (1 - self.margin) - 1
                     raise ValueError(
                         f"gamma {gamma!r} is too close to the certified constant: materialised weights need it larger "
-                        f"by {shrunk:.1e}, relative (the factor of layer {k} has the norm {float(values.max()) ** 0.5!r}, "
-                        "which has to be below 1)"
+                        f"by {shrunk:.1e}, relative (the factor of layer {k} has the norm "
+                        f"{float(values.max()) ** 0.5!r}, which has to be below 1)"
                     )
                 inverse = (vectors / (1 + room.clamp_min(0).sqrt())) @ vectors.mT
                 self.square[k].zero_()

@@ -14,15 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
+from sdpcert.errors import NotInvariant as NotInvariant
 from sdpcert.network.affine import AffineLayer, Conv2d, Rearrange
 
 Array = np.ndarray
 Filters = dict[tuple[int, int], Array]
 UNIT_ROUNDOFF = 2.0**-53
-
-
-class NotInvariant(ValueError):
-    """A layer that is no shift-invariant map between images; the message names it."""
 
 
 @dataclass(frozen=True)

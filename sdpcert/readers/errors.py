@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sdpcert.errors import UnsupportedModel as UnsupportedModel
+
 #: Largest file that is opened, in bytes.
 MAX_FILE_BYTES = 2 * 2**30
 #: Most entries of one stored tensor.
 MAX_STORED = 500_000_000
 #: Most entries of a tensor that is made while reading (a padded, tiled, broadcast or filled one).
 MAX_MADE = 100_000_000
-
-
-class UnsupportedModel(ValueError):
-    """A file that was understood and holds something that `Network` cannot represent."""
 
 
 def quoted(name: object) -> str:

@@ -22,28 +22,6 @@ CHOICES = ("prove", "raise")
 _noticing: list[threading.Event] = []
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a call that had a result by then: the `certificate` of the best point of `sdpcert.certify`, or the
-    evaluation that `sdpcert.evaluation.trained.evaluate` saved; both are the `result`.
-    """
-
-    def __init__(self, message: str, result: Any) -> None:
-        super().__init__(message)
-        self.result = result
-
-    @property
-    def certificate(self) -> Any:
-        """What `sdpcert.certify` proved by then."""
-        return self.result
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Interrupted, (self.args[0], self.result)
-
-
-class Stopped(Exception):
-    """A command was interrupted and has printed what was finished; the message says how much that is."""
-
-
 @contextmanager
 def interrupts_noticed() -> Iterator[threading.Event]:
     """Remember in an event that Ctrl-C came, for callers of what catches the KeyboardInterrupt that it raises."""

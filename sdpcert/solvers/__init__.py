@@ -3,6 +3,7 @@
 The general solvers import CVXPY and their own package when they are called.
 """
 
+from sdpcert.errors import SolverError as SolverError
 from sdpcert.solvers.clarabel import clarabel as clarabel
 from sdpcert.solvers.closed_form import closed_form as closed_form
 from sdpcert.solvers.closed_form import product as product
@@ -14,7 +15,6 @@ from sdpcert.solvers.solution import Budget as Budget
 from sdpcert.solvers.solution import Progress as Progress
 from sdpcert.solvers.solution import Solution as Solution
 from sdpcert.solvers.solution import Solver as Solver
-from sdpcert.solvers.solution import SolverError as SolverError
 
 SOLVERS: dict[str, Solver] = {
     "native": interior_point,

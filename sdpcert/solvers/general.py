@@ -23,9 +23,10 @@ from scipy import sparse
 from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
+from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.solution import Budget, Solution, SolverError
+from sdpcert.solvers.solution import Budget, Solution
 
 Array = np.ndarray
 #: Nonzeros of the coefficient matrices above which a general solver is not started.

@@ -29,9 +29,10 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality, Products
 from sdpcert.condition.matrix import Condition
+from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.solution import Budget, Progress, Solution, SolverError
+from sdpcert.solvers.solution import Budget, Progress, Solution
 
 Matrix = Any
 MAXIMUM_ITERATIONS = 200

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
 from sdpcert.solvers.general import BackEnd, solve_general
-from sdpcert.solvers.solution import Budget, Solution, SolverError
+from sdpcert.solvers.solution import Budget, Solution
 
 
 def mosek(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:

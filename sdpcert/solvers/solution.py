@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sdpcert.errors import SolverError as SolverError
 from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
@@ -84,7 +85,3 @@ class Solver(Protocol):
     def __call__(self, form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
         """Solve the condition; raise `SolverError` where the solver gives no point."""
         ...
-
-
-class SolverError(RuntimeError):
-    """A solver is missing, has no licence, or gave no usable point."""

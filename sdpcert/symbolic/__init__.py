@@ -4,6 +4,8 @@ A researcher writes a layer or an inequality in symbols; `derive` proves it for 
 with a small exact counterexample, or says that it is open. See `docs/derivations.md`.
 """
 
+from sdpcert.errors import AlgebraError as AlgebraError
+from sdpcert.errors import KernelError as KernelError
 from sdpcert.symbolic.blocks import Block as Block
 from sdpcert.symbolic.blocks import block as block
 from sdpcert.symbolic.blocks import diagonal_block as diagonal_block
@@ -26,7 +28,6 @@ from sdpcert.symbolic.deriving import derive as derive
 from sdpcert.symbolic.entries import indices as indices
 from sdpcert.symbolic.entries import largest as largest
 from sdpcert.symbolic.entries import total as total
-from sdpcert.symbolic.expression import AlgebraError as AlgebraError
 from sdpcert.symbolic.expression import Expression as Expression
 from sdpcert.symbolic.expression import diagonal as diagonal
 from sdpcert.symbolic.expression import identity as identity
@@ -40,7 +41,6 @@ from sdpcert.symbolic.expression import vector as vector
 from sdpcert.symbolic.expression import zero as zero
 from sdpcert.symbolic.fit import fit_multipliers as fit_multipliers
 from sdpcert.symbolic.instances import Instance as Instance
-from sdpcert.symbolic.kernel import KernelError as KernelError
 from sdpcert.symbolic.kernel import check as check
 from sdpcert.symbolic.layer import Layer as Layer
 from sdpcert.symbolic.refutation import refute as refute

@@ -6,7 +6,8 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sdpcert.symbolic.expression import AlgebraError, Expression, as_expression, identity, zero
+from sdpcert.errors import AlgebraError
+from sdpcert.symbolic.expression import Expression, as_expression, identity, zero
 from sdpcert.symbolic.notation import LATEX, TEXT, Notation
 from sdpcert.symbolic.symbols import Dimension, Symbol
 

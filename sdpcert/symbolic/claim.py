@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.entries import Entry
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import AlgebraError, Expression, as_expression, letter
+from sdpcert.symbolic.expression import Expression, as_expression, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.rewriting import Rules

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Entry, Index
 from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.symbols import AlgebraError, Dimension, Symbol
+from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
 def inverse(name: str, expression: Expression, latex: str | None = None) -> Expression:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdpcert.errors import NoTexEngine
 from sdpcert.running.outputs import write_whole
 from sdpcert.symbolic.derivation import REFUTED
 from sdpcert.symbolic.result import Result
@@ -21,10 +22,6 @@ ENGINES = {
     "xelatex": ["-interaction=nonstopmode", "-halt-on-error"],
     "tectonic": ["--keep-logs"],
 }
-
-
-class NoTexEngine(ValueError):
-    """No TeX engine was found, or it failed."""
 
 
 PREAMBLE = r"""\documentclass[11pt]{article}

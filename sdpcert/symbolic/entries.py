@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.notation import TEXT, Notation
-from sdpcert.symbolic.symbols import AlgebraError, Dimension, Symbol
+from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.entries import Matrix
 from sdpcert.symbolic.notation import LATEX, TEXT, Notation
 from sdpcert.symbolic.symbols import (
-    AlgebraError,
     Definition,
     Dimension,
     Letter,

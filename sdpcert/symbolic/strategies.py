@@ -15,11 +15,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
 from sdpcert.symbolic.expression import (
-    AlgebraError,
     Expression,
     identity,
     letter,
@@ -33,7 +33,7 @@ from sdpcert.symbolic.steps.dominance import Dominance
 from sdpcert.symbolic.steps.expansion import Identity
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.schur import Schur
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.steps.trace import Trace
 from sdpcert.symbolic.symbols import Word, transposed
 
@@ -56,7 +56,7 @@ def search(claim: Claim) -> Search | None:
     for step in facts_of(claim):
         try:
             statement = step.derive(known)
-        except Rejected:
+        except StepRejected:
             continue
         known.add(statement)
         facts.append(step)
@@ -64,7 +64,7 @@ def search(claim: Claim) -> Search | None:
     for name, strategy in STRATEGIES:
         try:
             steps = strategy(claim, known)
-        except (AlgebraError, Rejected):
+        except (AlgebraError, StepRejected):
             steps = None
         if steps is not None:
             return Search((*_needed(facts, claim, steps), *steps), name, tuple(tried))
@@ -110,7 +110,7 @@ def _needed(facts: Sequence[Step], claim: Claim, steps: Found) -> list[Step]:
         without = [f for f in kept if f is not fact]
         try:
             derive(claim, [*without, *steps])
-        except Rejected:
+        except StepRejected:
             continue
         kept = without
     return kept

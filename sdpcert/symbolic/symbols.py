@@ -18,10 +18,6 @@ Dimension = str | int
 Definition = Callable[[Any], Any]
 
 
-class AlgebraError(ValueError):
-    """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
-
-
 @dataclass(frozen=True, eq=False)
 class Symbol:
     """A letter of the algebra; two symbols are the same only where they are the same object.

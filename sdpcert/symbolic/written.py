@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Statement
-from sdpcert.symbolic.expression import AlgebraError, Expression, letter, number
+from sdpcert.symbolic.expression import Expression, letter, number
 from sdpcert.symbolic.symbols import Symbol
 
 

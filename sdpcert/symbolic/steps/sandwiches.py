@@ -6,11 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import as_block
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import AlgebraError, Expression, number
+from sdpcert.symbolic.expression import Expression, number
 from sdpcert.symbolic.printing import LINE, sandwich, visible
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,23 @@ class Sandwiches(Step):
         self.terms = [t if isinstance(t, Term) else Term(t) for t in terms]
 
     def derive(self, known: Known) -> Statement:
-        """The target; raises `Rejected` where a term is not known or the sum differs from the target."""
+        """The target; raises `StepRejected` where a term is not known or the sum differs from the target."""
         if self.target.kind != "positive":
-            raise Rejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
+            raise StepRejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
         difference = self.target.matrix
         try:
             for term in self.terms:
                 scalar = term.coefficient if isinstance(term.coefficient, Expression) else number(term.coefficient)
                 if not known.is_nonnegative(scalar):
-                    raise Rejected(f"the coefficient {scalar} is not known to be nonnegative")
+                    raise StepRejected(f"the coefficient {scalar} is not known to be nonnegative")
                 if not known.is_positive(term.S):
-                    raise Rejected(f"{as_block(term.S)} is not known to be positive semidefinite")
+                    raise StepRejected(f"{as_block(term.S)} is not known to be positive semidefinite")
                 difference = difference - term.matrix()
             rest = known.normal(difference)
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         if rest:
-            raise Rejected(f"the target differs from the sum by {rest}")
+            raise StepRejected(f"the target differs from the sum by {rest}")
         return self.target
 
     def retargeted(self, target: Statement) -> Step:

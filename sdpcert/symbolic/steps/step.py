@@ -13,10 +13,6 @@ from sdpcert.symbolic.expression import Expression, monomial_is_nonnegative, mul
 from sdpcert.symbolic.rewriting import Rules
 
 
-class Rejected(Exception):
-    """A step that does not follow from what is known."""
-
-
 class Known:
     """The statements that hold at a point of a proof, with the rewriting rules of its claim."""
 
@@ -89,7 +85,7 @@ def _is_positive_multiple(matrix: Block, fact: Block) -> bool:
 
 
 class Step(ABC):
-    """One step; `derive` returns the statement that it adds, or raises `Rejected`."""
+    """One step; `derive` returns the statement that it adds, or raises `StepRejected`."""
 
     @abstractmethod
     def derive(self, known: Known) -> Statement:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.expression import Expression, identity, matrix
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Dimension
 
 
@@ -95,22 +96,22 @@ class Crop(Step):
         self.Z, self.C, self.P = Z, C, P
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `Rejected` for matrices of other kinds, kernels or sizes."""
+        """The equality; raises `StepRejected` for matrices of other kinds, kernels or sizes."""
         small, large, columns = (e.symbol.definition for e in (self.Z, self.C, self.P))
         if not isinstance(small, Convolution) or small.padding != "zeros":
-            raise Rejected(f"{self.Z} is no convolution with zero padding")
+            raise StepRejected(f"{self.Z} is no convolution with zero padding")
         if not isinstance(large, Convolution) or large.padding != "circular":
-            raise Rejected(f"{self.C} is no circular convolution")
+            raise StepRejected(f"{self.C} is no circular convolution")
         kernel = small.kernel
         if kernel != large.kernel:
-            raise Rejected(f"{self.Z} and {self.C} are made of different kernels")
+            raise StepRejected(f"{self.Z} and {self.C} are made of different kernels")
         if kernel.reach is not None:
-            raise Rejected("the torus is larger than the image by the reach only if the reach is defined so")
+            raise StepRejected("the torus is larger than the image by the reach only if the reach is defined so")
         if columns != First(kernel.torus, kernel.size):
-            raise Rejected(f"{self.P} does not crop the torus to the image")
+            raise StepRejected(f"{self.P} does not crop the torus to the image")
         sizes = [self.Z.shape, self.C.shape, self.P.shape]
         if sizes != [(kernel.size,) * 2, (kernel.torus,) * 2, (kernel.torus, kernel.size)]:
-            raise Rejected("the matrices have other sizes than their definitions")
+            raise StepRejected("the matrices have other sizes than their definitions")
         return equal(self.Z, self.P.T @ self.C @ self.P)
 
     def explanation(self) -> str:

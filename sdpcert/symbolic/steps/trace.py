@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, letter
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -20,11 +21,11 @@ class Trace(Step):
         self.trace, self.S = trace, S
 
     def derive(self, known: Known) -> Statement:
-        """The bound; raises `Rejected` where S is not known to be positive or the scalar is not its trace."""
+        """The bound; raises `StepRejected` where S is not known to be positive or the scalar is not its trace."""
         if self.trace.symbol.formula != ("trace", self.S):
-            raise Rejected(f"{self.trace} is not declared as the trace of {self.S}")
+            raise StepRejected(f"{self.trace} is not declared as the trace of {self.S}")
         if not known.is_positive(self.S):
-            raise Rejected(f"{self.S} is not known to be positive semidefinite")
+            raise StepRejected(f"{self.S} is not known to be positive semidefinite")
         return positive(self.trace * identity(self.S.rows), self.S)
 
     def explanation(self) -> str:
