@@ -90,7 +90,7 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
 
 
 def derive(claim: Claim, proof: Sequence[Step]) -> tuple[Derived, ...]:
-    """The statements of a proof that ends with the claim; raises `StepRejected` if a step or the end does not follow."""
+    """The statements of a proof that ends with the claim; raises `StepRejected` if a step or the end is wrong."""
     if not proof:
         raise StepRejected("the proof has no steps")
     known, derived = _until_last(claim, proof)
