@@ -13,6 +13,7 @@ import numpy as np
 from sdpcert.attained import Attained
 from sdpcert.readers.errors import MAX_STORED, first_line, quoted
 from sdpcert.running.arguments import path as as_path
+from sdpcert.running.outputs import reads
 
 if TYPE_CHECKING:
     from sdpcert.certificate.certificate import Certificate
@@ -23,11 +24,11 @@ Array = np.ndarray
 def load_certificate(path: str | os.PathLike[str]) -> Certificate:
     """Read and prove a certificate file; see `Certificate.load`."""
     from sdpcert.certificate.certificate import Certificate
-    from sdpcert.check import check_document, document_of
-    from sdpcert.check.checker import Rejected, Unreadable
+    from sdpcert.check import Rejected, Unreadable, check_document, document_of
 
     path = as_path(path, "what Certificate.load reads")
     name = quoted(path)
+    reads(path)
     try:
         document = document_of(path)
     except (Unreadable, Rejected) as error:
@@ -65,7 +66,7 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
         attained_seconds=_number(said.get("attained_seconds")),
         notes=tuple(map(_text, said["notes"])) if isinstance(said.get("notes"), list) else (),
         neurons=int(_number(said.get("neurons"))),
-        level="floating-point" if "floating-point" in result.reason else "exact",
+        level=result.level or "exact",
         saved=Saved(document, result.sha256, _number(said.get("tau"))),
     )
     known = {*certificate.summary(), "digest"}

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdpcert.certificate.document import assumption
-from sdpcert.check import check_document, document_of
-from sdpcert.check.checker import CheckResult, Rejected, Unreadable, values
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
+from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm, stack

@@ -22,6 +22,7 @@ from sdpcert.arithmetic.spectra import spectral_norm
 from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_document, product_up
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
+from sdpcert.check import check_document
 from sdpcert.condition.frequency import FrequencyCondition, Head
 from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.embedding import Embedding, embed
@@ -207,18 +208,11 @@ def verify(attempt: Attempt, seconds: float = inf) -> str | None:
 
     Exact arithmetic is for what is small enough, and estimated to take no more than `seconds`.
     """
-    from sdpcert.check import floating as floating_checker
-    from sdpcert.check import is_large
-    from sdpcert.check import torus as frequency_checker
-
     document = build_parts_document(attempt.parts, attempt.upper, None, {})
     fronts = [part.proof.form for part in attempt.parts if isinstance(part, TorusPart)]
-    large = is_large(document) or sum(map(exact_check_seconds, fronts)) > seconds
     with first_interrupt_waits():
-        result = (floating_checker if large else frequency_checker).check_document(document)
-    if not result.ok:
-        return None
-    return "floating-point" if large else "exact"
+        exact = None if sum(map(exact_check_seconds, fronts)) <= seconds else False
+        return check_document(document, exact).level
 
 
 def front_and_head(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sdpcert.check import CheckResult, check
 from sdpcert.running import children
+from sdpcert.running.outputs import reads
 
 #: From so many certificates on, they are proved in processes of their own.
 TOGETHER = 4
@@ -18,12 +19,14 @@ _CHILD = """
 import json, sys
 from sdpcert.check import check
 result = check(sys.argv[1])
-print(json.dumps([result.ok, result.upper, result.reason, result.sha256, result.lower]))
+print(json.dumps(vars(result)))
 """
 
 
 def check_all(paths: Sequence[Path]) -> list[CheckResult]:
     """Prove certificates again; many of them in processes of their own, side by side."""
+    for path in paths:
+        reads(path)
     if len(paths) < TOGETHER:
         return [check(path) for path in paths]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -43,7 +46,6 @@ def _check_apart(path: Path) -> CheckResult:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([where, os.environ.get("PYTHONPATH", "")])}
     done = children.run(command, b"", environment)
     try:
-        ok, upper, reason, sha256, lower = json.loads(done.stdout)
-    except ValueError:
+        return CheckResult(**json.loads(done.stdout))
+    except (ValueError, TypeError):
         return check(path)
-    return CheckResult(ok, upper, reason, sha256=sha256, lower=lower)

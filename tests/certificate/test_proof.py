@@ -24,7 +24,7 @@ from sdpcert import Network, certify
 from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import Proof, ProofProblem, factor_input
-from sdpcert.check.checker import check, check_document
+from sdpcert.check import check, check_document
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Dense, Scale
 from sdpcert.network.graph import Graph
