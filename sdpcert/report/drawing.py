@@ -103,7 +103,7 @@ def write_figures(figures: Sequence[Figure], folder: str | os.PathLike[str], kin
 
 
 def inline_svg(figure: Figure) -> str:
-    """The drawing for a page, labelled by the title and the description inside it; raises ValueError without matplotlib."""
+    """The drawing for a page, with title and description inside; raises ValueError if matplotlib is not installed."""
     drawn = _saved(figure, "svg", PAGE, PAGE_RC).decode("utf-8")
     key = escape(figure.key)
     drawn = re.sub(r"^.*?<svg [^>]*>|<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", drawn, flags=re.S)
