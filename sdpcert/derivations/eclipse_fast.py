@@ -123,7 +123,7 @@ def numbers():
     network = Network.mlp(weights)
     return [
         Comparison("product of norms, beside the closed form", certify(network, "product").upper, ">=", bound),
-        Comparison("one multiplier a layer", certify(network, "layer").upper, "<=", bound, 1e-5),
+        Comparison("one multiplier per layer", certify(network, "layer").upper, "<=", bound, 1e-5),
         Comparison("attained by the network", certify(network, "neuron").lower, "<=", bound),
     ]
 

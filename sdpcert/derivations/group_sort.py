@@ -135,7 +135,7 @@ norm_alone, norm_multipliers = constraint(dv_alone, free, J, "g")
 
 
 def numbers():
-    """Certify sorting of two groups of three behind a random layer."""
+    """Certify sorting of two groups of three after a random layer."""
     import torch
 
     from sdpcert.layers import GroupSort
@@ -148,8 +148,8 @@ def numbers():
     return [
         Comparison("proved bound of groups of three", sort.upper, "==", 1.0, 1e-5),
         Comparison("attained by groups of three", sort.lower, "<=", 1.0),
-        Comparison("proved bound behind a layer, its norm", both.upper, "<=", norm, 1e-5),
-        Comparison("attained behind a layer, its norm", both.lower, "<=", norm),
+        Comparison("proved bound after a layer, its norm", both.upper, "<=", norm, 1e-5),
+        Comparison("attained after a layer, its norm", both.lower, "<=", norm),
     ]
 
 
@@ -179,7 +179,7 @@ derivation = Derivation(
             network.claim(
                 "comparators are nonexpansive",
                 text=r"A comparator of the entries $i$ and $j$ maps $v$ to $v-w\,\mathrm{relu}(w^\top v)$, "
-                r"$w=e_i-e_j$. The columns of $C$ are the vectors $w$ of any $m$ comparators, one behind the other, "
+                r"$w=e_i-e_j$. The columns of $C$ are the vectors $w$ of any $m$ comparators, one after the other, "
                 r"$L$ is the part of $C^\top C$ "
                 r"strictly below the diagonal: $C^\top C=2I+L+L^\top$. The output is $v-Cu$, "
                 r"$u=\mathrm{relu}(C^\top v-Lu)$. The "

@@ -58,7 +58,7 @@ uncoupled = Layer(H=identity("n"), G=2 * C, U=-C.T, multipliers=2 * identity("k"
 
 
 def numbers():
-    """Certify a reflection of every pair of four channels, of order 1 and 2, behind and before random rotations."""
+    """Certify a reflection of every pair of four channels, of order 1 and 2, after and before random rotations."""
     import torch
 
     from sdpcert.layers import Householder, Householder2

@@ -1,4 +1,4 @@
-"""Last-layer normalisation: radii (f_y - f_j) / (L |w_y - w_j|) from unit rows behind a backbone of constant L."""
+"""Last-layer normalisation: radii (f_y - f_j) / (L |w_y - w_j|) from unit rows after a backbone of constant L."""
 
 import numpy as np
 
@@ -91,7 +91,7 @@ contraction = positive(identity("c"), head @ head.T)
 
 
 def numbers():
-    """Certify a head of normalised rows, and a difference of its logits behind a random layer."""
+    """Certify a head of normalised rows, and a difference of its logits after a random layer."""
     rng = np.random.default_rng(0)
     backbone, head = rng.standard_normal((5, 4)), rng.standard_normal((3, 5))
     head /= np.linalg.norm(head, axis=1, keepdims=True)
@@ -149,7 +149,7 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "class differences behind a contraction",
+                "class differences after a contraction",
                 positive(2 * identity(1), e.T @ head @ head.T @ e),
                 [contraction],
                 r"$e_y$, $e_j$ are unit vectors of two classes, so that $w_y-w_j=W^\top(e_y-e_j)$.",

@@ -120,7 +120,7 @@ def numbers():
     product = float(np.linalg.norm(first, 2) * np.linalg.norm(last, 2))
     plain = certify(Network.mlp([np.eye(6), np.eye(6)], activation="maxmin"))
     return [
-        Comparison("proved bound with one multiplier a pair, product of norms", certificate.upper, "<=", product),
+        Comparison("proved bound with one multiplier per pair, product of norms", certificate.upper, "<=", product),
         Comparison("attained and proved bound", certificate.lower, "<=", certificate.upper),
         Comparison("proved bound of MaxMin alone", plain.upper, "==", 1.0, 1e-5),
     ]

@@ -64,8 +64,8 @@ inside = Claim(
     [positive(two_layers(rho)), reads1, reads2, writes, *sectors],
     r"$v_1=U_1x+b_1$, $v_2=U_2x+W_{21}z_1+b_2$, $z_i=\sigma(v_i)$, $y=Hx+G_1z_1+G_2z_2$.",
 )
-energies = [Term(s.matrix.entries[0][0], coefficient=2) for s in sectors]
-inside_proof = [Sandwiches(bounded, Term(two_layers(rho), block([[dx], [dz1], [dz2]])), *energies)]
+scaled_sectors = [Term(s.matrix.entries[0][0], coefficient=2) for s in sectors]
+inside_proof = [Sandwiches(bounded, Term(two_layers(rho), block([[dx], [dz1], [dz2]])), *scaled_sectors)]
 
 
 # Any number of them: W is any matrix for which v = U x + W z, z = phi(v) has solutions.

@@ -46,7 +46,7 @@ M2 = -half * sqrt2 * root**-1 * V2 @ Psi1**-1
 normalised = symmetric_block([[ones[0], M0.T, 0, 0], [ones[1], M1.T, 0], [ones[2], M2.T], [ones[3]]])
 scaling = diagonal_block(root * ones[0], sqrt2 * Psi0, sqrt2 * Psi1, root * ones[3])
 
-# One step: A is A_{k-1}, E and R are what comes behind layer k.
+# One step: A is A_{k-1}, E and R are what comes after layer k.
 A = matrix("A_{k-1}", "m", "m")
 Ai = inverse("A_i", A, latex=r"A_{k-1}^{-1}")
 
@@ -175,7 +175,7 @@ derivation = Derivation(
                     {Bs: B},
                 ),
                 strict,
-                r"Let $A_{k-1}$ be invertible, $R$ symmetric the part of the matrix behind layer $k$ and $E$ what "
+                r"Let $A_{k-1}$ be invertible, $R$ symmetric the part of the matrix after layer $k$ and $E$ what "
                 r"couples it "
                 r"to layer $k$ (its first block is $N_{k+1}^\top$, the others are zero). With "
                 r"$B_k=-N_kA_{k-1}^{-\top}$ the "
@@ -258,7 +258,7 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"The elimination starts with $A_{-1}=I$ and is repeated for $k=0,\dots,L$ (behind the last layer $E$ and "
+    remark=r"The elimination starts with $A_{-1}=I$ and is repeated for $k=0,\dots,L$ (after the last layer $E$ and "
     r"$R$ are "
     r"absent). A strictly feasible matrix is at least a multiple $\varepsilon I$ of the identity, before and after the "
     r"normalisation. That sandwich networks satisfy the condition is the converse, proved above.",

@@ -141,7 +141,7 @@ class MaximumRowSum(Rule):
 
 
 class Frobenius(Rule):
-    """`T = trace |G|`: the Frobenius norm, for convolutions the largest row sum where that is smaller."""
+    """`T = trace |G|`: the Frobenius norm, for convolutions the largest row sum if that is smaller."""
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The bound, repeated."""

@@ -51,7 +51,7 @@ Array = np.ndarray
 class Chain(Block):
     """A block of several hidden layers: dense weights and biases with one activation between them.
 
-    `multipliers` has one tensor a hidden layer, with which the condition holds for `rho = constant^2`.
+    `multipliers` has one tensor per hidden layer, with which the condition holds for `rho = constant^2`.
     """
 
     weights: tuple[Tensor, ...] = ()
@@ -116,7 +116,7 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 
 
 class SandwichNetwork(LipschitzLayer):
-    """Dense layers of `widths` (inputs, hidden layers, outputs), gamma-Lipschitz together; no bound a layer.
+    """Dense layers of `widths` (inputs, hidden layers, outputs), gamma-Lipschitz together; no bound per layer.
 
     Inputs (..., widths[0]), outputs (..., widths[-1]). `gamma` is positive; with `learn_gamma` it is where a learned
     one starts. `activation` has slopes in [0, 1]. Raises ValueError for fewer than two widths, sizes and constants that
@@ -166,7 +166,7 @@ class SandwichNetwork(LipschitzLayer):
         return (1 - max(rounding, LEAST_MARGIN)) ** 0.5
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Chain:
-        """The weights of the module's docstring, with `[A_k B_k]` divided by their norms where those are above one."""
+        """The weights of the module's docstring, with `[A_k B_k]` divided by their norms if those are above one."""
         count = len(self.widths) - 1
         first = values["square.0"]
         gamma = gamma_of(self.gamma, values.get("log_gamma"), first.dtype)
@@ -217,7 +217,7 @@ class SandwichNetwork(LipschitzLayer):
                     scaled = wanted / (gamma if before is None else (2 * gamma) ** 0.5)
                 values, vectors = torch.linalg.eigh(scaled @ scaled.mT)
                 room = 1 - values
-                # The last A is not inverted; the others lose half of the digits where the room is 1e-16.
+                # The last A is not inverted; the others lose half of the digits if the room is 1e-16.
                 if not bool((room > (1e-14 if k < last else -1e-12)).all()):
                     shrunk = self.shrink ** -max(2 * last, 1) / (1 - self.margin) - 1
                     raise ValueError(
@@ -246,8 +246,8 @@ class SandwichNetwork(LipschitzLayer):
         `network` is a chain of affine layers with one elementwise activation of slopes [0, 1] (inputs are flattened),
         or a sequence of weights, or of pairs of weight and bias, with `activation` between them. `certificate` is one
         of method "neuron" or "layer" for it; without, the network is certified, with slopes [0, 1]. `gamma` has to be
-        above the certified constant by a few 1e-6 a layer, relative, which materialised weights need as room. Raises
-        ValueError where it is not, for other networks, and for a certificate of another network.
+        above the certified constant by a few 1e-6 per layer, relative, which materialised weights need as room. Raises
+        ValueError if it is not, for other networks, and for a certificate of another network.
         """
         weights, biases, activation = affine_chain(network, activation)
         alive = fold_idle(weights, biases, activation)

@@ -84,7 +84,7 @@ METADATA: dict[str, dict[str, Any]] = {
 
 
 def write_figures(figures: Sequence[Figure], folder: str | os.PathLike[str], kind: str = "pdf") -> list[Path]:
-    """Write one file a figure into the folder, which is made if it is missing; returns their paths.
+    """Write one file per figure into the folder, which is made if it is missing; returns their paths.
 
     Raises ValueError for an unknown format, and if matplotlib is not installed or the folder cannot be written.
     """

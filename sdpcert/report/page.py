@@ -24,7 +24,7 @@ NEEDS = "reports need jinja2: pip install 'sdpcert[report]'"
 
 @dataclass(frozen=True)
 class Number:
-    """A number at the top of the page, with the anchor of the evidence behind it."""
+    """A number at the top of the page, with the anchor of its evidence."""
 
     name: str
     text: str
@@ -34,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A file behind the page: what its checker said, and facts as (name, text, link or empty)."""
+    """A file that the page was made from: what its checker said, and facts as (name, text, link or empty)."""
 
     target: str
     name: str
@@ -91,7 +91,7 @@ def make_report(
     """Read a certificate or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
-    `output`. Raises `NotVerified` where a file does not verify, ValueError where files do not belong together.
+    `output`. Raises `NotVerified` if a file does not verify, ValueError if files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")

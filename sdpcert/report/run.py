@@ -51,7 +51,7 @@ def write_report(
     figure_format: str = "pdf",
     times: bool = True,
 ) -> list[Path]:
-    """Write the page of a certificate or a run, and its figures where `figures` names a folder; returns the paths.
+    """Write the page of a certificate or a run, and its figures if `figures` names a folder; returns the paths.
 
     The page's name is that of the first file with `.html`, in the working folder, unless `output` names another.
     Raises as `write_table` does; nothing is written then.
@@ -75,5 +75,5 @@ def write_report(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; raises ValueError with one line where that fails."""
+    """Write a text file whole or not at all; raises ValueError with one line if that fails."""
     write_whole(path, text.encode("utf-8", errors="backslashreplace"))  # names of files may be no text

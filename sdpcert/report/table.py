@@ -22,7 +22,7 @@ LEVELS = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A finished table: `rows` has one list of cells a row, in the order of `columns`.
+    """A finished table: `rows` has the cells of each row in the order of `columns`.
 
     `made` says in one sentence which command and versions made the table, `notes` what a reader has to know.
     """
@@ -38,7 +38,7 @@ class Table:
 
     @property
     def made(self) -> str:
-        """The command and the versions behind the table, without a full stop."""
+        """The command and the versions that made the table, without a full stop."""
         return f"Made by {self.command} ({self.versions})"
 
 

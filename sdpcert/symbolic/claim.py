@@ -46,7 +46,7 @@ class Statement:
         return bool(np.all(value == value.T)) and indefinite(value) is None
 
     def shown(self, notation: Notation) -> str:
-        """Both sides; as `written`, where the notation has names for parts."""
+        """Both sides; as `written` if the notation has names for parts."""
         if notation.named and self.written is not None:
             return self.written.statement.shown(notation)
         number = self.matrix.row_sizes == self.matrix.column_sizes == (1,)
@@ -144,7 +144,7 @@ class Claim:
         return Rules(equalities)
 
     def declared_wrongly(self, instance: Instance) -> str | None:
-        """What an instance shows to be wrong with the declared properties of the symbols, None where they hold."""
+        """What an instance shows to be wrong with the declared properties of the symbols, None if they hold."""
         for symbol in self.symbols():
             value = instance.value(letter(symbol))
             for left, right in symbol.facts():
@@ -188,7 +188,7 @@ class Claim:
         return found
 
     def mutants(self) -> Iterator[tuple[str, Claim | None]]:
-        """The claim with one thing wrong: a sign, a factor, a transpose; None where the shapes refuse it."""
+        """The claim with one thing wrong: a sign, a factor, a transpose; None if the shapes refuse it."""
         # An equality may cancel before anything is changed, so what is changed is the side that is printed.
         source = self.show.matrix if self.show.left is None else as_block(self.show.left)
         symmetric = self.show.kind == "positive"

@@ -1,4 +1,4 @@
-"""Symbols that are defined by others: inverses, norms, orthonormal columns, increments, diagonals by a formula."""
+"""Symbols defined by other symbols: inverses, norms, orthonormal columns, increments, diagonals by a formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sdpcert.symbolic.symbols import Dimension, Symbol
 def inverse(name: str, expression: Expression, latex: str | None = None) -> Expression:
     """The inverse of a square expression as a symbol; the equalities come along.
 
-    An instance where the expression is singular is drawn again. Declare it only of what is invertible, or the claim is
+    An instance with a singular expression is drawn again. Declare it only of what is invertible, or the claim is
     about the invertible cases alone.
     """
     if expression.rows != expression.columns:
@@ -113,7 +113,7 @@ def increments(
 def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
     """The positive diagonal matrix with the entries `formula` at `index`.
 
-    Where the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. Where powers of
+    If the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. If powers of
     one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
     formula that may be negative.
     """
@@ -130,7 +130,7 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
 
 
 def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
-    """The positive number with the value `formula`, such as a maximum over rows (one where the formula is zero).
+    """The positive number with the value `formula`, such as a maximum over rows (one if the formula is zero).
 
     Raises `AlgebraError` for a formula that may be negative.
     """

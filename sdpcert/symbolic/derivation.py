@@ -58,9 +58,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Derivation:
-    """A result: its statement (LaTeX), where it is from, the claims that make it, controls that have to fail.
+    """A result: its statement (LaTeX), its source, the claims that make it, and controls, which have to fail.
 
-    `numbers` computes comparisons through `sdpcert.certify`. `remark` is printed behind the proof.
+    `numbers` computes comparisons through `sdpcert.certify`. `remark` is printed after the proof.
     """
 
     title: str

@@ -1,7 +1,7 @@
 """Exact linear algebra on small matrices: rational numbers, and a + b sqrt(2) where a claim needs them.
 
 Matrices are NumPy arrays of objects. `indefinite` decides positive semidefiniteness by exact symmetric elimination and
-returns a vector v with v'Mv < 0 where there is one.
+returns a vector v with v'Mv < 0 if there is one.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def inverse(matrix: Array) -> Array:
 
 
 def indefinite(matrix: Array) -> Array | None:
-    """A vector v with v'Mv < 0 for a symmetric exact matrix, None where M is positive semidefinite."""
+    """A vector v with v'Mv < 0 for a symmetric exact matrix, None if M is positive semidefinite."""
     size = len(matrix)
     if any(matrix[i, k] != matrix[k, i] for i in range(size) for k in range(i)):
         raise ValueError("the matrix is not symmetric")

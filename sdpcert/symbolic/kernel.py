@@ -59,7 +59,7 @@ class ProofCheck:
 
 
 def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
-    """Check a proof; raises `KernelError` where an accepted proof meets a false instance."""
+    """Check a proof; raises `KernelError` if an accepted proof meets a false instance."""
     start = time.perf_counter()
     try:
         derived = derive(claim, proof)

@@ -21,7 +21,7 @@ def latex(value: Any) -> str:
 
 
 def sandwich(coefficient: Any, S: Any, V: Any) -> str:
-    """`c V'SV` in LaTeX, with S and V in parentheses where they are sums."""
+    """`c V'SV` in LaTeX, with S and V in parentheses if they are sums."""
     front = "" if coefficient == 1 else _in_parentheses(coefficient) + r"\,"
     if V is None:
         return front + (_in_parentheses(S) if front else latex(S))

@@ -17,7 +17,7 @@ class Result:
     """What became of a derivation.
 
     `status` is proved only if every part is proved, every control is refuted and every number agrees; it is refuted if
-    a part is; open otherwise. In a notebook it shows itself.
+    a part is, and open otherwise. A notebook displays it.
     """
 
     derivation: Derivation

@@ -56,7 +56,7 @@ class Rules:
                     take_up(expression)
 
     def normal(self, value: Any) -> Any:
-        """The normal form; raises `AlgebraError` where reductions do not end."""
+        """The normal form; raises `AlgebraError` if reductions do not end."""
         if isinstance(value, Block):
             return value.map(self.normal)
         if not self.rules:

@@ -51,7 +51,7 @@ class Search:
 
 
 def search(claim: Claim) -> Search | None:
-    """A proof that follows from what is known, None where no strategy finds one."""
+    """A proof that follows from what is known, None if no strategy finds one."""
     known, facts = Known(claim), []
     for step in facts_of(claim):
         try:

@@ -20,7 +20,7 @@ Definition = Callable[[Any], Any]
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A letter of the algebra; two symbols are the same only where they are the same object.
+    """A letter of the algebra; two symbols are the same only if they are the same object.
 
     `kind` is general, symmetric, skew, diagonal or scalar. `positive` declares entries (diagonal, scalar) or the whole
     matrix (symmetric) positive, which makes powers available. `square` is the value of a scalar's square, for roots of

@@ -197,7 +197,7 @@ def _matrix_names(claim: Claim, explanations: Sequence[str]) -> dict[str, str]:
 
 
 def _joined(explanation: str) -> str:
-    """A sum over several lines in one, where it has become short enough for that."""
+    """A sum over several lines in one, if it has become short enough for that."""
     match = re.search(r"\\begin{aligned}\[b\]&(.*)\\end{aligned}", explanation)
     if match is None:
         return explanation

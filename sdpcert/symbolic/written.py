@@ -26,9 +26,9 @@ class Written:
 
 
 def written(statement: Statement, shown: Statement, names: Mapping[Expression, Expression]) -> Statement:
-    """The statement, printed as `shown` with the names explained behind it.
+    """The statement, printed as `shown` with the names explained after it.
 
-    Raises `AlgebraError` where `shown`, with every name replaced by its expression, is another statement.
+    Raises `AlgebraError` if `shown`, with every name replaced by its expression, is another statement.
     """
     symbols = {name.symbol: value for name, value in names.items()}
     full: dict[Symbol, Expression] = {}

@@ -1,4 +1,4 @@
-"""The steps of proofs, one a file."""
+"""The steps of proofs, one per file."""
 
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.steps.cayley import Cayley

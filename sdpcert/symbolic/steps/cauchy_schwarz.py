@@ -27,7 +27,7 @@ class CauchySchwarz(Step):
         self.R, self.C, self.B, self.G = R, C, B, G
 
     def derive(self, known: Known) -> Statement:
-        """The inequality; raises `StepRejected` where a formula has another form or the weights do not fit."""
+        """The inequality; raises `StepRejected` if a formula has another form or the weights do not fit."""
         (r, r_without), (c, c_without), (b, b_without) = (self._weights(x, known) for x in (self.R, self.C, self.B))
         if not r_without == c_without == b_without:
             raise StepRejected("one of the sums leaves out the row's own index, another does not")

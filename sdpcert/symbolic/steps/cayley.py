@@ -20,7 +20,7 @@ class Cayley(Step):
         self.Z, self.R, self.Y = Z, R, Y
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `StepRejected` where R is no inverse or the symmetric part of Z is not Y'Y."""
+        """The equality; raises `StepRejected` if R is no inverse or the symmetric part of Z is not Y'Y."""
         Z, R, Y, one = self.Z, self.R, self.Y, identity(self.Z.rows)
         try:
             if not known.is_zero((one + Z) @ R - one):

@@ -33,7 +33,7 @@ class Cite(Step):
         self.replaced = {key.symbol: value for key, value in replaced.items()}
 
     def derive(self, known: Known) -> Statement:
-        """The conclusion; raises `StepRejected` where a property or a hypothesis is not known of what is put in."""
+        """The conclusion; raises `StepRejected` if a property or a hypothesis is not known of what is put in."""
         self._check_proof()
         fixed = self._fixed()
         for symbol, value in self.replaced.items():

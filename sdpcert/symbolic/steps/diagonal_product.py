@@ -16,7 +16,7 @@ class DiagonalProduct(Step):
         self.factors = factors
 
     def derive(self, known: Known) -> Statement:
-        """The product; raises `StepRejected` where a factor is not diagonal or not known to be nonnegative."""
+        """The product; raises `StepRejected` if a factor is not diagonal or not known to be nonnegative."""
         if not self.factors:
             raise StepRejected("a product needs factors")
         product: Expression | None = None

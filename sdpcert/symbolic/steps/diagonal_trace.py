@@ -25,7 +25,7 @@ class DiagonalTrace(Step):
         self.t, self.ones, self.A, self.L, self.R, self.Delta = t, ones, A, L, R, Delta
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `StepRejected` where a symbol or the matrix under the trace is another."""
+        """The equality; raises `StepRejected` if a symbol or the matrix under the trace is another."""
         formula, definition = self.t.symbol.formula, self.ones.symbol.definition
         if not (isinstance(formula, tuple) and formula[0] == "trace") or self.t.symbol.positive:
             # `trace_of` makes positive numbers, which are 1 where the trace is 0.

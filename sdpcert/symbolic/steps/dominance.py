@@ -33,7 +33,7 @@ class Dominance(Step):
         self.T, self.G = T, G
 
     def derive(self, known: Known) -> Statement:
-        """`T >= G`; raises `StepRejected` where the formula has another form or its weights are too small."""
+        """`T >= G`; raises `StepRejected` if the formula has another form or its weights are too small."""
         if not known.is_zero(self.G - self.G.T):
             raise StepRejected(f"{self.G} is not known to be symmetric")
         formula = self.T.symbol.formula

@@ -17,7 +17,7 @@ class Identity(Step):
         self.why = why
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `StepRejected` where something is left."""
+        """The equality; raises `StepRejected` if something is left."""
         rest = known.normal(self.target.matrix)
         if rest:
             raise StepRejected(f"expanding leaves {rest}")

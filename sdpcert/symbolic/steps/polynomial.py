@@ -26,7 +26,7 @@ class Polynomial(Step):
         self.S, self.low, self.high, self.why = S, Fraction(low), None if high is None else Fraction(high), why
 
     def derive(self, known: Known) -> Statement:
-        """`p(S) >= 0`; raises `StepRejected` where the spectrum is not known or p has a negative value."""
+        """`p(S) >= 0`; raises `StepRejected` if the spectrum is not known or p has a negative value."""
         one = identity(self.S.rows)
         if not known.is_zero(self.S - self.S.T):
             raise StepRejected(f"{self.S} is not known to be symmetric")

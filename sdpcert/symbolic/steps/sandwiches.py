@@ -45,7 +45,7 @@ class Sandwiches(Step):
         self.terms = [t if isinstance(t, Term) else Term(t) for t in terms]
 
     def derive(self, known: Known) -> Statement:
-        """The target; raises `StepRejected` where a term is not known or the sum differs from the target."""
+        """The target; raises `StepRejected` if a term is not known or the sum differs from the target."""
         if self.target.kind != "positive":
             raise StepRejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
         difference = self.target.matrix

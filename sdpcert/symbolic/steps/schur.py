@@ -30,7 +30,7 @@ class Schur(Step):
         return matrix.entries[1 - c][1 - c] - across @ self.inverse @ across.T
 
     def derive(self, known: Known) -> Statement:
-        """The target; raises `StepRejected` where the corner, its inverse or the complement are not known."""
+        """The target; raises `StepRejected` if the corner, its inverse or the complement are not known."""
         matrix, c = self.target.matrix, self.corner
         if len(matrix.row_sizes) != 2 or self.target.kind != "positive":
             raise StepRejected("a Schur complement needs a matrix of two by two blocks")

@@ -20,7 +20,7 @@ from sdpcert.symbolic.symbols import Dimension
 
 @dataclass(frozen=True)
 class Kernel:
-    """Free taps c_-r, ..., c_r with the reach r = `torus` - `size`, or with the reach `reach` where it is a number."""
+    """Free taps c_-r, ..., c_r with the reach r = `torus` - `size`, or with the reach `reach` if that is a number."""
 
     name: str
     size: Dimension
@@ -70,7 +70,7 @@ class First:
     count: Dimension
 
     def __call__(self, instance: Instance) -> Any:
-        """The columns; raises ZeroDivisionError where there are not so many."""
+        """The columns; raises ZeroDivisionError if there are not so many."""
         if instance.size(self.count) > instance.size(self.size):
             raise ZeroDivisionError("the torus is smaller than the image")
         return instance.identity(instance.size(self.size))[:, : instance.size(self.count)]
@@ -90,7 +90,7 @@ def crop(name: str, torus: Dimension, size: Dimension, latex: str | None = None)
 
 
 class Crop(Step):
-    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel, whose reach is what the torus has more."""
+    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel, which reaches as far as the torus exceeds it."""
 
     def __init__(self, Z: Expression, C: Expression, P: Expression) -> None:
         self.Z, self.C, self.P = Z, C, P

@@ -21,7 +21,7 @@ class Trace(Step):
         self.trace, self.S = trace, S
 
     def derive(self, known: Known) -> Statement:
-        """The bound; raises `StepRejected` where S is not known to be positive or the scalar is not its trace."""
+        """The bound; raises `StepRejected` if S is not known to be positive or the scalar is not its trace."""
         if self.trace.symbol.formula != ("trace", self.S):
             raise StepRejected(f"{self.trace} is not declared as the trace of {self.S}")
         if not known.is_positive(self.S):
@@ -34,7 +34,7 @@ class Trace(Step):
 
 
 def trace_of(name: str, S: Expression, latex: str | None = None) -> Any:
-    """The trace of a square matrix as a positive scalar (one where it is zero)."""
+    """The trace of a square matrix as a positive scalar (one if it is zero)."""
 
     def definition(instance: Any) -> Any:
         value = instance.value(S)

@@ -20,7 +20,7 @@ class Young(Step):
         self.R = (identity(X.rows) if S is None else S**-1) if R is None else R
 
     def derive(self, known: Known) -> Statement:
-        """The inequality; raises `StepRejected` where R is not known to be positive or to be the inverse of S."""
+        """The inequality; raises `StepRejected` if R is not known to be positive or to be the inverse of S."""
         X, Y, S, R = self.X, self.Y, self.S, self.R
         try:
             if not known.is_zero(S @ R - identity(S.rows)) or not known.is_positive(R):
