@@ -7,7 +7,6 @@ notation says is how the pieces look.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -20,65 +19,13 @@ GREEK = re.compile(
 )
 
 
-class Notation(ABC):
-    """The pieces of a formula as strings."""
+class Notation:
+    """The pieces of a formula as plain text on one line."""
 
     #: Between the factors of a product.
-    space: str
+    space = " "
     #: Whether statements are written with names for their parts, which a document explains after them.
-    named: bool
-
-    @abstractmethod
-    def symbol(self, symbol: Symbol) -> str:
-        """A symbol."""
-
-    @abstractmethod
-    def number(self, value: Fraction) -> str:
-        """A rational number."""
-
-    @abstractmethod
-    def transposed(self, shown: str) -> str:
-        """A transpose."""
-
-    @abstractmethod
-    def exponent(self, exponent: Fraction) -> str:
-        """What follows the sign of a power."""
-
-    @abstractmethod
-    def raised(self, shown: str, exponent: Fraction) -> str:
-        """A power."""
-
-    @abstractmethod
-    def root(self, shown: str) -> str:
-        """A square root."""
-
-    @abstractmethod
-    def parenthesised(self, shown: str) -> str:
-        """A sum inside of a product."""
-
-    @abstractmethod
-    def quotient(self, scale: Fraction, top: Sequence[str], bottom: Sequence[str]) -> str:
-        """A number times factors over others."""
-
-    @abstractmethod
-    def matrix(self, rows: Sequence[Sequence[str]]) -> str:
-        """A block matrix."""
-
-    @abstractmethod
-    def at_least(self, numbers: bool) -> str:
-        """The sign between numbers, or between symmetric matrices."""
-
-    @abstractmethod
-    def indexed(self, shown: str, compound: bool, at: str) -> str:
-        """The entry `at` of a matrix, which is a symbol or (`compound`) a formula; without `at` a number."""
-
-    @abstractmethod
-    def magnitude(self, shown: str) -> str:
-        """An absolute value."""
-
-    @abstractmethod
-    def over(self, operation: str, index: str, without: str | None, body: str) -> str:
-        """The "sum" or "max" of a body over an index, which leaves out the value of another."""
+    named = False
 
     def letter(self, letter: Letter) -> str:
         """A symbol in a word."""
@@ -87,66 +34,59 @@ class Notation(ABC):
             return self.transposed(shown)
         return shown if letter.exponent == 1 else self.raised(shown, letter.exponent)
 
-
-class Text(Notation):
-    """One line of plain text."""
-
-    space = " "
-    named = False
-
     def symbol(self, symbol: Symbol) -> str:
-        """The name."""
+        """A symbol, by its name."""
         return symbol.name
 
     def number(self, value: Fraction) -> str:
-        """As in 3/2."""
+        """A rational number, as in 3/2."""
         return str(value)
 
     def transposed(self, shown: str) -> str:
-        """As in W'."""
+        """A transpose, as in W'."""
         return f"{shown}'"
 
     def exponent(self, exponent: Fraction) -> str:
-        """Fractions in parentheses."""
+        """What follows the sign of a power; fractions in parentheses."""
         return str(exponent) if exponent.denominator == 1 else f"({exponent})"
 
     def raised(self, shown: str, exponent: Fraction) -> str:
-        """As in T^-1, T^(1/2)."""
+        """A power, as in T^-1, T^(1/2)."""
         return f"{shown}^{self.exponent(exponent)}"
 
     def root(self, shown: str) -> str:
-        """As in sqrt(a)."""
+        """A square root, as in sqrt(a)."""
         return f"sqrt({shown})"
 
     def parenthesised(self, shown: str) -> str:
-        """As in (a + b)."""
+        """A sum inside of a product, as in (a + b)."""
         return f"({shown})"
 
     def quotient(self, scale: Fraction, top: Sequence[str], bottom: Sequence[str]) -> str:
-        """As in a b / (c d)."""
+        """A number times factors over others, as in 2 a b / (c d)."""
         factors = [self.number(scale)] if scale != 1 or not top else []
         under = " ".join(bottom)
         return " ".join([*factors, *top]) + (f" / {f'({under})' if ' ' in under else under}" if bottom else "")
 
     def matrix(self, rows: Sequence[Sequence[str]]) -> str:
-        """As in [A, B; C, D]."""
+        """A block matrix, as in [A, B; C, D]."""
         return f"[{'; '.join(', '.join(row) for row in rows)}]"
 
     def at_least(self, numbers: bool) -> str:
-        """The same for both."""
+        """The sign between numbers, or between symmetric matrices."""
         return ">="
 
     def indexed(self, shown: str, compound: bool, at: str) -> str:
-        """As in (W'W)_ij."""
+        """The entry `at` of a symbol or (`compound`) a formula, as in (W'W)_ij; without `at` a number."""
         shown = f"({shown})" if compound else shown
         return f"{shown}_{at}" if at else shown
 
     def magnitude(self, shown: str) -> str:
-        """As in |a|."""
+        """An absolute value, as in |a|."""
         return f"|{shown}|"
 
     def over(self, operation: str, index: str, without: str | None, body: str) -> str:
-        """As in sum_j!=i a."""
+        """The "sum" or "max" of a body over an index, which leaves out the value of another: sum_j!=i a."""
         return f"{operation}_{index}{f'!={without}' if without else ''} {body}"
 
 
@@ -230,4 +170,4 @@ class Latex(Notation):
         return rf"\{operation}_{{{index}{apart}}} {body}"
 
 
-TEXT, LATEX = Text(), Latex()
+TEXT, LATEX = Notation(), Latex()
