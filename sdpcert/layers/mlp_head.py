@@ -79,7 +79,7 @@ class MLPHead(nn.Module):
 
         `features` (batch, in_features) are taken as they are; `labels` (batch,) are the classes, the greatest logits
         without them; ties and wrong classes have radius 0. `lipschitz` is the constant of everything before the head.
-        With `tight` the curvature is that of the pair of classes (an eigenvalue a pair, kept until weights change),
+        With `tight` the curvature is that of the pair of classes (an eigenvalue per pair, kept until weights change),
         otherwise a bound for all: `beta / 4 |W1|^2 max w_-`. Raises ValueError for arguments that do not fit.
         """
         return self._radii(features, lipschitz, labels, _primal, tight)

@@ -174,7 +174,7 @@ class MaxPooling2d(_Windows):
         return super().squared_constant() ** max(math.ceil(math.log2(self.size**2)), 1)
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """A tree of ReLU neurons, `size * size - 1` a window."""
+        """A tree of ReLU neurons, `size * size - 1` per window."""
         self._check(graph.shape(value))
         window = (self.size, self.size)
         # Earlier stages need more, by the room that later stages keep; the largest does for all.

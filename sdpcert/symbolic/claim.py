@@ -188,7 +188,7 @@ class Claim:
         return found
 
     def mutants(self) -> Iterator[tuple[str, Claim | None]]:
-        """The claim with one thing wrong: a sign, a factor, a transpose; None if the shapes refuse it."""
+        """The claim with one thing wrong: a sign, a factor, a transpose; None if its shapes do not fit."""
         # An equality may cancel before anything is changed, so what is changed is the side that is printed.
         source = self.show.matrix if self.show.left is None else as_block(self.show.left)
         symmetric = self.show.kind == "positive"

@@ -45,7 +45,7 @@ class ProofCheck:
     """What the kernel found: `proved` with the statements, or the `reason` why not.
 
     `instances` were tried; `mutants` counts changed claims that were rejected, `still_true` those that the same proof
-    shows and that hold on the instances (a weaker claim), `ill_typed` those that the shapes refuse.
+    shows and that hold on the instances (a weaker claim), `ill_typed` those whose shapes do not fit.
     """
 
     proved: bool
