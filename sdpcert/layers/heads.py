@@ -123,7 +123,7 @@ def certified_radii(
         gaps = np.full(int(others.sum()), math.sqrt(2)) if weight is None else _norms_up(weight[others] - weight[y])
         gaps = np.where(gaps > 0, np.nextafter(gaps * (1 + 2.0**-50) * lipschitz, np.inf), 0.0)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            # A difference of two floats is zero only where they are equal: ties stay ties.
+            # A difference of two floats is zero only if they are equal: ties stay ties.
             margins = np.nextafter(logits[samples, y, None] - logits[np.ix_(samples, others)], -np.inf)
             margins = np.nextafter(margins - 2 * error * (1 + 2.0**-50), -np.inf)
             quotients = np.nextafter(margins / gaps * DOWN, -np.inf)

@@ -1,4 +1,4 @@
-"""Logs of a run: JSON lines, a CSV table, TensorBoard where it is installed, and a bar on a terminal's stderr."""
+"""Logs of a run: JSON lines, a CSV table, TensorBoard if it is installed, and a bar on a terminal's stderr."""
 
 from __future__ import annotations
 

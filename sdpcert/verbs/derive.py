@@ -37,8 +37,9 @@ def derive(
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
-    from sdpcert.symbolic.derivation import derive as settle
-    from sdpcert.symbolic.document import document, pdf, plain, tex_engine
+    from sdpcert.symbolic.deriving import derive as settle
+    from sdpcert.symbolic.document import document, pdf, tex_engine
+    from sdpcert.symbolic.printing import plain
 
     if name is None:
         table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
