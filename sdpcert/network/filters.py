@@ -25,9 +25,7 @@ class NotInvariant(ValueError):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels that a layer reads: `stride` and, an axis, the least and the largest coordinate; whether it wraps
-    around.
-    """
+    """The pixels that a layer reads: its stride, the least and the largest coordinate of each axis, whether it wraps."""
 
     stride: tuple[int, int]
     lowest: tuple[int, int]

@@ -68,7 +68,7 @@ PRECISIONS = {
 
 
 def verify(network: Network, model: Any, shape: tuple[int, ...], precision: Precision, batch: int = 1) -> str:
-    """Compare with the file on seeded random inputs and say how in one line; ValueError where they differ.
+    """Compare with the file on seeded random inputs and say how in one line; raises ValueError if they differ.
 
     `model` holds the nodes that were read, `shape` is the input's shape in the file, `precision` its type; `batch`
     samples of that shape go through the network one by one.
