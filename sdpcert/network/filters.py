@@ -25,7 +25,7 @@ class NotInvariant(ValueError):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels that a layer reads: its stride, the least and largest coordinate of each axis, and whether it wraps."""
+    """The pixels that a layer reads: its stride, the least and the largest coordinate per axis, whether it wraps."""
 
     stride: tuple[int, int]
     lowest: tuple[int, int]
