@@ -69,7 +69,7 @@ class TorusCondition(Part):
             try:
                 from . import floating  # the one file that needs more than the standard library
             except ModuleNotFoundError as error:
-                raise Rejected(f"its proof needs floating point, and Python finds no {error.name}") from None
+                raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
             floating.prove(self.content)
             return FLOATING
 
