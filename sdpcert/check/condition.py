@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from . import stacked, torus, torus_integers
 from .part import EXACT, FLOATING, Part, ReadPart, agreeing, read_claim
-from .reading import Rejected, members, within
+from .reading import Rejected, members, text, within
 from .stacked import Stacked
 from .torus import Torus
 
@@ -94,10 +94,16 @@ class TorusCondition(Condition):
 FORMS = {"stacked": StackedCondition.read, "torus": TorusCondition.read}
 
 
+def form_of(value: Any, name: str) -> Callable[[str, float, Any, Any, Any, Any], Part]:
+    """What reads a condition of the form that the file names."""
+    read = FORMS.get(text(value, name))
+    if read is None:
+        raise Rejected(f"{name} is none of {', '.join(map(repr, FORMS))}")
+    return read
+
+
 def read(value: Any, name: str, read_part: ReadPart) -> Part:
     """Return a part of kind `condition`; it has no parts inside."""
     _, form, claim, network, multipliers, proof = members(value, name, "kind form claim network multipliers proof")
-    if type(form) is not str or form not in FORMS:
-        raise Rejected(f"{name}.form is none of {', '.join(map(repr, FORMS))}")
-    claim = read_claim(claim, f"{name}.claim")
-    return agreeing(FORMS[form](name, claim.upper, claim.metric, network, multipliers, proof), claim)
+    read_form, claim = form_of(form, f"{name}.form"), read_claim(claim, f"{name}.claim")
+    return agreeing(read_form(name, claim.upper, claim.metric, network, multipliers, proof), claim)

@@ -31,9 +31,9 @@ def fixed(number: float, bits: int) -> int:
 def products(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]], start: list[int]) -> Iterator[list[int]]:
     """For i = 0, 1, ... yield the exact dot products of left row i with the right rows j = start[i], ..., i.
 
-    Row i, left or right, is stored from column start[i] on and zero elsewhere; where two rows j < i may have columns in
+    Row i, left or right, is stored from column start[i] on and zero elsewhere; if two rows j < i may have columns in
     common, start[i] <= j. Nearly all the time of a check is spent here, so a panel of left rows goes into one long
-    integer a column, sum over rows t of left_t 2^(8 size t), and one multiplication serves the whole panel. The fields
+    integer per column, sum over rows t of left_t 2^(8 size t), and one multiplication serves the panel. The fields
     of the result are signed; `size` bytes hold the largest dot product possible, so none runs into the next.
     """
     bound = max((max(map(len, rows)) * largest(left) * largest(right) for rows in (left, right) if rows), default=0)
@@ -83,7 +83,7 @@ def add_squares(matrix: Rows, terms: Iterable[tuple[list[tuple[int, int]], int]]
 def check_dominance(rows: Iterable[dict[int, int]], allowances: list[int], name: str) -> None:
     """Prove that a symmetric matrix, and each one near it, is diagonally dominant with nonnegative diagonal.
 
-    The rows are those of the lower triangle; a allowance is the sum of what the entries of a row, the diagonal one
+    The rows are those of the lower triangle; an allowance is the sum of what the entries of a row, the diagonal one
     included, may change.
     """
     diagonal = [0] * len(allowances)

@@ -34,7 +34,7 @@ class Part(ABC):
     The norms are Euclidean. That of the output is weighted: the square of entry i counts `weight(i)` times.
 
     Args:
-        name: where the part stands in the file, for messages; empty for a file that is one part.
+        name: the part's place in the file, for messages; empty for a file that is one part.
         upper: the bound.
         inputs: number of entries of x.
         outputs: number of entries of f(x).
@@ -51,7 +51,7 @@ class Part(ABC):
     def prove(self, exact: bool | None) -> str:
         """Prove the claim and return the arithmetic, `EXACT` or `FLOATING`; raise `Rejected` if there is no proof.
 
-        `exact` asks for integers (True) or floating point (False) where there are both; None chooses by size.
+        `exact` asks for integers (True) or floating point (False) if a proof can be in both; None chooses by size.
         """
 
     @abstractmethod

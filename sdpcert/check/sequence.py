@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from .part import EXACT, FLOATING, Joint, Part, ReadPart, agreeing, read_claim
@@ -78,7 +79,7 @@ def joined(name: str, upper: float, parts: list[Part], joints: list[Joint]) -> S
 
     Raises `Rejected` if a part reads more than was bounded before it, or if the bound is less than the product.
     """
-    for before, after, joint in zip(parts, parts[1:], joints, strict=False):
+    for (before, after), joint in zip(pairwise(parts), joints, strict=True):
         check_joint(before, after, joint)
     if not parts[-1].bounds_plain_norm():
         raise Rejected(f"{parts[-1].name}: a weight of the output's norm is below 1, and no part reads the output")

@@ -41,7 +41,7 @@ class Block:
     columns: int  # size of the source
     radius: float  # how far each true weight may be from the stored one
     weights: array[float]  # row major
-    low: array[float] | None = None  # what is added to the weights, None where nothing is
+    low: array[float] | None = None  # what is added to the weights, None if nothing is
 
     def numbers(self) -> array[float]:
         """Return all floats of the block: their fraction bits are those of the stored weights and of the radius."""
@@ -58,8 +58,8 @@ class Stacked:
     """Everything in a condition that matters to the proof; types, lengths, ranges and the hash are already checked."""
 
     sizes: list[int]  # of the input, of each group, of the output
-    activations: list[str]  # one name a group, for people
-    alpha: list[array[float]]  # one array a group; index 0 is group 1
+    activations: list[str]  # one name per group, for people
+    alpha: list[array[float]]  # one array per group; index 0 is group 1
     beta: list[array[float]]
     multipliers: list[array[float]]
     blocks: list[Block]  # increasing in (target, source)
@@ -70,7 +70,7 @@ class Stacked:
     scaling: list[int]  # d
     start: list[int]  # for row i of L the column of its first stored entry
     factor: list[list[int]]  # row i of L from start[i] to i
-    input_scaling: list[int] | None  # c, None where there is no input factor
+    input_scaling: list[int] | None  # c, None if there is no input factor
     input_weights: array[float] | None  # R
 
 
@@ -184,7 +184,7 @@ def check_input_factor(blocks: list[Block], scaling: list[int], factor: array[fl
     shifts = [max(scaling) - c for c in scaling] if scaling else []
     allowances = [0] * m
     if any(block.radius for block in readers):
-        radii = []  # one a row of G, and below the sums of absolute values
+        radii = []  # one per row of G, and below the sums of absolute values
         for block in readers:
             radii += [fixed(block.radius, bits)] * block.rows
         sums = [sum(map(abs, gathered[i * inputs : (i + 1) * inputs])) for i in range(m)]
@@ -232,7 +232,7 @@ def build_matrix(condition: Stacked, blocks: list[Block], shifts: list[int]) -> 
         matrix[j][j] = fixed(condition.rho, bits)
     for target in range(1, groups + 2):
         inward = [(block, block.fixed(weight_bits)) for block in blocks if block.target == target]
-        # The factors of -(e_i k_i' + k_i e_i') and of k_i k_i', one a row.
+        # The factors of -(e_i k_i' + k_i e_i') and of k_i k_i', one per row.
         linear, square, terms = [], [], []
         for i in range(condition.sizes[target]):
             if target > groups:
@@ -322,7 +322,7 @@ def check_factor(condition: Stacked, matrix: Rows, allowances: list[int], bits: 
 
 
 def prove(condition: Stacked) -> None:
-    """Replay the proof in a certificate; raise Rejected if it is not one."""
+    """Replay the proof of a condition; raise `Rejected` if it is not one."""
     blocks = condition.blocks
     if condition.input_scaling is not None and condition.input_weights is not None:
         blocks = check_input_factor(blocks, condition.input_scaling, condition.input_weights)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from . import condition, sequence
-from .condition import FORMS
+from .condition import StackedCondition, form_of
 from .part import Part, ReadPart
 from .reading import Rejected, constant, integer, items, members, real, text, unpacked, values
 
@@ -45,22 +45,19 @@ class Content:
 
 def read_content(document: Any) -> Content:
     """Return the content of a certificate that is already parsed from JSON; raise `Rejected` if anything is wrong."""
-    version = document.get("version") if type(document) is dict else None
-    if type(version) is int and version in (2, 3):
-        return (version_2 if version == 2 else version_3)(document)
-    return version_1(document)
+    (version,) = members(document, "the certificate", "version", closed=False)
+    return VERSIONS[integer(version, "version", 1, len(VERSIONS))](document)
 
 
 def version_1(document: Any) -> Content:
     """The content of a certificate of one stacked form."""
     keys = "format version claim upper network multipliers proof attained information"
-    form, version, claim, upper, network, multipliers, proof, attained, information = members(
+    form, _, claim, upper, network, multipliers, proof, attained, information = members(
         document, "the certificate", keys, closed=False
     )
     check_head(form, claim, information)
-    integer(version, "version", 1, 3)
     upper = real(upper, "upper", 0.0)
-    tree = FORMS["stacked"]("", upper, None, network, multipliers, proof)
+    tree = StackedCondition.read("", upper, None, network, multipliers, proof)
     lower, points = read_attained(attained, upper, closed=False)
     check_points(points, tree.inputs)
     return Content(upper, lower, tree)
@@ -78,15 +75,13 @@ def version_2(document: Any) -> Content:
         kind, own, network, multipliers, proof, reads = members(
             part, name, "kind upper network multipliers proof reads"
         )
-        if type(kind) is not str or kind not in FORMS:
-            raise Rejected(f"{name}.kind is none of {', '.join(map(repr, FORMS))}")
         metric = None
-        if kind == "torus" and type(multipliers) is dict and "metric" in multipliers:
-            metric = multipliers["metric"]
+        if kind == "torus":
+            (metric,) = members(multipliers, f"{name}.multipliers", "metric", closed=False)
+            text(metric, f"{name}.multipliers.metric")  # null stands for ones in later versions alone
             multipliers = {key: value for key, value in multipliers.items() if key != "metric"}
-        if kind == "torus" and metric is None:
-            raise Rejected(f"{name}.multipliers has no metric")
-        parts.append(FORMS[kind](name, real(own, f"{name}.upper", 0.0), metric, network, multipliers, proof))
+        own = real(own, f"{name}.upper", 0.0)
+        parts.append(form_of(kind, f"{name}.kind")(name, own, metric, network, multipliers, proof))
         if (reads is None) != (p == 0):
             raise Rejected(f"{name}.reads is not null for the first part and an object for the others")
         if reads is not None:
@@ -120,6 +115,9 @@ def version_3(document: Any) -> Content:
     lower, points = read_attained(attained, upper)
     check_points(points, None if tree.embedded else tree.inputs)
     return Content(upper, lower, tree, tuple(assumptions))
+
+
+VERSIONS = {1: version_1, 2: version_2, 3: version_3}
 
 
 def claim_of(tree: Part, upper: float) -> str:
