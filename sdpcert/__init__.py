@@ -8,8 +8,8 @@ from sdpcert.running import starting as starting  # before the libraries, whose 
 
 # isort: split
 from sdpcert.certificate import Certificate as Certificate
-from sdpcert.certify.certify import BoundContradiction as BoundContradiction
-from sdpcert.certify.certify import certify as certify
+from sdpcert.certify import BoundContradiction as BoundContradiction
+from sdpcert.certify import certify as certify
 from sdpcert.check import CheckResult as CheckResult
 from sdpcert.check import check as check
 from sdpcert.network import Activation as Activation

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.certify.certify import BoundContradiction, certify
+from sdpcert.certify import BoundContradiction, certify
 from sdpcert.network.activations import activation_by_name, crop
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running import children

@@ -14,10 +14,11 @@ from itertools import pairwise
 import numpy as np
 
 from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.parts import TorusPart, build_parts_document
+from sdpcert.certificate.document import build_document
+from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certify.construction import LARGEST, prove_point
-from sdpcert.certify.frequencies import _construction as construction_on_torus
-from sdpcert.certify.frequencies import front_and_head
+from sdpcert.certify.frequencies import construct_on_torus
+from sdpcert.certify.front import front_and_head
 from sdpcert.check import check_document
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Sum
@@ -75,11 +76,11 @@ def _proved(piece: Network) -> float:
             proof = prove_point(piece.unshared.reduced(), piece.energies[0])
             return math.inf if proof is None else square_root_up(proof.rho, proof.exponent)
         _, form, head = front_and_head(piece)
-        torus = None if head is not None else construction_on_torus(form, piece.energies[0], 1.0)[1]
+        torus = None if head is not None else construct_on_torus(form, piece.energies[0], 1.0)[1]
         if torus is None:
             return math.inf
-        part = TorusPart(replace(torus, form=form), square_root_up(torus.rho, torus.exponent))
-        result = check_document(build_parts_document((part,), part.upper, None, {}), exact=False)
+        part = TorusCondition(form, torus)
+        result = check_document(build_document(part, None, {}), exact=False)
         return part.upper if result.ok else math.inf
     except (ValueError, OverflowError):
         return math.inf

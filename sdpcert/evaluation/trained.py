@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
-from sdpcert.certify.certify import BoundContradiction
+from sdpcert.certify import BoundContradiction
 from sdpcert.evaluation.adversarial import write_points
 from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects

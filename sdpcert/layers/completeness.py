@@ -82,7 +82,7 @@ def feasible_scales(
     weights: list[Array], alive: list[Array], gamma: float, certificate: Certificate | None
 ) -> list[Tensor]:
     """Psi_k of multipliers that are strictly feasible for gamma, as `log_scale` parameters in float64."""
-    from sdpcert.certify.certify import certify
+    from sdpcert.certify import certify
     from sdpcert.network.graph import Network
     from sdpcert.solvers.closed_form import closed_form
 

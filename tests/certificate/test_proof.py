@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from sdpcert import Network, certify
 from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
+from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import Proof, ProofProblem, factor_input
 from sdpcert.check import check, check_document
@@ -173,7 +174,7 @@ def factor_holds(form: StackedForm, proof: Proof) -> bool:
 
 
 def document_of(form: StackedForm, proof: Proof) -> dict[str, Any]:
-    return build_document(form, proof, square_root_up(proof.rho, proof.exponent), None, {})
+    return build_document(StackedCondition(form, proof), None, {})
 
 
 # ---------------------------------------------------------------- proofs are exact

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sdpcert.certificate.parts import TorusPart, build_parts_document
 
 import sdpcert
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import encode
-from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.binding import check_with_network
 from sdpcert.check import check_document
