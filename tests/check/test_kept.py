@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,14 +37,19 @@ def test_kept_certificates_check(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_kept_certificates_bind(name: str) -> None:
+def test_kept_certificates_bind_in_every_version(name: str, tmp_path: Path) -> None:
     if name == "by-construction":
         pytest.importorskip("torch")
     make, _, _ = KEPT[name]
-    result = check_with_network(FOLDER / f"{name}.json", make())
-    assert result.ok, result.reason
-    other = KEPT["wide-input" if name != "wide-input" else "dense-relu"][0]()
-    assert not check_with_network(FOLDER / f"{name}.json", other).ok
+    network, other = make(), KEPT["wide-input" if name != "wide-input" else "dense-relu"][0]()
+    files = [FOLDER / f"{name}.json"]
+    for nested in (False, True):
+        files.append(tmp_path / f"{nested}.json")
+        files[-1].write_text(json.dumps(as_version_3(kept(name), nested)), encoding="utf-8")
+    for file in files:
+        result = check_with_network(file, network)
+        assert result.ok, result.reason
+        assert not check_with_network(file, other).ok
 
 
 @pytest.mark.parametrize("nested", [False, True])
