@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sdpcert
@@ -67,3 +70,18 @@ def test_version_3_proves_the_same(name: str, nested: bool) -> None:
         assert new.sha256 == old.sha256
     else:  # one condition has its network's own hash
         assert new.sha256 == document["tree"]["network"]["sha256"]
+
+
+@pytest.mark.parametrize("name", ["convolutional-head", "orthogonal-maxmin"])
+def test_joints_are_compared_with_the_network(name: str, tmp_path: Path) -> None:
+    """No hash covers how a part reads the one before it: another way may be proved, but is another network."""
+    network = KEPT[name][0]()
+    for key, kind, change in (("scale", "<f8", lambda x: 2 * x), ("layout", "<i8", lambda x: x[::-1])):
+        document = as_version_3(kept(name))
+        joint = document["tree"]["joints"][0]
+        values = np.frombuffer(zlib.decompress(base64.b64decode(joint[key])), dtype=kind)
+        joint[key] = base64.b64encode(zlib.compress(np.ascontiguousarray(change(values)).tobytes())).decode()
+        (tmp_path / "c.json").write_text(json.dumps(document), encoding="utf-8")
+        if name == "orthogonal-maxmin" or key == "scale":
+            assert sdpcert.check(tmp_path / "c.json").ok
+        assert not check_with_network(tmp_path / "c.json", network).ok
