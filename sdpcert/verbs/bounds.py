@@ -11,6 +11,7 @@ from rich.table import Table
 import sdpcert
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -33,7 +34,8 @@ def bounds(
 ) -> int:
     """Print the ladder of bounds: attained, one multiplier a neuron, one a layer, product of norms."""
     network = sdpcert.load(net, **options.array_options(activation, orientation))
-    ladder, methods, stopped = [], ("neuron", "layer", "product"), False
+    methods: tuple[Method, ...] = ("neuron", "layer", "product")
+    ladder, stopped = [], False
     for method in methods:
         try:
             with options.progress(method) as progress:
