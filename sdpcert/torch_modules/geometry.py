@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, Dense
 
-#: Circular kernels of this many taps or more are applied by Fourier transforms.
+#: Taps of a circular kernel from which on it is applied by Fourier transforms.
 TAPS_BY_FREQUENCIES = 81
 
 
