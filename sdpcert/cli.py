@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 import sdpcert
+from sdpcert.errors import CommandInterrupted
 from sdpcert.running import outputs, starting
-from sdpcert.running.interrupts import INTERRUPTED, Stopped, interrupts_of_a_command
+from sdpcert.running.interrupts import INTERRUPTED, interrupts_of_a_command
 from sdpcert.verbs import bounds, certify, check, derive, evaluate, layers, report, table, train
 
 NOTHING = "interrupted before there was a result"
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _code_of(error: BaseException, interrupted: bool) -> int:
     """The exit code for what a verb raised, with one line on stderr; raises what is a defect of this program."""
-    if isinstance(error, Stopped):
+    if isinstance(error, CommandInterrupted):
         return _fail(str(error), INTERRUPTED)
     # An interrupted import of compiled code may raise anything.
     broken = interrupted and isinstance(error, ImportError | RuntimeError | SystemError | OSError)

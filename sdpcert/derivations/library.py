@@ -9,11 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from sdpcert.errors import NotADerivation as NotADerivation
 from sdpcert.symbolic.derivation import Derivation, as_derivation
-
-
-class NotADerivation(ValueError):
-    """A name or file that holds no derivation."""
 
 
 def names() -> list[str]:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdpcert.errors import EvaluationRejected
 from sdpcert.evaluation.attack import Attacked
-from sdpcert.evaluation.file import LARGEST_ARRAY, EvaluationRejected
+from sdpcert.evaluation.file import LARGEST_ARRAY
 from sdpcert.running.outputs import write_whole
 
 Array = np.ndarray

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from sdpcert.certify.binding import check_with_network
+from sdpcert.errors import EvaluationRejected, MalformedEvaluation
 from sdpcert.evaluation.adversarial import check_points
 from sdpcert.evaluation.bounds import difference, networks_of
-from sdpcert.evaluation.file import NAME, EvaluationRejected, Wrong, canonical, decode, images_sha256
+from sdpcert.evaluation.file import NAME, canonical, decode, images_sha256
 from sdpcert.evaluation.margins import ErrorBound
 from sdpcert.evaluation.rows import compute
 from sdpcert.evaluation.saved import Evaluation, load_evaluation
@@ -64,7 +65,7 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
     try:
         _compare(stated, again)
         _compare_rows(evaluation, again)
-    except Wrong as error:
+    except MalformedEvaluation as error:
         raise EvaluationRejected(f"{folder / NAME}: {error}") from None
     if evaluation.distances is not None:
         surely = judge(again, whole, run.data, device)
@@ -73,45 +74,49 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
 
 
 def _compare(stated: Any, again: dict[str, Any]) -> None:
-    """Raise `Wrong` where what rows are computed from is not what the weights and the data give."""
+    """Raise `MalformedEvaluation` if what rows are computed from is not what the weights and the data give."""
     for key in ("model", "data", "head"):
         if canonical(stated[key]) != canonical(again[key]):
-            raise Wrong(f"states another {key} than that of this folder")
+            raise MalformedEvaluation(f"states another {key} than that of this folder")
     _compare_errors(stated["errors"], again["errors"])
     own, samples = stated["samples"], again["samples"]
     if set(own) - {"attacked"} != set(samples):
-        raise Wrong(f"has samples with {', '.join(sorted(own))}; this network's have {', '.join(sorted(samples))}")
+        raise MalformedEvaluation(
+            f"has samples with {', '.join(sorted(own))}; this network's have {', '.join(sorted(samples))}"
+        )
     count, classes = int(stated["data"]["count"]), int(stated["data"]["classes"])
     labels, given = (decode(table["labels"], (count,), "<i4") for table in (samples, own))
     if np.any(labels != given):
-        raise Wrong(f"states a label of sample {int(np.argmax(labels != given))} that is not that of the data")
+        raise MalformedEvaluation(
+            f"states a label of sample {int(np.argmax(labels != given))} that is not that of the data"
+        )
     away, given = (decode(table["from_centre"], (count,)) for table in (samples, own))
     if np.any(np.abs(away - given) > 1e-9 * (1 + away)):
-        raise Wrong("states distances from the centre that are not those of the images")
+        raise MalformedEvaluation("states distances from the centre that are not those of the images")
     new, old = (decode(table["logits"], (count, classes)) for table in (samples, own))
     apart = np.linalg.norm(new - old, axis=1) > 2.001 * _bound(again["errors"]["float64"]).at(away)
     if apart.any():
-        raise Wrong(f"states logits of sample {int(np.argmax(apart))} that the network does not give")
+        raise MalformedEvaluation(f"states logits of sample {int(np.argmax(apart))} that the network does not give")
     for key in samples.get("head", {}):
         new, old = (decode(table["head"][key], (count, classes)) for table in (samples, own))
         if np.any(np.abs(new - old) > CLOSE["head"] * (1 + np.abs(new))):
-            raise Wrong(f"states {key} of the head that the network does not give")
+            raise MalformedEvaluation(f"states {key} of the head that the network does not give")
 
 
 def _compare_errors(stated: Any, again: dict[str, Any]) -> None:
-    """Raise `Wrong` where the error bounds of evaluation are not those of the network."""
+    """Raise `MalformedEvaluation` if the error bounds of evaluation are not those of the network."""
     if {k for k, v in stated.items() if v is not None} != {k for k, v in again.items() if v is not None}:
-        raise Wrong("states errors of other evaluations than this network has")
+        raise MalformedEvaluation("states errors of other evaluations than this network has")
     for key, value in again.items():
         pairs = [] if value is None else [(float.fromhex(value[k]), float.fromhex(stated[key][k])) for k in value]
         if any(new * (1 - CLOSE["errors"]) > old for new, old in pairs):
-            raise Wrong(f"charges less for the evaluation ({key}) than it may lose")
+            raise MalformedEvaluation(f"states a smaller error of evaluation ({key}) than the network may have")
         if any(old * (1 - CLOSE["errors"]) > new for new, old in pairs):
-            raise Wrong(f"states another error of evaluation ({key}) than that of the network")
+            raise MalformedEvaluation(f"states another error of evaluation ({key}) than that of the network")
 
 
 def _compare_rows(evaluation: Evaluation, again: dict[str, Any]) -> None:
-    """Raise `Wrong` where a row says more than follows from labels, logits and error bounds as computed here.
+    """Raise `MalformedEvaluation` if a row says more than follows from labels, logits and errors as computed here.
 
     Numbers of two machines differ by rounding; whatever is gained by that within the tolerances of `_compare` is lost
     here.
@@ -120,10 +125,12 @@ def _compare_rows(evaluation: Evaluation, again: dict[str, Any]) -> None:
     samples = again["samples"] | {k: v for k, v in evaluation.document["samples"].items() if k == "attacked"}
     found = compute({**evaluation.document, **{k: again[k] for k in known}, "samples": samples})
     if evaluation.correct > found.clean["correct"]:
-        raise Wrong(f"states {evaluation.correct} samples as right, the network has {found.clean['correct']}")
+        raise MalformedEvaluation(
+            f"states {evaluation.correct} samples as right, the network has {found.clean['correct']}"
+        )
     for row, new in zip(evaluation.rows, found.rows, strict=True):
         if row.certified > new.certified or (row.attacked or 0) < (new.attacked or 0):
-            raise Wrong(f"states a row that does not follow from the network and the data: {row}")
+            raise MalformedEvaluation(f"states a row that does not follow from the network and the data: {row}")
 
 
 def _bound(table: dict[str, str]) -> ErrorBound:

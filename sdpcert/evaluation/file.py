@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import MalformedEvaluation, UnreadableEvaluation
 from sdpcert.running.outputs import reads
 
 Array = np.ndarray
@@ -30,39 +31,27 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-class Wrong(ValueError):
-    """What is wrong with a file, without its name."""
-
-
-class Unread(Wrong):
-    """Why a file cannot be read at all."""
-
-
-class EvaluationRejected(ValueError):
-    """An evaluation that was read and does not verify; the message names the file and what is wrong."""
-
-
 def read_document(place: Path) -> dict[str, Any]:
-    """The JSON object of a file; `Wrong` where it cannot be read or a byte of it was changed."""
+    """The JSON object of a file; `MalformedEvaluation` where it cannot be read or a byte of it was changed."""
     reads(place)
     try:
         with place.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise Unread(f"cannot be read: {error.strerror}") from None
+        raise UnreadableEvaluation(f"cannot be read: {error.strerror}") from None
     if len(data) > LARGEST_FILE:
-        raise Wrong(f"is larger than {LARGEST_FILE} bytes, which no evaluation is")
+        raise MalformedEvaluation(f"is larger than {LARGEST_FILE} bytes, which no evaluation is")
     try:
         document = json.loads(data, object_pairs_hook=_unique, parse_constant=_not_finite)
     except (ValueError, RecursionError):
-        raise Wrong("is truncated or no JSON file") from None
+        raise MalformedEvaluation("is truncated or no JSON file") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Wrong(f"has not the format {FORMAT}")
+        raise MalformedEvaluation(f"has not the format {FORMAT}")
     stated = document.get("sha256")
     if not isinstance(stated, str) or not re.fullmatch("[0-9a-f]{64}", stated):
-        raise Wrong("has no hash of its own")
+        raise MalformedEvaluation("has no hash of its own")
     if hashlib.sha256(data.replace(stated.encode(), _ZEROS.encode(), 1)).hexdigest() != stated:
-        raise Wrong("was changed: its bytes are not those that its hash was made of")
+        raise MalformedEvaluation("was changed: its bytes are not those that its hash was made of")
     return document
 
 
@@ -94,19 +83,19 @@ def decode(table: Mapping[str, Any], shape: Sequence[int | None], kind: str = "<
     """The inverse of `encode`; raises ValueError where type, shape or size are others than wanted (None: any)."""
     given = table["shape"]
     if table["type"] != kind or len(given) != len(shape) or any(type(k) is not int or k < 0 for k in given):
-        raise Wrong(f"holds an array of type {table['type']!r} and shape {given}, not {kind!r}")
+        raise MalformedEvaluation(f"holds an array of type {table['type']!r} and shape {given}, not {kind!r}")
     if any(wanted is not None and k != wanted for k, wanted in zip(given, shape, strict=True)):
-        raise Wrong(f"holds an array of shape {given}, not {list(shape)}")
+        raise MalformedEvaluation(f"holds an array of shape {given}, not {list(shape)}")
     size = math.prod(given) * np.dtype(kind).itemsize
     if size > LARGEST_ARRAY:
-        raise Wrong(f"holds an array of {size} bytes; at most {LARGEST_ARRAY}")
+        raise MalformedEvaluation(f"holds an array of {size} bytes; at most {LARGEST_ARRAY}")
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(base64.b64decode(table["data"], validate=True), size + 1)
     except (zlib.error, binascii.Error, TypeError):
-        raise Wrong("holds an array that is damaged") from None
+        raise MalformedEvaluation("holds an array that is damaged") from None
     if len(data) != size or not unpacker.eof or unpacker.unused_data:
-        raise Wrong("holds an array that is cut off or too long")
+        raise MalformedEvaluation("holds an array that is cut off or too long")
     return np.frombuffer(data, dtype=kind).reshape(given)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.evaluation.file import Wrong, decode
+from sdpcert.errors import MalformedEvaluation
+from sdpcert.evaluation.file import decode
 from sdpcert.evaluation.margins import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 BOUNDS = ("by-construction", "sdp", "pairwise")
@@ -34,7 +36,7 @@ class ProvedConstant:
 
 
 @dataclass(frozen=True, eq=False)
-class Bound:
+class Bound(ShortRepr):
     """One stated bound: its certificates, and radii (samples,), rounded down, 0 for wrong classes and ties.
 
     `constants` (classes, classes) bound the differences of logits; None for an MLP head, whose radii follow from its
@@ -85,7 +87,7 @@ def accuracy_up(count: int, samples: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
+class Computed(ShortRepr):
     """What follows from the samples and the certificates' constants."""
 
     bounds: tuple[Bound, ...]
@@ -97,30 +99,33 @@ class Computed:
 
 
 def compute(document: Mapping[str, Any]) -> Computed:
-    """Radii and rows of a document, from its samples and stated constants; `Wrong` for what does not fit together."""
+    """Radii and rows of a document, from its samples and stated constants.
+
+    Raises `MalformedEvaluation` if parts of it do not fit together.
+    """
     table, level = document["samples"], document["level"]
     if level not in LEVELS:
-        raise Wrong(f"has the unknown level {level!r}")
+        raise MalformedEvaluation(f"has the unknown level {level!r}")
     classes, count = int(document["data"]["classes"]), int(document["data"]["count"])
     labels = decode(table["labels"], (count,), "<i4")
     logits = decode(table["logits"], (count, classes))
     away = decode(table["from_centre"], (count,))
     if np.any((labels < 0) | (labels >= classes)) or not np.all(away >= 0) or not np.isfinite(logits).all():
-        raise Wrong("has labels, logits or distances that are out of range")
+        raise MalformedEvaluation("has labels, logits or distances that are out of range")
     if not set(document["errors"]) <= {"float64", "float32", "features"}:
-        raise Wrong("states errors of evaluation under a name that is not known")
+        raise MalformedEvaluation("states errors of evaluation under a name that is not known")
     errors = {key: _error(value) for key, value in document["errors"].items() if value is not None}
     samples = _Samples(labels, logits, away, errors, level, table.get("head"), classes)
     bounds: list[Bound] = []
     for given in document["bounds"]:
         bounds.append(_bound(given, samples, document["head"], bounds))
     if len({b.name for b in bounds}) != len(bounds):
-        raise Wrong("states a bound twice")
+        raise MalformedEvaluation("states a bound twice")
     distances = None
     if document["attack"] is not None:
         distances = decode(table["attacked"], (count,))
         if not np.all(distances >= 0):
-            raise Wrong("states distances of adversarial points that are negative")
+            raise MalformedEvaluation("states distances of adversarial points that are negative")
     predictions = logits.argmax(1)
     correct = int((predictions == labels).sum())
     rows = rows_of(bounds, document["radii"], labels, predictions, distances)
@@ -144,14 +149,14 @@ class _Samples:
 def _error(table: Mapping[str, Any]) -> ErrorBound:
     bound = ErrorBound(float.fromhex(table["offset"]), float.fromhex(table["slope"]))
     if not (0 <= bound.offset < math.inf and 0 <= bound.slope < math.inf):
-        raise Wrong("states errors of evaluation that are negative or not finite")
+        raise MalformedEvaluation("states errors of evaluation that are negative or not finite")
     return bound
 
 
 def _bound(given: Mapping[str, Any], samples: _Samples, head: Mapping[str, Any], before: Sequence[Bound]) -> Bound:
     name = given["name"]
     if name not in BOUNDS:
-        raise Wrong(f"has the unknown bound {name!r}")
+        raise MalformedEvaluation(f"has the unknown bound {name!r}")
     certificates = tuple(
         ProvedConstant(
             c["file"],
@@ -162,12 +167,14 @@ def _bound(given: Mapping[str, Any], samples: _Samples, head: Mapping[str, Any],
         for c in given["certificates"]
     )
     if not certificates or any(not 0 <= c.lower <= c.upper < math.inf for c in certificates):
-        raise Wrong(f"has the bound {name} without a certificate, or with an attained value above the proved one")
+        raise MalformedEvaluation(
+            f"has the bound {name} without a certificate, or with an attained value above the proved one"
+        )
     upper = max(c.upper for c in certificates)
     if (name == "pairwise") == any(c.pair is None for c in certificates) or (
         name != "pairwise" and len(certificates) > 1
     ):
-        raise Wrong(f"has certificates that do not belong to the bound {name}")
+        raise MalformedEvaluation(f"has certificates that do not belong to the bound {name}")
     constants: Array | None = None
     missing: tuple[tuple[int, int], ...] = ()
     if name == "pairwise":
@@ -178,7 +185,7 @@ def _bound(given: Mapping[str, Any], samples: _Samples, head: Mapping[str, Any],
         rows = decode(head["rows"], (samples.classes, None))
         constants = pair_constants(upper, rows, samples.classes)
     elif head["kind"] != "mlp":
-        raise Wrong(f"has the unknown head {head['kind']!r}")
+        raise MalformedEvaluation(f"has the unknown head {head['kind']!r}")
     if constants is None:
         radii = _radii_of_mlp(samples, head, upper)
     else:
@@ -194,7 +201,7 @@ def _pair(given: Any) -> tuple[int, int] | None:
     if given is None:
         return None
     if not isinstance(given, list) or len(given) != 2 or any(type(k) is not int for k in given):
-        raise Wrong(f"has a certificate of the pair {str(given)[:40]}, which is no pair of classes")
+        raise MalformedEvaluation(f"has a certificate of the pair {str(given)[:40]}, which is no pair of classes")
     return given[0], given[1]
 
 
@@ -209,7 +216,7 @@ def _constants_of_pairs(
         assert c.pair is not None
         y, j = c.pair
         if not 0 <= y < j < classes or c.pair in seen:
-            raise Wrong(f"has certificates of classes {c.pair} that do not exist or are there twice")
+            raise MalformedEvaluation(f"has certificates of classes {c.pair} that do not exist or are there twice")
         seen.add(c.pair)
         constants[y, j] = constants[j, y] = c.upper
     every = [(y, j) for y in range(classes) for j in range(y + 1, classes)]
@@ -218,7 +225,7 @@ def _constants_of_pairs(
 
 def _radii_of_mlp(samples: _Samples, head: Mapping[str, Any], upper: float) -> Array:
     if samples.level != "R" or samples.head is None:
-        raise Wrong("has an MLP head, whose radii are stated at level R only, with its gradients")
+        raise MalformedEvaluation("has an MLP head, whose radii are stated at level R only, with its gradients")
     shape = (len(samples.labels), samples.classes)
     inward, outward = decode(head["inward"], (None, None)), decode(head["outward"], (samples.classes, None))
     curvatures = curvature_bounds(inward, outward, float.fromhex(head["beta"]))
@@ -246,7 +253,7 @@ def rows_of(
     """The table: by bound, then by radius."""
     count, right, rows = len(labels), predictions == labels, []
     if any(type(r) is not float or not 0 <= r < math.inf for r in radii):
-        raise Wrong("states radii that are negative or not finite")
+        raise MalformedEvaluation("states radii that are negative or not finite")
     for bound in bounds:
         for radius in radii:
             certified = int(((bound.radii >= radius) & (bound.radii > 0)).sum())

@@ -21,18 +21,18 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import EvaluationRejected as EvaluationRejected
+from sdpcert.errors import MalformedEvaluation, UnreadableEvaluation
+from sdpcert.evaluation.apart import check_all
 from sdpcert.evaluation.file import (
     CERTIFICATES,
     NAME,
-    Unread,
-    Wrong,
     canonical,
     read_document,
 )
-from sdpcert.evaluation.file import EvaluationRejected as EvaluationRejected
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
-from sdpcert.evaluation.together import check_all
 from sdpcert.running.outputs import reads
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Fields that nothing is computed from: statements of the run that no verification compares, only their types.
@@ -44,7 +44,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(ShortRepr):
     """An evaluation that was verified; `rows` are by bound, then by radius. `distances` (samples,) are those of the
     adversarial points that were found, infinity where none was.
     """
@@ -118,9 +118,9 @@ def read_evaluation(path: str | os.PathLike[str], prove: bool) -> Evaluation:
     try:
         document = read_document(place)
         return _evaluation(place, document, prove)
-    except Unread as error:
+    except UnreadableEvaluation as error:
         raise ValueError(f"{place}: {error}") from None
-    except Wrong as error:
+    except MalformedEvaluation as error:
         raise EvaluationRejected(f"{place}: {error}") from None
     except (KeyError, TypeError, IndexError, OverflowError, AttributeError, ValueError, RecursionError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error).split("\n")[0][:200]
@@ -134,13 +134,15 @@ def _evaluation(place: Path, document: dict[str, Any], prove: bool) -> Evaluatio
     computed = compute(document)
     contradiction = contradiction_of(computed.bounds, computed.distances)
     if contradiction:
-        raise Wrong(contradiction)
+        raise MalformedEvaluation(contradiction)
     if canonical(document["rows"]) != canonical([vars(row) for row in computed.rows]):
         stated = {canonical(row) for row in document["rows"]}
         row = next((r for r in computed.rows if canonical(vars(r)) not in stated), None)
-        raise Wrong(f"states rows that differ from those computed again: {row}")
+        raise MalformedEvaluation(f"states rows that differ from those computed again: {row}")
     if canonical(document["clean"]) != canonical(computed.clean):
-        raise Wrong(f"states the clean accuracy {document['clean']}, computed again it is {computed.clean}")
+        raise MalformedEvaluation(
+            f"states the clean accuracy {document['clean']}, computed again it is {computed.clean}"
+        )
     return Evaluation(
         place,
         document["level"],
@@ -161,20 +163,20 @@ def _evaluation(place: Path, document: dict[str, Any], prove: bool) -> Evaluatio
 
 
 def _check_statements(document: Mapping[str, Any]) -> None:
-    """Raise `Wrong` for keys that no version writes, and for statements that are not of their kind."""
+    """Raise `MalformedEvaluation` for keys that no version writes, and for statements that are not of their kind."""
     unknown = sorted(set(document) - set(KEYS))
     if unknown:
-        raise Wrong(f"has the unknown key {unknown[0][:40]!r}")
+        raise MalformedEvaluation(f"has the unknown key {unknown[0][:40]!r}")
     texts = {"command": [document["command"]], "notes": document["notes"]}
     texts |= {key: list(document[key].values()) for key in ("versions", "left_out")}
     for key, found in texts.items():
         if type(found) is not list or any(type(text) is not str for text in found):
-            raise Wrong(f"has something else than text under {key!r}")
+            raise MalformedEvaluation(f"has something else than text under {key!r}")
     seconds = [document["seconds"], *(bound["seconds"] for bound in document["bounds"])]
     if any(type(value) not in (int, float) or value < 0 for value in seconds) or type(document["seed"]) is not int:
-        raise Wrong("has a duration or a seed that is no number")
+        raise MalformedEvaluation("has a duration or a seed that is no number")
     if not set(document["left_out"]) <= set(BOUNDS) - {bound["name"] for bound in document["bounds"]}:
-        raise Wrong("leaves out bounds that it states, or that there are not")
+        raise MalformedEvaluation("leaves out bounds that it states, or that there are not")
 
 
 def _check_weights(place: Path, document: Mapping[str, Any]) -> None:
@@ -183,7 +185,7 @@ def _check_weights(place: Path, document: Mapping[str, Any]) -> None:
         reads(weights)
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != document["model"]["weights_sha256"]:
-            raise Wrong(f"is about other weights than {weights}")
+            raise MalformedEvaluation(f"is about other weights than {weights}")
 
 
 def _check_proofs(place: Path, bounds: Sequence[Mapping[str, Any]], prove: bool) -> None:
@@ -193,7 +195,7 @@ def _check_proofs(place: Path, bounds: Sequence[Mapping[str, Any]], prove: bool)
     for entry in entries:
         name = entry["file"]
         if not isinstance(name, str) or not re.fullmatch(rf"{CERTIFICATES}/[a-z0-9][a-z0-9.-]*\.json", name):
-            raise Wrong(f"names a certificate {name!r}, which is no file of its folder {CERTIFICATES}")
+            raise MalformedEvaluation(f"names a certificate {name!r}, which is no file of its folder {CERTIFICATES}")
         path = place.parent / name
         reads(path)
         try:
@@ -201,16 +203,18 @@ def _check_proofs(place: Path, bounds: Sequence[Mapping[str, Any]], prove: bool)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise Wrong(f"states another hash than that of {name}")
+            raise MalformedEvaluation(f"states another hash than that of {name}")
         paths.append(path)
     if len(set(paths)) != len(paths):
-        raise Wrong("names one certificate twice")
+        raise MalformedEvaluation("names one certificate twice")
     if not prove:
         return
     for entry, path, result in zip(entries, paths, check_all(paths), strict=True):
         if not result.ok:
-            raise Wrong(f"rests on {path.name}, which is rejected: {result.reason}")
+            raise MalformedEvaluation(f"rests on {path.name}, which is rejected: {result.reason}")
         if result.upper != float.fromhex(entry["upper"]):
-            raise Wrong(f"states the constant {entry['upper']} for {path.name}, which proves {result.upper!r}")
+            raise MalformedEvaluation(
+                f"states the constant {entry['upper']} for {path.name}, which proves {result.upper!r}"
+            )
         if (result.lower or 0.0) != float.fromhex(entry["lower"]):
-            raise Wrong(f"states an attained value that is not that of {path.name}")
+            raise MalformedEvaluation(f"states an attained value that is not that of {path.name}")

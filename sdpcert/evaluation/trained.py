@@ -20,8 +20,7 @@ import scipy
 import torch
 from torch import Tensor, nn
 
-import sdpcert
-from sdpcert.certify.certify import BoundContradiction
+from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.evaluation.adversarial import write_points
 from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects
@@ -36,12 +35,13 @@ from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.graph import Network
 from sdpcert.running.arguments import choice
-from sdpcert.running.interrupts import CHOICES, Interrupted
+from sdpcert.running.choices import ON_INTERRUPT
 from sdpcert.running.outputs import write_whole
 from sdpcert.torch_modules.geometry import Operator, array
 from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import LoadedRun, is_finished, load_run
+from sdpcert.version import __version__
 
 Array = np.ndarray
 #: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
@@ -84,7 +84,7 @@ def evaluate(
     ValueError for bad input, and `BoundContradiction`, naming the sample, for an adversarial point within a certified
     radius.
     """
-    prove_only = choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    prove_only = choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove"
     started, folder = time.perf_counter(), Path(run_folder)
     _check_arguments(bounds, level, pairs, count, time_limit)
     checked_device(device)
@@ -200,7 +200,7 @@ def stated_of(
         "seed": seed,
         "command": command or " ".join(sys.argv),
         "versions": {
-            "sdpcert": sdpcert.__version__,
+            "sdpcert": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scipy": scipy.__version__,

@@ -14,16 +14,13 @@ from collections.abc import Callable
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange
 from sdpcert.network.graph import Network
-from sdpcert.network.resampling import Interpolation
 
 Array = np.ndarray
 #: Most numbers that the values of all layers take for one part of a batch: some 200 MB.
 PART = 25_000_000
 #: How often the effect of rounding is measured.
 REPEATED = 4
-_PIECEWISE = ("relu", "leaky_relu", "abs", "clip")
 
 
 def part_of(network: Network) -> int:
@@ -61,19 +58,12 @@ def _perturbed(network: Network, inputs: Array, unit: float, generator: np.rando
         value = node.layer(*given)
         if isinstance(node.layer, Activation):
             size = np.abs(value)
-            if node.layer.name not in _PIECEWISE:  # runtimes approximate these to some units, relative to 1 near 0
+            if node.layer.roundings is None:  # runtimes approximate these to some units, relative to 1 near 0
                 size = 8 * (size + np.minimum(np.abs(given[0]), 1.0))
-        elif isinstance(node.layer, Rearrange | Concat):
+        elif not node.layer.roundings:
             values.append(value)
             continue
         else:
-            size = _size(node.layer, given)
+            size = node.layer.perturbation(given)
         values.append(value + unit * size * generator.standard_normal(value.shape))
     return values[network.output]
-
-
-def _size(layer: AffineLayer, given: list[Array]) -> Array:
-    total = layer.magnitude(*map(np.abs, given)) + np.abs(layer.offset())
-    if isinstance(layer, Interpolation):  # the runtime rounds coordinates, which may move a neighbour in or out
-        return total + layer.reach * np.max(np.abs(given[0]), axis=-1, keepdims=True)
-    return np.sqrt(layer.terms + 2) * total

@@ -64,7 +64,7 @@ class Report:
             if error.name != "jinja2":
                 raise
             raise ValueError(NEEDS) from None
-        from sdpcert import __version__
+        from sdpcert.version import __version__
 
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def make_report(
     """Read a certificate or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
-    `output`. Raises `Refused` where a file does not verify, ValueError where files do not belong together.
+    `output`. Raises `NotVerified` where a file does not verify, ValueError where files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.certificate.document import digest_of
-from sdpcert.check import check
-from sdpcert.check.checker import CheckResult
+from sdpcert.check import CheckResult, check
+from sdpcert.errors import NotVerified as NotVerified
+from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
 REAL_ARITHMETIC = "R"
 EVALUATION = "sdpcert-evaluation-1"
 #: Most characters of an integer: 2^63 has 19 digits.
 LONGEST_INTEGER = 20
-
-
-class Refused(Exception):
-    """A file that does not verify; the message names it and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +77,9 @@ class Record:
         return self.stated("method", str) or "unknown"
 
     @property
-    def proof(self) -> str:
-        """How the proof was verified here: "exact" or "floating-point"."""
-        return "floating-point" if "floating-point" in self.verdict.reason else "exact"
+    def proof(self) -> str | None:
+        """The arithmetic in which the proof was verified here: "exact" or "floating-point"."""
+        return self.verdict.level
 
     @property
     def output_rows(self) -> list[int] | None:
@@ -153,7 +150,7 @@ class Run:
 def read(path: str | os.PathLike[str]) -> Record | Run:
     """Read a certificate, an evaluation or a run's folder and prove it again.
 
-    Raises `Refused` where it does not verify, ValueError where there is no such file.
+    Raises `NotVerified` where it does not verify, ValueError where there is no such file.
     """
     path = Path(path)
     if path.is_dir():
@@ -166,18 +163,19 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
     file_hash = hashlib.sha256(data).hexdigest()
     if _format_of(data) == EVALUATION or path.name == "evaluation.json":
         return _read_run(path, file_hash)
+    reads(path)
     verdict = check(path)
     if not verdict.ok:
-        raise Refused(f"{path}: {verdict.reason}")
+        raise NotVerified(f"{path}: {verdict.reason}")
     if path.read_bytes() != data:
-        raise Refused(f"{path}: the file changed while it was read")
+        raise NotVerified(f"{path}: the file changed while it was read")
     try:
         document = json.loads(data, parse_int=_integer)
     except ValueError as error:
-        raise Refused(f"{path}: {error}") from None
+        raise NotVerified(f"{path}: {error}") from None
     digest = document["information"].get("digest", "")
     if digest != "" and digest != digest_of(data.decode("utf-8")):
-        raise Refused(f"{path}: the file disagrees with its digest: it was altered after it was written")
+        raise NotVerified(f"{path}: the file disagrees with its digest: it was altered after it was written")
     return Record(path, verdict, document, file_hash, digest)
 
 
@@ -209,7 +207,7 @@ def _read_run(path: Path, file_hash: str) -> Run:
         return Run(path, load_evaluation(path), file_hash)
     except (ValueError, ArithmeticError) as error:
         message = " ".join(str(error).split())
-        raise Refused(message if str(path) in message else f"{path}: {message}") from None
+        raise NotVerified(message if str(path) in message else f"{path}: {message}") from None
 
 
 def same_network(left: Record, right: Record) -> bool:

@@ -28,7 +28,7 @@ def table(
 ) -> str:
     """Make a table of saved certificates or runs; with `output` it is also written there, whole or not at all.
 
-    `columns` are names separated by commas. Returns the text. Raises `records.Refused` where a file does not verify,
+    `columns` are names separated by commas. Returns the text. Raises `NotVerified` if a file does not verify,
     ValueError for bad arguments; nothing is written then.
     """
     if form not in FORMATS:

@@ -53,7 +53,7 @@ def make_table(
     """Read the files, prove them again and arrange them.
 
     `kind` is one of `KINDS`; without it runs give "accuracy" and certificates "ladder". `caption` replaces the title,
-    `command` what the caption says about its origin. Raises `Refused` where a file does not verify, ValueError for a
+    `command` what the caption says about its origin. Raises `NotVerified` if a file does not verify, ValueError for a
     wrong kind, column or mixture of files.
     """
     if kind is not None and kind not in KINDS:
@@ -89,7 +89,7 @@ def command_of(paths: Sequence[Any], kind: str, columns: Sequence[str] | None, t
 
 def versions_of(read: Sequence[Record | Run]) -> str:
     """Versions of this program and of those that wrote the certificates, in words."""
-    from sdpcert import __version__
+    from sdpcert.version import __version__
 
     here = f"sdpcert {__version__}, Python {platform.python_version()}"
     written = [r.versions for r in read]

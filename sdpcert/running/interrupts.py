@@ -17,31 +17,8 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], Any]
 #: Exit code of a command that was stopped before it had done everything.
 INTERRUPTED = 130
-CHOICES = ("prove", "raise")
 #: The events of the blocks that notice interrupts, the outermost first; the main thread's alone.
 _noticing: list[threading.Event] = []
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a call that had a result by then: the `certificate` of the best point of `sdpcert.certify`, or the
-    evaluation that `sdpcert.evaluation.trained.evaluate` saved; both are the `result`.
-    """
-
-    def __init__(self, message: str, result: Any) -> None:
-        super().__init__(message)
-        self.result = result
-
-    @property
-    def certificate(self) -> Any:
-        """What `sdpcert.certify` proved by then."""
-        return self.result
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Interrupted, (self.args[0], self.result)
-
-
-class Stopped(Exception):
-    """A command was interrupted and has printed what was finished; the message says how much that is."""
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from sdpcert.errors import SolverError as SolverError
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 
@@ -56,7 +58,7 @@ class Budget:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(ShortRepr):
     """A point of the condition that a solver offers; nothing in it is believed before it is proved.
 
     The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original
@@ -84,7 +86,3 @@ class Solver(Protocol):
     def __call__(self, form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
         """Solve the condition; raise `SolverError` where the solver gives no point."""
         ...
-
-
-class SolverError(RuntimeError):
-    """A solver is missing, has no licence, or gave no usable point."""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdpcert.errors import NoTexEngine as NoTexEngine
 from sdpcert.running.outputs import write_whole
 from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, PartResult, Result
 from sdpcert.symbolic.printing import witness_text
@@ -22,10 +23,6 @@ ENGINES = {
     "xelatex": ["-interaction=nonstopmode", "-halt-on-error"],
     "tectonic": ["--keep-logs"],
 }
-
-
-class NoTexEngine(ValueError):
-    """No TeX engine was found, or it failed."""
 
 
 # Terminal

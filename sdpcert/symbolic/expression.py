@@ -11,15 +11,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import AlgebraError as AlgebraError
 from sdpcert.symbolic.symbols import Definition, Dimension, Letter, Symbol, Word, canonical, transposed
 
 #: Powers of commuting scalars, ordered by name.
 Monomial = tuple[tuple[Symbol, Fraction], ...]
 Term = tuple[Monomial, Word]
-
-
-class AlgebraError(ValueError):
-    """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 
 
 class Expression:

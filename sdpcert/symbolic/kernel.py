@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import KernelError as KernelError
 from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.expression import AlgebraError, letter
 from sdpcert.symbolic.instances import Instance
@@ -29,10 +30,6 @@ INSTANCES = 24
 LARGEST = 5
 #: Seconds after which no further instance is drawn, if at least a third were tried.
 SECONDS = 8.0
-
-
-class KernelError(ValueError):
-    """The checks contradict each other: a proof was accepted for a claim that is false on an instance."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdpcert.errors import TrainingInterrupted
 from sdpcert.training.augment import augment, draw
 from sdpcert.training.checkpoint import (
     Checkpoint,
@@ -39,10 +40,6 @@ from sdpcert.training.parallel import Processes
 from sdpcert.training.runs import CHECKPOINT, build, check_same, save_model
 from sdpcert.training.schedules import factor
 from sdpcert.training.settings import Config
-
-
-class TrainingInterrupted(Exception):
-    """A run that was asked to stop: its checkpoint is written; the message is one line that says how to go on."""
 
 
 class Run:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from sdpcert import layers
+import sdpcert.layers as layers
 from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 from sdpcert.training.modules import KeepChannels
 from sdpcert.training.settings import ConvolutionalModel, DenseModel, ResidualModel

@@ -35,6 +35,7 @@ from sdpcert.training.datasets import Description
 from sdpcert.training.models import build_model
 from sdpcert.training.modules import Normalisation
 from sdpcert.training.settings import Config
+from sdpcert.version import __version__
 
 FORMAT = "sdpcert-model-1"
 CHECKPOINT = "checkpoint.safetensors"
@@ -158,10 +159,8 @@ def environment(device: torch.device, count: int) -> dict[str, Any]:
     """Versions, device name and number of processes."""
     import numpy
 
-    import sdpcert
-
     return {
-        "sdpcert": sdpcert.__version__,
+        "sdpcert": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
+from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
-from sdpcert.running.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -57,7 +57,9 @@ def bounds(
             break
     _print(ladder, as_json)
     if stopped:
-        raise Stopped(f"interrupted in bound {len(ladder)} of {len(methods)}, which is that of the best point by then")
+        raise CommandInterrupted(
+            f"interrupted in bound {len(ladder)} of {len(methods)}, which is that of the best point by then"
+        )
     return 0 if all(c.status == "proved" for c in ladder) else 1
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sdpcert
-from sdpcert.running.interrupts import Stopped, interrupts_noticed
+from sdpcert.errors import CommandInterrupted
+from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
 
@@ -99,5 +100,5 @@ def derive(
     if len(results) > 1 and not as_json:
         print(f"{proved} of {len(results)} results proved")
     if not finished:
-        raise Stopped(f"interrupted after {len(results)} of {len(chosen)} results")
+        raise CommandInterrupted(f"interrupted after {len(results)} of {len(chosen)} results")
     return 0 if proved == len(chosen) else 1

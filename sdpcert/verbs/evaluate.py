@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpcert.errors import CommandInterrupted
 from sdpcert.report import percent_down, percent_up, rounded_down
-from sdpcert.running.interrupts import Stopped
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -40,8 +40,8 @@ def evaluate(
 ) -> int:
     """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
     options.training_package()
+    from sdpcert.errors import EvaluationRejected
     from sdpcert.evaluation.again import recertify
-    from sdpcert.evaluation.saved import EvaluationRejected
     from sdpcert.evaluation.trained import evaluate as measured
 
     if again:
@@ -69,7 +69,7 @@ def evaluate(
         )
     _print(result, again, as_json)
     if result.notes and not again:
-        raise Stopped("; ".join(result.notes))
+        raise CommandInterrupted("; ".join(result.notes))
     # Notes tell of what was interrupted: what is there holds, and some is missing.
     return 1 if result.notes else 0
 

@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
-from sdpcert.running.interrupts import Stopped
+from sdpcert.running.extras import needed_by
 from sdpcert.verbs import options
 
 app = typer.Typer(name="layers", help="1-Lipschitz layer families: list them, prove them.", invoke_without_command=True)
@@ -71,15 +72,13 @@ def layers_check(
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     if not finished:
         families = len({r["family"] for r in results})
-        raise Stopped(f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}")
+        raise CommandInterrupted(
+            f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
+        )
     return 0 if all(r["ok"] for r in results) else 1
 
 
 def _layers() -> Any:
-    try:
+    with needed_by("sdpcert layers"):
         import sdpcert.layers as module
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ValueError("layers need torch: pip install 'sdpcert[torch]'") from None
     return module

@@ -27,13 +27,13 @@ def report(
     times: Annotated[bool, typer.Option("--times/--no-times", help="durations and hashes of files")] = True,
 ) -> int:
     """Write one self-contained HTML page on a certificate or a run, everything in it proved again."""
+    from sdpcert.errors import NotVerified
     from sdpcert.report import run
-    from sdpcert.report.records import Refused
 
     try:
         with Console(stderr=True).status("proving again"):
             written = run.report(files, output, figures, figure_format, times)
-    except Refused as error:
+    except NotVerified as error:
         print(f"sdpcert: {error}", file=sys.stderr)
         return 1
     for path in written:

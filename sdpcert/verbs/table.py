@@ -23,13 +23,13 @@ def table(
     times: Annotated[bool, typer.Option("--times/--no-times", help="columns with durations")] = True,
 ) -> int:
     """Make a table of saved certificates or runs, each proved again; one that is not makes no table."""
+    from sdpcert.errors import NotVerified
     from sdpcert.report import run
-    from sdpcert.report.records import Refused
 
     try:
         with Console(stderr=True).status("proving again"):
             text = run.table(files, kind, columns, form, output, caption, times)
-    except Refused as error:
+    except NotVerified as error:
         print(f"sdpcert: {error}", file=sys.stderr)
         return 1
     if output is None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sdpcert.running.interrupts import Stopped
+from sdpcert.errors import CommandInterrupted
 from sdpcert.running.outputs import check_not_read
 from sdpcert.verbs import options
 
@@ -50,7 +50,7 @@ def train(
             progress=sys.stderr.isatty(),
         )
     except training.TrainingInterrupted as stopped:
-        raise Stopped(str(stopped)) from None
+        raise CommandInterrupted(str(stopped)) from None
     print(folder)
     print(f"next: sdpcert evaluate {folder}", file=sys.stderr)
     return 0

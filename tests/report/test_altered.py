@@ -11,7 +11,7 @@ import pytest
 
 from sdpcert.certificate.document import digest_of, sealed
 from sdpcert.report import run
-from sdpcert.report.records import Refused, read
+from sdpcert.report.records import NotVerified, read
 
 DIGITS = "0123456789"
 
@@ -39,7 +39,7 @@ def test_one_digit(proved: Path, tmp_path: Path, name: str) -> None:
         for k in rng.sample(places, min(len(places), 25)):
             other = rng.choice([d for d in DIGITS if d != text[k]])
             path.write_text(text[:k] + other + text[k + 1 :])
-            with pytest.raises(Refused, match=r"altered\.cert\.json: .{10}"):
+            with pytest.raises(NotVerified, match=r"altered\.cert\.json: .{10}"):
                 read(path)
     path.write_text(text)
     read(path)
@@ -54,7 +54,7 @@ def test_table_and_report_refuse(proved: Path, tmp_path: Path) -> None:
     path = tmp_path / "altered.cert.json"
     path.write_text(text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :])
     for verb in (run.table, run.report):
-        with pytest.raises(Refused, match=r"altered\.cert\.json: the file disagrees with its digest"):
+        with pytest.raises(NotVerified, match=r"altered\.cert\.json: the file disagrees with its digest"):
             verb([path], output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -65,7 +65,7 @@ def test_table_and_report_refuse(proved: Path, tmp_path: Path) -> None:
 def test_hostile_json_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.json"
     path.write_text(text)
-    with pytest.raises(Refused, match=r"hostile\.json: .{10}"):
+    with pytest.raises(NotVerified, match=r"hostile\.json: .{10}"):
         read(path)
 
 
@@ -79,7 +79,7 @@ def test_a_run_with_an_altered_certificate_is_refused(run_folder: Path, tmp_path
     k = max(k for k, letter in enumerate(text) if letter in DIGITS)
     path.write_text(text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :])
     for verb in (run.table, run.report):
-        with pytest.raises(Refused, match=r"evaluation\.json: .*sdp\.json"):
+        with pytest.raises(NotVerified, match=r"evaluation\.json: .*sdp\.json"):
             verb([folder], output=tmp_path / "out")
 
 
@@ -113,5 +113,5 @@ def _odd_page(information: object, document: dict[str, object], path: Path) -> N
     try:
         run.report([path], path.parent / "page.html")
         run.table([path])
-    except (Refused, ValueError) as error:
+    except (NotVerified, ValueError) as error:
         assert "\n" not in str(error)  # noqa: PT017 (both ways are good)

@@ -16,7 +16,7 @@ import sdpcert
 from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, run
 from sdpcert.report.columns import KINDS
 from sdpcert.report.formats import FORMATS
-from sdpcert.report.records import Refused
+from sdpcert.report.records import NotVerified
 from sdpcert.report.table import make_table
 
 METHODS = ("neuron", "layer", "product")
@@ -142,7 +142,7 @@ def test_nothing_is_written_where_a_file_is_refused(files: list[Path], tmp_path:
     document = json.loads(files[1].read_text())
     document["upper"] = (float.fromhex(document["upper"]) * 0.999).hex()
     broken.write_text(json.dumps(document))
-    with pytest.raises(Refused, match=r"broken\.cert\.json: upper is less than"):
+    with pytest.raises(NotVerified, match=r"broken\.cert\.json: upper is less than"):
         run.table([files[0], broken], output=tmp_path / "t.md")
     assert not (tmp_path / "t.md").exists()
     run.table(files, output=tmp_path / "t.md", caption="Of my own")

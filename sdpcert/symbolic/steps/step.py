@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.symbols import Word, transposed
 
-
-class Rejected(Exception):
-    """A step that does not follow from what is known."""
+Rejected = StepRejected
 
 
 class Known:

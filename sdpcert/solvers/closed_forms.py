@@ -17,8 +17,9 @@ from sdpcert.condition.conditions import Conditions, stages
 from sdpcert.condition.inequality import Inequality
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate
+from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.solution import Solution, SolverError
+from sdpcert.solvers.solution import Solution
 
 Array = np.ndarray
 #: A neuron whose reading is this small beside the largest of its group counts as one that reads nothing.
