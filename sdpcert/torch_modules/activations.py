@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,21 +12,8 @@ from torch import Tensor
 from sdpcert.network.activations import KINDS, Activation
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.values import Constant, Dynamic
-from sdpcert.torch_modules.arguments import declares
-
-if TYPE_CHECKING:
-    from sdpcert.torch_modules.trace import Trace
-
-Handler = Callable[..., Any]
-
-
-def elementwise(operator: str, **names: float) -> Handler:
-    """A handler for an activation whose parameters have these names, in torch's order, and these defaults."""
-
-    def handle(trace: Trace, source: Dynamic, **given: float) -> Dynamic:
-        return trace.call(operator, source, **{k: float(v) for k, v in {**names, **given}.items()})
-
-    return declares(handle, **names)
+from sdpcert.torch_modules.arguments import Handler, declares
+from sdpcert.torch_modules.trace import Trace
 
 
 def _activation(kind: type[Activation]) -> Handler:

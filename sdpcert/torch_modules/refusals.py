@@ -4,7 +4,7 @@ from __future__ import annotations
 
 GENERAL = (
     "it has no exact form as an affine map or an elementwise slope-restricted function; "
-    "certify what comes before it and what comes after it as modules of their own"
+    "certify what is before and what is after it as modules of their own"
 )
 _LOGITS = "it is not elementwise; return the logits and apply it outside"
 _ATTENTION = "attention has no global Lipschitz constant"
