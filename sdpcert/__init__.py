@@ -7,36 +7,50 @@ from typing import Any
 from sdpcert.running import starting as starting  # before the libraries, whose import takes a second
 
 # isort: split
-from sdpcert.certificate import Certificate as Certificate
-from sdpcert.certify.certify import certify as certify
-from sdpcert.check import CheckResult as CheckResult
-from sdpcert.check import check as check
-from sdpcert.errors import BoundContradiction as BoundContradiction
-from sdpcert.errors import Interrupted as Interrupted
-from sdpcert.errors import SolverError as SolverError
-from sdpcert.errors import UnsupportedModel as UnsupportedModel
-from sdpcert.network import Activation as Activation
-from sdpcert.network import Network as Network
-from sdpcert.readers import load as load
+from sdpcert.certificate import Certificate
+from sdpcert.certify import certify
+from sdpcert.check import CheckResult, check
+from sdpcert.errors import BoundContradiction, Interrupted, SdpcertError, SolverError, UnsupportedModel
+from sdpcert.network import Activation, Network
+from sdpcert.readers import load
 from sdpcert.running import arguments as _arguments
+from sdpcert.running.extras import needed_by as _needed_by
+from sdpcert.version import __version__
 
-__version__ = "0.1.0"
+__all__ = [
+    "Activation",
+    "BoundContradiction",
+    "Certificate",
+    "CheckResult",
+    "Interrupted",
+    "Network",
+    "SdpcertError",
+    "SolverError",
+    "UnsupportedModel",
+    "__version__",
+    "certify",
+    "check",
+    "from_torch",
+    "load",
+]
+#: Packages that load when they are asked for: most need libraries that `import sdpcert` must not load.
+_PACKAGES = ("derivations", "evaluation", "layers", "network", "report", "solvers", "symbolic", "training")
 
 
 def __getattr__(name: str) -> Any:
-    # `sdpcert.layers` needs torch, which `import sdpcert` must not load.
-    if name == "layers":
-        return importlib.import_module("sdpcert.layers")
-    raise AttributeError(f"module 'sdpcert' has no attribute {name!r}")
+    if name not in _PACKAGES:
+        raise AttributeError(f"module 'sdpcert' has no attribute {name!r}")
+    with _needed_by(f"sdpcert.{name}"):
+        return importlib.import_module(f"sdpcert.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_PACKAGES, *(name for name in globals() if name.startswith("__"))})
 
 
 def from_torch(module: Any, input_shape: Sequence[int] | int) -> Network:
     """The network that a torch module computes in evaluation mode; see `sdpcert.torch_modules.reader.from_torch`."""
     shape = _arguments.shape(input_shape)
-    try:
+    with _needed_by("from_torch"):
         from sdpcert.torch_modules.reader import from_torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModuleNotFoundError("from_torch needs torch: pip install 'sdpcert[torch]'", name="torch") from None
     return from_torch(module, shape)

@@ -58,6 +58,10 @@ class ProcessEnded(SdpcertError):
     """A process that this one started was ended from here; it has no result."""
 
 
+class ProcessFailed(SdpcertError, RuntimeError):
+    """A process that this one started died; the message is the last line that it wrote."""
+
+
 class AlgebraError(SdpcertError, ValueError):
     """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 

@@ -23,6 +23,7 @@ from sdpcert.attained.work import Work, default_operations
 from sdpcert.network.activation import Activation
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Points around which pairs are evaluated at the end, and the pairs of each.
@@ -37,7 +38,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Attained:
+class Attained(ShortRepr):
     """`|f(x) - f(x_prime)| >= lower * |x - x_prime|`, x and x_prime flat arrays of the network's input size.
 
     `seconds` is how long it took to find them.

@@ -19,7 +19,8 @@ from sdpcert.arithmetic import error_bound
 from sdpcert.arithmetic.blas import cholesky, product
 from sdpcert.arithmetic.exact import Total, add_product, two_product
 from sdpcert.network.stacked import Block, StackedForm
-from sdpcert.solvers.closed_form import closed_form
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.closed_forms import closed_form
 
 Array = np.ndarray
 PRECISION = 50
@@ -34,7 +35,7 @@ UNKNOWN = 2.0**10
 
 
 @dataclass(frozen=True, eq=False)
-class InputFactor:
+class InputFactor(ShortRepr):
     """R with R R' - G G' positive semidefinite, G the rows that read the input, and the row scaling of that proof."""
 
     weights: Array
@@ -42,7 +43,7 @@ class InputFactor:
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class Proof(ShortRepr):
     """A proved point: rho and multipliers (after repair by 1 + tau) with scaling, integer factor, input factor."""
 
     rho: float

@@ -15,8 +15,9 @@ import numpy as np
 
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
-from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.interior_point import PARALLEL_ORDER
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.primal_dual import PARALLEL_ORDER
 from sdpcert.solvers.solution import SolverError
 
 Array = np.ndarray
@@ -25,13 +26,12 @@ SHARES = (0.0, *(10.0 ** (k / 2) for k in range(-26, -5)))
 
 
 @dataclass(frozen=True, eq=False)
-class TorusProof:
+class TorusProof(ShortRepr):
     """A point that has room at every frequency: `rho`, multipliers by group (one a channel), metric of the output.
 
     The bound is `2**exponent * sqrt(rho)`; `scaling` has the exponents of D; `tau` is the share of the repair.
     """
 
-    form: TorusForm
     rho: float
     multipliers: tuple[Array, ...]
     metric: Array
@@ -56,7 +56,6 @@ def prove_torus(condition: FrequencyCondition, y: Array) -> TorusProof | None:
             point = (1 - share) * y + share * inside
         if np.all(np.isfinite(point)) and np.all(point >= 0) and _has_room(condition, point, frequencies):
             return TorusProof(
-                condition.form,
                 float(point[0]),
                 condition.multipliers(point),
                 np.ones(condition.form.outputs),

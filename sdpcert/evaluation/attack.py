@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sdpcert.evaluation.graph_module import GraphModule
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Samples that are attacked at once.
@@ -43,7 +44,7 @@ class AttackSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
+class Attacked(ShortRepr):
     """Distances (samples,), rounded up, of the nearest points found, infinity where there is none; and the points."""
 
     distances: Array

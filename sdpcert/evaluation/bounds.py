@@ -1,20 +1,17 @@
 """The three stated bounds of an evaluation: what they are constants of, and their certificates.
 
 "by-construction" is the constant of everything before the head that the layers know in closed form, "sdp" that of the
-whole network with one multiplier a neuron, "pairwise" that of `f_y - f_j` for every pair of classes: the network with
-the row `e_y - e_j` behind it, solved and proved for each pair.
+whole network with one multiplier per neuron, "pairwise" that of `f_y - f_j` for every pair of classes: the network with
+the row `e_y - e_j` after it, solved and proved for each pair.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,19 +20,19 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sdpcert.certify.certify import certify
+from sdpcert.certify import certify
 from sdpcert.evaluation.apart import can_go_apart, certify_apart
 from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Network, Node
-from sdpcert.running import children
+from sdpcert.running import processes
 from sdpcert.solvers.effort import estimate
 from sdpcert.torch_modules.reader import from_torch
 
 Array = np.ndarray
 #: Inputs and neurons above which no semidefinite program of the unrolled network is solved.
 LARGEST = 5000
-WORKERS = min(4, os.cpu_count() or 1)
+WORKERS = processes.WORKERS
 #: Told the bound's name and the share that is done.
 Report = Callable[[str, float], None]
 
@@ -134,39 +131,12 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
         if len(work) == 1:
             keep(work[0], one(work[0]))
         else:
-            _side_by_side({subject: partial(one, subject) for subject in work}, keep)
+            processes.side_by_side({subject: partial(one, subject) for subject in work}, keep, WORKERS, finish=True)
     except KeyboardInterrupt:
         done.finished = False
     done.entries.sort(key=lambda entry: entry["pair"] or [])
     done.seconds = time.perf_counter() - started
     return done
-
-
-def _side_by_side(
-    jobs: dict[Subject, Callable[[], dict[str, Any]]], keep: Callable[[Subject, dict[str, Any]], None]
-) -> None:
-    """Run jobs, a few at once, and keep their results; interrupted, those that run are waited for and kept."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        waiting = {pool.submit(job): subject for subject, job in jobs.items()}
-        try:
-            while waiting:
-                finished = wait(waiting, return_when=FIRST_COMPLETED).done
-                for future in sorted(finished, key=lambda f: f.exception() is not None):
-                    result = future.result()
-                    keep(waiting.pop(future), result)
-        except BaseException as error:
-            for future in waiting:
-                future.cancel()
-            try:
-                if isinstance(error, KeyboardInterrupt):
-                    children.interrupt()
-                    for future in wait(waiting).done:
-                        if not future.cancelled() and future.exception() is None:
-                            with suppress(KeyboardInterrupt):
-                                keep(waiting[future], future.result())
-            finally:
-                children.end()  # after a second interrupt, or another error
-            raise
 
 
 def _entry(subject: Subject, summary: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -30,20 +30,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
-from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of, steepest
+from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of
 from sdpcert.evaluation.margins import LARGEST_FLOAT32_RADIUS, ErrorBound
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
+from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
-from sdpcert.network.norms import norm_bound
 
 Array = np.ndarray
 FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
 #: Smallest positive numbers, which an operation may lose to underflow.
 SMALLEST = {FLOAT64: 2.0**-1074, FLOAT32: 2.0**-149}
-#: Circular kernels of so many taps are applied by Fourier transforms (`layers/operators.py`).
-TAPS_BY_FREQUENCIES = 81
 #: Norms that a float32 evaluation may reach.
 LARGEST_FLOAT32 = 1e30
 
@@ -105,17 +101,14 @@ def check_float32(network: Network) -> None:
     """Raise ValueError, naming the operation, for what has no error bound in float32: see the module's docstring."""
     for node in network.nodes:
         layer = node.layer
-        if isinstance(layer, Activation) and not layer.is_linear and layer.name not in PIECEWISE_LINEAR:
+        if isinstance(layer, Activation) and not layer.is_linear and layer.evaluation_error(FLOAT32) is None:
             raise ValueError(
                 f"level F is not possible: {layer.name} has no IEEE 754 rounding, its float32 value is the library's; "
                 "use level R"
             )
-        if isinstance(layer, Conv2d) and layer.circular and layer.kernel[0, 0].size >= TAPS_BY_FREQUENCIES:
-            size = "x".join(map(str, layer.kernel.shape[2:]))
-            raise ValueError(
-                f"level F is not possible: a circular convolution of {size} taps is applied by Fourier transforms, "
-                "whose float32 error has no stated bound; use level R"
-            )
+        obstacle = layer.float32_obstacle() if isinstance(layer, AffineLayer) else None
+        if obstacle is not None:
+            raise ValueError(f"level F is not possible: {obstacle}; use level R")
 
 
 def _loss(
@@ -128,38 +121,32 @@ def _loss(
     """The loss since the link's start after a layer: what was lost before, and its own roundings."""
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
-        inherited = _times(given[0].loss, steepest(layer))
-        if layer.is_linear or layer.name == "leaky_relu":
-            own = _times(given[0].norm, 2 * roundoff * max(steepest(layer), 1.0))
-        elif layer.name in PIECEWISE_LINEAR:
-            own = ErrorBound(0.0, 0.0)
+        inherited = _times(given[0].loss, layer.steepest)
+        own = ErrorBound(0.0, 0.0)
+        if layer.is_linear:
+            own = _times(given[0].norm, 2 * roundoff * max(layer.steepest, 1.0))
         else:
-            # |phi(v)| <= |phi(0)| + steepest |v|, twice for the argument's part.
-            at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
-            own = _times(given[0].norm, 2 * FUNCTION_ERROR * steepest(layer))
-            own = ErrorBound(own.offset + FUNCTION_ERROR * at_zero * SLACK, own.slope)
+            evaluation = layer.evaluation_error(roundoff)
+            assert evaluation is not None  # `check_float32` refuses what has none
+            if any(evaluation):
+                of_result, of_argument = evaluation
+                # |phi(v)| <= |phi(0)| + steepest |v|
+                at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
+                own = _times(given[0].norm, (of_result + of_argument) * layer.steepest)
+                own = ErrorBound(own.offset + of_result * at_zero * SLACK, own.slope)
         return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
-    gains = [norm_bound(layer, s) for s in shapes]
-    if isinstance(layer, Rearrange | Concat):
-        return _sum([_times(g.loss, n) for g, n in zip(given, gains)])
-    roundings = max(layer.terms, len(given)) + 4
+    parts = [_times(g.loss, layer.norm_bound(s)) for g, s in zip(given, shapes)]
+    roundings = layer.roundings
+    if not roundings:
+        return _sum(parts)
     if roundings * roundoff > 0.1:
         raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
     gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
-    parts = [_times(g.loss, n) for g, n in zip(given, gains)]
-    parts += [_times(g.norm, gamma * norm_bound(_absolute(layer), s)) for g, s in zip(given, shapes)]
+    absolute = layer.absolute()
+    parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
     bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
     parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))
     return _sum(parts)
-
-
-def _absolute(layer: AffineLayer) -> AffineLayer:
-    """The layer with the magnitudes of its coefficients."""
-    if isinstance(layer, Dense):
-        return replace(layer, weight=np.abs(layer.weight))
-    if isinstance(layer, Conv2d):
-        return replace(layer, kernel=np.abs(layer.kernel))
-    return replace(layer, factor=np.abs(layer.factor)) if isinstance(layer, Scale) else layer
 
 
 def _centre_norms(network: Network, centre: Array) -> list[float]:

@@ -12,6 +12,7 @@ import numpy as np
 from sdpcert.errors import MalformedEvaluation
 from sdpcert.evaluation.file import decode
 from sdpcert.evaluation.margins import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 BOUNDS = ("by-construction", "sdp", "pairwise")
@@ -35,7 +36,7 @@ class ProvedConstant:
 
 
 @dataclass(frozen=True, eq=False)
-class Bound:
+class Bound(ShortRepr):
     """One stated bound: its certificates, and radii (samples,), rounded down, 0 for wrong classes and ties.
 
     `constants` (classes, classes) bound the differences of logits; None for an MLP head, whose radii follow from its
@@ -86,7 +87,7 @@ def accuracy_up(count: int, samples: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
+class Computed(ShortRepr):
     """What follows from the samples and the certificates' constants."""
 
     bounds: tuple[Bound, ...]

@@ -23,6 +23,7 @@ import numpy as np
 
 from sdpcert.errors import EvaluationRejected as EvaluationRejected
 from sdpcert.errors import MalformedEvaluation, UnreadableEvaluation
+from sdpcert.evaluation.apart import check_all
 from sdpcert.evaluation.file import (
     CERTIFICATES,
     NAME,
@@ -30,8 +31,8 @@ from sdpcert.evaluation.file import (
     read_document,
 )
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, Bound, Row, compute, contradiction_of
-from sdpcert.evaluation.together import check_all
 from sdpcert.running.outputs import reads
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Fields that nothing is computed from: statements of the run that no verification compares, only their types.
@@ -43,7 +44,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(ShortRepr):
     """An evaluation that was verified; `rows` are by bound, then by radius. `distances` (samples,) are those of the
     adversarial points that were found, infinity where none was.
     """

@@ -35,7 +35,7 @@ from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.graph import Network
 from sdpcert.running.arguments import choice
-from sdpcert.running.interrupts import CHOICES
+from sdpcert.running.choices import ON_INTERRUPT
 from sdpcert.running.outputs import write_whole
 from sdpcert.torch_modules.geometry import Operator, array
 from sdpcert.training.datasets import Description, load_data
@@ -84,7 +84,7 @@ def evaluate(
     ValueError for bad input, and `BoundContradiction`, naming the sample, for an adversarial point within a certified
     radius.
     """
-    prove_only = choice(on_interrupt, "on_interrupt", CHOICES) == "prove"
+    prove_only = choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove"
     started, folder = time.perf_counter(), Path(run_folder)
     _check_arguments(bounds, level, pairs, count, time_limit)
     checked_device(device)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sdpcert.network.activations import Activation, activation_by_name
 from sdpcert.network.affine import AffineLayer, Dense, Rearrange, Scale, Shape
-from sdpcert.network.piecewise_linear import Clip
+from sdpcert.running.short_repr import ShortRepr
 
 if TYPE_CHECKING:
     from sdpcert.network.stacked import StackedForm
@@ -21,7 +21,7 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class Node(ShortRepr):
     """One layer and the values it reads: 0 is the network's input, k the output of node k (counted from 1)."""
 
     layer: AffineLayer | Activation
@@ -30,7 +30,7 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(ShortRepr):
     """What is certified: an acyclic graph of affine layers and elementwise activations.
 
     `input_shape` is without batch axis; the value numbered `output` is the network's output. Build one with
@@ -194,8 +194,8 @@ class Graph:
     def add(self, layer: AffineLayer | Activation, *inputs: int) -> int:
         """Append a layer that reads the given values and return the number of its output."""
         shapes = [self.shape(k) for k in inputs]
-        if isinstance(layer, Clip) and np.array_equal(layer.lower, layer.upper):  # a constant, not a neuron
-            layer = Scale(0.0, layer.lower)
+        if isinstance(layer, Activation) and layer.constant is not None:  # no neuron
+            layer = Scale(0.0, layer.constant)
         if isinstance(layer, AffineLayer):
             shape = tuple(layer.output_shape(*shapes))
         else:

@@ -26,6 +26,7 @@ from sdpcert.network.graph import Network
 from sdpcert.network.known import Known, zeros
 from sdpcert.network.rounded import merge_rounded
 from sdpcert.network.value_numbers import Correction, Sharing
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 Merge = Callable[[AffineLayer, list[Known]], Known]
@@ -34,7 +35,7 @@ MEMORY_LIMIT = 8 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Block(ShortRepr):
     """The matrix `weights + low`, known up to `radius` in every entry.
 
     `low` is None where it is zero; `zero`, where given, marks entries that are zero without doubt. A radius that is
@@ -90,7 +91,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class Group(ShortRepr):
     """Neurons that are evaluated together; `alpha` and `beta` have one entry a neuron.
 
     `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before`
@@ -123,6 +124,14 @@ class Group:
         slopes = np.broadcast_to(self.activation.derivative(self._tensor(values)), (len(values), *self.shape))
         return slopes.reshape(len(values), -1)[:, self.positions]
 
+    def segment(self, values: Array) -> tuple[Array, Array] | None:
+        """`Activation.segment` on a batch of preactivations of shape (batch, size)."""
+        found = self.activation.segment(self._tensor(values))
+        if found is None:
+            return None
+        slope, at_zero = (part.reshape(len(values), -1)[:, self.positions] for part in found)
+        return slope, at_zero
+
     @property
     def multipliers(self) -> Array | None:
         """The multipliers by construction, one a neuron, or None where the layers gave none."""
@@ -139,7 +148,7 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class StackedForm:
+class StackedForm(ShortRepr):
     """A feed-forward network in blocks.
 
     Source 0 is the input of `inputs` numbers, source g the neurons of `groups[g - 1]`, row g the preactivations of

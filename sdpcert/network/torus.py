@@ -17,12 +17,13 @@ import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.network.activations import Activation
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Taps:
+class Taps(ShortRepr):
     """The map `y[cell] = sum_m weights[m] @ x[cell + offsets[m]]` on a torus.
 
     `offsets` has shape (taps, 2), distinct rows of integers (row, column), in ascending order; `weights` has shape
@@ -119,7 +120,7 @@ class Selected(Activation):
 
 
 @dataclass(frozen=True, eq=False)
-class TorusGroup:
+class TorusGroup(ShortRepr):
     """Neurons with the same activation: one entry of `alpha` and `beta` a channel, the same in every cell.
 
     `bias` has shape (channels, rows, columns), `inside` the same shape: 1 where the neuron exists in the network, 0
@@ -152,7 +153,7 @@ class TorusGroup:
 
 
 @dataclass(frozen=True, eq=False)
-class TorusForm:
+class TorusForm(ShortRepr):
     """A network on a torus in blocks, numbered as in `StackedForm`: source 0 is the input, row `len(groups) + 1` the
     output.
 

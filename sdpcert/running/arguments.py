@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 #: Largest seed that NumPy and torch both take.
 LARGEST_SEED = 2**63 - 1
+Name = TypeVar("Name", bound=str)
 
 
 def number(value: object, name: str) -> float:
@@ -41,13 +42,14 @@ def integer(value: object, name: str, low: int, high: int | None = None) -> int:
     return found
 
 
-def choice(value: object, name: str, known: Iterable[str], shown: Iterable[str] | None = None) -> str:
+def choice(value: object, name: str, known: Iterable[Name], shown: Iterable[str] | None = None) -> Name:
     """One of the known names; raises TypeError or ValueError that lists those `shown`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is a name, not {_kind(value)}; choose one of {', '.join(shown or known)}")
-    if value not in known:
-        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(shown or known)}")
-    return value
+    for one in known:
+        if one == value:
+            return one
+    raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(shown or known)}")
 
 
 def rows(value: object, name: str = "output_rows") -> list[int] | None:

@@ -17,7 +17,6 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], Any]
 #: Exit code of a command that was stopped before it had done everything.
 INTERRUPTED = 130
-CHOICES = ("prove", "raise")
 #: The events of the blocks that notice interrupts, the outermost first; the main thread's alone.
 _noticing: list[threading.Event] = []
 

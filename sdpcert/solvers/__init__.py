@@ -1,16 +1,13 @@
-"""Solvers of the condition, one a file. A solver offers a point; `sdpcert.certificate` proves it.
+"""Solvers of the condition. A solver offers a point; `sdpcert.certificate` proves it.
 
-The general solvers import CVXPY and their own package when they are called.
+The general solvers, one a file, import CVXPY and their own package when they are called.
 """
 
 from sdpcert.errors import SolverError as SolverError
-from sdpcert.solvers.clarabel import clarabel as clarabel
-from sdpcert.solvers.closed_form import closed_form as closed_form
-from sdpcert.solvers.closed_form import product as product
-from sdpcert.solvers.interior_point import interior_point as interior_point
-from sdpcert.solvers.mosek import mosek as mosek
-from sdpcert.solvers.scs import scs as scs
-from sdpcert.solvers.sdpa import sdpa as sdpa
+from sdpcert.solvers import clarabel, mosek, scs, sdpa
+from sdpcert.solvers.closed_forms import closed_form as closed_form
+from sdpcert.solvers.closed_forms import product as product
+from sdpcert.solvers.native import interior_point as interior_point
 from sdpcert.solvers.solution import Budget as Budget
 from sdpcert.solvers.solution import Progress as Progress
 from sdpcert.solvers.solution import Solution as Solution
@@ -18,8 +15,8 @@ from sdpcert.solvers.solution import Solver as Solver
 
 SOLVERS: dict[str, Solver] = {
     "native": interior_point,
-    "clarabel": clarabel,
-    "scs": scs,
-    "sdpa": sdpa,
-    "mosek": mosek,
+    "clarabel": clarabel.BACK_END,
+    "scs": scs.BACK_END,
+    "sdpa": sdpa.BACK_END,
+    "mosek": mosek.BACK_END,
 }

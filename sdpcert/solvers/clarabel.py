@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.general import BackEnd, solve_general
-from sdpcert.solvers.solution import Budget, Solution
-
-
-def clarabel(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
-    """Solve the condition with Clarabel."""
-    return solve_general(form, method, budget, device, BACK_END)
+from sdpcert.solvers.general import BackEnd
+from sdpcert.solvers.solution import Budget
 
 
 def options(budget: Budget) -> dict[str, Any]:

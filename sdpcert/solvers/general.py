@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_form import strictly_feasible
+from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.solution import Budget, Solution
 
 Array = np.ndarray
@@ -35,12 +35,33 @@ MAXIMUM_NONZEROS = 200_000_000
 
 @dataclass(frozen=True)
 class BackEnd:
-    """A solver that CVXPY knows as `name`: its Python package, the line that installs it, its options for a budget."""
+    """A solver that CVXPY knows as `name`: its Python package, the line that installs it, its options for a budget.
+
+    `remedies` maps a word of an error's message to the sentence that says what to do about it.
+    """
 
     name: str
     package: str
     install: str
     options: Callable[[Budget], dict[str, Any]]
+    remedies: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
+        """Formulate the condition, compile it and solve it.
+
+        Raises `SolverError` with one line if the package or its licence is missing, or if it gives no point.
+        """
+        solver = self.name.lower()
+        if device != "cpu":
+            raise SolverError(f"{solver} works on the CPU only, not on {device!r}: use solver 'native'")
+        import_package(self.package, self.install)
+        try:
+            problem = GeneralProblem(form, method)
+            problem.compile(self.name)
+            return problem.solve(self.options(budget))
+        except SolverError as error:
+            found = [remedy for word, remedy in self.remedies.items() if word in str(error).lower()]
+            raise SolverError(f"{solver}: {found[0] if found else error}") from None
 
 
 class GeneralProblem:
@@ -156,22 +177,6 @@ class GeneralProblem:
         value = np.concatenate(values) * self.congruence[row] * self.congruence[column] * self.units[variable]
         matrix = sparse.coo_array((value, (row + order * column, variable)), shape=(order**2, condition.variables))
         return matrix.tocsr()
-
-
-def solve_general(form: StackedForm, method: str, budget: Budget, device: str, back_end: BackEnd) -> Solution:
-    """Formulate, compile and solve with a CVXPY solver.
-
-    Raises `SolverError` with one line where the package is missing, its licence is missing, or it gives no point.
-    """
-    if device != "cpu":
-        raise SolverError(f"{back_end.name.lower()} works on the CPU only, not on {device!r}: use solver 'native'")
-    import_package(back_end.package, back_end.install)
-    try:
-        problem = GeneralProblem(form, method)
-        problem.compile(back_end.name)
-        return problem.solve(back_end.options(budget))
-    except SolverError as error:
-        raise SolverError(f"{back_end.name.lower()}: {error}") from None
 
 
 def import_package(package: str, install: str) -> Any:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdpcert.errors import SolverError
-from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.general import BackEnd, solve_general
-from sdpcert.solvers.solution import Budget, Solution
-
-
-def mosek(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
-    """Solve the condition with MOSEK."""
-    try:
-        return solve_general(form, method, budget, device, BACK_END)
-    except SolverError as error:
-        if "licen" in str(error).lower():
-            raise SolverError(
-                "mosek: no valid licence was found: get one at https://www.mosek.com/license/request "
-                "and put it into ~/mosek/mosek.lic"
-            ) from None
-        raise
+from sdpcert.solvers.general import BackEnd
+from sdpcert.solvers.solution import Budget
 
 
 def options(budget: Budget) -> dict[str, Any]:
@@ -34,4 +19,7 @@ def options(budget: Budget) -> dict[str, Any]:
     return {"mosek_params": parameters, "accept_unknown": True}
 
 
-BACK_END = BackEnd("MOSEK", "mosek", "pip install 'sdpcert[mosek]'", options)
+LICENCE = (
+    "no valid licence was found: get one at https://www.mosek.com/license/request and put it into ~/mosek/mosek.lic"
+)
+BACK_END = BackEnd("MOSEK", "mosek", "pip install 'sdpcert[mosek]'", options, {"licen": LICENCE})

@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.errors import SolverError as SolverError
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 
@@ -57,7 +58,7 @@ class Budget:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(ShortRepr):
     """A point of the condition that a solver offers; nothing in it is believed before it is proved.
 
     The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original

@@ -15,8 +15,9 @@ from sdpcert.arithmetic.arrays import arrays_on
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
-from sdpcert.solvers.closed_form import strictly_feasible
-from sdpcert.solvers.interior_point import Point, minimise
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
@@ -31,7 +32,7 @@ STARTS = ((0.4, 1.5), (0.4, 1.5), (0.4, 1.5), (0.25, 3.0), (0.1, 10.0), (0.02, 1
 
 
 @dataclass(frozen=True, eq=False)
-class FrequencySolution:
+class FrequencySolution(ShortRepr):
     """A point over all frequencies: y as `FrequencyCondition` orders it, and how many frequencies it was found on."""
 
     condition: FrequencyCondition

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.exact import form, indefinite
 from sdpcert.symbolic.expression import letter
@@ -30,7 +31,7 @@ GRADIENT_STARTS = 40
 
 
 @dataclass(frozen=True)
-class Witness:
+class Witness(ShortRepr):
     """An exact instance in which the claim fails.
 
     For an inequality `vector` is v with `value` v'Mv < 0; for an equality `vector` is None and `value` a nonzero entry.

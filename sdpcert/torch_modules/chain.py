@@ -15,7 +15,7 @@ from torch import nn
 
 from sdpcert.layers.elementwise import with_own_multiplier
 from sdpcert.network.activations import Activation, activation_by_name, crop
-from sdpcert.network.affine import Conv2d, Rearrange, Scale, Sum
+from sdpcert.network.affine import Conv2d, Scale, Sum
 from sdpcert.network.graph import Graph, Network, Node
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.torch_modules.block import PlainBlock
@@ -98,10 +98,8 @@ def _bare_link(node: Node, shape: tuple[int, ...]) -> Link | None:
     if isinstance(kind, Activation):
         alike = np.asarray(kind.alpha) == np.asarray(kind.beta)
         return kind if kind.is_linear or not np.any(alike) else None
-    if isinstance(kind, Rearrange) and kind.indices.ndim == 1:
-        whole = np.array_equal(kind.indices, np.arange(int(np.prod(shape))))
-        return nn.Flatten() if whole else None
-    return None
+    moved = kind.places(shape) if len(node.inputs) == 1 else None
+    return nn.Flatten() if moved is not None and np.array_equal(moved, np.arange(int(np.prod(shape)))) else None
 
 
 def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> Network | None:

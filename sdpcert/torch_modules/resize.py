@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from sdpcert.network.resampling import cubic_weights, linear_weights
+from sdpcert.network.affine.interpolation import cubic_weights, linear_weights
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.resize import along
 from sdpcert.readers.operators.values import Call, Dynamic

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdpcert.running.extras import needed_by
 from sdpcert.running.outputs import write_whole
+from sdpcert.running.short_repr import ShortRepr
 
-try:
+with needed_by("a checkpoint"):
     import safetensors
     import safetensors.torch
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("checkpoints need safetensors: pip install 'sdpcert[train]'", name=error.name) from None
 
 FORMAT = "sdpcert-checkpoint-1"
 #: Most characters of the metadata.
@@ -32,7 +32,7 @@ LARGEST_METADATA = 16_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(ShortRepr):
     """`tensors` by group ("model", "average", "optimiser") and name; `state` is JSON."""
 
     state: dict[str, Any]

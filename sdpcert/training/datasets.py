@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
 from sdpcert.training import cifar_binary, idx, packs
 from sdpcert.training.digits import read_digits
 from sdpcert.training.image_files import Array, Split
@@ -81,7 +82,7 @@ class Description:
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(ShortRepr):
     """A data set: images uint8 (count, channels, height, width), labels uint8 (count,), and its description."""
 
     train: Split

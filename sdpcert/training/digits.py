@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sdpcert.running.extras import needed_by
 from sdpcert.training.image_files import Split
 
 #: Every fifth image of a class, from the fifth on, is a test image.
@@ -12,11 +13,8 @@ TEST_EVERY = 5
 
 def read_digits() -> tuple[Split, Split]:
     """The training (1442 images) and test split (355), images (count, 1, 8, 8) with values 0 to 16."""
-    try:
+    with needed_by("the digits data set, which comes with scikit-learn,"):
         from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        message = "the digits data set comes with scikit-learn: pip install 'sdpcert[train]'"
-        raise ModuleNotFoundError(message, name="sklearn") from None
     pixels, labels = load_digits(return_X_y=True)
     images = np.asarray(pixels).astype(np.uint8).reshape(-1, 1, 8, 8)
     numbers = np.asarray(labels).astype(np.uint8)

@@ -10,13 +10,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
+
 Array = np.ndarray
 #: Most bytes of images that one file may hold.
 LARGEST = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(ShortRepr):
     """Images uint8 (count, channels, height, width) and labels uint8 (count,)."""
 
     images: Array

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.readers.arrays.files import read_npz
+from sdpcert.running.extras import needed_by
 from sdpcert.running.outputs import whole_file
 from sdpcert.training.image_files import LARGEST, Array, Split, checked, damaged
 
@@ -110,10 +111,8 @@ def _plain(contents: dict[str, Any], split: str, path: Path) -> Split:
 
 def _strips(contents: dict[str, Any], path: Path) -> Split:
     """The pictures of a strip pack, decoded one strip after another."""
-    try:
+    with needed_by("a pack of pictures"):
         from PIL import Image, UnidentifiedImageError
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("packs of pictures need Pillow: pip install 'sdpcert[train]'", name="PIL") from None
     strips, labels = _bytes(contents, "strips", 1, path), _bytes(contents, "y", 1, path)
     shape, ends = contents.get("shape"), contents.get("ends")
     if not isinstance(shape, np.ndarray) or shape.shape != (4,) or shape.dtype.kind != "i":

@@ -6,11 +6,11 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-try:
+from sdpcert.running.extras import needed_by
+
+with needed_by("training"):
     from pydantic import BaseModel, ConfigDict, Field, model_validator
     from pydantic import ValidationError as ValidationError
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("training needs pydantic: pip install 'sdpcert[train]'", name=error.name) from None
 
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

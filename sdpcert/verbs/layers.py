@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.extras import needed_by
 from sdpcert.verbs import options
 
 app = typer.Typer(name="layers", help="1-Lipschitz layer families: list them, prove them.", invoke_without_command=True)
@@ -78,10 +79,6 @@ def layers_check(
 
 
 def _layers() -> Any:
-    try:
+    with needed_by("sdpcert layers"):
         import sdpcert.layers as module
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ValueError("layers need torch: pip install 'sdpcert[torch]'") from None
     return module

@@ -11,9 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from sdpcert.running import choices
+from sdpcert.running.extras import needed_by
+
 NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
-Method = Annotated[str, typer.Option(help="product, layer, neuron, or auto")]
-SolverName = Annotated[str, typer.Option(help="native, clarabel, scs, sdpa or mosek")]
+Method = Annotated[
+    choices.Method, typer.Option(help="product of norms, one multiplier per layer or per neuron, or the best that fits")
+]
+SolverName = Annotated[choices.SolverName, typer.Option(help="who solves the semidefinite program")]
 Tolerance = Annotated[float, typer.Option(help="relative accuracy asked of the bound")]
 Rows = Annotated[str | None, typer.Option(help="outputs to certify, counted from 0, as in 7,8")]
 Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")]
@@ -28,8 +33,8 @@ Seed = Annotated[int, typer.Option(help="seed of the search for an attained lowe
 SearchEffort = Annotated[
     float, typer.Option(min=0, help="effort of that search: 0 the shortest, 10 at most ten times the work")
 ]
-Form = Annotated[str, typer.Option(help="unrolled, frequency (convolutional networks), or auto")]
-HeadOption = Annotated[str, typer.Option("--head", help="dense head behind convolutions: joint or composed")]
+Form = Annotated[choices.Form, typer.Option(help="every pixel a neuron, or over frequencies (convolutional networks)")]
+HeadOption = Annotated[choices.Head, typer.Option("--head", help="dense head after convolutions: with them, or apart")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -70,10 +75,6 @@ def progress(label: str = "") -> Iterator[Any]:
 
 
 def training_package() -> Any:
-    try:
+    with needed_by("training"):
         import sdpcert.training as module
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "pydantic", "safetensors", "sklearn", "PIL"):
-            raise
-        raise ValueError(f"training needs {error.name}: pip install 'sdpcert[train]'") from None
     return module

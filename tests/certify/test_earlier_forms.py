@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,12 @@ import sdpcert
 from sdpcert.certificate.document import encode, sealed
 from sdpcert.certify.binding import check_with_network
 from sdpcert.cli import main
-from sdpcert.evaluation.apart import _packed, _unpacked
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Concat, Dense
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import StackedForm, stack
+from sdpcert.running.choices import Method
 
 
 def built(network: sdpcert.Network, earlier: bool) -> StackedForm:
@@ -64,11 +65,11 @@ def test_what_another_process_is_given_is_the_same_network() -> None:
     block = merged().stacked.blocks[2, 0]
     assert block.low is not None
     form = replace(form, blocks={(1, 0): block, (2, 1): replace(block, weights=rng.standard_normal((4, 4)), low=None)})
-    assert _unpacked(_packed(form)).sha256 == form.sha256
+    assert pickle.loads(pickle.dumps(form)).sha256 == form.sha256
 
 
 @pytest.mark.parametrize("method", ["neuron", "product"])
-def test_certificates_of_neurons_that_were_not_shared_bind(tmp_path: Path, method: str) -> None:
+def test_certificates_of_neurons_that_were_not_shared_bind(tmp_path: Path, method: Method) -> None:
     rng, graph = np.random.default_rng(5), Graph((4,))
     a, b = (graph.add(Dense(rng.standard_normal((3, 4))), 0) for _ in range(2))
     joined = graph.add(Concat(0), piecewise.maximum(graph, a, b), piecewise.minimum(graph, a, b))

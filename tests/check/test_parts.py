@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sdpcert.certificate.parts import TorusPart, build_parts_document
 
 import sdpcert
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import encode
-from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.binding import check_with_network
 from sdpcert.check import check_document
@@ -27,6 +27,7 @@ from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph
 from sdpcert.network.torus import TorusForm
+from sdpcert.running.choices import Method
 from sdpcert.solvers import Budget
 from sdpcert.solvers.working_set import solve_frequencies
 from tests.network.torus_networks import random_convolutional, random_torus
@@ -35,7 +36,7 @@ from tests.network.torus_networks import random_convolutional, random_torus
 EXACT = [True, False]
 
 
-def proved(form: TorusForm, method: str = "neuron") -> TorusProof:
+def proved(form: TorusForm, method: Method = "neuron") -> TorusProof:
     solved = solve_frequencies(form, method, Budget(1e-8))
     proof = prove_torus(solved.condition, solved.point.y)
     assert proof is not None
@@ -217,7 +218,7 @@ def test_rounding_is_looked_at() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["neuron", "layer", "product"]), head=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_certify_over_frequencies_end_to_end(seed: int, method: str, head: bool, tmp_path_factory: Any) -> None:
+def test_certify_over_frequencies_end_to_end(seed: int, method: Method, head: bool, tmp_path_factory: Any) -> None:
     network = random_convolutional(seed, head)
     cert = sdpcert.certify(network, method, form="frequency")
     assert cert.status == "proved" and cert.level == "exact"
@@ -247,7 +248,7 @@ def _with_zeros(first: list[int], second: list[int]) -> sdpcert.Network:
 
 
 @pytest.mark.parametrize("method", ["neuron", "layer", "product"])
-def test_constant_and_dead_channels(method: str) -> None:
+def test_constant_and_dead_channels(method: Method) -> None:
     constant = sdpcert.certify(_with_zeros([1], []), method, form="frequency")
     dead = sdpcert.certify(_with_zeros([], [1]), method, form="frequency")
     assert constant.status == dead.status == "proved"

@@ -318,7 +318,7 @@ def test_certificates_that_are_rejected(tmp_path: Path, certificates: Path) -> N
 
 
 def test_many_certificates_are_proved_side_by_side(tmp_path: Path) -> None:
-    from sdpcert.evaluation.together import check_all
+    from sdpcert.evaluation.apart import check_all
 
     paths = []
     for seed in range(4):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 
 import sdpcert
 from sdpcert import cli
-from sdpcert.running import children
+from sdpcert.running.choices import Method
 from sdpcert.running.interrupts import (
     first_interrupt_waits,
     interrupts_noticed,
@@ -179,7 +178,7 @@ def run_main(*arguments: str) -> int:
 def test_bounds_stop_after_the_one_at_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     certify, methods = sdpcert.certify, []
 
-    def interrupted(network: Any, method: str, *arguments: Any, **options: Any) -> Any:
+    def interrupted(network: Any, method: Method, *arguments: Any, **options: Any) -> Any:
         methods.append(method)
         return certify(network, method, *arguments, **{**options, "progress": once(signal.SIGINT)})
 
@@ -302,23 +301,3 @@ def test_two_signals_end_a_command_at_once(large: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode in (0, 130) and "Traceback" not in err and len(said(err)) <= 1
     assert process.returncode == 0 or out == ""
-
-
-def test_children_are_told_once_and_ended() -> None:
-    """A child gives what it has at the first interrupt; after the second it is gone."""
-    code = "import sys, time\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('best')"
-    results: list[Any] = []
-
-    def work() -> None:
-        try:
-            results.append(children.run([sys.executable, "-c", code], b"", os.environ).stdout)
-        except children.Ended:
-            results.append("ended")
-
-    for stop, expected in ((children.interrupt, b"best\n"), (children.end, "ended")):
-        thread = threading.Thread(target=work)
-        thread.start()
-        time.sleep(3.0)  # the child has begun by then
-        stop()
-        thread.join(30)
-        assert results.pop() == expected

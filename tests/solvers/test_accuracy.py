@@ -29,9 +29,11 @@ from sdpcert.network.activations import activation_by_name, leaky_relu
 from sdpcert.network.affine import Dense, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
+from sdpcert.running.choices import Method
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
-from sdpcert.solvers.closed_form import forward_multipliers, strictly_feasible
-from sdpcert.solvers.interior_point import STARTS, _length_to_boundary  # pyright: ignore[reportPrivateUsage]
+from sdpcert.solvers.closed_forms import forward_multipliers, strictly_feasible
+from sdpcert.solvers.native import STARTS
+from sdpcert.solvers.step_length import length_to_boundary
 
 Array = np.ndarray
 UNROLLED = importlib.import_module("sdpcert.certify.dense")
@@ -176,7 +178,7 @@ def test_length_to_the_boundary(order: int, spread: float, condition: float, cen
         dual = step @ vector
         return inverse @ dual, dual
 
-    length = _length_to_boundary(image, lambda vector: matrix @ vector, rng.standard_normal(order))
+    length = length_to_boundary(image, lambda vector: matrix @ vector, rng.standard_normal(order))
     if least < -1e-6:
         assert 0.85 / -least <= length <= 1.01 / -least
     else:
@@ -185,7 +187,7 @@ def test_length_to_the_boundary(order: int, spread: float, condition: float, cen
 
 def test_a_step_that_is_not_a_number_has_no_length() -> None:
     nothing = np.full(5, np.nan)
-    assert _length_to_boundary(lambda vector: (nothing, nothing), lambda vector: vector, np.ones(5)) == 0
+    assert length_to_boundary(lambda vector: (nothing, nothing), lambda vector: vector, np.ones(5)) == 0
 
 
 SLOPES = [(0.0, 1.0), (0.1, 1.0), (0.9, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2.0), (-2.0, -0.3)]
@@ -258,7 +260,7 @@ def test_start_of_a_network_whose_rows_read_everything_is_near_its_product() -> 
 def stalling(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """A native solver that ends at `factor` times the optimal rho with one multiplier a neuron."""
 
-    def solve(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
+    def solve(form: StackedForm, method: Method, budget: Budget, device: str = "cpu") -> Solution:
         solution = interior_point(form, method, budget, device)
         if method == "layer":
             return solution
@@ -296,7 +298,7 @@ def test_a_stalled_run_that_the_layers_solution_mends_is_optimal(monkeypatch: py
 
 
 def test_a_run_that_stalls_is_tried_again_from_further_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("sdpcert.solvers.interior_point")
+    module = importlib.import_module("sdpcert.solvers.native")
     form = degenerate("gaussian", "relu", 4, 6, True, 1).stacked
     whole, starts, lines = module.minimise, [], []
 
@@ -305,7 +307,7 @@ def test_a_run_that_stalls_is_tried_again_from_further_inside(monkeypatch: pytes
         if len(starts) > 1:
             return whole(condition, budget, **keywords)
         with monkeypatch.context() as patch:
-            patch.setattr(module, "MAXIMUM_ITERATIONS", 3)
+            patch.setattr("sdpcert.solvers.primal_dual.MAXIMUM_ITERATIONS", 3)
             return whole(condition, budget, **keywords)
 
     monkeypatch.setattr(module, "minimise", minimise)
@@ -353,7 +355,7 @@ def test_no_point_at_any_scale_raises(exponents: list[int], activation: str, mul
 
 
 @pytest.mark.parametrize("method", ["neuron", "layer", "product"])
-def test_certify_ends_unproved_where_no_eigenvalue_converges(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certify_ends_unproved_where_no_eigenvalue_converges(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     network = degenerate("gaussian", "leaky", 3, 4, True, 5)
     norm = np.linalg.norm
 

@@ -19,6 +19,7 @@ from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certify.repair import repair
 from sdpcert.network import Network
+from sdpcert.running.choices import Method, SolverName
 from sdpcert.solvers import SOLVERS, Budget, Solution, SolverError, closed_form
 
 PACKAGES = {"clarabel": "clarabel", "scs": "scs", "sdpa": "sdpap", "mosek": "mosek"}
@@ -68,7 +69,7 @@ NETWORKS = {
 @pytest.mark.parametrize("method", ["neuron", "layer"])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("solver", BACK_ENDS)
-def test_agrees_with_native(solver: str, network: Network, method: str) -> None:
+def test_agrees_with_native(solver: SolverName, network: Network, method: Method) -> None:
     native = sdpcert.certify(network, method)
     tol = 1e-4 if solver == "scs" else 1e-6
     certificate = sdpcert.certify(network, method, solver, tol=tol, time_limit=20)
@@ -197,7 +198,7 @@ def test_failure_inside_a_solver_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_missing_package_names_what_to_install(
-    solver: str, package: str, install: str, monkeypatch: pytest.MonkeyPatch
+    solver: SolverName, package: str, install: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SolverError) as caught:
@@ -208,9 +209,10 @@ def test_missing_package_names_what_to_install(
 
 def test_missing_licence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_) -> None:
-        raise SolverError("mosek: the solver failed: err_missing_license_file(1008): License cannot be located.")
+        raise SolverError("the solver failed: err_missing_license_file(1008): License cannot be located.")
 
-    monkeypatch.setattr(importlib.import_module("sdpcert.solvers.mosek"), "solve_general", refuse)
+    monkeypatch.setattr("sdpcert.solvers.general.import_package", lambda *_: None)
+    monkeypatch.setattr("sdpcert.solvers.general.GeneralProblem", refuse)
     with pytest.raises(SolverError, match=r"licence was found: .*mosek\.lic$"):
         sdpcert.certify(NETWORKS["relu"], "neuron", "mosek")
 
@@ -228,7 +230,7 @@ def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("solver", BACK_ENDS)
-def test_prints_nothing(solver: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_prints_nothing(solver: SolverName, capfd: pytest.CaptureFixture[str]) -> None:
     """The standard output belongs to results; SDPA's library writes there whatever it is told."""
     SOLVERS[solver](NETWORKS["relu"].stacked.reduced(), "neuron", Budget())
     assert capfd.readouterr().out == ""

@@ -18,7 +18,7 @@ from sdpcert.network.activations import relu
 from sdpcert.network.embedding import embed
 from sdpcert.network.torus import Taps, TorusForm, TorusGroup
 from sdpcert.solvers import Budget, interior_point
-from sdpcert.solvers.interior_point import minimise
+from sdpcert.solvers.primal_dual import minimise
 from sdpcert.solvers.working_set import FrequencyWatch, solve_frequencies
 from tests.network.torus_networks import random_convolutional, random_torus, unrolled
 

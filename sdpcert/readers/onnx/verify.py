@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange
 from sdpcert.network.graph import Network
-from sdpcert.network.resampling import Interpolation
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx.runtime import Runtime, widened
 
@@ -35,7 +33,6 @@ FEW = 4
 ALLOWED = 40.0
 #: Samples whose tolerance is a larger part of the output show nothing.
 INFORMATIVE = 0.05
-_PIECEWISE = ("relu", "leaky_relu", "abs", "clip")
 
 
 @dataclass(frozen=True)
@@ -150,19 +147,12 @@ def perturbed(network: Network, inputs: Array, unit: float, generator: np.random
         value = node.layer(*given)
         if isinstance(node.layer, Activation):
             size = np.abs(value)
-            if node.layer.name not in _PIECEWISE:  # runtimes approximate these to some units, relative to 1 near 0
+            if node.layer.roundings is None:  # runtimes approximate these to some units, relative to 1 near 0
                 size = 8 * (size + np.minimum(np.abs(given[0]), 1.0))
-        elif isinstance(node.layer, Rearrange | Concat):
+        elif not node.layer.roundings:
             values.append(value)
             continue
         else:
-            size = _size(node.layer, given)
+            size = node.layer.perturbation(given)
         values.append(value + unit * size * generator.standard_normal(value.shape))
     return values[network.output]
-
-
-def _size(layer: AffineLayer, given: list[Array]) -> Array:
-    total = layer.magnitude(*map(np.abs, given)) + np.abs(layer.offset())
-    if isinstance(layer, Interpolation):  # the runtime rounds coordinates, which may move a neighbour in or out
-        return total + layer.reach * np.max(np.abs(given[0]), axis=-1, keepdims=True)
-    return np.sqrt(layer.terms + 2) * total

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from sdpcert.network import piecewise
-from sdpcert.network.affine import Conv2d, Dense, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Dense, Scale, Sum
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.values import Call, Constant, Dynamic, axes_of
@@ -46,14 +45,10 @@ def shifted(call: Call, value: Dynamic, shift: Array) -> Dynamic:
     if not np.any(shift):
         return value
     node = graph.nodes[value.number - 1] if value.number else None
-    if node is not None and isinstance(node.layer, Dense) and node.layer.bias is None:
-        if shift.size in (1, node.shape[-1]) and shift.size == max(shift.shape[-1:], default=1):
-            bias = np.broadcast_to(shift.ravel(), node.shape[-1:])
-            return Dynamic(graph.add(replace(node.layer, bias=bias), *node.inputs), value.shape)
-    if node is not None and isinstance(node.layer, Conv2d) and node.layer.bias is None:
-        if shift.size == 1 or (shift.ndim == 3 and shift.shape[1:] == (1, 1)):
-            bias = np.broadcast_to(shift.ravel(), node.shape[:1])
-            return Dynamic(graph.add(replace(node.layer, bias=bias), *node.inputs), value.shape)
+    if node is not None and isinstance(node.layer, AffineLayer):
+        layer = node.layer.shifted(shift, node.shape)
+        if layer is not None:
+            return Dynamic(graph.add(layer, *node.inputs), value.shape)
     return call.builder.layer(Scale(1.0, shift), value.shape, value)
 
 

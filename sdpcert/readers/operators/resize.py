@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.network.affine import Conv2d
-from sdpcert.network.resampling import conv_transpose, cubic_weights, interpolation, linear_weights
+from sdpcert.network.affine import ConvTranspose
+from sdpcert.network.affine.interpolation import cubic_weights, interpolation, linear_weights
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.elementwise import OPERATORS
 from sdpcert.readers.operators.values import Call, Dynamic, axis_of
@@ -41,21 +41,10 @@ def _conv_transpose(call: Call) -> Dynamic:
     ]
     check_size((kernel.shape[1] * max(groups, 1), *sizes), "its output")
     padding = (before[0], before[1], after[0], after[1])
-    graph = call.builder.graph
-    number = conv_transpose(
-        graph,
-        value.number,
-        kernel,
-        bias,
-        stride,
-        padding,
-        dilation,
-        groups,
-        (extra[0], extra[1]),
-        weight.relative_error(),
-    )
-    assert isinstance(graph.nodes[number - 1].layer, Conv2d)
-    return lowered(call, call.builder.checked(number, (value.shape[0], *graph.shape(number))), axes)
+    error = weight.relative_error()
+    layer = ConvTranspose(kernel, bias, stride, padding, (extra[0], extra[1]), dilation, groups, error)
+    output = layer.output_shape(value.shape[1:])
+    return lowered(call, call.builder.layer(layer, (value.shape[0], *output), value), axes)
 
 
 def _cut_off(

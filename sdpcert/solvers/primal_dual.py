@@ -1,0 +1,344 @@
+"""A primal-dual interior-point method on the rank-two structure of the condition.
+
+Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one
+per frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
+metric variables and at most 0 for multipliers. y is strictly feasible from the start, X becomes feasible on the way.
+The start is the closed form of `closed_forms.strictly_feasible` with X a multiple of the inverse of M, which is
+centred. Every iterate is a bound. `direction.py` has the step of one iteration.
+
+If inequalities are many and few of them are tight, the run works on some and a `Watch` looks after the others: y never
+violates any of them, one that stops a step joins with X a multiple of the inverse of its M, which keeps the run
+centred, and one that turns out to be slack leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any, Protocol
+
+import numpy as np
+
+from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.conditions import Conditions
+from sdpcert.condition.dual import feasible_dual_value
+from sdpcert.condition.factor import Factor
+from sdpcert.condition.inequality import Inequality
+from sdpcert.errors import SolverError
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.direction import STEP, Iterate, Pair, Step, search_direction, total
+from sdpcert.solvers.solution import Budget, Progress
+
+Matrix = Any
+MAXIMUM_ITERATIONS = 200
+#: Below this order Python is busier than BLAS, and threads would wait for each other.
+PARALLEL_ORDER = 250
+#: If steps of the dual are shorter than `CRAWL` three times in a row, X begins anew at a point that is the share
+#: `RETREAT` of the way back to the start, up to `RESTARTS` times.
+CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
+#: An inequality may leave once the relative gap is below the first number and what its dual matrix holds against all
+#: variables, relative, below the second one times the gap (one that rho hardly meets may rule the multipliers).
+SETTLED, IDLE = 0.05, 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Point(ShortRepr):
+    """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of
+    it.
+    """
+
+    y: Matrix
+    exponent: int
+    dual: float
+    iterations: int
+    status: str
+    history: tuple[Progress, ...]
+
+
+class Watch(Protocol):
+    """Looks after the inequalities that a run does not work on."""
+
+    def strictly_feasible(self) -> Matrix:
+        """A point well inside of every inequality; may let some join the condition."""
+        ...
+
+    def broken(self, y: Matrix, among: Sequence[Any] | None = None) -> list[Any]:
+        """The inequalities outside of the condition, or those `among` them, that y violates, by name."""
+        ...
+
+    def exchange(self, stopped: dict[Any, int], idle: Sequence[Inequality]) -> None:
+        """Let the worst of `stopped` (how often a step had to be shortened for each) join, and `idle` ones leave."""
+        ...
+
+
+def minimise(
+    condition: Conditions,
+    budget: Budget,
+    margin: float = 1e-3,
+    watch: Watch | None = None,
+    start: tuple[float, float] = (0.4, 1.5),
+) -> Point:
+    """Minimise rho over the condition; the gap aimed at is `margin` times the budget's tolerance.
+
+    With `watch` the point satisfies the inequalities that it looks after as well, and it chooses the start; otherwise
+    `start` are the theta and the room of `strictly_feasible`.
+    """
+    chosen = strictly_feasible(condition, *start) if watch is None else watch.strictly_feasible()
+    return _Run(condition, budget, margin, watch, chosen).solve()
+
+
+@dataclass(eq=False)
+class _Patience:
+    """How long nothing was gained: the gap not halved, or the merit (complementarity and infeasibility) not lowered.
+
+    Far from the optimum of a deep network the relative gap stays near one while rho falls by orders of magnitude.
+    """
+
+    best_gap: float = float("inf")
+    best_merit: float = float("inf")
+    slow: int = 0
+    stuck: int = 0
+
+    def see(self, gap: float, merit: float) -> None:
+        self.slow = self.slow + 1 if gap > 0.5 * self.best_gap else 0
+        self.best_gap = min(gap, self.best_gap)
+        self.stuck = self.stuck + 1 if merit > 0.97 * self.best_merit else 0
+        self.best_merit = min(merit, self.best_merit)
+
+    def is_over(self, settled: bool) -> bool:
+        return (self.slow >= 4 and settled) or self.stuck >= 12
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """An iterate's rho, the gap and the merit as `_Patience` has them, the Schur complement, and what the dual matrix
+    of every inequality holds against all variables.
+    """
+
+    rho: float
+    gap: float
+    merit: float
+    mu: float
+    schur: Matrix
+    shares: list[float]
+
+
+class _Run:
+    def __init__(
+        self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None, start: Matrix
+    ) -> None:
+        self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
+        self.arrays: Arrays = condition.arrays
+        self.best: Matrix | None = None
+        self.dual_bound = 0.0
+        self.history: list[Progress] = []
+        self.stopped: dict[Any, int] = {}
+        self.start = self.arrays.asarray(start)
+        self.order = sum(part.order for part in condition.inequalities)
+        # Multipliers whose sign does not follow from M >= 0 get a slack of their own.
+        signed = np.zeros(condition.variables, dtype=bool)
+        for part in condition.inequalities:
+            signed[part.own] = condition.nonnegative_binds
+        self.signed = np.flatnonzero(signed)
+        large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
+        several = watch is not None or len(condition.inequalities) > 1
+        workers = (cpu_count() or 1) if self.arrays.parallel and large and several else 1
+        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+        return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
+
+    def solve(self) -> Point:
+        iteration, status = 0, "stalled"
+        try:
+            for iteration, status in self._iterate():  # noqa: B007
+                pass
+        except KeyboardInterrupt:
+            status = "interrupted"
+        except SolverError:
+            if self.best is None:
+                raise
+            status = "stalled"
+        finally:
+            if self.pool is not None:
+                self.pool.shutdown(cancel_futures=True)
+        y = self.start if self.best is None else self.best
+        scale = self.condition.exponent
+        dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
+        return Point(self.arrays.numpy(y), scale, dual, iteration, status, tuple(self.history))
+
+    def _iterate(self) -> Iterator[tuple[int, str]]:
+        target, now = 2 * self.budget.tol, self._started(self.start)
+        patience, crawling, restarts, refused, iteration = _Patience(), 0, 0, 0, 0
+        for iteration in range(MAXIMUM_ITERATIONS):
+            measured = self._measure(iteration, now)
+            patience.see(measured.gap, measured.merit)
+            # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
+            if measured.gap < target:
+                self._update_dual(now.pairs)
+            done = measured.gap < self.margin * target or patience.is_over(measured.gap < target)
+            if not done and self.budget.spent:
+                self._update_dual(now.pairs)
+                yield iteration, "time limit"
+                return
+            # Rounding may leave nothing of mu where the last digits are asked for.
+            centred = not done and measured.mu > 0
+            step = search_direction(now, measured.schur, measured.mu, self.order, self._map) if centred else None
+            moved = None if step is None else self._move(now, step)
+            if step is not None and moved is None and self.watch is not None and self.stopped and refused < RESTARTS:
+                refused += 1  # what stops every step has to join, at the point where it still holds
+                if self._exchange(now.y, now.pairs, measured.shares, float("inf")):
+                    yield iteration, "running"
+                    continue
+            if step is None or moved is None:
+                break
+            length = self._move_dual(now.pairs, step.dual)
+            now.y, now.slack = moved, now.slack + length * step.slack
+            crawling = crawling + 1 if length < CRAWL and measured.gap > SETTLED else 0
+            if crawling >= 3 and restarts < RESTARTS:
+                now = self._started((1 - RETREAT) * now.y + RETREAT * self.start)
+                crawling, restarts, patience = 0, restarts + 1, _Patience()
+            shares = [share / measured.rho for share in measured.shares]
+            if self.watch is not None and self._exchange(now.y, now.pairs, shares, measured.gap):
+                patience = _Patience()  # what joins near its boundary lifts the merit: progress is counted from there
+            yield iteration, "running"
+        self._update_dual(now.pairs)
+        assert self.best is not None
+        yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
+
+    def _started(self, y: Matrix) -> Iterate:
+        """A centred iterate at y."""
+        pairs = self._begin(y)
+        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
+        return Iterate(y, mu / y[self.signed], self.signed, pairs)
+
+    def _measure(self, iteration: int, now: Iterate) -> _Measured:
+        y = now.y
+        if self.best is None or float(y[0]) < float(self.best[0]):
+            self.best = y
+        results = self._map(Pair.measure, now.pairs)
+        rho = float(y[0])
+        complementarity = sum(r[0] for r in results) + float((now.slack * y[self.signed]).sum())
+        residual = -total(r[1] for r in results)
+        residual[0] += 1
+        residual[self.signed] -= now.slack
+        infeasible = float(abs(residual * y).sum())
+        self._report(iteration, rho, max(rho - complementarity - infeasible, 0.0))
+        merit = abs(complementarity) + infeasible
+        mu = complementarity / (self.order + len(self.signed))
+        shares = [float(abs(r[1] * y).sum()) for r in results]
+        return _Measured(rho, merit / rho, merit, mu, total(r[2] for r in results), shares)
+
+    def _exchange(self, y: Matrix, pairs: list[Pair], shares: list[float], gap: float) -> bool:
+        """Let inequalities that stopped the step join and slack ones leave; whether any did."""
+        assert self.watch is not None
+        known = {id(p.inequality): p for p in pairs}
+        idle: list[Inequality] = []
+        if gap < SETTLED:
+            slack = sorted((share, k) for k, share in enumerate(shares) if share < IDLE * gap)
+            idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
+        if not (self.stopped or idle):
+            return False
+        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / sum(p.inequality.order for p in pairs)
+        self.watch.exchange(self.stopped, idle)
+
+        def join(part: Inequality) -> Pair:
+            matrix = part.matrix(y)
+            factor = part.factor(matrix)
+            dual = None if factor is None else mu * factor.inverse()
+            dual_factor = None if dual is None else self.arrays.cholesky(dual)
+            if factor is None or dual_factor is None:
+                raise SolverError("a frequency that was feasible is not; please report this network")
+            return Pair(part, matrix, factor, dual, dual_factor)
+
+        parts = self.condition.inequalities
+        joined = iter(self._map(join, [part for part in parts if id(part) not in known]))
+        pairs[:] = [known[id(part)] if id(part) in known else next(joined) for part in parts]
+        self.order = sum(part.order for part in parts)
+        return True
+
+    def _begin(self, y: Matrix) -> list[Pair]:
+        arrays = self.arrays
+
+        def begin(part: Inequality) -> tuple[Matrix, Factor | None, Matrix]:
+            matrix = part.matrix(y)
+            factor = part.factor(matrix)
+            return matrix, factor, None if factor is None else factor.inverse()
+
+        started = self._map(begin, self.condition.inequalities)
+        if any(factor is None for _, factor, _ in started):
+            raise SolverError("the closed-form start is not feasible in floating point")
+        total = 0.0
+        for part, (_, _, inverse) in zip(self.condition.inequalities, started, strict=True):
+            total = total + part.adjoint(part.products(inverse))[0]
+        pairs = []
+        for part, (matrix, factor, inverse) in zip(self.condition.inequalities, started, strict=True):
+            dual = inverse * (1 / float(total))
+            dual_factor = arrays.cholesky(dual)
+            if dual_factor is None:
+                raise SolverError("the closed-form start is not centred in floating point")
+            pairs.append(Pair(part, matrix, factor, dual, dual_factor))
+        return pairs
+
+    def _move(self, now: Iterate, step: Step) -> Matrix | None:
+        """The point after a step, shortened until every matrix is positive definite; None if no length is enough."""
+        self.stopped, broken, inward = {}, None, False
+        for shortened in range(13):
+            trial = now.y + step.primal * step.y
+
+            def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
+                matrix = pair.inequality.matrix(trial)
+                return matrix, pair.inequality.factor(matrix)
+
+            if not len(self.signed) or bool((trial[self.signed] > 0).all()):
+                moved = self._map(attempt, now.pairs)
+                if all(factor is not None for _, factor in moved):
+                    # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
+                    broken = [] if self.watch is None else self.watch.broken(trial, broken)
+                    self.stopped |= dict.fromkeys(broken, shortened + 1)
+                    if not broken:
+                        if self.stopped and not inward:
+                            inward = True  # the length was found by trial: away from the boundary, like every step
+                            step.primal *= STEP
+                            continue
+                        for pair, (matrix, factor) in zip(now.pairs, moved, strict=True):
+                            pair.matrix, pair.factor = matrix, factor
+                        return trial
+            step.primal *= 0.7
+        return None
+
+    def _move_dual(self, pairs: list[Pair], length: float) -> float:
+        """Move the dual matrices and return the length that was possible (0 where none was)."""
+        for _ in range(12):
+
+            def attempt(pair: Pair, length: float = length) -> tuple[Matrix, Matrix | None]:
+                dual = pair.dual + length * pair.dual_step
+                return dual, self.arrays.cholesky(dual)
+
+            moved = self._map(attempt, pairs)
+            if all(factor is not None for _, factor in moved):
+                for pair, (dual, factor) in zip(pairs, moved, strict=True):
+                    pair.dual, pair.dual_factor = dual, factor
+                return length
+            length *= 0.7
+        return 0.0
+
+    def _update_dual(self, pairs: list[Pair]) -> None:
+        factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
+        value = feasible_dual_value(self.condition, factors)
+        self.dual_bound = max(self.dual_bound, value)
+
+    def _report(self, iteration: int, rho: float, dual: float) -> None:
+        scale = self.condition.exponent
+        line = Progress(
+            iteration,
+            float(np.ldexp(np.sqrt(rho), scale)),
+            float(np.ldexp(np.sqrt(dual), scale)),
+            self.budget.elapsed,
+        )
+        self.history.append(line)
+        if self.budget.report is not None:
+            self.budget.report(line)
