@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .integers import BITS, Roots
 from .reading import Rejected
 from .torus import Torus
+from .torus_integers import BITS, Roots
 
 Array = np.ndarray
 

@@ -20,6 +20,14 @@ ReadPart = Callable[[Any, str], "Part"]
 
 
 @dataclass(frozen=True)
+class Joint:
+    """How a part reads the one before it: its input j is output `layout[j]` over `scale[j]`."""
+
+    layout: array[int]
+    scale: array[float]
+
+
+@dataclass(frozen=True)
 class Part(ABC):
     """A part of the claim tree: for all x, x' the outputs satisfy |f(x) - f(x')| <= upper |x - x'|.
 
@@ -49,6 +57,10 @@ class Part(ABC):
     @abstractmethod
     def leaves(self) -> Iterator[Part]:
         """The conditions of the part, from input to output."""
+
+    def joints(self) -> Iterator[Joint]:
+        """How each of the leaves but the first reads the one before it."""
+        yield from ()
 
     @property
     def embedded(self) -> bool:

@@ -1,7 +1,7 @@
 """The condition of a network on a torus, one Hermitian matrix for each frequency: what a file states of it.
 
 `read` turns the file's objects into checked values; every limit is compared before the work starts. That all the
-matrices are positive semidefinite is proved in integers by `integers.py`, and for large networks by `floating.py`.
+matrices are positive semidefinite is proved by `torus_integers.py`, and for large networks by `floating.py`.
 """
 
 from __future__ import annotations

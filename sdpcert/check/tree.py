@@ -15,7 +15,7 @@ from typing import Any
 from . import condition, sequence
 from .condition import FORMS
 from .part import Part, ReadPart
-from .reading import Rejected, constant, integer, items, members, real, text, values
+from .reading import Rejected, constant, integer, items, members, real, text, unpacked, values
 
 KINDS: dict[str, Callable[[Any, str, ReadPart], Part]] = {"condition": condition.read, "sequence": sequence.read}
 
@@ -23,6 +23,7 @@ MAX_DEPTH = 10
 #: Parts of a tree, and of the list in a file of version 2.
 MAX_PARTS, MAX_LISTED = 1000, 100
 MAX_ASSUMPTIONS, MAX_CHARACTERS = 10, 1000
+MAX_POINT = 10**7
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def version_1(document: Any) -> Content:
     integer(version, "version", 1, 3)
     upper = real(upper, "upper", 0.0)
     tree = FORMS["stacked"]("", upper, None, network, multipliers, proof)
-    return Content(upper, read_attained(attained, upper, tree, closed=False), tree)
+    lower, points = read_attained(attained, upper, closed=False)
+    check_points(points, tree.inputs)
+    return Content(upper, lower, tree)
 
 
 def version_2(document: Any) -> Content:
@@ -89,7 +92,8 @@ def version_2(document: Any) -> Content:
         if reads is not None:
             joints.append(sequence.read_joint(reads, f"{name}.reads", parts[-1]))
     tree = sequence.joined("", upper, parts, joints)
-    return Content(upper, read_attained(attained, upper, None), tree)
+    lower, _ = read_attained(attained, upper)
+    return Content(upper, lower, tree)
 
 
 def version_3(document: Any) -> Content:
@@ -113,7 +117,9 @@ def version_3(document: Any) -> Content:
     if integer(size, "region.size", 1, tree.inputs) != tree.inputs:
         raise Rejected("region.size is not the number of the tree's inputs")
     constant(claim, "claim", claim_of(tree, upper))
-    return Content(upper, read_attained(attained, upper, tree), tree, tuple(assumptions))
+    lower, points = read_attained(attained, upper)
+    check_points(points, None if tree.embedded else tree.inputs)
+    return Content(upper, lower, tree, tuple(assumptions))
 
 
 def claim_of(tree: Part, upper: float) -> str:
@@ -152,22 +158,27 @@ def check_head(form: Any, claim: Any, information: Any) -> None:
         raise Rejected("information is not an object")
 
 
-def read_attained(value: Any, upper: float, tree: Part | None, closed: bool = True) -> float | None:
-    """Return the lower bound that the file states, None if there is none.
+def read_attained(value: Any, upper: float, closed: bool = True) -> tuple[float | None, list[Any]]:
+    """Return the lower bound that the file states, None if there is none, and the two inputs, still encoded.
 
-    The two inputs are those of the network before it is embedded in a torus; their length is compared with the inputs
-    of the tree unless that is None or on a torus.
+    The inputs are those of the network before any reduction or embedding, and no proof is about them.
     """
     if value is None:
-        return None
+        return None, []
     lower, *points = members(value, "attained", "lower x x_prime", closed)
     lower = real(lower, "attained.lower")
     if lower > upper:
         raise Rejected("attained.lower is greater than upper")
-    if tree is not None and not tree.embedded:
-        for name, point in zip(("x", "x_prime"), points, strict=True):
-            values(point, f"attained.{name}", "d", tree.inputs)
-    return lower
+    return lower, points
+
+
+def check_points(points: list[Any], count: int | None) -> None:
+    """Check that the two inputs hold `count` values each; as many as one another if that is None."""
+    for name, point in zip(("attained.x", "attained.x_prime"), points, strict=False):
+        if count is None:
+            data = unpacked(point, name, 8 * MAX_POINT)
+            count = 0 if data is None else len(data) // 8
+        values(point, name, "d", count)
 
 
 def read_assumption(value: Any) -> str:

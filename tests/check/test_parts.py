@@ -22,7 +22,7 @@ from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.binding import check_with_network
 from sdpcert.check import check_document
 from sdpcert.check.floating import rounds_to_nearest
-from sdpcert.check.integers import BITS, Roots
+from sdpcert.check.torus_integers import BITS, Roots
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph
