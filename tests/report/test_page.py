@@ -103,7 +103,7 @@ def test_hostile_names_are_escaped(proved: Path, tmp_path: Path) -> None:
     document = json.loads((proved / "neuron.cert.json").read_text())
     document["information"]["source"] = "<script>alert(1)</script>.onnx"
     document["information"]["notes"] = ["<b>bold</b>"]
-    document["network"]["groups"][0]["activation"] = "<i>relu</i>"
+    document["tree"]["network"]["groups"][0]["activation"] = "<i>relu</i>"
     path = tmp_path / "a&b <c>.cert.json"
     path.write_text(json.dumps(sealed(document)))
     (page,) = write_report([path], tmp_path / "p.html")
