@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from sdpcert.running.outputs import reads, write_whole
-from sdpcert.running.short_repr import ShortRepr
 from sdpcert.training.checkpoint import (
     check_fit,
     read_checkpoint,
@@ -46,7 +45,7 @@ FILES = ("config.toml", "environment.json", "log.jsonl", "log.csv", CHECKPOINT, 
 LARGEST = 1_000_000
 
 
-class LoadedRun(ShortRepr, NamedTuple):
+class LoadedRun(NamedTuple):
     """A network in evaluation mode, its configuration, and what its data are like."""
 
     module: nn.Sequential

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 import sdpcert
+from sdpcert.arithmetic.norms import matrix_norm_up
 from sdpcert.evaluation.file import document_bytes, encode
 from sdpcert.evaluation.margins import (
     ErrorBound,
     curvature_bounds,
     curved_radii,
     linear_radii,
-    matrix_norm_up,
     pair_constants,
     surely_wrong,
 )
