@@ -83,7 +83,7 @@ def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str)
 
 
 def exact_check_seconds(form: TorusForm) -> float:
-    """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite where it
+    """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite if it
     refuses.
     """
     work = (form.cells // 2 + 1) * float(form.inputs + form.channels) ** 3
@@ -93,14 +93,17 @@ def exact_check_seconds(form: TorusForm) -> float:
 def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> tuple[str, str]:
     """The best method that fits, and a sentence that says why it is not the best of all ("" if it is).
 
-    One multiplier a layer needs the same matrix, so it costs nearly as much; where "neuron" does not fit, it is the
+    One multiplier per layer needs the same matrix, so it costs nearly as much; if "neuron" does not fit, it is the
     product.
     """
     for method in ("neuron", "layer"):
         if estimate(form, method).fits(time_limit, memory_limit):
-            return method, "" if method == "neuron" else "one multiplier a layer: one a neuron would not fit the budget"
+            return (
+                method,
+                "" if method == "neuron" else "one multiplier per layer: one per neuron would not fit the budget",
+            )
     return "product", (
-        f"product of norms: one multiplier a neuron is estimated at {estimate(form, 'neuron')}, above the budget"
+        f"product of norms: one multiplier per neuron is estimated at {estimate(form, 'neuron')}, above the budget"
     )
 
 

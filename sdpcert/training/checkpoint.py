@@ -42,7 +42,7 @@ class Checkpoint(ShortRepr):
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the file whole or not at all; ValueError with one line where that fails."""
+    """Write the file whole or not at all; ValueError with one line if that fails."""
     tensors = {
         f"{group}:{name}": value
         for group in ("model", "average", "optimiser")
@@ -53,7 +53,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a file; ValueError with one line where it is damaged or none."""
+    """The checkpoint of a file; ValueError with one line if it is damaged or none."""
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: is no checkpoint of this version; start the run again in another folder")
@@ -82,7 +82,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file, written to disk under another name and renamed; ValueError where that fails."""
+    """A safetensors file, written to disk under another name and renamed; ValueError if that fails."""
     data = safetensors.torch.save(
         {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, dict(metadata)
     )
@@ -97,7 +97,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file; ValueError with one line where it cannot be read."""
+    """The tensors and the metadata of a safetensors file; ValueError with one line if it cannot be read."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -118,7 +118,7 @@ def module_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: object) -> None:
-    """Raise ValueError where names, shapes or types are not those of the module, which may be on the device "meta"."""
+    """Raise ValueError if names, shapes or types are not those of the module, which may be on the device "meta"."""
     known = module_tensors(module)
     missing = sorted(set(known) - set(tensors) - _transient(module))
     extra = sorted(set(tensors) - set(known) - _transient(module))
@@ -136,7 +136,7 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: object) 
 
 @torch.no_grad()
 def restore_module(module: nn.Module, tensors: Mapping[str, Tensor], source: object) -> None:
-    """Set parameters and buffers from `module_tensors`; ValueError where they do not fit or are not finite."""
+    """Set parameters and buffers from `module_tensors`; ValueError if they do not fit or are not finite."""
     check_fit(module, tensors, source)
     parameters = dict(module.named_parameters())
     device = next(iter(parameters.values())).device

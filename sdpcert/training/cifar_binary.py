@@ -31,13 +31,13 @@ def read_records(path: Path, labels: int, classes: int) -> Split:
 
 
 def cifar_folder(name: str, root: Path) -> Path | None:
-    """The folder with the binary files, in or at `root`; None where there is none."""
+    """The folder with the binary files, in or at `root`; None if there is none."""
     inner, training, *_ = LAYOUTS[name]
     return next((folder for folder in (root / inner, root) if (folder / training[0]).is_file()), None)
 
 
 def holds_pickles(name: str, root: Path) -> Path | None:
-    """The folder of the pickled version, which is never opened, None where there is none."""
+    """The folder of the pickled version, which is never opened, None if there is none."""
     folder = root / PICKLES[name]
     if folder.is_dir():
         return folder
@@ -53,7 +53,7 @@ def refuse_pickles(name: str, folder: Path) -> ValueError:
 
 
 def read_cifar(name: str, folder: Path, split: str) -> Split:
-    """All records of "train" or "test"; ValueError where a file is missing or damaged."""
+    """All records of "train" or "test"; ValueError if a file is missing or damaged."""
     _, training, test, labels, classes = LAYOUTS[name]
     parts = []
     for file in training if split == "train" else test:

@@ -40,7 +40,7 @@ IDX_FOLDERS = {"mnist": ("MNIST/raw", "raw", "."), "fashion-mnist": ("FashionMNI
 class Description:
     """What a network has to know of its data: images are uint8 / levels, in [0, 1], of shape (channels, height, width).
 
-    `mean` and `std` are those of the training images, one a channel, on the scale 0 to 1.
+    `mean` and `std` are those of the training images, one per channel, on the scale 0 to 1.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Description:
 
     @staticmethod
     def from_table(table: Mapping[str, Any]) -> Description:
-        """The inverse of `table`; raises ValueError where keys or values are not those of a description."""
+        """The inverse of `table`; raises ValueError if keys or values are not those of a description."""
         try:
             made = Description(
                 str(table["name"]),

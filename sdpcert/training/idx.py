@@ -37,7 +37,7 @@ def read_idx(path: Path) -> Array:
 
 
 def find_idx(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """The files of images and labels of "train" or "test" in a folder, None where one is missing."""
+    """The files of images and labels of "train" or "test" in a folder, None if one is missing."""
     found = []
     for stem in NAMES[split]:
         names = [stem, stem.replace("-idx", ".idx")]
@@ -47,7 +47,7 @@ def find_idx(folder: Path, split: str) -> tuple[Path, Path] | None:
 
 
 def read_mnist(folder: Path, split: str, classes: int = 10) -> Split:
-    """Images (count, 1, height, width) and labels; ValueError where files are missing, damaged or do not fit."""
+    """Images (count, 1, height, width) and labels; ValueError if files are missing, damaged or do not fit."""
     paths = find_idx(folder, split)
     if paths is None:
         raise ValueError(f"{folder}: {' or '.join(NAMES[split])} (plain or .gz) is missing; put both there")

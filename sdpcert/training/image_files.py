@@ -1,4 +1,4 @@
-"""What readers of image files share: limits, whole files, and one line where something is wrong."""
+"""What readers of image files share: limits, whole files, and one line if something is wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Split(ShortRepr):
 
 
 def read_bounded(path: Path, limit: int = LARGEST) -> bytes:
-    """The bytes of a plain or gzip file; ValueError where it cannot be read or holds more than `limit`."""
+    """The bytes of a plain or gzip file; ValueError if it cannot be read or holds more than `limit`."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -54,7 +54,7 @@ def damaged(path: Path, what: str) -> ValueError:
 
 
 def checked(split: Split, classes: int, source: object) -> Split:
-    """The split; ValueError where images and labels do not fit together or a label is no class."""
+    """The split; ValueError if images and labels do not fit together or a label is no class."""
     if len(split.images) != len(split.labels):
         raise ValueError(f"{source}: {len(split.images)} images and {len(split.labels)} labels; download both again")
     if not len(split.images):

@@ -66,7 +66,7 @@ class Run:
         return list(self.module.named_parameters()) if self.config.training.averaging > 0 else []
 
     def restore(self) -> None:
-        """Take everything from the folder's checkpoint, if there is one; ValueError where it is another run's."""
+        """Take everything from the folder's checkpoint, if there is one; ValueError if it is another run's."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
             return
@@ -88,7 +88,7 @@ class Run:
         self.saved = self.seconds
 
     def save(self) -> None:
-        """Write the checkpoint; ValueError where the loss is not finite, and the old one stays."""
+        """Write the checkpoint; ValueError if the loss is not finite, and the old one stays."""
         if not bool(torch.isfinite(self.sums).all()):
             raise ValueError(
                 f"the loss is not finite at step {self.step}: lower optimiser.learning_rate, or set optimiser.clip"
@@ -217,7 +217,7 @@ class Run:
         bar.update(self.done(), "  ".join(shown))
 
     def _evaluated(self) -> dict[str, float]:
-        """Accuracies on the test images, of the averaged weights where there are any."""
+        """Accuracies on the test images, of the averaged weights if there are any."""
         kept = {name: p.detach().clone() for name, p in self._averaged()}
         self._set(self.average)
         test = self.data.test

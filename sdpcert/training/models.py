@@ -25,7 +25,7 @@ def build_model(
 ) -> nn.Sequential:
     """A network with the children `normalisation` (if any), `backbone` and `head` (none for a sandwich network).
 
-    Inputs are batches (batch, *input_shape), outputs (batch, classes). Raises ValueError where settings and images do
+    Inputs are batches (batch, *input_shape), outputs (batch, classes). Raises ValueError if settings and images do
     not fit together.
     """
     shape = tuple(int(k) for k in input_shape)

@@ -53,7 +53,7 @@ class Normalisation(Certified):
         return graph.add(Scale(array(self.factor)[:, None, None], array(self.shift)[:, None, None]), value)
 
     def export(self) -> nn.Module:
-        """A convolution of one tap with a group a channel."""
+        """A convolution of one tap with one group per channel."""
         channels = len(self.factor)
         module = nn.Conv2d(channels, channels, 1, groups=channels)
         with torch.no_grad():
@@ -69,7 +69,7 @@ class Normalisation(Certified):
 class KeepChannels(Nonexpansive):
     """The first `channels` channels, a projection; inputs (batch, at least so many, ...).
 
-    Raises ValueError where there are fewer.
+    Raises ValueError if there are fewer.
     """
 
     def __init__(self, channels: int) -> None:

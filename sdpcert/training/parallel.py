@@ -72,7 +72,7 @@ def processes(device: str | torch.device) -> Iterator[Processes]:
 
 
 def checked_device(device: str | torch.device) -> torch.device:
-    """The device; raises ValueError with one line where there is none of that name."""
+    """The device; raises ValueError with one line if there is none of that name."""
     try:
         place = torch.device(device)
     except RuntimeError:

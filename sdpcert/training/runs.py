@@ -2,7 +2,7 @@
 
     config.toml        the resolved configuration
     environment.json   versions, device and processes of the last start
-    log.jsonl log.csv  one record an epoch
+    log.jsonl log.csv  one record per epoch
     checkpoint.safetensors
     model.safetensors  the weights, once the run is finished
     model.json         the configuration, the data's description, the hash of the weights, accuracies
@@ -84,8 +84,8 @@ def is_finished(folder: str | Path) -> bool:
 def load_run(folder: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     """The network of a run folder in evaluation mode, its configuration and the description of its data.
 
-    Of a run that is not finished it is the network of the last checkpoint (the averaged weights, where there are any);
-    `is_finished` tells. Nothing is unpickled. Raises ValueError with one line where files are missing, damaged, or do
+    Of a run that is not finished it is the network of the last checkpoint (the averaged weights, if there are any);
+    `is_finished` tells. Nothing is unpickled. Raises ValueError with one line if files are missing, damaged, or do
     not belong together.
     """
     place = Path(folder)

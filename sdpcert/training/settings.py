@@ -36,7 +36,7 @@ class DataSettings(Section):
 
 
 class DenseModel(Section):
-    """A chain of dense layers, `hidden` has one size a layer.
+    """A chain of dense layers, `hidden` has one size per layer.
 
     `features`, if not 0, is how many numbers an orthogonal layer makes of the inputs first; residual layers keep that
     number, and `hidden` counts their neurons.
