@@ -62,8 +62,8 @@ class Solution(ShortRepr):
     """A point of the condition that a solver offers; nothing in it is believed before it is proved.
 
     The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array per group, one entry per neuron, for the
-    original network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition in the
-    units of the bound (0 if none is known).
+    original network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition
+    in the units of the bound (0 if none is known).
     """
 
     rho: float
