@@ -94,9 +94,13 @@ def test_evaluations_are_read_without_torch() -> None:
     ("missing", "asked", "says"),
     [
         ("torch", "sdpcert.layers", "sdpcert.layers needs torch: pip install 'sdpcert[torch]'"),
-        ("torch", "sdpcert.evaluation.evaluate", "sdpcert.evaluation.evaluate needs torch: .*"),
-        ("torch", "sdpcert.from_torch(None, 3)", "from_torch needs torch: .*"),
-        ("pydantic", "sdpcert.training", "training needs pydantic: pip install 'sdpcert[train]'"),
+        (
+            "torch",
+            "sdpcert.evaluation.evaluate",
+            "sdpcert.evaluation.evaluate needs torch: pip install 'sdpcert[torch]'",
+        ),
+        ("torch", "sdpcert.training", "sdpcert.training needs torch: pip install 'sdpcert[torch]'"),
+        ("pydantic", "sdpcert.training", "sdpcert.training needs pydantic: pip install 'sdpcert[train]'"),
     ],
 )
 def test_a_missing_extra_is_one_line(missing: str, asked: str, says: str) -> None:
@@ -106,7 +110,7 @@ def test_a_missing_extra_is_one_line(missing: str, asked: str, says: str) -> Non
         f"import sys\nsys.modules[{missing!r}] = None\nimport sdpcert\n"
         f"try:\n    {asked}\nexcept ModuleNotFoundError as error:\n    print(error)\n"
     )
-    assert re.fullmatch(says, in_a_new_process(program))
+    assert in_a_new_process(program) == says
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
