@@ -1,4 +1,4 @@
-"""The settings of a run: frozen tables with types, ranges and defaults, one class a kind of table."""
+"""The settings of a run: frozen tables with types, ranges and defaults, one class per kind of table."""
 
 from __future__ import annotations
 
