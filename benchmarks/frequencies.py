@@ -24,10 +24,10 @@ import numpy as np
 import typer
 
 from sdpcert.arithmetic.arrays import one_blas_thread
-from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.parts import TorusPart, build_parts_document
+from sdpcert.certificate.document import build_document
+from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import prove_torus
-from sdpcert.check import floating as floating_checker
+from sdpcert.check import check_document
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.embedding import embed
@@ -80,9 +80,9 @@ def measure(channels: tuple[int, ...], image: int, tol: float = 1e-6) -> dict[st
         "status": solved.point.status,
     }
     if proof is not None:
-        upper = square_root_up(proof.rho, proof.exponent)
-        started = time.perf_counter()
-        verdict = floating_checker.check_document(build_parts_document((TorusPart(proof, upper),), upper, None, {}))
+        part = TorusCondition(form, proof)
+        upper, started = part.upper, time.perf_counter()
+        verdict = check_document(build_document(part, None, {}), exact=False)
         row |= {"upper": upper, "dual": solved.point.dual, "gap": 1 - solved.point.dual / upper}
         row |= {"accepted": verdict.ok, "check": time.perf_counter() - started}
     row["memory"] = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -43,6 +43,7 @@ import typer
 
 from sdpcert.arithmetic.arrays import NumpyArrays, one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
+from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certify.repair import repair
@@ -184,7 +185,7 @@ def checker_seconds(form: StackedForm, proof: Proof, upper: float) -> dict[str, 
     checker = Path(importlib.import_module("sdpcert.check.checker").__file__ or "")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "certificate.json"
-        write_document(build_document(form, proof, upper, None, {}), file)
+        write_document(build_document(StackedCondition(form, proof), None, {}), file)
         started = time.perf_counter()
         done = subprocess.run([sys.executable, str(checker), str(file)], capture_output=True, text=True, check=False)
         return {"check": time.perf_counter() - started, "accepted": done.returncode == 0, "bytes": file.stat().st_size}

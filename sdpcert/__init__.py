@@ -8,7 +8,7 @@ from sdpcert.running import starting as starting  # before the libraries, whose 
 
 # isort: split
 from sdpcert.certificate import Certificate
-from sdpcert.certify.certify import certify
+from sdpcert.certify import certify
 from sdpcert.check import CheckResult, check
 from sdpcert.errors import BoundContradiction, Interrupted, SdpcertError, SolverError, UnsupportedModel
 from sdpcert.network import Activation, Network

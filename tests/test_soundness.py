@@ -26,6 +26,7 @@ from sdpcert.network.affine import Dense, Scale, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.network.piecewise import maxmin
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.choices import Method
 
 Array = np.ndarray
 ACTIVATIONS = ["relu", "leaky_relu", "abs", "tanh", "sigmoid", "maxmin", "elu", "gelu", "hard_swish"]
@@ -173,7 +174,7 @@ def test_gap_is_closed(plan: Plan) -> None:
 
 @pytest.mark.parametrize("method", ["neuron", "layer"])
 @pytest.mark.parametrize("seed", [2050266185, 3302313666])
-def test_gap_is_closed_where_rows_cancel(method: str, seed: int) -> None:
+def test_gap_is_closed_where_rows_cancel(method: Method, seed: int) -> None:
     """MaxMin of two equal rows behind a folded layer: the difference is zero, but known only up to its rounding."""
     first = seed == 2050266185
     plan = Plan(
@@ -260,7 +261,7 @@ def test_orthogonal_chains(activation: str, layers: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (4, 4), (2, 50)])
 @pytest.mark.parametrize("method", ["neuron", "layer", "product", "auto"])
-def test_linear_networks(shape: tuple[int, int], method: str) -> None:
+def test_linear_networks(shape: tuple[int, int], method: Method) -> None:
     weight = np.random.default_rng(3).standard_normal(shape)
     certificate = certify(Network.mlp([weight], [np.ones(shape[0])]), method=method)
     close(certificate, float(np.linalg.norm(weight, 2)), 1e-9)
@@ -279,7 +280,7 @@ def test_one_neuron(activation: str, slope: float) -> None:
 
 
 @pytest.mark.parametrize("method", LADDER)
-def test_constant_networks_have_the_bound_zero(method: str) -> None:
+def test_constant_networks_have_the_bound_zero(method: Method) -> None:
     for weights in ([np.zeros((2, 3))], [np.ones((4, 3)), np.zeros((2, 4))], [np.zeros((4, 3)), np.ones((2, 4))]):
         certificate = certify(Network.mlp(weights, [np.ones(len(w)) for w in weights]), method=method)
         assert certificate.status == "proved"
@@ -316,7 +317,7 @@ def chain(seed: int, sizes: tuple[int, ...] = (4, 6, 6, 3)) -> list[Array]:
 
 @pytest.mark.parametrize("method", LADDER)
 @pytest.mark.parametrize("exponents", [(3, 0, 0), (0, -7, 0), (0, 0, 11), (40, -60, 5), (-200, 100, -50)])
-def test_powers_of_two_scale_the_bound_exactly(method: str, exponents: tuple[int, ...]) -> None:
+def test_powers_of_two_scale_the_bound_exactly(method: Method, exponents: tuple[int, ...]) -> None:
     weights = chain(0)
     scaled = [np.ldexp(w, e) for w, e in zip(weights, exponents, strict=True)]
     before = certify(Network.mlp(weights), method=method)
@@ -327,7 +328,7 @@ def test_powers_of_two_scale_the_bound_exactly(method: str, exponents: tuple[int
 
 @pytest.mark.parametrize("method", LADDER)
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs"])
-def test_equal_functions_have_equal_bounds(method: str, activation: str) -> None:
+def test_equal_functions_have_equal_bounds(method: Method, activation: str) -> None:
     weights = chain(1)
     bound = certify(Network.mlp(weights, None, activation), method=method).upper
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdpcert.attained.maps import CALL, KINK_AT_ZERO, AtNeurons, Neurons, SearchedMap
+from sdpcert.attained.maps import CALL, AtNeurons, Neurons, SearchedMap
 from sdpcert.network.activations import Activation
 from sdpcert.network.adjoint import adjoint
 from sdpcert.network.affine import AffineLayer, Conv2d, Dense, Shape
@@ -20,7 +20,7 @@ class _ActivationNeurons(Neurons):
 
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
-        self.kink_at_zero = activation.name in KINK_AT_ZERO
+        self.kink_at_zero = activation.pieces is not None
 
     def __call__(self, values: Array) -> Array:
         return self.activation(values)

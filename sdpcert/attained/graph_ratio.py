@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange
 from sdpcert.network.graph import Network
@@ -123,11 +122,12 @@ def _activate(activation: Activation, given: _Batch) -> _Batch:
     (value, step), (value_error, step_error) = (np.split(a, 2) for a in (given.center, given.error))
     alpha, beta = np.asarray(activation.alpha, dtype=float), np.asarray(activation.beta, dtype=float)
     steepest, width = np.maximum(np.abs(alpha), np.abs(beta)), beta - alpha
-    piecewise = activation.name in PIECEWISE_LINEAR
-    relative = 2 * UNIT_ROUNDOFF if piecewise else FUNCTION_ERROR
+    evaluation = activation.evaluation_error(UNIT_ROUNDOFF)
+    assert evaluation is not None  # there is one in float64
 
     def evaluation_error(argument: Array, result: Array) -> Array:
-        return relative * (np.abs(result) + steepest * np.abs(argument)) + UNDERFLOW
+        of_result, of_argument = evaluation
+        return of_result * np.abs(result) + of_argument * steepest * np.abs(argument) + UNDERFLOW
 
     other = value + step
     after, after_other = activation(value), activation(other)
@@ -140,30 +140,18 @@ def _activate(activation: Activation, given: _Batch) -> _Batch:
         + local
         + 2 * UNIT_ROUNDOFF * np.abs(after_step)
     )
-    slopes = np.broadcast_to(steepest, value.shape)
-    if piecewise:
-        other_error = (value_error + step_error + 2 * UNIT_ROUNDOFF * np.abs(other)) * SLACK
-        low = np.nextafter(np.minimum(value - value_error, other - other_error), -np.inf)
-        high = np.nextafter(np.maximum(value + value_error, other + other_error), np.inf)
-        sure, slope = _piece(activation, low, high)
-        after_step = np.where(sure, slope * step, after_step)
-        rounding = 2 * UNIT_ROUNDOFF * np.abs(after_step) * (np.abs(slope) != 1) + UNDERFLOW
-        local_step = np.where(sure, rounding, local_step)
-        slopes = np.where(sure, np.abs(slope), slopes)
+    other_error = (value_error + step_error + 2 * UNIT_ROUNDOFF * np.abs(other)) * SLACK
+    low = np.nextafter(np.minimum(value - value_error, other - other_error), -np.inf)
+    high = np.nextafter(np.maximum(value + value_error, other + other_error), np.inf)
+    sure, slope = activation.linear_on(low, high)
+    after_step = np.where(sure, slope * step, after_step)
+    rounding = 2 * UNIT_ROUNDOFF * np.abs(after_step) * (np.abs(slope) != 1) + UNDERFLOW
+    local_step = np.where(sure, rounding, local_step)
+    slopes = np.where(sure, np.abs(slope), np.broadcast_to(steepest, value.shape))
     errors = np.concatenate([slopes * value_error + local, slopes * step_error + local_step]) * SLACK
     inherited = np.max(slopes.reshape(half, -1), axis=1, initial=0.0)
     norm = np.concatenate([inherited, inherited]) * given.norm + _norms(np.concatenate([local, local_step]))
     return _batch(np.concatenate([after, after_step]), errors, norm * SLACK)
-
-
-def _piece(activation: Activation, low: Array, high: Array) -> tuple[Array, Array]:
-    """Where a piecewise linear activation is surely linear between `low` and `high`, and its slope there."""
-    if activation.name == "clip":
-        at_low, at_high = activation(low), activation(high)
-        inside = (at_low == low) & (at_high == high)
-        return inside | (at_low == at_high), np.where(inside, 1.0, 0.0)
-    negative = np.broadcast_to(activation.derivative(-np.ones_like(low)), low.shape)
-    return (low > 0) | (high <= 0), np.where(low > 0, 1.0, negative)
 
 
 def _spread(norm: Array, like: Array) -> Array:

@@ -85,7 +85,7 @@ class _GroupNeurons(Neurons):
     def __init__(self, group: Group) -> None:
         self.group = group
         self.whole = group.size == int(np.prod(group.shape))
-        self.kink_at_zero = group.activation.name in KINK_AT_ZERO
+        self.kink_at_zero = group.activation.pieces is not None
 
     def __call__(self, values: Array) -> Array:
         if not self.whole:
@@ -102,8 +102,6 @@ class _GroupNeurons(Neurons):
 SAFE = (1e-140, 1e140)
 #: The square of a singular value that counts as zero, relative to the largest one.
 NEGLIGIBLE = 1e-13
-#: Activations that are linear on both sides of zero.
-KINK_AT_ZERO = ("relu", "leaky_relu", "abs")
 
 
 class BlockMap(SearchedMap):

@@ -11,13 +11,11 @@ from fractions import Fraction
 import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds
-from sdpcert.arithmetic.exact import Total, add_product, two_product
+from sdpcert.arithmetic.exact import Total, add_product, two_product, two_sum
+from sdpcert.network.activation import FUNCTION_ERROR
 from sdpcert.network.stacked import Group, StackedForm
 
 Array = np.ndarray
-#: Relative error that is assumed of exp, tanh, erf and the like in float64 (a few units in the last place).
-FUNCTION_ERROR = 2.0**-48
-PIECEWISE_LINEAR = ("relu", "leaky_relu", "abs", "clip")
 
 
 def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
@@ -80,18 +78,17 @@ def _affine(
 
 def _activate(group: Group, high: Array, low: Array, error: Array) -> tuple[Array, Array, Array]:
     steepest = np.maximum(np.abs(group.alpha), np.abs(group.beta))
-    name = group.activation.name
-    if name in PIECEWISE_LINEAR:
-        total = high + low
-        if name == "clip":
-            clamped = group.evaluate(total)
-            inside = clamped == total
-            return np.where(inside, high, clamped), np.where(inside, low, 0.0), error + 2.0**-52 * np.abs(total)
-        slope = np.where(total > 0, 1.0, group.derivative(-np.ones_like(total)))
-        out, rest = two_product(high, slope)
-        rest = rest + low * slope
-        return out, rest, steepest * error + 2.0**-100 * np.abs(out) + 2.0**-1070
+    total = high + low
+    segment = group.segment(total)
+    if segment is not None:
+        # Where rounding the sum moves it past a kink, the other piece is off by at most that.
+        slope, at_zero = segment
+        product, rest = two_product(high, slope)
+        out, rounding = two_sum(product, at_zero)
+        moved = 0.0 if group.activation.pieces is not None else 2.0**-52 * steepest * np.abs(total)
+        rounded = 2.0**-100 * (np.abs(product) + np.abs(at_zero)) + 2.0**-1070
+        return out, rest + low * slope + rounding, steepest * error + moved + rounded
     value = group.evaluate(high)
-    correction = low * group.derivative(high)
-    slack = FUNCTION_ERROR * np.abs(value) + 2 * steepest * np.abs(low) + 2.0**-1070
-    return value, correction * 0.0, steepest * error + slack
+    size = np.abs(value) + (steepest * np.abs(high) if group.activation.cancels else 0.0)
+    slack = FUNCTION_ERROR * size + 2 * steepest * np.abs(low) + 2.0**-1070
+    return value, np.zeros_like(low), steepest * error + slack

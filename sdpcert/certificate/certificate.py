@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdpcert.attained import Attained
+from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
-from sdpcert.certificate.parts import Part, build_parts_document, hash_of
+from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.saved import Saved, load_certificate
 from sdpcert.network.stacked import StackedForm
@@ -18,14 +19,13 @@ from sdpcert.running.short_repr import ShortRepr
 
 @dataclass(frozen=True, eq=False)
 class Certificate(ShortRepr):
-    """A bound on a Lipschitz constant with everything that stands behind it.
+    """A bound on a Lipschitz constant, and everything that it rests on.
 
-    `upper` is proved (infinite where `status` is "unproved"), `lower` is attained by the two points in `attained`,
-    `sdp_lower` bounds the optimum of the condition from below (at least `lower`). `form` is the
-    reduced stacked form that the proof is about; for a network certified over frequencies it is None, and `parts` has
-    the parts. `level` is how the proof was verified, "exact" or "floating-point". `notes` says what a reader of the
-    number has to know. `seconds` is for everything, of which `attained_seconds` went into the search for `lower`. Of a
-    certificate that came from a file `saved` has the file's content.
+    `tree` is what was proved, part by part; None if nothing was. `upper` is its bound (infinite where `status` is
+    "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the optimum of the condition
+    from below (at least `lower`). `notes` says what a reader of the number has to know, `assumptions` what the model's
+    file left open and its reader assumed. `seconds` is for everything, of which `attained_seconds` went into the search
+    for `lower`. A certificate that came from a file has the file's content in `saved`, and no tree.
     """
 
     upper: float
@@ -39,14 +39,12 @@ class Certificate(ShortRepr):
     iterations: int
     solve_seconds: float
     proof_seconds: float
-    form: StackedForm | None = field(repr=False)
-    proof: Proof | None = field(repr=False)
+    tree: Part | None = field(repr=False)
     attained: Attained = field(repr=False)
     information: dict[str, Any] = field(repr=False, default_factory=dict)
     notes: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = field(repr=False, default=())
+    assumptions: tuple[str, ...] = ()
     neurons: int = 0
-    level: str = "exact"
     attained_seconds: float = 0.0
     saved: Saved | None = field(repr=False, default=None)
 
@@ -54,14 +52,29 @@ class Certificate(ShortRepr):
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
         """The certificate of a saved file, proved again as it is read.
 
-        `upper` is what was proved just now; `lower` and `attained` are the file's (`sdpcert check --network` evaluates
-        them again), and everything else is what the run that wrote it stated, or empty. `form` and `proof` are None and
-        `parts` empty: the file stands for them, and `save` writes it as it was.
+        `upper` and `level` are what was proved just now; `lower` and `attained` are the file's (`sdpcert check
+        --network` evaluates them again), and everything else is what the run that wrote it stated, or empty. `tree` is
+        None: the file stands for it, and `save` writes it as it was.
 
         Raises ValueError with one line for a file that is no certificate, or one that does not hold; TypeError for what
         is no path.
         """
-        return load_certificate(path)
+        return cls(**load_certificate(path))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The conditions of the tree, from the input to the output."""
+        return () if self.tree is None else self.tree.leaves
+
+    @property
+    def form(self) -> StackedForm | None:
+        """The stacked form that the proof is about, if the tree is one condition of one stacked form."""
+        return self.tree.form if isinstance(self.tree, StackedCondition) else None
+
+    @property
+    def proof(self) -> Proof | None:
+        """The proof, if the tree is one condition of one stacked form."""
+        return self.tree.proof if isinstance(self.tree, StackedCondition) else None
 
     @property
     def gap(self) -> float:
@@ -71,46 +84,47 @@ class Certificate(ShortRepr):
         return 0.0 if self.upper == 0 else (self.upper - self.sdp_lower) / self.upper
 
     @property
+    def level(self) -> str:
+        """The arithmetic in which the proof was verified: "exact" or "floating-point"."""
+        if self.saved is not None:
+            return self.saved.level
+        return "exact" if self.tree is None else self.tree.level
+
+    @property
     def tau(self) -> float:
         """The joint scaling by 1 + tau that the proof needed; it raises the bound by tau / 2, relative."""
         if self.saved is not None:
             return self.saved.tau
-        return max((p.proof.tau for p in self.parts), default=0.0) if self.proof is None else self.proof.tau
+        return 0.0 if self.tree is None else self.tree.tau
 
     @property
     def sha256(self) -> str:
-        """Hash of the network that the proof is about."""
+        """Hash of the network that the proof is about; "" if nothing was proved."""
         if self.saved is not None:
             return self.saved.sha256
-        return hash_of(self.parts) if self.form is None else self.form.sha256
+        return "" if self.tree is None else self.tree.sha256
 
     def document(self) -> dict[str, Any]:
-        """The certificate file's content; raises ValueError where nothing was proved."""
-        if self.status != "proved":
-            raise ValueError("nothing was proved, so there is no certificate to save")
+        """The certificate file's content; raises ValueError if nothing was proved."""
         if self.saved is not None:
             return copy.deepcopy(self.saved.document)
-        information = self.summary() | self.information
-        if self.form is None or self.proof is None:
-            return build_parts_document(self.parts, self.upper, self.attained, information, self.level)
-        return build_document(self.form, self.proof, self.upper, self.attained, information)
+        if self.tree is None:
+            raise ValueError("nothing was proved, so there is no certificate to save")
+        return build_document(self.tree, self.attained, self.summary() | self.information, self.assumptions)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the certificate file (see docs/certificate-format.md); raises ValueError where nothing was proved."""
+        """Write the certificate file (see docs/certificate-format.md); raises ValueError if nothing was proved."""
         write_document(self.document(), path)
 
     def summary(self) -> dict[str, Any]:
         """The attributes as plain values, for JSON."""
-        numbers = {
-            "upper": self.upper if self.status == "proved" else None,
-            "gap": self.gap if self.status == "proved" else None,
-        }
+        proved = self.status == "proved"
         return {
             "status": self.status,
-            "upper": numbers["upper"],
+            "upper": self.upper if proved else None,
             "lower": self.lower,
             "sdp_lower": self.sdp_lower,
-            "gap": numbers["gap"],
+            "gap": self.gap if proved else None,
             "method": self.method,
             "solver": self.solver,
             "solver_status": self.solver_status,
@@ -120,7 +134,7 @@ class Certificate(ShortRepr):
             "proof_seconds": self.proof_seconds,
             "attained_seconds": self.attained_seconds,
             "tau": self.tau,
-            "neurons": self.neurons or (self.form.neurons if self.form is not None else 0),
+            "neurons": self.neurons,
             "sha256": self.sha256,
             "level": self.level,
             "notes": list(self.notes),

@@ -6,28 +6,37 @@ import base64
 import binascii
 import os
 import zlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sdpcert.attained import Attained
-from sdpcert.readers.errors import MAX_STORED, first_line, quoted
+from sdpcert.check import Rejected, Unreadable, check_document, document_of
 from sdpcert.running.arguments import path as as_path
-
-if TYPE_CHECKING:
-    from sdpcert.certificate.certificate import Certificate
+from sdpcert.running.messages import first_line, quoted
+from sdpcert.running.outputs import reads
 
 Array = np.ndarray
+#: Most entries of an attained point.
+LARGEST = 10**8
 
 
-def load_certificate(path: str | os.PathLike[str]) -> Certificate:
-    """Read and prove a certificate file; see `Certificate.load`."""
-    from sdpcert.certificate.certificate import Certificate
-    from sdpcert.check import check_document, document_of
-    from sdpcert.check.checker import Rejected, Unreadable
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a certificate's file says: its document, the hash of its network, the level and the repair of its proof."""
 
+    document: dict[str, Any]
+    sha256: str
+    level: str
+    tau: float
+
+
+def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read and prove a certificate file; the fields of a `Certificate`, whose `load` has the details."""
     path = as_path(path, "what Certificate.load reads")
     name = quoted(path)
+    reads(path)
     try:
         document = document_of(path)
     except (Unreadable, Rejected) as error:
@@ -38,7 +47,7 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
     if not isinstance(document, dict) or document.get("format") != "sdpcert-certificate":
         raise ValueError(f"{name}: is no certificate: its format is not 'sdpcert-certificate'")
     result = check_document(document)
-    if not result.ok or result.upper is None:
+    if not result.ok or result.upper is None or result.level is None:
         raise ValueError(f"{name}: is a certificate that does not hold: {result.reason}")
     try:
         attained = _attained(document["attained"])
@@ -46,38 +55,23 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
         raise ValueError(f"{name}: {first_line(error)}") from None
     said = document["information"]
     upper, lower = result.upper, max(result.lower or 0.0, 0.0)
-    stated = _number(said.get("sdp_lower"), lower)
-    certificate = Certificate(
-        upper=upper,
-        lower=lower,
-        sdp_lower=min(max(stated, lower), upper),
-        status="proved",
-        method=_text(said.get("method")),
-        solver=_text(said.get("solver")),
-        solver_status=_text(said.get("solver_status")),
-        seconds=_number(said.get("seconds")),
-        iterations=int(_number(said.get("iterations"))),
-        solve_seconds=_number(said.get("solve_seconds")),
-        proof_seconds=_number(said.get("proof_seconds")),
-        form=None,
-        proof=None,
-        attained=attained,
-        attained_seconds=_number(said.get("attained_seconds")),
-        notes=tuple(map(_text, said["notes"])) if isinstance(said.get("notes"), list) else (),
-        neurons=int(_number(said.get("neurons"))),
-        level="floating-point" if "floating-point" in result.reason else "exact",
-        saved=Saved(document, result.sha256, _number(said.get("tau"))),
-    )
-    known = {*certificate.summary(), "digest"}
-    certificate.information.update({key: value for key, value in said.items() if key not in known})
-    return certificate
-
-
-class Saved:
-    """The document of a certificate's file, the hash of its network, and the repair that its proof needed."""
-
-    def __init__(self, document: dict[str, Any], sha256: str, tau: float) -> None:
-        self.document, self.sha256, self.tau = document, sha256, tau
+    fields: dict[str, Any] = {
+        "upper": upper,
+        "lower": lower,
+        "sdp_lower": min(max(_number(said.get("sdp_lower"), lower), lower), upper),
+        "status": "proved",
+        "tree": None,
+        "attained": attained,
+        "notes": tuple(map(_text, said["notes"])) if isinstance(said.get("notes"), list) else (),
+        "assumptions": tuple(document.get("assumptions", ())),
+        "saved": Saved(document, result.sha256, result.level, _number(said.get("tau"))),
+    }
+    fields |= {key: _text(said.get(key)) for key in ("method", "solver", "solver_status")}
+    fields |= {key: int(_number(said.get(key))) for key in ("iterations", "neurons")}
+    times = ("seconds", "solve_seconds", "proof_seconds", "attained_seconds")
+    fields |= {key: _number(said.get(key)) for key in times}
+    known = {*fields, "gap", "tau", "sha256", "level", "digest"}
+    return fields | {"information": {key: value for key, value in said.items() if key not in known}}
 
 
 def _attained(table: Any) -> Attained:
@@ -93,7 +87,7 @@ def _attained(table: Any) -> Attained:
 def _points(text: Any, key: str) -> Array:
     unpacker = zlib.decompressobj()
     try:
-        data = unpacker.decompress(base64.b64decode(text, validate=True), 8 * MAX_STORED)
+        data = unpacker.decompress(base64.b64decode(text, validate=True), 8 * LARGEST)
     except (TypeError, ValueError, binascii.Error, zlib.error):
         raise ValueError(f"attained.{key} is no array") from None
     if not unpacker.eof or len(data) % 8:

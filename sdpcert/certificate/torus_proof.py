@@ -32,7 +32,6 @@ class TorusProof(ShortRepr):
     The bound is `2**exponent * sqrt(rho)`; `scaling` has the exponents of D; `tau` is the share of the repair.
     """
 
-    form: TorusForm
     rho: float
     multipliers: tuple[Array, ...]
     metric: Array
@@ -57,7 +56,6 @@ def prove_torus(condition: FrequencyCondition, y: Array) -> TorusProof | None:
             point = (1 - share) * y + share * inside
         if np.all(np.isfinite(point)) and np.all(point >= 0) and _has_room(condition, point, frequencies):
             return TorusProof(
-                condition.form,
                 float(point[0]),
                 condition.multipliers(point),
                 np.ones(condition.form.outputs),

@@ -10,20 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from sdpcert.attained import evaluate_ratio
+from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
-from sdpcert.check import check_document, document_of
-from sdpcert.check.checker import CheckResult, Rejected, Unreadable, values
+from sdpcert.certify.cut import with_rows
+from sdpcert.certify.front import front_and_head, read_scaled
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
+from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm, stack
-
-if TYPE_CHECKING:
-    from sdpcert.certificate.certificate import Certificate
 
 Array = np.ndarray
 #: Most characters of a reason that repeats what a file says.
@@ -50,10 +51,10 @@ def check_with_network(
         rows = _output_rows(document)
         if whole and rows is not None:
             return _refused(result, f"the certificate is about some outputs of {network.source} alone")
-        same = _same_parts(document, network, rows) if document["version"] == 2 else _same_form(document, network, rows)
-        if not same:
+        leaves = _leaves(document)
+        if not _same(document, leaves, network, rows):
             return _refused(result, f"the certificate is about other weights than {network.source}")
-        if not _attains(document, network, rows):
+        if not _attains(document, leaves, network, rows):
             return _refused(result, "the attained points do not attain the stated lower bound")
     except (ValueError, Rejected) as error:
         return _refused(result, f"the certificate does not fit {network.source}: {error}")
@@ -81,15 +82,52 @@ def _output_rows(document: dict[str, Any]) -> list[int] | None:
     return rows
 
 
-def _same_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    return _whole_form(document, network, rows) is not None
+@dataclass(frozen=True)
+class _Leaf:
+    """A condition of a certificate: its network as the file states it, and how it reads the leaf before it."""
+
+    network: dict[str, Any]
+    joint: dict[str, Any] | None = None
+
+    def joint_of(self, size: int) -> tuple[Array, Array]:
+        """Layout and scales with which the leaf reads `size` entries; raises Rejected if the file has others."""
+        if self.joint is None:
+            raise Rejected("a part does not say what it reads")
+        layout, scale = self.joint["layout"], self.joint["scale"]
+        return _decode(layout, "layout", size, "q"), _decode(scale, "scale", size)
 
 
-def _whole_form(document: dict[str, Any], network: Network, rows: list[int] | None) -> StackedForm | None:
-    """The form whose reduction the certificate is about, built as it was built for it; None where there is none."""
+def _leaves(document: dict[str, Any]) -> list[_Leaf]:
+    """The conditions of a certificate of any version, from the input to the output."""
+    if document["version"] == 1:
+        return [_Leaf(document["network"])]
+    if document["version"] == 2:
+        return [_Leaf(part["network"], part["reads"]) for part in document["parts"]]
+    return list(_leaves_of_tree(document["tree"], None))
+
+
+def _leaves_of_tree(part: dict[str, Any], joint: dict[str, Any] | None) -> Iterator[_Leaf]:
+    if part["kind"] == "condition":
+        yield _Leaf(part["network"], joint)
+        return
+    for child, read in zip(part["parts"], (joint, *part["joints"]), strict=True):
+        yield from _leaves_of_tree(child, read)
+
+
+def _same(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:
+    """Whether the network, built as it was built for the certificate, is what the certificate is about."""
+    if leaves[0].network.get("torus") is not None:
+        return any(_same_front_and_head(leaves, network, rows, earlier) for earlier in (False, True))
+    if len(leaves) == 1 and document["information"].get("cuts") is None:
+        return _whole_form(leaves[0], network, rows) is not None
+    return _same_pieces(document, leaves, with_rows(network, rows))
+
+
+def _whole_form(leaf: _Leaf, network: Network, rows: list[int] | None) -> StackedForm | None:
+    """The form whose reduction the leaf is about, built as it was built for it; None if there is none."""
     for form in _forms(network):
         form = form if rows is None else form.output_rows(rows)
-        if form.reduced().sha256 == document["network"]["sha256"]:
+        if form.reduced().sha256 == leaf.network["sha256"]:
             return form
     return None
 
@@ -102,83 +140,57 @@ def _forms(network: Network) -> Iterator[StackedForm]:
         yield stack(network)
 
 
-def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    """Whether front and head, embedded in the certificate's torus and read in its scales, are the certificate's
-    parts.
-    """
-    from sdpcert.certify.sequence import with_rows
-
-    front, *behind = document["parts"]
-    if front["network"].get("torus") is None:
-        return _same_pieces(document, with_rows(network, rows))
-    if len(behind) > 1:
-        return False
-    for earlier in (False, True):
-        with earlier_rules() if earlier else nullcontext():
-            if _same_front_and_head(document, network, rows):
-                return True
-    return False
-
-
-def _same_front_and_head(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    from sdpcert.certify.frequencies import front_and_head, read_scaled
-
-    front, *behind = document["parts"]
-    torus = front["network"]["torus"]
-    try:
-        embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
-    except ValueError:  # this way of embedding may have no front, or a larger torus
-        return False
-    if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):
-        return False
-    if head is None:
-        return True
-    layout, scale = _reads(behind[0], head.inputs)
-    if not np.array_equal(layout, embedding.output_index):
-        return False
-    return read_scaled(head, scale).reduced().sha256 == behind[0]["network"]["sha256"]
+def _same_front_and_head(leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool) -> bool:
+    """Whether front and head, embedded in the certificate's torus and read in its scales, are the leaves."""
+    front, *after = leaves
+    torus = front.network["torus"]
+    with earlier_rules() if earlier else nullcontext():
+        try:
+            embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
+        except ValueError:  # this way of embedding may have no front, or a larger torus
+            return False
+        if form.sha256 != front.network["sha256"] or len(after) != (head is not None):
+            return False
+        if head is None:
+            return True
+        layout, scale = after[0].joint_of(head.inputs)
+        if not np.array_equal(layout, embedding.output_index):
+            return False
+        return read_scaled(head, scale).reduced().sha256 == after[0].network["sha256"]
 
 
-def _same_pieces(document: dict[str, Any], network: Network) -> bool:
-    """Whether the network, divided at the values that the certificate names, is its parts in sequence."""
-    cuts = document.get("information", {}).get("cuts")
+def _same_pieces(document: dict[str, Any], leaves: list[_Leaf], network: Network) -> bool:
+    """Whether the network, divided at the values that the certificate names, is its leaves in sequence."""
+    cuts = document["information"].get("cuts")
     if not isinstance(cuts, list) or any(type(c) is not int or not 0 < c <= len(network.nodes) for c in cuts):
         return False
     values = [0, *cuts, network.output]
-    if len(document["parts"]) != len(values) - 1:
+    if len(leaves) != len(values) - 1:
         return False
-    for part, start, end in zip(document["parts"], values, values[1:], strict=False):
+    for leaf, start, end in zip(leaves, values, values[1:], strict=False):
         piece = network.between(start, end)
         if start:
             size = int(np.prod(piece.input_shape))
-            layout, scale = _reads(part, size)
+            layout, scale = leaf.joint_of(size)
             if not np.array_equal(layout, np.arange(size)) or np.any(scale != 1):
                 return False
-        if not _same_form(part, piece, None):
+        if _whole_form(leaf, piece, None) is None:
             return False
     return True
 
 
-def _attains(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
-    from sdpcert.attained import evaluate_ratio
-
+def _attains(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:
     attained = document.get("attained")
     if attained is None:
         return True
     size = int(np.prod(network.input_shape))
     x, x_prime = (_decode(attained[key], f"attained.{key}", size) for key in ("x", "x_prime"))
     lower = float.fromhex(attained["lower"])
-    if document["version"] == 2:
-        return evaluate_ratio(network, x, x_prime, rows) >= lower
-    form = _whole_form(document, network, rows)
-    assert form is not None  # compared before
-    return evaluate_ratio(form, x, x_prime) >= lower
-
-
-def _reads(part: dict[str, Any], size: int) -> tuple[Array, Array]:
-    """Layout and scales with which a part of `size` inputs reads the part before it."""
-    reads = part["reads"]
-    return _decode(reads["layout"], "reads.layout", size, "q"), _decode(reads["scale"], "reads.scale", size)
+    whole = len(leaves) == 1 and leaves[0].network.get("torus") is None
+    form = _whole_form(leaves[0], network, rows) if whole else None
+    if form is not None:
+        return evaluate_ratio(form, x, x_prime) >= lower
+    return evaluate_ratio(network, x, x_prime, rows) >= lower
 
 
 def _decode(text: Any, name: str, count: int, code: str = "d") -> Array:

@@ -7,16 +7,20 @@ layers multiply anyway.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.parts import StackedPart
+from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
+from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
+from sdpcert.certify.dense import rounding_notes
+from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.solution import Solution
+from sdpcert.running.interrupts import first_interrupt_waits
+from sdpcert.solvers.solution import Budget, Solution
 
 #: Neurons and inputs up to which a part is proved as one.
 LARGEST = 2000
@@ -26,38 +30,68 @@ LONGEST = 32
 LITTLE = 1e-8
 
 
-@dataclass(frozen=True, eq=False)
-class Construction:
-    """The proved parts and the values between them (`cuts`, without the network's input and output)."""
+class ConstructionPlan(Plan):
+    """A network of 1-Lipschitz layers, at the point that they know."""
 
-    parts: tuple[StackedPart, ...]
-    cuts: tuple[int, ...]
+    method = "by-construction"
+    solver = "closed form"
+
+    def __init__(self, network: Network) -> None:
+        self.network = self.searched = network
+        self.neurons, self.claimed = network.neurons, network.unshared
+
+    def candidates(self, budget: Budget) -> Iterator[Candidate]:
+        yield ConstructedPoint(self.network)
+
+    def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
+        return bool(tried)
+
+    def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
+        return Told(0.0, "closed form", 0, (), tried[0].proven.notes)
 
 
-def prove_construction(network: Network) -> Construction | None:
-    """Prove a network of 1-Lipschitz layers at the point that they know, in as few parts as it takes; None where not.
+@dataclass(eq=False)
+class ConstructedPoint(Candidate):
+    """The point of a network's layers, whole or in parts."""
+
+    network: Network
+
+    def prove(self, below: float, budget: Budget) -> Proven:
+        with first_interrupt_waits():
+            tree = prove_construction(self.network)
+        if isinstance(tree, Sequence):
+            return Proven(tree, notes=(f"proved in {len(tree.parts)} parts, one after the other",))
+        return Proven(tree, notes=() if tree is None else tuple(rounding_notes(tree.form)))
+
+
+def prove_construction(network: Network) -> StackedCondition | Sequence | None:
+    """Prove a network of 1-Lipschitz layers at the point that they know, in as few parts as it takes; None if that
+    fails.
 
     Raises ValueError for a network without such a point, or with neurons that have no multiplier.
     """
     if not network.energies:
         raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
     between = sorted(set(network.energies) - {0, network.output})
-    return _prove_between(network, [0, *between, network.output])
+    found = _prove_between(network, [0, *between, network.output])
+    if found is None:
+        return None
+    parts, cuts = found
+    joints = tuple(Joint.plain(part.form.inputs) for part in parts[1:])
+    return in_sequence(parts, joints, cuts)
 
 
-def _prove_between(network: Network, values: list[int]) -> Construction | None:
+def _prove_between(network: Network, values: list[int]) -> tuple[tuple[StackedCondition, ...], tuple[int, ...]] | None:
+    """Parts from the first to the last of some values, and the values between the parts."""
     start, end = values[0], values[-1]
     piece = network if (start, end) == (0, network.output) else network.between(start, end)
-    whole: Construction | None = None
+    whole = None
     small = piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST and len(values) <= LONGEST
     if small or len(values) == 2:
         form = piece.unshared.reduced()
         proof = prove_point(form, network.energies[start] / _behind(network, end), _behind(network, end))
         if proof is not None:
-            size = int(np.prod(piece.input_shape))
-            reads = {} if start == 0 else {"layout": np.arange(size), "scale": np.ones(size)}
-            part = StackedPart(form, proof, square_root_up(proof.rho, proof.exponent), **reads)
-            whole = Construction((part,), ())
+            whole = (StackedCondition(form, proof),), ()
             if proof.tau <= LITTLE:
                 return whole
     if len(values) == 2:
@@ -67,7 +101,7 @@ def _prove_between(network: Network, values: list[int]) -> Construction | None:
     second = None if first is None else _prove_between(network, values[middle:])
     if first is None or second is None:
         return whole
-    return Construction((*first.parts, *second.parts), (*first.cuts, values[middle], *second.cuts))
+    return (*first[0], *second[0]), (*first[1], values[middle], *second[1])
 
 
 def _behind(network: Network, value: int) -> float:

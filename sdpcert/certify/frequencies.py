@@ -1,197 +1,279 @@
-"""Certify a convolutional network over frequencies: the front on a torus and the head that reads it, each proved.
+"""A convolutional network over frequencies: the front on a torus and the head that reads it, by one way after another.
 
-Where the head reads a group of neurons, front and head are solved together: the head in the metric `sum_c d_c
-|z_c|^2` with one d_c for each channel, a shift-invariant upper bound of the head's Gram matrix, which the front has
-its output measured in. Elsewhere they are bounded one after the other, and the bound is the product. `Convolutional`
-makes one attempt by one way; `frequency_ladder` chooses among them.
+If the head reads a group of neurons, front and head are solved together: the head in the metric `sum_c d_c |z_c|^2`
+with one d_c for each channel, a shift-invariant upper bound of the head's Gram matrix, which the front has its output
+measured in. Otherwise they are bounded one after the other, and the bound is the product.
+
+A way that fails (a solver without a point, a proof that does not come off, a checker that rejects) leaves a note and
+never costs what another way proved. Measured, the ways that solve cost about the same, and one multiplier per channel
+with the joint head has the least optimum: so that one is first, and the others are for where it was not proved, or its
+gap leaves room for them. Under a time limit the product of norms comes before all: it is there when time is up, and
+says how long proofs take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, nextafter
-from typing import Protocol
 
 import numpy as np
 
-from sdpcert.arithmetic import error_bound
-from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arithmetic.spectra import spectral_norm
-from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_document, product_up
-from sdpcert.certificate.proof import Proof
+from sdpcert.certificate.condition import StackedCondition
+from sdpcert.certificate.part import Part
+from sdpcert.certificate.sequence import Joint, in_sequence
+from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
+from sdpcert.certify.construction import point_of, prove_point
+from sdpcert.certify.dense import DensePlan, DensePoint, range_notes, rounding_notes
+from sdpcert.certify.front import SCALE_BITS, front_and_head, read_scaled
+from sdpcert.certify.plan import FAILURES, Candidate, Plan, Proven, Told, Tried, announce, leaving_time
+from sdpcert.certify.proved import prove_best
+from sdpcert.certify.request import CLOSED_FORMS, Request
 from sdpcert.condition.frequency import FrequencyCondition, Head
-from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.embedding import Embedding, embed
+from sdpcert.network.embedding import Embedding
 from sdpcert.network.graph import Network
-from sdpcert.network.stacked import Block, StackedForm
+from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.closed_forms import product_multipliers
-from sdpcert.solvers.effort import exact_check_seconds
-from sdpcert.solvers.solution import Budget, Progress, Solution
+from sdpcert.solvers.effort import estimate_frequencies, exact_check_seconds
+from sdpcert.solvers.solution import Budget, Solution
 from sdpcert.solvers.working_set import FrequencySolution, solve_frequencies
 
 Array = np.ndarray
-#: Bits of the scales between front and head: products with float32 weights stay exact.
-SCALE_BITS = 26
-CLOSED_FORMS = ("product", "by-construction")
+#: Another way is tried if the first one's proved bound is above its dual bound by more than this share.
+PAYS = 1e-3
+#: How much longer than the proof of the product a proof of a solved point may take, with the search for two inputs.
+RESERVE = 2.0
+NAMES = {"neuron": "one multiplier per channel", "layer": "one multiplier per layer", "product": "the product of norms"}
 
 
-@dataclass(frozen=True, eq=False)
-class Attempt:
-    """What one way proved about a convolutional network: no parts where nothing was proved, and `notes` then say why.
-
-    `upper` is the product of the parts' bounds, `dual` bounds the optimum of this way's condition from below.
-    """
+@dataclass(frozen=True)
+class Way:
+    """One multiplier per channel, one per layer or a closed form; front and head together, or one after the other."""
 
     method: str
-    joint: bool
-    parts: tuple[Part, ...]
-    upper: float
-    dual: float
-    iterations: int
-    status: str
-    history: tuple[Progress, ...]
-    notes: tuple[str, ...]
-    solve_seconds: float
+    joint: bool = False
+
+    def __str__(self) -> str:
+        return NAMES.get(self.method, self.method) + (", front and head together" if self.joint else "")
 
 
-class HeadProver(Protocol):
-    """Solves and proves a dense head; `sdpcert.certify` provides it."""
+class FrequencyPlan(Plan):
+    """A network with its front on a torus: `embedding`, the `form` of the front, and the `head` if there is one."""
 
-    def __call__(
-        self, form: StackedForm, method: str, known: Solution | None, budget: Budget
-    ) -> tuple[Solution, Proof | None, tuple[str, ...]]:
-        """The point, its proof or None, and notes; `known` is a point that is feasible up to rounding, where one is."""
-        ...
-
-
-@dataclass(eq=False)
-class Convolutional:
-    """A network with its front on a torus, ready to be bounded by one way after another."""
-
-    embedding: Embedding
-    form: TorusForm
-    head: StackedForm | None
-    energy: float | None
-    prove_head: HeadProver
-    device: str = "cpu"
-
-    @staticmethod
-    def of(
-        network: Network,
-        prove_head: HeadProver,
-        output_rows: Sequence[int] | None = None,
-        device: str = "cpu",
-        torus: tuple[int, int] | None = None,
-    ) -> Convolutional:
-        """Embed a network.
-
-        Raises ValueError where it has no convolutional front, or output rows are asked of a network that ends in an
-        image.
-        """
-        embedding, form, head = front_and_head(network, output_rows, torus)
-        return Convolutional(embedding, form, head, network.energies.get(0), prove_head, device)
+    def __init__(self, network: Network, request: Request, torus: tuple[int, int] | None = None) -> None:
+        if request.solver != "native":
+            raise ValueError(
+                f"solver {request.solver!r} does not work over frequencies: use solver 'native', or form='unrolled'"
+            )
+        self.embedding, self.form, self.head = front_and_head(network, request.output_rows, torus)
+        self.searched, self.neurons, self.energy = network, network.neurons, network.energies.get(0)
+        self.method = "neuron" if request.method == "auto" else request.method
+        self.solver = "native, over frequencies"
+        self.device, self.tol = request.device, request.tol
+        self.joint = request.head == "joint" and self.head is not None and not self.is_closed
+        self.notes: list[str] = []
+        self.failures: list[str] = []
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def is_closed(self) -> bool:
+        """Whether nothing is solved: a front without neurons is a norm."""
+        return self.method in CLOSED_FORMS or not self.form.groups
+
+    @property
+    def embedded(self) -> tuple[str, ...]:
         """What holds of the embedding, whatever the way."""
         rows, columns = self.form.torus
         channels = ", ".join(str(size) for size in self.form.sizes[:-1])
         return (*self.form.notes, f"embedded in a torus of {rows} x {columns} cells with {channels} channels")
 
-    def attempt(self, method: str, joint: bool, budget: Budget) -> Attempt:
-        """Bound the network by one way; `method` is "neuron", "layer", "product" or "by-construction".
-
-        `joint` of False bounds front and head one after the other. What cannot be proved has no parts.
-        """
-        if method in CLOSED_FORMS or not self.form.groups:
-            return self._in_closed_form(method, budget)
-        return self._solved(method, joint and self.head is not None, budget)
-
-    def _in_closed_form(self, method: str, budget: Budget) -> Attempt:
-        form, dual = self.form, 0.0
-        if method == "by-construction":
-            if self.energy is None:
-                raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
-            later = head_energy(self.embedding)
-            _, proof = _construction(form, self.energy / later, later)
+    def candidates(self, budget: Budget) -> Iterator[Candidate]:
+        """The way that was asked for, and the others; under a time limit after the product of norms."""
+        if self.method not in CLOSED_FORMS:
+            estimated = estimate_frequencies(self.form, self.head, self.method)
+            self.notes += announce(f"over frequencies, {self.method}", estimated, budget)
+        search, asked, product = leaving_time(budget), Way(self.method, self.joint), Way("product")
+        if self.is_closed:
+            yield from self._offer(asked, search)
+            return
+        left = [asked, *([Way(self.method)] if self.joint else [])]
+        left += [Way("layer", self.joint)] if self.method == "neuron" else []
+        if search.seconds < inf:
+            started = search.elapsed
+            yield from self._offer(product, search, at_once=True)
+            search = replace(search, seconds=search.seconds - RESERVE * (search.elapsed - started))
+            if search.spent:
+                self.failures.append("product of norms: the time limit leaves no time to search more and to prove it")
         else:
-            _, proof = _product(form)
-            if not form.groups and proof is not None:  # a norm: the product is the optimum
-                dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
-        empty = Attempt(method, False, (), inf, dual, 0, "closed form", (), (), 0.0)
-        if self.head is not None:
-            empty = replace(empty, notes=("front and head were bounded one after the other",))
-        if proof is None:
-            return _failed(empty, "the front could not be proved over all frequencies")
-        return self._with_head(empty, proof, np.ones(form.outputs), np.ones(form.outputs), None, budget)
+            left.append(product)
+        for way in left:
+            if not search.spent:
+                yield from self._offer(way, search)
 
-    def _solved(self, method: str, joint: bool, budget: Budget) -> Attempt:
-        form, embedding, started = self.form, self.embedding, budget.elapsed
-        channels = embedding.output_index // form.cells
-        together = Head(self.head, channels, embedding.output_group) if joint and self.head is not None else None
-        solved = solve_frequencies(form, method, budget, self.device, together)
-        point, condition = solved.point, solved.condition
-        notes = [f"solved over {solved.frequencies} of {len(form.frequencies)} frequencies, proved over all"]
-        if self.head is not None:
-            how = "together, in a metric with one weight a channel" if joint else "one after the other"
-            notes.append(f"front and head were bounded {how}")
-        empty = Attempt(
-            method,
-            joint,
-            (),
-            inf,
-            point.dual,
-            point.iterations,
-            point.status,
-            point.history,
+    def _offer(self, way: Way, budget: Budget, at_once: bool = False) -> Iterator[Candidate]:
+        """The point of one way, nothing if it has none."""
+        try:
+            if way.method in CLOSED_FORMS or not self.form.groups:
+                yield FrontInClosedForm(self, way, budget, at_once=at_once)
+            else:
+                yield self._solved(way, budget)
+        except FAILURES as error:
+            self.failures.append(f"{way}: {str(error) or type(error).__name__}")
+
+    def _solved(self, way: Way, budget: Budget) -> Candidate:
+        channels = self.embedding.output_index // self.form.cells
+        together = Head(self.head, channels, self.embedding.output_group) if way.joint and self.head else None
+        solved = solve_frequencies(self.form, way.method, budget, self.device, together)
+        return FrontPoint(self, way, budget, solved)
+
+    def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
+        """Whether the first way that solves has the best bound, near its dual bound; or time or patience is over."""
+        solved = [t for t in tried if not t.candidate.closed]
+        best = min((t.upper for t in tried), default=inf)
+        if best < inf and any(t.candidate.status == "interrupted" for t in solved):
+            return True
+        return bool(solved) and solved[0].upper == best < inf and best - solved[0].proven.dual <= PAYS * best
+
+    def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
+        """Dual bound and history are those of the first way that solved, the iterations those of all."""
+        solved = [t for t in tried if not t.candidate.closed]
+        lead = solved[0] if solved else None
+        shown = best or lead or (tried[0] if tried else None)
+        notes = [*self.notes, *self.embedded, *(() if shown is None else shown.proven.notes), *self.failures]
+        for other in tried:  # why what was asked for is not what came
+            if other is not shown and other.proven.tree is None:
+                notes += [f"{other.candidate.way}: {note}" for note in other.proven.notes[-1:]]
+        asked = str(Way(self.method, self.joint))
+        if best is not None and best.candidate.way != asked:
+            notes.append(f"the bound is that of {best.candidate.way}: nothing better was proved")
+        elif best is not None and best is lead and best.upper - best.proven.dual > 2 * self.tol * best.upper:
+            dual = best.proven.dual
+            known = f"at most {(best.upper - dual) / best.upper:.1e} above it" if dual > 0 else "above it"
+            notes.append(f"the optimum of the condition was not reached to the tolerance: the bound is {known}")
+        if best is None or best.proven.tree is None:
+            notes.append("nothing was proved")
+        elif best.proven.tree.level != "exact" and exact_check_seconds(self.form) < inf:
+            notes.append("checked with rigorous floating-point bounds: the time limit leaves no time for integers")
+        status = "stalled"
+        if shown is not None:
+            status = lead.candidate.status if lead is not None and shown.candidate.closed else shown.candidate.status
+        told = lead or shown
+        return Told(
+            0.0 if told is None else told.proven.dual,
+            status,
+            sum(t.candidate.iterations for t in tried),
+            () if told is None else told.candidate.history,
             tuple(notes),
-            budget.elapsed - started,
         )
+
+
+@dataclass(eq=False)
+class _Front(Candidate):
+    """The front of a plan by one way, and the head that follows once the front is proved."""
+
+    plan: FrequencyPlan
+    how: Way
+    budget: Budget
+
+    def __post_init__(self) -> None:
+        self.way = str(self.how)
+
+    def _with_head(self, proven: Proven, proof: TorusProof, d: Array, t: Array, known: Solution | None) -> Proven:
+        """The tree of the front, proved in the metric `d`, and of the head, which reads it in the scales `t`."""
+        plan = self.plan
+        front = TorusCondition(plan.form, replace(proof, metric=d))
+        if plan.head is None:
+            return replace(proven, tree=front)
+        scale = t[plan.embedding.output_index // plan.form.cells]
+        head = self._head(read_scaled(plan.head, scale).reduced(), known)
+        notes = (*proven.notes, *(f"head: {note}" for note in head.notes))
+        if head.tree is None:
+            return _failed(replace(proven, notes=notes), "the point of the head could not be proved")
+        tree: Part = in_sequence((front, head.tree), (Joint(plan.embedding.output_index, scale),))
+        dual = proven.dual if self.how.joint else proven.dual * head.dual
+        return replace(proven, tree=tree, dual=dual, notes=notes, solve_seconds=head.solve_seconds)
+
+    def _head(self, form: StackedForm, known: Solution | None) -> Proven:
+        """The head by the same method; `known` is a point that is feasible up to rounding, if there is one."""
+        plan, method = self.plan, self.how.method
+        if method == "by-construction":
+            rho = head_energy(plan.embedding)
+            proof = prove_point(form, rho)
+            return Proven(None if proof is None else StackedCondition(form, proof), point_of(form, rho).dual)
+        fits = known is not None and [len(t) for t in known.multipliers] == [g.size for g in form.groups]
+        if known is not None and fits and self.budget.spent:
+            proven = DensePoint(form, known, repaired=True).prove(inf, self.budget)
+            if proven.tree is not None:
+                return replace(proven, notes=(*rounding_notes(form), *proven.notes))
+        dense = DensePlan(form, method, device=plan.device, tol=plan.tol)
+        proved = prove_best(dense, dense.candidates(self.budget), self.budget)
+        notes = proved.told.notes if proved.tree is not None else (*proved.told.notes, *range_notes(form))
+        return Proven(proved.tree, proved.told.dual, notes, proved.solve_seconds)
+
+
+@dataclass(eq=False)
+class FrontInClosedForm(_Front):
+    """The front's product of norms, or the point that its layers know."""
+
+    def prove(self, below: float, budget: Budget) -> Proven:
+        plan, form, dual = self.plan, self.plan.form, 0.0
+        with first_interrupt_waits():
+            if self.how.method == "by-construction":
+                if plan.energy is None:
+                    raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
+                later = head_energy(plan.embedding)
+                _, proof = construct_on_torus(form, plan.energy / later, later)
+            else:
+                _, proof = _product(form)
+        if not form.groups and proof is not None and self.how.method != "by-construction":  # the norm is the optimum
+            dual = float(np.ldexp(np.sqrt(proof.rho), proof.exponent)) * (1 - 1e-9)
+        notes = () if plan.head is None else ("front and head were bounded one after the other",)
+        proven, ones = Proven(None, dual, notes), np.ones(form.outputs)
+        if proof is None:
+            return _failed(proven, "the front could not be proved over all frequencies")
+        return self._with_head(proven, proof, ones, ones, None)
+
+
+@dataclass(eq=False)
+class FrontPoint(_Front):
+    """A point of the front over a working set of frequencies, with the metric that the head reads it in if joint."""
+
+    solved: FrequencySolution
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        point = self.solved.point
+        self.status, self.iterations, self.history = point.status, point.iterations, point.history
+
+    def prove(self, below: float, budget: Budget) -> Proven:
+        plan, solved, joint = self.plan, self.solved, self.how.joint
+        form, point, condition = plan.form, solved.point, solved.condition
+        notes = [f"solved over {solved.frequencies} of {len(form.frequencies)} frequencies, proved over all"]
+        if plan.head is not None:
+            how = "together, in a metric with one weight per channel" if joint else "one after the other"
+            notes.append(f"front and head were bounded {how}")
+        proven = Proven(None, point.dual, tuple(notes))
         d = t = np.ones(form.outputs)
         if joint:
             metric = condition.metric(point.y)
             if not (np.all(np.isfinite(metric)) and np.all(metric > 0)):
-                return _failed(empty, "the metric between front and head left the range of float64")
+                return _failed(proven, "the metric between front and head left the range of float64")
             d, t = _metric(metric)
-        front = FrequencyCondition(_measured(form, d), method, condition.frequencies)
+        front = FrequencyCondition(_measured(form, d), self.how.method, condition.frequencies)
         unit = 2.0 ** (-2 * front.exponent) if joint else 2.0 ** (2 * (point.exponent - front.exponent))
         with first_interrupt_waits():
             proof = prove_torus(front, np.asarray(point.y[: front.variables]) * unit)
         if proof is None:
-            return _failed(empty, "the solver's point could not be proved over all frequencies")
-        known = _known(solved, t) if joint else None
-        return self._with_head(empty, proof, d, t, known, budget)
-
-    def _with_head(
-        self, empty: Attempt, proof: TorusProof, d: Array, t: Array, known: Solution | None, budget: Budget
-    ) -> Attempt:
-        """The attempt with its parts: the front that is proved in the metric `d`, and the head read in the scales
-        `t`.
-        """
-        proof = replace(proof, form=self.form, metric=d)
-        parts: list[Part] = [TorusPart(proof, square_root_up(proof.rho, proof.exponent))]
-        dual = empty.dual
-        if self.head is not None:
-            scale = t[self.embedding.output_index // self.form.cells]
-            scaled = read_scaled(self.head, scale).reduced()
-            solution, head_proof, notes = self.prove_head(scaled, empty.method, known, budget)
-            notes = tuple(f"head: {note}" for note in notes)
-            empty = replace(empty, notes=(*empty.notes, *notes))
-            if head_proof is None:
-                return _failed(empty, "the point of the head could not be proved")
-            upper = square_root_up(head_proof.rho, head_proof.exponent)
-            parts.append(StackedPart(scaled, head_proof, upper, self.embedding.output_index, scale))
-            dual = dual if empty.joint else dual * solution.dual
-        return replace(empty, parts=tuple(parts), upper=product_up(tuple(parts)), dual=dual)
+            return _failed(proven, "the solver's point could not be proved over all frequencies")
+        return self._with_head(proven, proof, d, t, _known(solved, t) if joint else None)
 
 
-def _failed(attempt: Attempt, reason: str) -> Attempt:
-    return replace(attempt, notes=(*attempt.notes, reason))
+def _failed(proven: Proven, reason: str) -> Proven:
+    return replace(proven, notes=(*proven.notes, reason))
 
 
 def _known(solved: FrequencySolution, t: Array) -> Solution | None:
@@ -200,46 +282,6 @@ def _known(solved: FrequencySolution, t: Array) -> Solution | None:
     rho = float(np.max(condition.metric(point.y) * t * t)) * (1 + 2.0**-50)
     multipliers = condition.head_multipliers(point.y)
     return Solution(rho, multipliers, point.exponent, 0.0, point.iterations, point.status)
-
-
-def verify(attempt: Attempt, seconds: float = inf) -> str | None:
-    """Have a checker read the certificate: "exact" or "floating-point", None where it rejects.
-
-    Exact arithmetic is for what is small enough, and estimated to take no more than `seconds`.
-    """
-    from sdpcert.check import floating as floating_checker
-    from sdpcert.check import is_large
-    from sdpcert.check import torus as frequency_checker
-
-    document = build_parts_document(attempt.parts, attempt.upper, None, {})
-    fronts = [part.proof.form for part in attempt.parts if isinstance(part, TorusPart)]
-    large = is_large(document) or sum(map(exact_check_seconds, fronts)) > seconds
-    with first_interrupt_waits():
-        result = (floating_checker if large else frequency_checker).check_document(document)
-    if not result.ok:
-        return None
-    return "floating-point" if large else "exact"
-
-
-def front_and_head(
-    network: Network,
-    output_rows: Sequence[int] | None = None,
-    torus: tuple[int, int] | None = None,
-) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
-    form = embedding.form
-    head = None if embedding.head is None else embedding.head.stacked
-    if output_rows is not None:
-        if head is not None:
-            order = embedding.output_order
-            head = head.output_rows([int(order[r]) if 0 <= r < len(order) else r for r in output_rows])
-        elif form.pooled:
-            form = _rows_of_pooled(form, output_rows)
-        else:
-            raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
-    form = form.reduced(embedding.output_group if head is not None else 0)
-    return embedding, form, None if head is None else head.reduced()
 
 
 def head_energy(embedding: Embedding) -> float:
@@ -251,7 +293,7 @@ def head_energy(embedding: Embedding) -> float:
     return embedding.behind
 
 
-def _construction(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
+def construct_on_torus(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
     """The point that the front's layers know in closed form; their multipliers count for everything `behind` too."""
     condition = FrequencyCondition(form, "neuron", form.frequencies[:1])
     down = 2.0 ** (-2 * condition.exponent)
@@ -261,19 +303,6 @@ def _construction(form: TorusForm, rho: float, behind: float) -> tuple[Frequency
             raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
         y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
     return condition, prove_torus(condition, np.concatenate(y))
-
-
-def _rows_of_pooled(form: TorusForm, rows: Sequence[int]) -> TorusForm:
-    for row in rows:
-        if not 0 <= row < form.outputs:
-            raise ValueError(f"output row {row} does not exist; the network has rows 0 to {form.outputs - 1}")
-    if not len(rows):
-        raise ValueError("no output row was chosen")
-    chosen = {
-        key: replace(block, weights=block.weights[:, list(rows)]) if key[0] == form.output_row else block
-        for key, block in form.blocks.items()
-    }
-    return replace(form, outputs=len(rows), blocks=chosen)
 
 
 def _metric(d: Array) -> tuple[Array, Array]:
@@ -300,40 +329,6 @@ def _measured(form: TorusForm, d: Array) -> TorusForm:
         for key, t in form.blocks.items()
     }
     return replace(form, blocks=blocks)
-
-
-def read_scaled(head: StackedForm, scale: Array) -> StackedForm:
-    """The head as a function of its input over the scales: the columns of the maps that read it are multiplied."""
-    blocks = dict(head.blocks)
-    for (to, source), block in head.blocks.items():
-        if source:
-            continue
-        if block.low is not None:
-            blocks[to, source] = block.times(scale)
-            continue
-        weights = block.weights * scale
-        exact = _exact_products(block.weights, scale, weights)
-        if by_earlier_rules():  # weights outside of float32's range counted as rounded
-            float32 = bool(np.all(block.weights.astype(np.float32).astype(float) == block.weights))
-            short = float32 or bool(np.all(np.frexp(scale)[0] == 0.5))
-            exact = short and bool(np.all(weights / scale == block.weights))
-        radius = block.radius * float(np.max(scale)) * (1 + 2.0**-50)
-        if not exact:
-            radius += 2.0**-52 * error_bound.largest(np.abs(weights)) + 2.0**-1074
-        radius = error_bound.largest(radius)
-        blocks[to, source] = Block(weights, float(np.nextafter(radius, np.inf)) if radius > 0 else 0.0, block.zero)
-    return replace(head, blocks=blocks)
-
-
-def _exact_products(weights: Array, scale: Array, products: Array) -> bool:
-    """Whether the products were not rounded: factors of 27 and SCALE_BITS bits, or a power of two, and no underflow.
-
-    Bits are counted, whatever the exponents: a mean over pixels moves float32 numbers below float32's range.
-    """
-    short = np.ldexp(np.frexp(weights)[0], 53 - SCALE_BITS)
-    few = bool(np.all(short == np.rint(short))) or bool(np.all(np.frexp(scale)[0] == 0.5))
-    normal = np.abs(products) >= np.finfo(float).tiny
-    return few and bool(np.all(normal | (weights == 0)))
 
 
 def _product(form: TorusForm) -> tuple[FrequencyCondition, TorusProof | None]:

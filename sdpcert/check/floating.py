@@ -1,34 +1,23 @@
-"""Check a certificate made of parts (format version 2) in floating point with rigorous error bounds: for large
-networks.
+"""The condition of a network on a torus proved in floating point with rigorous error bounds; needs NumPy.
 
-    python floating.py CERT.json        exit 0: proved, 1: rejected, 2: unreadable file or wrong usage
-
-Needs NumPy, and `checker.py` and `torus.py` beside it, which read the file and prove its stacked parts in
-integers. For a torus part, D M(k) D is formed in float64 at every frequency with a bound for every entry's error, as
-a real symmetric matrix of twice the order; the bounds are charged to the diagonal. It is positive definite if the
-floating-point Cholesky factorization of what is left, minus the constant c of S. M. Rump, "Verification of positive
-definiteness" (BIT 46, 2006), runs to completion: c bounds the backward error, with g = (n + 3) u / (1 - (n + 3) u)
-instead of n + 1 because BLAS multiplies by reciprocals. Needs rounding to nearest and subnormal numbers, which is
-tested.
+D M(k) D is formed in float64 at every frequency with a bound for every entry's error, as a real symmetric matrix of
+twice the order; the row sums of the bounds are taken off the diagonal. It is positive definite if the floating-point
+Cholesky factorization of what is left, minus the constant c of S. M. Rump, "Verification of positive definiteness"
+(BIT 46, 2006), runs to completion: c bounds the backward error, with g = (n + 3) u / (1 - (n + 3) u) instead of n + 1
+because BLAS multiplies by reciprocals. Needs rounding to nearest and subnormal numbers, which is tested.
 """
 
+from __future__ import annotations
+
 import math
-import os
-import sys
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-if __package__:
-    from sdpcert.check import checker
-    from sdpcert.check import torus as frequency_checker
-else:  # run alone: the files lie in one folder
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import checker  # type: ignore[no-redef]
-    import torus as frequency_checker  # type: ignore[no-redef]
+from .integers import BITS, Roots
+from .reading import Rejected
+from .torus import Torus
 
-Rejected, CheckResult = checker.Rejected, checker.CheckResult
 Array = np.ndarray
 
 U = 2.0**-53
@@ -47,7 +36,7 @@ def gamma(k: int) -> float:
 
 
 def product(*factors: Array) -> Array:
-    """The product of arrays, every rounding of which is relative; raises Rejected where one may underflow."""
+    """The product of arrays, every rounding of which is relative; raises `Rejected` if one may underflow."""
     result = factors[0]
     for factor in factors[1:]:
         before, result = result, result * factor
@@ -57,30 +46,30 @@ def product(*factors: Array) -> Array:
 
 
 class TorusMatrices:
-    """D M(k) D of a torus part in floating point, and what to charge to the diagonal."""
+    """D M(k) D of a torus condition in floating point, and what errors take off the diagonal."""
 
-    def __init__(self, part: "frequency_checker.TorusPart") -> None:
-        self.part = part
-        sizes, last = part.sizes, len(part.sizes) - 1
+    def __init__(self, condition: Torus) -> None:
+        self.condition = condition
+        sizes, last = condition.sizes, len(condition.sizes) - 1
         self.start = np.concatenate([[0], np.cumsum(sizes[:last])]).astype(int)
         self.order, self.last = int(self.start[-1]), last
-        self.down = np.ldexp(1.0, -np.array(part.scaling, dtype=int)) if self.order else np.zeros(0)
+        self.down = np.ldexp(1.0, -np.array(condition.scaling, dtype=int)) if self.order else np.zeros(0)
         join = lambda arrays: np.concatenate([np.zeros(0), *(np.array(a) for a in arrays)])  # noqa: E731
-        self.weight = join(part.multipliers)
-        self.alpha, self.beta = join(part.alpha), join(part.beta)
+        self.weight = join(condition.multipliers)
+        self.alpha, self.beta = join(condition.alpha), join(condition.beta)
         inner = sizes[0]
         own = self.down[inner:]
         self.mixed = -product(self.weight, self.alpha + self.beta) * own
         self.square = 2 * product(self.weight, product(self.alpha, self.beta))
-        cells = float(part.torus[0] * part.torus[1] if part.pooled else 1)
+        cells = float(condition.cells if condition.pooled else 1)
         # The power is exact: a power of two, or zero where it underflows, which `product` would not notice.
-        if not 4.0**-part.exponent >= SMALLEST:
+        if not 4.0**-condition.exponent >= SMALLEST:
             raise Rejected(RANGE)
-        self.metric = product(np.array(part.metric), np.array(4.0**-part.exponent), np.array(cells))
-        self.diagonal = np.concatenate([np.full(inner, part.rho), 2 * self.weight]) * self.down * self.down
-        # Columns are scaled at once, so that all numbers are near one and underflow is far below the charges.
+        self.metric = product(np.array(condition.metric), np.array(4.0**-condition.exponent), np.array(cells))
+        self.diagonal = np.concatenate([np.full(inner, condition.rho), 2 * self.weight]) * self.down * self.down
+        # Columns are scaled at once, so that all numbers are near one and underflow is far below the error sums.
         self.taps, self.sums, self.radii = [], [], []
-        for block in part.blocks:
+        for block in condition.blocks:
             raw = np.array([np.array(t) for t in block.weights]).reshape(len(block.weights), block.rows, block.columns)
             column = self.down[self.slice(block.source)]
             scaled = raw * column
@@ -95,18 +84,18 @@ class TorusMatrices:
         for values in (self.weight, self.mixed, self.square, self.metric, self.diagonal):
             if np.any((values != 0) & (np.abs(values) < SMALLEST)):
                 raise Rejected(RANGE)
-        self.roots = frequency_checker.Roots(math.lcm(*part.torus))
-        self.charges = self._charges()
+        self.roots = Roots(math.lcm(*condition.torus))
+        self.errors = self._error_sums()
 
     def slice(self, g: int) -> slice:
         """Coordinates of source g."""
         return slice(int(self.start[g]), int(self.start[g + 1]))
 
-    def _charges(self) -> Array:
+    def _error_sums(self) -> Array:
         """Row sums of a matrix that bounds the errors of all entries at every frequency."""
         error, size = np.zeros((self.order, self.order)), np.zeros((self.order, self.order))
-        inner = self.part.sizes[0]
-        every = list(zip(self.part.blocks, self.taps, self.sums, self.radii, strict=True))
+        inner = self.condition.sizes[0]
+        every = list(zip(self.condition.blocks, self.taps, self.sums, self.radii, strict=True))
         for block, taps, first, radius in every:
             # Real and imaginary part are sums over taps of weights times roots that are off by one rounding.
             unsure = gamma(len(taps) + 3) * first + radius
@@ -136,14 +125,14 @@ class TorusMatrices:
     def _heavy(self, target: int) -> Array:
         if target == self.last:
             return np.abs(self.metric)
-        first = int(self.start[target]) - self.part.sizes[0]
-        return np.abs(self.square[first : first + self.part.sizes[target]])
+        first = int(self.start[target]) - self.condition.sizes[0]
+        return np.abs(self.square[first : first + self.condition.sizes[target]])
 
     def at(self, frequencies: list[tuple[int, int]]) -> Iterator[Array]:
         """The matrices at some frequencies: real symmetric, of twice the order (of the order where k = -k)."""
-        rows, columns = self.part.torus
+        rows, columns = self.condition.torus
         symbols = []
-        for block, taps in zip(self.part.blocks, self.taps, strict=True):
+        for block, taps in zip(self.condition.blocks, self.taps, strict=True):
             turns = [
                 [
                     k[0] * a * (self.roots.whole // rows) + k[1] * b * (self.roots.whole // columns)
@@ -152,7 +141,7 @@ class TorusMatrices:
                 for k in frequencies
             ]
             exact = [[self.roots.at(t) for t in row] for row in turns]
-            scale = 1 << frequency_checker.BITS
+            scale = 1 << BITS
             # Division of integers rounds correctly.
             cosines = np.array([[c / scale for c, _ in row] for row in exact])
             sines = np.array([[s / scale for _, s in row] for row in exact])
@@ -160,14 +149,14 @@ class TorusMatrices:
             shape = (len(frequencies), block.rows, block.columns)
             symbols.append(((cosines @ flat).reshape(shape), (sines @ flat).reshape(shape)))
         for f, k in enumerate(frequencies):
-            real = all(2 * k[a] % self.part.torus[a] == 0 for a in range(2))
+            real = all(2 * k[a] % self.condition.torus[a] == 0 for a in range(2))
             yield self._assemble([(r[f], i[f]) for r, i in symbols], k, real)
 
     def _assemble(self, symbols: list[tuple[Array, Array]], k: tuple[int, int], real: bool) -> Array:
-        n, inner = self.order, self.part.sizes[0]
+        n, inner = self.order, self.condition.sizes[0]
         re, im = np.zeros((n, n)), np.zeros((n, n))
         re.reshape(-1)[:: n + 1] = self.diagonal
-        for block, (a, b) in zip(self.part.blocks, symbols, strict=True):
+        for block, (a, b) in zip(self.condition.blocks, symbols, strict=True):
             source = self.slice(block.source)
             if block.target < self.last:
                 own = self.slice(block.target)
@@ -179,11 +168,11 @@ class TorusMatrices:
                 heavy = self.square[own.start - inner : own.stop - inner, None]
                 if not np.any(heavy):
                     continue
-            elif self.part.pooled and k != (0, 0):
+            elif self.condition.pooled and k != (0, 0):
                 continue
             else:
                 heavy = -self.metric[:, None]
-            for other, (c, d) in zip(self.part.blocks, symbols, strict=True):
+            for other, (c, d) in zip(self.condition.blocks, symbols, strict=True):
                 if other.target == block.target:
                     columns = self.slice(other.source)
                     re[source, columns] += a.T @ (heavy * c) + b.T @ (heavy * d)
@@ -192,19 +181,19 @@ class TorusMatrices:
         return re if real else np.block([[re, -im], [im, re]])
 
 
-def is_definite(matrix: Array, charges: Array) -> bool:
-    """Whether every symmetric matrix whose distance from this one is within the charges is positive definite."""
+def is_definite(matrix: Array, errors: Array) -> bool:
+    """Whether every symmetric matrix that differs from this one by row sums within `errors` is positive definite."""
     n = len(matrix)
     if n == 0:
         return True
-    charges = np.resize(charges, n)  # twice the same in the real form
+    errors = np.resize(errors, n)  # twice the same in the real form
     diagonal = matrix.diagonal().copy()
-    if not np.all(np.isfinite(matrix)) or np.any(diagonal <= charges):
+    if not np.all(np.isfinite(matrix)) or np.any(diagonal <= errors):
         return False
     g = (n + 3) * U / (1 - (n + 3) * U) * SLACK
     trace = float(diagonal.sum()) * (1 + gamma(n + 1))
     c = g / (1 - g) * SLACK * trace + 4 * 5e-324 * n * (2 * (n + 1) + float(diagonal.max())) + TINY
-    less = np.nextafter(diagonal - np.nextafter((c + charges) * SLACK, np.inf), -np.inf)
+    less = np.nextafter(diagonal - np.nextafter((c + errors) * SLACK, np.inf), -np.inf)
     shifted = matrix.copy()
     shifted.reshape(-1)[:: n + 1] = less
     try:
@@ -223,64 +212,15 @@ def rounds_to_nearest() -> bool:
     return bool(nearest and subnormal[0] > 0 and (np.array([TINY]) / 2)[0] > 0)
 
 
-def prove_torus(part: "frequency_checker.TorusPart") -> None:
+def prove(condition: Torus) -> None:
     """Prove that M(k) is positive semidefinite at every frequency; raise Rejected."""
     if not rounds_to_nearest():
         raise Rejected("this machine does not round to nearest, or flushes subnormal numbers to zero")
     with np.errstate(all="ignore"):
-        matrices = TorusMatrices(part)
-        frequencies = list(part.frequencies())
+        matrices = TorusMatrices(condition)
+        frequencies = list(condition.frequencies())
         for first in range(0, len(frequencies), CHUNK):
             some = frequencies[first : first + CHUNK]
             for k, matrix in zip(some, matrices.at(some), strict=True):
-                if not is_definite(matrix, matrices.charges):
+                if not is_definite(matrix, matrices.errors):
                     raise Rejected(f"M is not proved positive definite at frequency {k}")
-
-
-def check_document(document: Any) -> "checker.CheckResult":
-    """Check a certificate of version 1 or 2 that is already parsed from JSON; never raises."""
-    if type(document) is dict and document.get("version") == 1:
-        return checker.check_document(document)
-    try:
-        parsed = frequency_checker.parse(document)
-        for p, part in enumerate(parsed.parts):
-            if isinstance(part, frequency_checker.TorusPart):
-                prove_torus(part)
-            else:
-                frequency_checker.prove_stacked(part, p)
-        how = "torus part proved by floating-point Cholesky with rigorous error bounds, the rest in exact integers"
-        reason = frequency_checker.claim_of(parsed, how)
-        return CheckResult(True, parsed.upper, reason, parsed.sha256, parsed.lower)
-    except Rejected as error:
-        return CheckResult(False, None, str(error))
-    except Exception as error:  # what could not be finished is not proved
-        return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
-
-
-def check(path: "str | os.PathLike[str]") -> "checker.CheckResult":
-    """Check a certificate file; never raises."""
-    try:
-        return check_document(checker.read_document(path))
-    except (checker.Unreadable, Rejected) as error:
-        return CheckResult(False, None, str(error))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line: 0 proved, 1 rejected, 2 unreadable or wrong usage."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python floating.py CERT.json", file=sys.stderr)
-        return 2
-    try:
-        result = check_document(checker.read_document(arguments[0]))
-    except checker.Unreadable as error:
-        print(f"{arguments[0]!a}: {error}", file=sys.stderr)
-        return 2
-    except Rejected as error:
-        result = CheckResult(False, None, str(error))
-    print(("proved: " if result.ok else "rejected: ") + result.reason)
-    return 0 if result.ok else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.arithmetic import blas
-from sdpcert.certify.certify import certify
+from sdpcert.certify import certify
 from sdpcert.check import CheckResult, check
 from sdpcert.errors import ProcessFailed
 from sdpcert.network.stacked import StackedForm

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sdpcert.certify.certify import certify
+from sdpcert.certify import certify
 from sdpcert.evaluation.apart import can_go_apart, certify_apart
 from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense

@@ -30,8 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.attained.stacked_ratio import FUNCTION_ERROR, PIECEWISE_LINEAR
-from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of, steepest
+from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of
 from sdpcert.evaluation.margins import LARGEST_FLOAT32_RADIUS, ErrorBound
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
@@ -105,7 +104,7 @@ def check_float32(network: Network) -> None:
     """Raise ValueError, naming the operation, for what has no error bound in float32: see the module's docstring."""
     for node in network.nodes:
         layer = node.layer
-        if isinstance(layer, Activation) and not layer.is_linear and layer.name not in PIECEWISE_LINEAR:
+        if isinstance(layer, Activation) and not layer.is_linear and layer.evaluation_error(FLOAT32) is None:
             raise ValueError(
                 f"level F is not possible: {layer.name} has no IEEE 754 rounding, its float32 value is the library's; "
                 "use level R"
@@ -128,16 +127,19 @@ def _loss(
     """The loss since the link's start after a layer: what was lost before, and its own roundings."""
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
-        inherited = _times(given[0].loss, steepest(layer))
-        if layer.is_linear or layer.name == "leaky_relu":
-            own = _times(given[0].norm, 2 * roundoff * max(steepest(layer), 1.0))
-        elif layer.name in PIECEWISE_LINEAR:
-            own = ErrorBound(0.0, 0.0)
+        inherited = _times(given[0].loss, layer.steepest)
+        own = ErrorBound(0.0, 0.0)
+        if layer.is_linear:
+            own = _times(given[0].norm, 2 * roundoff * max(layer.steepest, 1.0))
         else:
-            # |phi(v)| <= |phi(0)| + steepest |v|, twice for the argument's part.
-            at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
-            own = _times(given[0].norm, 2 * FUNCTION_ERROR * steepest(layer))
-            own = ErrorBound(own.offset + FUNCTION_ERROR * at_zero * SLACK, own.slope)
+            evaluation = layer.evaluation_error(roundoff)
+            assert evaluation is not None  # `check_float32` refuses what has none
+            if any(evaluation):
+                of_result, of_argument = evaluation
+                # |phi(v)| <= |phi(0)| + steepest |v|
+                at_zero = float(np.linalg.norm(layer(np.zeros((1, *shape))).ravel()))
+                own = _times(given[0].norm, (of_result + of_argument) * layer.steepest)
+                own = ErrorBound(own.offset + of_result * at_zero * SLACK, own.slope)
         return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
     gains = [norm_bound(layer, s) for s in shapes]
     if isinstance(layer, Rearrange | Concat):

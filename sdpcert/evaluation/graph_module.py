@@ -20,14 +20,6 @@ from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange
 from sdpcert.network.graph import Network
 
 Array = np.ndarray
-_KNOWN: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "abs": torch.abs,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": lambda v: torch.logaddexp(torch.zeros_like(v), v),
-    "crop": lambda v: v,
-}
 
 
 class GraphModule:
@@ -72,7 +64,7 @@ class GraphModule:
     def _operation(self, layer: AffineLayer | Activation) -> Callable[..., Tensor]:
         match layer:
             case Activation():
-                return self._activation(layer)
+                return layer.on_torch
             case Dense():
                 weight = self._tensor(layer.weight)
                 bias = None if layer.bias is None else self._tensor(layer.bias)
@@ -116,27 +108,3 @@ class GraphModule:
                 return functional.conv2d(x, kernel, bias, layer.stride, 0, layer.dilation, layer.groups)
 
         return convolve
-
-    def _activation(self, kind: Activation) -> Callable[..., Tensor]:
-        if kind.name in _KNOWN and (kind.name != "crop" or kind.is_linear):
-            return _KNOWN[kind.name]
-        if kind.is_linear:
-            factor = self._tensor(kind.alpha)
-            return lambda x: x * factor
-        return lambda x: _Elementwise.apply(x, kind)  # type: ignore[no-any-return]
-
-
-class _Elementwise(torch.autograd.Function):
-    """An activation by its NumPy functions."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, kind: Activation) -> Tensor:  # type: ignore[override]
-        values = inputs.detach().double().cpu().numpy()
-        slopes = np.broadcast_to(kind.derivative(values), values.shape)
-        ctx.save_for_backward(torch.as_tensor(slopes.copy()).to(inputs))
-        return torch.as_tensor(np.array(kind(values))).to(inputs)
-
-    @staticmethod
-    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
-        (slopes,) = ctx.saved_tensors
-        return given * slopes, None

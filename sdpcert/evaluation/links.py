@@ -14,11 +14,12 @@ from itertools import pairwise
 import numpy as np
 
 from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.parts import TorusPart, build_parts_document
+from sdpcert.certificate.document import build_document
+from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certify.construction import LARGEST, prove_point
-from sdpcert.certify.frequencies import _construction as construction_on_torus
-from sdpcert.certify.frequencies import front_and_head
-from sdpcert.check.floating import check_document
+from sdpcert.certify.frequencies import construct_on_torus
+from sdpcert.certify.front import front_and_head
+from sdpcert.check import check_document
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Sum
 from sdpcert.network.graph import Network
@@ -75,11 +76,11 @@ def _proved(piece: Network) -> float:
             proof = prove_point(piece.unshared.reduced(), piece.energies[0])
             return math.inf if proof is None else square_root_up(proof.rho, proof.exponent)
         _, form, head = front_and_head(piece)
-        torus = None if head is not None else construction_on_torus(form, piece.energies[0], 1.0)[1]
+        torus = None if head is not None else construct_on_torus(form, piece.energies[0], 1.0)[1]
         if torus is None:
             return math.inf
-        part = TorusPart(replace(torus, form=form), square_root_up(torus.rho, torus.exponent))
-        result = check_document(build_parts_document((part,), part.upper, None, {}))
+        part = TorusCondition(form, torus)
+        result = check_document(build_document(part, None, {}), exact=False)
         return part.upper if result.ok else math.inf
     except (ValueError, OverflowError):
         return math.inf
@@ -128,12 +129,7 @@ def shape_of(network: Network, value: int) -> tuple[int, ...]:
 def gain_of(layer: AffineLayer | Activation, gains: list[float], shapes: list[tuple[int, ...]]) -> float:
     """A bound of a layer's output constant from those of its inputs."""
     if isinstance(layer, Activation):
-        return steepest(layer) * gains[0] * SLACK
+        return layer.steepest * gains[0] * SLACK
     if isinstance(layer, Concat):
         return math.sqrt(sum(g * g for g in gains)) * SLACK
     return sum(norm_bound(layer, shape) * g for g, shape in zip(gains, shapes)) * SLACK
-
-
-def steepest(kind: Activation) -> float:
-    """The largest magnitude of a slope."""
-    return float(np.max(np.maximum(np.abs(kind.alpha), np.abs(kind.beta))))

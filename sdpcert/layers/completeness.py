@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdpcert.layers.residual import check_activation
+from sdpcert.layers.residual import ACTIVATIONS, check_activation
 from sdpcert.layers.sandwich import bounded_scale, contracted_cayley, exponents_for
-from sdpcert.torch_modules.block import ACTIVATIONS
+from sdpcert.network.activations import activation_by_name
 from sdpcert.torch_modules.geometry import array
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def affine_chain(network: Network | Sequence[Any], activation: str) -> tuple[lis
         raise ValueError(f"one activation of {', '.join(ACTIVATIONS)} is needed, the network has {sorted(names)}")
     grid = np.linspace(-4, 4, 33)
     for group in form.groups:
-        expected = ACTIVATIONS[group.activation.name](torch.from_numpy(grid)).numpy()
+        expected = activation_by_name(group.activation.name).on_torch(torch.from_numpy(grid)).numpy()
         if not np.allclose(group.activation(grid), expected, rtol=1e-12, atol=1e-12):
             raise ValueError(f"the network's {group.activation.name} is not the usual one")
     sizes, weights = form.sizes, []
@@ -67,7 +67,7 @@ def fold_idle(weights: list[Array], biases: list[Array], activation: str) -> lis
     alive = []
     for k in range(len(weights) - 1):
         still = ~np.any(weights[k] != 0, axis=1)
-        value = ACTIVATIONS[activation](torch.from_numpy(biases[k])).numpy()
+        value = activation_by_name(activation).on_torch(torch.from_numpy(biases[k])).numpy()
         biases[k + 1] += weights[k + 1][:, still] @ value[still]
         weights[k + 1][:, still] = 0
         alive.append(~still)
@@ -82,7 +82,7 @@ def feasible_scales(
     weights: list[Array], alive: list[Array], gamma: float, certificate: Certificate | None
 ) -> list[Tensor]:
     """Psi_k of multipliers that are strictly feasible for gamma, as `log_scale` parameters in float64."""
-    from sdpcert.certify.certify import certify
+    from sdpcert.certify import certify
     from sdpcert.network.graph import Network
     from sdpcert.solvers.closed_forms import closed_form
 

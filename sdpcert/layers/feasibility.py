@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdpcert.certify.certify import certify
+from sdpcert.certify import certify
 from sdpcert.condition.matrix import Condition
 from sdpcert.layers.families import family
 from sdpcert.network.stacked import StackedForm

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.gram import gram
 from sdpcert.layers.linear import check_sizes, largest_entry
 from sdpcert.layers.rules import Rule, own_values
-from sdpcert.torch_modules.block import ACTIVATIONS, Block, Hidden
+from sdpcert.network.activations import BY_NAME
+from sdpcert.torch_modules.block import Block, Hidden
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator
+
+#: The names of activations with slopes in [0, 1].
+ACTIVATIONS = tuple(name for name, make in BY_NAME.items() if np.min(make().alpha) >= 0 and np.max(make().beta) <= 1)
 
 
 class ResidualLinear(LipschitzLayer):
     """A dense residual layer of `features` numbers with `hidden` neurons; inputs and outputs (..., features).
 
-    `activation` has slopes in [0, 1]: relu, tanh, sigmoid, elu, softplus, softsign or atan. Raises ValueError for
-    others.
+    `activation` has slopes in [0, 1], as relu, tanh, sigmoid, elu, softplus, softsign and atan have. Raises ValueError
+    for others.
     """
 
     def __init__(
@@ -81,6 +86,6 @@ class ResidualConv2d(ResidualLinear):
 
 
 def check_activation(name: str) -> None:
-    """Raise ValueError unless the activation is known to have slopes in [0, 1]."""
+    """Raise ValueError, with the names that do, unless the activation is known to have slopes in [0, 1]."""
     if name not in ACTIVATIONS:
         raise ValueError(f"activation {name!r} is not one of {', '.join(ACTIVATIONS)}")

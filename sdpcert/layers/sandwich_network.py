@@ -35,7 +35,7 @@ from sdpcert.layers.sandwich import (
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Graph
-from sdpcert.torch_modules.block import ACTIVATIONS, SOFTPLUS_THRESHOLD, Block
+from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LEAST_MARGIN, LipschitzLayer
 from sdpcert.torch_modules.geometry import Operator, array
 
@@ -61,7 +61,7 @@ class Chain(Block):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Apply to a batch (..., in)."""
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            inputs = ACTIVATIONS[self.activation](inputs) if k else inputs
+            inputs = activation_by_name(self.activation).on_torch(inputs) if k else inputs
             inputs = nn.functional.linear(inputs, weight, bias)
         return inputs
 
@@ -93,25 +93,9 @@ class Chain(Block):
         parts: list[nn.Module] = []
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if k:
-                parts.append(_MODULES[self.activation]())
+                parts.append(activation_by_name(self.activation).module())
             parts.append(Operator(weight).module(bias))
         return nn.Sequential(*parts)
-
-
-class _Arctangent(nn.Module):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return torch.atan(inputs)
-
-
-_MODULES: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "elu": nn.ELU,
-    "softplus": lambda: nn.Softplus(1.0, SOFTPLUS_THRESHOLD),
-    "softsign": nn.Softsign,
-    "atan": _Arctangent,
-}
 
 
 class SandwichNetwork(LipschitzLayer):

@@ -1,46 +1,47 @@
-"""The kinds of activations by the names that readers and users give them."""
+"""The kinds of activations, and the names that users give them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from sdpcert.network import gated, piecewise_linear, smooth
 from sdpcert.network.activation import Activation as Activation
-from sdpcert.network.piecewise_linear import Absolute, Clip, Crop, HardSigmoid, LeakyRelu, Relu
-from sdpcert.network.smooth import (
-    Arctan,
-    Celu,
-    Cos,
-    Elu,
-    Erf,
-    Gelu,
-    GeluTanh,
-    HardSwish,
-    Mish,
-    Selu,
-    Sigmoid,
-    Silu,
-    Sin,
-    Softplus,
-    Softsign,
-    Tanh,
+
+#: Every kind; the readers, the layers and the tests take theirs from here.
+KINDS: tuple[type[Activation], ...] = (
+    piecewise_linear.Relu,
+    piecewise_linear.LeakyRelu,
+    piecewise_linear.Absolute,
+    piecewise_linear.Clip,
+    piecewise_linear.Softshrink,
+    piecewise_linear.HardSigmoid,
+    piecewise_linear.Crop,
+    smooth.Sigmoid,
+    smooth.Tanh,
+    smooth.Elu,
+    smooth.Celu,
+    smooth.Selu,
+    smooth.Softplus,
+    smooth.Softsign,
+    smooth.Arctan,
+    smooth.Sin,
+    smooth.Cos,
+    smooth.Erf,
+    gated.Gelu,
+    gated.GeluTanh,
+    gated.Silu,
+    gated.Mish,
+    gated.HardSwish,
 )
 
-relu, leaky_relu, absolute, clip, hard_sigmoid, crop = Relu, LeakyRelu, Absolute, Clip, HardSigmoid, Crop
-sigmoid, tanh, elu, celu, selu, softplus, softsign = Sigmoid, Tanh, Elu, Celu, Selu, Softplus, Softsign
-arctan, gelu, gelu_tanh, silu, mish, hard_swish = Arctan, Gelu, GeluTanh, Silu, Mish, HardSwish
-erf, sin, cos = Erf, Sin, Cos
+relu, leaky_relu, absolute = piecewise_linear.Relu, piecewise_linear.LeakyRelu, piecewise_linear.Absolute
+clip, hard_sigmoid, crop = piecewise_linear.Clip, piecewise_linear.HardSigmoid, piecewise_linear.Crop
+sigmoid, tanh, elu, celu, selu = smooth.Sigmoid, smooth.Tanh, smooth.Elu, smooth.Celu, smooth.Selu
+softplus, softsign, arctan, erf = smooth.Softplus, smooth.Softsign, smooth.Arctan, smooth.Erf
+sin, cos = smooth.Sin, smooth.Cos
+gelu, gelu_tanh, silu, mish, hard_swish = gated.Gelu, gated.GeluTanh, gated.Silu, gated.Mish, gated.HardSwish
 
-BY_NAME: dict[str, Callable[[], Activation]] = {
-    **{
-        kind.name: kind
-        for kind in (
-            Relu, LeakyRelu, Absolute, Sigmoid, Tanh, Elu, Celu, Selu, Softplus, Softsign, Arctan, Gelu, GeluTanh,
-            Silu, Mish, HardSwish, Erf, Sin, Cos,
-        )
-    },
-    "relu6": lambda: Clip(0.0, 6.0),
-    "hardtanh": lambda: Clip(-1.0, 1.0),
-}  # fmt: skip
+BY_NAME: dict[str, Callable[[], Activation]] = {name: make for kind in KINDS for name, make in kind.usual().items()}
 
 
 def activation_by_name(name: str) -> Activation:

@@ -25,6 +25,7 @@ def earlier_rules() -> Iterator[None]:
 
 def by_earlier_rules() -> bool:
     """Whether networks are to be built by the earlier rules: a cell of a pooling window outside the image repeats the
-    first one inside, instead of each cell being listed once.
+    first one inside, instead of each cell being listed once; soft shrinking is the difference of the value and a
+    clamped one, instead of an activation.
     """
     return _APPLY.get()

@@ -11,7 +11,6 @@ import numpy as np
 
 from sdpcert.network.activations import Activation, activation_by_name
 from sdpcert.network.affine import AffineLayer, Dense, Rearrange, Scale, Shape
-from sdpcert.network.piecewise_linear import Clip
 from sdpcert.running.short_repr import ShortRepr
 
 if TYPE_CHECKING:
@@ -195,8 +194,8 @@ class Graph:
     def add(self, layer: AffineLayer | Activation, *inputs: int) -> int:
         """Append a layer that reads the given values and return the number of its output."""
         shapes = [self.shape(k) for k in inputs]
-        if isinstance(layer, Clip) and np.array_equal(layer.lower, layer.upper):  # a constant, not a neuron
-            layer = Scale(0.0, layer.lower)
+        if isinstance(layer, Activation) and layer.constant is not None:  # no neuron
+            layer = Scale(0.0, layer.constant)
         if isinstance(layer, AffineLayer):
             shape = tuple(layer.output_shape(*shapes))
         else:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import special
 
-from sdpcert.network.activation import Activation
+from sdpcert.network.activation import DERIVATIVE_ERROR, TURN_ERROR, Activation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = np.ndarray
 #: `phi(-v) = -phi(v)`.
@@ -19,6 +23,9 @@ EVEN = (1.0, 0.0, 0.0)
 COMPLEMENT = (-1.0, 0.0, 1.0)
 #: `phi(-v) = phi(v) - v`: the function is `v / 2` plus an even function.
 EVEN_REMAINDER = (1.0, -1.0, 0.0)
+#: From here on torch's softplus is the identity, and 4e-18 below what it stands for. At torch's own 20 it jumps by
+#: 2e-9, which float64 shows.
+SOFTPLUS_THRESHOLD = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +33,9 @@ class Sigmoid(Activation):
     """Logistic sigmoid, slopes [0, 1/4] (the derivative s(1-s) is largest at s = 1/2)."""
 
     name: ClassVar[str] = "sigmoid"
+    turns = (0.0,)
+    torch_functions = ("sigmoid", "special_expit")
+    onnx = "Sigmoid"
     reflection = COMPLEMENT
     nonnegative: ClassVar[bool] = True
 
@@ -38,12 +48,18 @@ class Sigmoid(Activation):
     def derivative(self, values: Array) -> Array:
         return special.expit(values) * special.expit(-values)
 
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.sigmoid()
+
 
 @dataclass(frozen=True, eq=False)
 class Tanh(Activation):
     """Hyperbolic tangent, slopes [0, 1] (the derivative 1 - tanh^2 is largest at 0)."""
 
     name: ClassVar[str] = "tanh"
+    turns = (0.0,)
+    torch_functions = ("tanh",)
+    onnx = "Tanh"
     reflection = ODD
 
     def slopes(self) -> tuple[float, float]:
@@ -55,6 +71,9 @@ class Tanh(Activation):
     def derivative(self, values: Array) -> Array:
         return 1.0 - np.tanh(values) ** 2
 
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.tanh()
+
 
 @dataclass(frozen=True, eq=False)
 class Elu(Activation):
@@ -62,6 +81,9 @@ class Elu(Activation):
 
     scale: float = 1.0
     name: ClassVar[str] = "elu"
+    turns = (0.0,)
+    torch_functions = ("elu",)
+    onnx = "Elu"
 
     def slopes(self) -> tuple[float, float]:
         return min(0.0, self.scale), max(1.0, self.scale)
@@ -72,6 +94,23 @@ class Elu(Activation):
     def derivative(self, values: Array) -> Array:
         return np.where(values > 0, 1.0, self.scale * np.exp(np.minimum(values, 0.0)))
 
+    def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
+        low, high, _, _ = self.on_interval(low, high)
+        return (low >= 0) & (low <= high), np.full(low.shape, 1.0)
+
+    @classmethod
+    def from_torch(cls, alpha: float = 1.0) -> Elu:
+        return cls(float(alpha))
+
+    @classmethod
+    def from_onnx(cls, attributes: Mapping[str, Any], opset: int) -> Elu:
+        return cls(attributes.get("alpha", 1.0))
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        from torch.nn.functional import elu
+
+        return elu(values, self.scale)
+
 
 @dataclass(frozen=True, eq=False)
 class Celu(Activation):
@@ -79,6 +118,9 @@ class Celu(Activation):
 
     scale: float = 1.0
     name: ClassVar[str] = "celu"
+    turns = ()
+    torch_functions = ("celu",)
+    onnx = "Celu"
 
     def slopes(self) -> tuple[float, float]:
         return 0.0, 1.0
@@ -93,6 +135,23 @@ class Celu(Activation):
     def derivative(self, values: Array) -> Array:
         return np.where(values > 0, 1.0, np.exp(np.minimum(values, 0.0) / self.scale))
 
+    def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
+        low, high, _, _ = self.on_interval(low, high)
+        return (low >= 0) & (low <= high), np.full(low.shape, 1.0)
+
+    @classmethod
+    def from_torch(cls, alpha: float = 1.0) -> Celu:
+        return cls(float(alpha))
+
+    @classmethod
+    def from_onnx(cls, attributes: Mapping[str, Any], opset: int) -> Celu:
+        return cls(attributes.get("alpha", 1.0))
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        from torch.nn.functional import celu
+
+        return celu(values, self.scale)
+
 
 @dataclass(frozen=True, eq=False)
 class Selu(Activation):
@@ -101,6 +160,9 @@ class Selu(Activation):
     scale: float = 1.6732632423543772
     gamma: float = 1.0507009873554805
     name: ClassVar[str] = "selu"
+    turns = (0.0,)
+    torch_functions = ("selu",)
+    onnx = "Selu"
 
     def __post_init__(self) -> None:
         if not (self.scale >= 0 and self.gamma >= 0):
@@ -115,12 +177,27 @@ class Selu(Activation):
     def derivative(self, values: Array) -> Array:
         return self.gamma * Elu(self.scale).derivative(values)
 
+    def linear_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
+        low, high, _, _ = self.on_interval(low, high)
+        return (low >= 0) & (low <= high), np.full(low.shape, self.gamma)
+
+    @classmethod
+    def from_onnx(cls, attributes: Mapping[str, Any], opset: int) -> Selu:
+        numbers = (1.6732, 1.0507) if opset < 6 else (1.67326319217681884765625, 1.05070102214813232421875)
+        scale, gamma = (float(np.float32(number)) for number in numbers)
+        return cls(attributes.get("alpha", scale), attributes.get("gamma", gamma))
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        return self.gamma * Elu(self.scale).on_torch(values)
+
 
 @dataclass(frozen=True, eq=False)
 class Softplus(Activation):
     """Softplus `log(1 + e^v)`, slopes [0, 1] (the derivative is the sigmoid)."""
 
     name: ClassVar[str] = "softplus"
+    turns = ()
+    onnx = "Softplus"
     reflection = EVEN_REMAINDER
     nonnegative: ClassVar[bool] = True
 
@@ -133,12 +210,20 @@ class Softplus(Activation):
     def derivative(self, values: Array) -> Array:
         return special.expit(values)
 
+    def on_torch(self, values: Tensor) -> Tensor:
+        from torch.nn.functional import softplus
+
+        return softplus(values, 1.0, SOFTPLUS_THRESHOLD)
+
 
 @dataclass(frozen=True, eq=False)
 class Softsign(Activation):
     """Softsign `v / (1 + |v|)`, slopes [0, 1] (the derivative is (1 + |v|)^-2)."""
 
     name: ClassVar[str] = "softsign"
+    turns = (0.0,)
+    torch_functions = ("softsign",)
+    onnx = "Softsign"
     reflection = ODD
 
     def slopes(self) -> tuple[float, float]:
@@ -150,12 +235,20 @@ class Softsign(Activation):
     def derivative(self, values: Array) -> Array:
         return (1 + np.abs(values)) ** -2.0
 
+    def on_torch(self, values: Tensor) -> Tensor:
+        from torch.nn.functional import softsign
+
+        return softsign(values)
+
 
 @dataclass(frozen=True, eq=False)
 class Arctan(Activation):
     """Arcus tangent, slopes [0, 1]."""
 
     name: ClassVar[str] = "atan"
+    turns = (0.0,)
+    torch_functions = ("atan", "arctan")
+    onnx = "Atan"
     reflection = ODD
 
     def slopes(self) -> tuple[float, float]:
@@ -167,12 +260,17 @@ class Arctan(Activation):
     def derivative(self, values: Array) -> Array:
         return 1 / (1 + values * values)
 
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.atan()
+
 
 @dataclass(frozen=True, eq=False)
 class Sin(Activation):
     """Sine, slopes [-1, 1] (the derivative is the cosine)."""
 
     name: ClassVar[str] = "sin"
+    torch_functions = ("sin",)
+    onnx = "Sin"
     reflection = ODD
 
     def slopes(self) -> tuple[float, float]:
@@ -184,12 +282,20 @@ class Sin(Activation):
     def derivative(self, values: Array) -> Array:
         return np.cos(values)
 
+    def slopes_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
+        return _between_turns(self, low, high, 0.0)
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.sin()
+
 
 @dataclass(frozen=True, eq=False)
 class Cos(Activation):
     """Cosine, slopes [-1, 1] (the derivative is minus the sine)."""
 
     name: ClassVar[str] = "cos"
+    torch_functions = ("cos",)
+    onnx = "Cos"
     reflection = EVEN
 
     def slopes(self) -> tuple[float, float]:
@@ -201,96 +307,11 @@ class Cos(Activation):
     def derivative(self, values: Array) -> Array:
         return -np.sin(values)
 
+    def slopes_on(self, low: Array | float, high: Array | float) -> tuple[Array, Array]:
+        return _between_turns(self, low, high, -np.pi / 2)
 
-@dataclass(frozen=True, eq=False)
-class Gelu(Activation):
-    """GELU `v Phi(v)`; its derivative Phi + v Phi' has its extremes at v = -+sqrt(2), slopes [-0.128905, 1.128905].
-
-    The extremes Phi(v) + v Phi'(v) at v = sqrt(2) and at v = -sqrt(2) are 1.12890413... and -0.12890413...
-    """
-
-    name: ClassVar[str] = "gelu"
-    reflection = EVEN_REMAINDER
-
-    def slopes(self) -> tuple[float, float]:
-        return -0.128905, 1.128905
-
-    def __call__(self, values: Array) -> Array:
-        return values * special.ndtr(values)
-
-    def derivative(self, values: Array) -> Array:
-        return special.ndtr(values) + values * np.exp(-0.5 * values * values) / np.sqrt(2 * np.pi)
-
-
-@dataclass(frozen=True, eq=False)
-class GeluTanh(Activation):
-    """GELU in its tanh form, slopes [-0.128994, 1.128994] (extremes of the derivative, 25 digits, rounded outward)."""
-
-    name: ClassVar[str] = "gelu_tanh"
-    reflection = EVEN_REMAINDER
-
-    def slopes(self) -> tuple[float, float]:
-        return -0.128994, 1.128994
-
-    def __call__(self, values: Array) -> Array:
-        return 0.5 * values * (1 + np.tanh(np.sqrt(2 / np.pi) * (values + 0.044715 * values**3)))
-
-    def derivative(self, values: Array) -> Array:
-        c = np.sqrt(2 / np.pi)
-        t = np.tanh(c * (values + 0.044715 * values**3))
-        return 0.5 * (1 + t) + 0.5 * values * (1 - t * t) * c * (1 + 3 * 0.044715 * values * values)
-
-
-@dataclass(frozen=True, eq=False)
-class Silu(Activation):
-    """SiLU (swish) `v sigmoid(v)`, slopes [-0.099840, 1.099840] (extremes of the derivative, rounded outward)."""
-
-    name: ClassVar[str] = "silu"
-    reflection = EVEN_REMAINDER
-
-    def slopes(self) -> tuple[float, float]:
-        return -0.099840, 1.099840
-
-    def __call__(self, values: Array) -> Array:
-        return values * special.expit(values)
-
-    def derivative(self, values: Array) -> Array:
-        s = special.expit(values)
-        return s + values * s * special.expit(-values)
-
-
-@dataclass(frozen=True, eq=False)
-class Mish(Activation):
-    """Mish `v tanh(softplus(v))`, slopes [-0.112527, 1.088499] (extremes of the derivative, rounded outward)."""
-
-    name: ClassVar[str] = "mish"
-
-    def slopes(self) -> tuple[float, float]:
-        return -0.112527, 1.088499
-
-    def __call__(self, values: Array) -> Array:
-        return values * np.tanh(np.logaddexp(0.0, values))
-
-    def derivative(self, values: Array) -> Array:
-        t = np.tanh(np.logaddexp(0.0, values))
-        return t + values * (1 - t * t) * special.expit(values)
-
-
-@dataclass(frozen=True, eq=False)
-class HardSwish(Activation):
-    """Hard swish `v clip(v/6 + 1/2, 0, 1)`; its derivative v/3 + 1/2 on (-3, 3) ends at -1/2 and 3/2."""
-
-    name: ClassVar[str] = "hard_swish"
-    reflection = EVEN_REMAINDER
-
-    def slopes(self) -> tuple[float, float]:
-        return -0.5, 1.5
-
-    def __call__(self, values: Array) -> Array:
-        return values * np.clip(values / 6 + 0.5, 0.0, 1.0)
-
-    def derivative(self, values: Array) -> Array:
-        return np.where(values >= 3, 1.0, np.where(values > -3, values / 3 + 0.5, 0.0))
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.cos()
 
 
 #: The float64 above or at 2/sqrt(pi) = 1.12837916709551257...
@@ -302,6 +323,9 @@ class Erf(Activation):
     """Error function, slopes [0, 2/sqrt(pi)] (the derivative 2/sqrt(pi) exp(-v^2) is largest at 0)."""
 
     name: ClassVar[str] = "erf"
+    turns = (0.0,)
+    torch_functions = ("erf", "special_erf")
+    onnx = "Erf"
     reflection = ODD
 
     def slopes(self) -> tuple[float, float]:
@@ -312,3 +336,22 @@ class Erf(Activation):
 
     def derivative(self, values: Array) -> Array:
         return _ERF_SLOPE * np.exp(-values * values)
+
+    def on_torch(self, values: Tensor) -> Tensor:
+        return values.erf()
+
+
+def _between_turns(kind: Activation, low: Array | float, high: Array | float, steepest: float) -> tuple[Array, Array]:
+    """`slopes_on` of a sine whose derivative is 1 at `steepest` and at every multiple of 2 pi from there."""
+    low, high, alpha, beta = kind.on_interval(low, high)
+    with np.errstate(all="ignore"):
+        ends = kind.derivative(low), kind.derivative(high)
+        reach = 1e3 * TURN_ERROR * (1 + np.maximum(np.abs(low), np.abs(high)))
+
+        def holds(first: float) -> Array:
+            return np.floor((high + reach - first) / (2 * np.pi)) >= np.ceil((low - reach - first) / (2 * np.pi))
+
+        least = np.where(holds(steepest + np.pi), alpha, np.minimum(*ends) - DERIVATIVE_ERROR)
+        most = np.where(holds(steepest), beta, np.maximum(*ends) + DERIVATIVE_ERROR)
+    finite = np.isfinite(low) & np.isfinite(high)
+    return np.where(finite, np.maximum(least, alpha), alpha), np.where(finite, np.minimum(most, beta), beta)

@@ -124,6 +124,14 @@ class Group(ShortRepr):
         slopes = np.broadcast_to(self.activation.derivative(self._tensor(values)), (len(values), *self.shape))
         return slopes.reshape(len(values), -1)[:, self.positions]
 
+    def segment(self, values: Array) -> tuple[Array, Array] | None:
+        """`Activation.segment` on a batch of preactivations of shape (batch, size)."""
+        found = self.activation.segment(self._tensor(values))
+        if found is None:
+            return None
+        slope, at_zero = (part.reshape(len(values), -1)[:, self.positions] for part in found)
+        return slope, at_zero
+
     @property
     def multipliers(self) -> Array | None:
         """The multipliers by construction, one a neuron, or None where the layers gave none."""

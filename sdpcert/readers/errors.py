@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 
 from sdpcert.errors import UnsupportedModel as UnsupportedModel
+from sdpcert.running.messages import first_line as first_line
+from sdpcert.running.messages import quoted as quoted
 
 #: Largest file that is opened, in bytes.
 MAX_FILE_BYTES = 2 * 2**30
@@ -13,18 +15,6 @@ MAX_FILE_BYTES = 2 * 2**30
 MAX_STORED = 500_000_000
 #: Most entries of a tensor that is made while reading (a padded, tiled, broadcast or filled one).
 MAX_MADE = 100_000_000
-
-
-def quoted(name: object) -> str:
-    """A name from a file for a message: quoted, on one line, not too long."""
-    text = str(name)
-    return repr(text if len(text) <= 100 else text[:97] + "...")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, shortened, for use inside a message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 def check_size(shape: Iterable[int], what: str, limit: int = MAX_MADE) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from sdpcert.check import checker
-from sdpcert.check import floating as floating_checker
-from sdpcert.check import torus as frequency_checker
+from sdpcert.check import read_content
+from sdpcert.check.condition import StackedCondition, TorusCondition
+from sdpcert.check.floating import TorusMatrices
+from sdpcert.check.stacked import Stacked
+from sdpcert.check.torus import Torus
 
 Array = np.ndarray
 #: Orders above which eigenvalues take too long for a page, and how many frequencies are shown at most.
@@ -37,51 +38,45 @@ class Multipliers:
 
 
 def spectra(document: dict[str, Any]) -> tuple[list[Spectrum], str]:
-    """The spectra of all parts, and a sentence on what was left out (empty where nothing was).
+    """The spectra of all conditions, and a sentence on what was left out (empty if nothing was).
 
     `document` is a certificate that a checker accepted.
     """
     found: list[Spectrum] = []
     left_out: list[str] = []
-    several = document["version"] == 2 and len(document["parts"]) > 1
-    for number, part in enumerate(_parts(document), start=1):
-        label = f"part {number}" if several else ""
-        if isinstance(part, frequency_checker.TorusPart):
-            frequencies = list(part.frequencies())
-            most = int(MOST_WORK / max(2 * part.order, 1) ** 3)
-            if part.order > LARGEST_ORDER or most < 1:
-                left_out.append(f"{label or 'the matrix'} of order {part.order} is too large for a picture")
-                continue
+    for label, condition in _conditions(document):
+        order = condition.order if isinstance(condition, Torus) else len(condition.scaling)
+        most = int(MOST_WORK / max(2 * order, 1) ** 3)
+        if order > LARGEST_ORDER or (isinstance(condition, Torus) and most < 1):
+            left_out.append(f"{label or 'the matrix'} of order {order} is too large for a picture")
+        elif isinstance(condition, Stacked):
+            found.append(Spectrum(label or "D M D", np.linalg.eigvalsh(stacked_matrix(condition))))
+        else:
+            frequencies = list(condition.frequencies())
             if most < len(frequencies):
                 left_out.append(f"{most} of {len(frequencies)} frequencies, evenly chosen, are shown")
                 frequencies = [frequencies[k * len(frequencies) // most] for k in range(most)]
-            matrices = floating_checker.TorusMatrices(part)
-            for k, matrix in zip(frequencies, matrices.at(frequencies), strict=True):
+            for k, matrix in zip(frequencies, TorusMatrices(condition).at(frequencies), strict=True):
                 values = np.linalg.eigvalsh(matrix)
-                values = values if len(matrix) == part.order else values[::2]  # the real form has each value twice
+                values = values if len(matrix) == order else values[::2]  # the real form has each value twice
                 found.append(Spectrum(f"{label} frequency ({k[0]}, {k[1]})".strip(), values))
-        elif len(part.scaling) > LARGEST_ORDER:
-            left_out.append(f"{label or 'the matrix'} of order {len(part.scaling)} is too large for a picture")
-        else:
-            found.append(Spectrum(label or "D M D", np.linalg.eigvalsh(stacked_matrix(part))))
     return found, "; ".join(left_out)
 
 
 def multipliers(document: dict[str, Any]) -> list[Multipliers]:
     """The multipliers of every group, from input to output."""
-    found = []
-    several = document["version"] == 2 and len(document["parts"]) > 1
-    sources = document["parts"] if document["version"] == 2 else [document]
-    for number, (part, source) in enumerate(zip(_parts(document), sources, strict=True), start=1):
-        for g, (values, group) in enumerate(zip(part.multipliers, source["network"]["groups"], strict=True), start=1):
-            name = f"part {number}, layer {g}" if several else f"layer {g}"
-            found.append(Multipliers(name, str(group["activation"]), np.array(values)))
-    return found
+    return [
+        Multipliers(f"{label}, layer {g}" if label else f"layer {g}", activation, np.array(values))
+        for label, condition in _conditions(document)
+        for g, (activation, values) in enumerate(
+            zip(condition.activations, condition.multipliers, strict=True), start=1
+        )
+    ]
 
 
-def stacked_matrix(certificate: checker.Certificate) -> Array:
-    """D M D of a stacked form in float64, the input replaced as in the proof where it is."""
-    c, groups = certificate, len(certificate.alpha)
+def stacked_matrix(condition: Stacked) -> Array:
+    """D M D of a stacked form in float64, with the input factor in the place of the input if there is one."""
+    c, groups = condition, len(condition.alpha)
     scaling = np.array(c.scaling, dtype=int)
     inner = c.sizes[1:-1]
     bounds = np.cumsum([0, len(scaling) - sum(inner), *inner])
@@ -115,12 +110,9 @@ def stacked_matrix(certificate: checker.Certificate) -> Array:
     return (matrix + matrix.T) / 2
 
 
-def _parts(document: dict[str, Any]) -> Iterator[checker.Certificate | frequency_checker.TorusPart]:
-    if document["version"] == 1:
-        yield checker.parse_certificate(document)
-        return
-    for part in frequency_checker.parse(document).parts:
-        if isinstance(part, frequency_checker.TorusPart):
-            yield part
-        else:
-            yield checker.parse_certificate(part.document)
+def _conditions(document: dict[str, Any]) -> list[tuple[str, Stacked | Torus]]:
+    """Every condition of a certificate with its label, which is empty for the only one."""
+    leaves = [
+        leaf for leaf in read_content(document).tree.leaves() if isinstance(leaf, StackedCondition | TorusCondition)
+    ]
+    return [(f"part {k}" if len(leaves) > 1 else "", leaf.content) for k, leaf in enumerate(leaves, start=1)]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.certificate.document import digest_of
-from sdpcert.check import check
-from sdpcert.check.checker import CheckResult
+from sdpcert.check import CheckResult, check
 from sdpcert.errors import NotVerified as NotVerified
+from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
 REAL_ARITHMETIC = "R"
@@ -77,9 +77,9 @@ class Record:
         return self.stated("method", str) or "unknown"
 
     @property
-    def proof(self) -> str:
-        """How the proof was verified here: "exact" or "floating-point"."""
-        return "floating-point" if "floating-point" in self.verdict.reason else "exact"
+    def proof(self) -> str | None:
+        """The arithmetic in which the proof was verified here: "exact" or "floating-point"."""
+        return self.verdict.level
 
     @property
     def output_rows(self) -> list[int] | None:
@@ -163,6 +163,7 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
     file_hash = hashlib.sha256(data).hexdigest()
     if _format_of(data) == EVALUATION or path.name == "evaluation.json":
         return _read_run(path, file_hash)
+    reads(path)
     verdict = check(path)
     if not verdict.ok:
         raise NotVerified(f"{path}: {verdict.reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sdpcert.network.activations import KINDS, Activation
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.values import Constant, Dynamic
 from sdpcert.torch_modules.arguments import declares
@@ -28,8 +30,14 @@ def elementwise(operator: str, **names: float) -> Handler:
     return declares(handle, **names)
 
 
-def _leaky_relu(trace: Trace, source: Dynamic, negative_slope: float = 0.01) -> Dynamic:
-    return trace.call("LeakyRelu", source, alpha=float(negative_slope))
+def _activation(kind: type[Activation]) -> Handler:
+    """A handler for the functions that a kind of activation names as its own, with the arguments of `from_torch`."""
+
+    def handle(trace: Trace, source: Dynamic, **given: Any) -> Dynamic:
+        return trace.builder.layer(kind.from_torch(**given), source.shape, source)
+
+    parameters = inspect.signature(kind.from_torch).parameters
+    return declares(handle, **{name: parameter.default for name, parameter in parameters.items()})
 
 
 def _rrelu(
@@ -37,7 +45,7 @@ def _rrelu(
 ) -> Dynamic:
     if training:
         raise UnsupportedModel("it draws random numbers in training mode")
-    return _leaky_relu(trace, source, (lower + upper) / 2)
+    return trace.call("LeakyRelu", source, alpha=(float(lower) + float(upper)) / 2)
 
 
 def _prelu(trace: Trace, source: Dynamic, weight: Any) -> Dynamic:
@@ -82,28 +90,12 @@ def half_unit(dtype: torch.dtype, value: float) -> float:
     )
 
 
-def _gelu(trace: Trace, source: Dynamic, approximate: str = "none") -> Dynamic:
-    return trace.call("Gelu", source, approximate=approximate)
-
-
-def _hard_sigmoid(trace: Trace, source: Dynamic) -> Dynamic:
-    return trace.call("HardSigmoid", source, alpha=math.nextafter(1 / 6, 1.0), beta=0.5)
-
-
-def _selu(trace: Trace, source: Dynamic) -> Dynamic:
-    return trace.call("Selu", source, alpha=1.6732632423543772, gamma=1.0507009873554805)
-
-
 def _log_sigmoid(trace: Trace, source: Dynamic) -> Dynamic:
     return trace.call("Neg", trace.call("Softplus", trace.call("Neg", source)))
 
 
 def _tanh_shrink(trace: Trace, source: Dynamic) -> Dynamic:
     return trace.call("Sub", source, trace.call("Tanh", source))
-
-
-def _soft_shrink(trace: Trace, source: Dynamic, lambd: float = 0.5) -> Dynamic:
-    return trace.call("Sub", source, _clamp(trace, source, -lambd, lambd))
 
 
 def _clamp(trace: Trace, source: Dynamic, min: Any = None, max: Any = None) -> Dynamic:
@@ -130,33 +122,15 @@ def _dropout(trace: Trace, source: Dynamic, p: float = 0.5, training: bool = Tru
 
 
 ACTIVATIONS: dict[str, Handler] = {
-    "relu": elementwise("Relu"),
+    **{name: _activation(kind) for kind in KINDS for name in kind.torch_functions},
     "relu6": lambda trace, source: _clamp(trace, source, 0.0, 6.0),
-    "leaky_relu": _leaky_relu,
     "rrelu": _rrelu,
     "prelu": _prelu,
-    "elu": elementwise("Elu", alpha=1.0),
-    "celu": elementwise("Celu", alpha=1.0),
-    "selu": _selu,
-    "gelu": _gelu,
-    "silu": elementwise("Swish"),
-    "mish": elementwise("Mish"),
     "softplus": _softplus,
-    **dict.fromkeys(("sigmoid", "expit"), elementwise("Sigmoid")),
     **dict.fromkeys(("logsigmoid", "log_sigmoid"), _log_sigmoid),
-    "tanh": elementwise("Tanh"),
     "tanhshrink": _tanh_shrink,
-    "softshrink": _soft_shrink,
-    "softsign": elementwise("Softsign"),
     "hardtanh": _hardtanh,
-    "hardsigmoid": _hard_sigmoid,
-    "hardswish": elementwise("HardSwish"),
     **dict.fromkeys(("threshold", "_threshold"), _threshold),
-    **dict.fromkeys(("atan", "arctan"), elementwise("Atan")),
-    "erf": elementwise("Erf"),
-    "sin": elementwise("Sin"),
-    "cos": elementwise("Cos"),
-    **dict.fromkeys(("abs", "absolute", "__abs__"), elementwise("Abs")),
     **dict.fromkeys(("clamp", "clip"), _clamp),
     "clamp_min": lambda trace, source, min: _clamp(trace, source, min, None),
     "clamp_max": lambda trace, source, max: _clamp(trace, source, None, max),

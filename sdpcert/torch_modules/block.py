@@ -14,34 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Scale, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.geometry import Operator, array
-
-#: From this product of beta and input on torch's softplus is the identity, and 4e-18 below what it approximates. At
-#: torch's own 20 it jumps by 2e-9, which float64 shows.
-SOFTPLUS_THRESHOLD = 40.0
-
-
-def softplus(inputs: Tensor) -> Tensor:
-    """`log(1 + e^x)` without a jump in any precision."""
-    return torch.nn.functional.softplus(inputs, 1.0, SOFTPLUS_THRESHOLD)
-
-
-#: Activations with slopes in [0, 1] that a block may have inside, by the certifier's name.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "elu": torch.nn.functional.elu,
-    "softplus": softplus,
-    "softsign": torch.nn.functional.softsign,
-    "atan": torch.atan,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +64,7 @@ class Block:
         elif self.through is not None:
             result = inputs if self.through == 1.0 else self.through * inputs
         if self.hidden is not None:
-            inner = ACTIVATIONS[self.hidden.activation](self.hidden.inward(inputs, self.hidden.bias))
+            inner = activation_by_name(self.hidden.activation).on_torch(self.hidden.inward(inputs, self.hidden.bias))
             shift = None if isinstance(self.through, Operator) else self.shift
             outer = self.hidden.outward(inner, shift)
             result = outer if self.through is None else result + outer
@@ -171,7 +149,7 @@ class PlainBlock(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply to a batch."""
-        result = self.outward(ACTIVATIONS[self.activation](self.inward(inputs)))
+        result = self.outward(activation_by_name(self.activation).on_torch(self.inward(inputs)))
         if self.direct is not None:
             return self.direct(inputs) + result
         return result if self.scale is None else self.scale * inputs + result

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import sdpcert
+from sdpcert.running.outputs import reads
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -30,6 +31,7 @@ def check(
 
     if not certificate.is_file():
         raise ValueError(f"{certificate}: {'is no regular file' if certificate.exists() else 'no such file'}")
+    reads(certificate)
     if network is None:
         result = sdpcert.check(certificate)
     else:
@@ -40,7 +42,7 @@ def check(
                 older = check_with_network(certificate, sdpcert.load(network, **given))
             result = older if older.ok else result
     if as_json:
-        print(json.dumps({"ok": result.ok, "upper": result.upper, "reason": result.reason}))
+        print(json.dumps({"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason}))
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1

@@ -19,6 +19,7 @@ from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange
 from sdpcert.network.graph import Graph
 from sdpcert.network.norms import norm_bound
 from sdpcert.network.piecewise import max_pool
+from sdpcert.network.piecewise_linear import Softshrink
 
 Array = np.ndarray
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples/networks").glob("*.onnx"))
@@ -120,6 +121,8 @@ def exact_layer(layer: AffineLayer | Activation, given: list[Array]) -> Array:
         shape = layer.output_shape(given[0].shape)
         return (exact(matrix) @ given[0].ravel()).reshape(shape) + exact(layer.offset())
     assert isinstance(layer, Activation)
+    if isinstance(layer, Softshrink):
+        return given[0] - np.minimum(np.maximum(given[0], Fraction(-1, 2)), Fraction(1, 2))  # type: ignore[arg-type]
     if layer.name == "clip":
         return np.minimum(np.maximum(given[0], Fraction(-1)), Fraction(1))  # type: ignore[arg-type]
     slope = exact(layer.derivative(-np.ones(given[0].shape)))
@@ -141,7 +144,14 @@ def exact_square(network: Network, x: Array, x_prime: Array) -> Fraction:
 def piecewise_network(seed: int) -> Network:
     """A small image network with a convolution, a skip, pooling, a concatenation and two dense layers."""
     rng = np.random.default_rng(seed)
-    kinds = [relu(), leaky_relu(-0.3), absolute(), clip(-1.0, 1.0), leaky_relu(np.array([0.1, 0.2]).reshape(2, 1, 1))]
+    kinds = [
+        relu(),
+        leaky_relu(-0.3),
+        absolute(),
+        clip(-1.0, 1.0),
+        Softshrink(),
+        leaky_relu(np.array([0.1, 0.2]).reshape(2, 1, 1)),
+    ]
     first, second = (kinds[int(k)] for k in rng.integers(len(kinds), size=2))
     graph = Graph((1, 3, 4))
     value = graph.add(Scale(rng.uniform(0.5, 2, (1, 1, 1)), rng.standard_normal((1, 1, 1))), 0)

@@ -20,6 +20,7 @@ from sdpcert.network.affine import Concat, Dense
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import StackedForm, stack
+from sdpcert.running.choices import Method
 
 
 def built(network: sdpcert.Network, earlier: bool) -> StackedForm:
@@ -68,7 +69,7 @@ def test_what_another_process_is_given_is_the_same_network() -> None:
 
 
 @pytest.mark.parametrize("method", ["neuron", "product"])
-def test_certificates_of_neurons_that_were_not_shared_bind(tmp_path: Path, method: str) -> None:
+def test_certificates_of_neurons_that_were_not_shared_bind(tmp_path: Path, method: Method) -> None:
     rng, graph = np.random.default_rng(5), Graph((4,))
     a, b = (graph.add(Dense(rng.standard_normal((3, 4))), 0) for _ in range(2))
     joined = graph.add(Concat(0), piecewise.maximum(graph, a, b), piecewise.minimum(graph, a, b))

@@ -1,13 +1,10 @@
-"""Certificates of parts: both checkers, with an eigenvalue oracle, mutations, and the binding to a network."""
+"""Certificates of parts in both arithmetics, with an eigenvalue oracle, mutations, and the binding to a network."""
 
 from __future__ import annotations
 
 import base64
 import copy
 import json
-import shutil
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,28 +13,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sdpcert.certificate.parts import TorusPart, build_parts_document
 
 import sdpcert
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import encode
-from sdpcert.certificate.parts import TorusPart, build_parts_document
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.binding import check_with_network
-from sdpcert.check import floating as floating_checker
-from sdpcert.check import torus as frequency_checker
+from sdpcert.check import check_document
+from sdpcert.check.floating import rounds_to_nearest
+from sdpcert.check.integers import BITS, Roots
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph
 from sdpcert.network.torus import TorusForm
+from sdpcert.running.choices import Method
 from sdpcert.solvers import Budget
 from sdpcert.solvers.working_set import solve_frequencies
 from tests.network.torus_networks import random_convolutional, random_torus
 
-CHECKERS = [frequency_checker, floating_checker]
-FOLDER = Path(frequency_checker.__file__).parent
+#: Both arithmetics: integers, and floating point with rigorous error bounds.
+EXACT = [True, False]
 
 
-def proved(form: TorusForm, method: str = "neuron") -> TorusProof:
+def proved(form: TorusForm, method: Method = "neuron") -> TorusProof:
     solved = solve_frequencies(form, method, Budget(1e-8))
     proof = prove_torus(solved.condition, solved.point.y)
     assert proof is not None
@@ -77,7 +76,7 @@ def least_eigenvalue(proof: TorusProof, rho: float, multipliers: list[np.ndarray
 
 @given(seed=st.integers(0, 2**32 - 1), pooled=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_both_checkers_accept_what_was_proved_and_nothing_below(seed: int, pooled: bool) -> None:
+def test_both_arithmetics_accept_what_was_proved_and_nothing_below(seed: int, pooled: bool) -> None:
     form = random_torus(seed)
     if pooled:
         row = form.output_row
@@ -88,19 +87,20 @@ def test_both_checkers_accept_what_was_proved_and_nothing_below(seed: int, poole
         form = type(form)(form.torus, form.inputs, form.outputs, form.groups, blocks, True)
     proof = proved(form)
     document = document_of(proof)
-    for checker in CHECKERS:
-        result = checker.check_document(document)
+    for exact in EXACT:
+        result = check_document(document, exact)
         assert result.ok, result.reason
+        assert result.level == ("exact" if exact else "floating-point")
     for less in (1e-8, 1e-5):
         low = TorusProof(
             form, proof.rho * (1 - less), proof.multipliers, proof.metric, proof.exponent, proof.scaling, 0.0
         )
         assert least_eigenvalue(low, low.rho, list(low.multipliers), low.metric) < 0
-        for checker in CHECKERS:
-            assert not checker.check_document(document_of(low)).ok
+        for exact in EXACT:
+            assert not check_document(document_of(low), exact).ok
 
 
-def test_near_the_boundary_no_checker_accepts_what_is_false() -> None:
+def test_near_the_boundary_neither_accepts_what_is_false() -> None:
     """Multipliers of a proved point, rho at one part in 10^12 steps around the least that they allow."""
     form = random_torus(7)
     proof = proved(form)
@@ -112,8 +112,8 @@ def test_near_the_boundary_no_checker_accepts_what_is_false() -> None:
     for step in (-1e-7, -1e-10, -1e-12, 1e-9):
         rho = high * (1 + step)
         point = TorusProof(form, rho, tuple(multipliers), proof.metric, proof.exponent, proof.scaling, 0.0)
-        for checker in CHECKERS:
-            verdict = checker.check_document(document_of(point)).ok
+        for exact in EXACT:
+            verdict = check_document(document_of(point), exact).ok
             assert verdict == (step > 0) or abs(step) < 1e-11
 
 
@@ -189,7 +189,7 @@ def test_mutated_certificates_are_rejected_or_true() -> None:
         for _ in range(20):
             document = copy.deepcopy(original)
             what = _mutate(document, rng)
-            verdicts = [checker.check_document(document).ok for checker in CHECKERS]
+            verdicts = [check_document(document, exact).ok for exact in EXACT]
             rejected += not any(verdicts)
             if any(verdicts):  # one multiplier may be changed without harm: then the claim is still true
                 assert what == "lambda"
@@ -205,42 +205,20 @@ def test_roots_of_unity_are_enclosed() -> None:
     decimal = pytest.importorskip("flint")
     decimal.ctx.prec = 300
     for whole in (1, 2, 3, 5, 8, 29, 35, 1024, 4095):
-        roots = frequency_checker.Roots(whole)
+        roots = Roots(whole)
         for turns in {0, 1, 2, whole // 3, whole // 2, whole - 1, 5 * whole + 3}:
             angle = 2 * decimal.arb(turns) / whole
             for value, exact in zip(roots.at(turns), (angle.cos_pi(), angle.sin_pi()), strict=True):
-                assert abs(decimal.arb(value) - exact * decimal.arb(2) ** frequency_checker.BITS) < 1
-
-
-@pytest.mark.parametrize("name", ["frequency_checker.py", "floating_checker.py"])
-def test_the_checkers_run_alone(tmp_path: Path, name: str) -> None:
-    for file in ("checker.py", "frequency_checker.py", "floating_checker.py"):
-        shutil.copy(FOLDER / file, tmp_path)
-    document = document_of(proved(random_torus(1)))
-    file = tmp_path / "c.json"
-    file.write_text(json.dumps(document))
-    done = subprocess.run(
-        [sys.executable, "-O", name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0 and done.stdout.startswith("proved: |f(x)-f(x')| <= ")
-    document["parts"][0]["multipliers"]["rho"] = (0.0).hex()
-    file.write_text(json.dumps(document))
-    done = subprocess.run(
-        [sys.executable, "-O", name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1 and done.stdout.startswith("rejected: ")
-    file.write_text("{")
-    done = subprocess.run([sys.executable, name, str(file)], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
+                assert abs(decimal.arb(value) - exact * decimal.arb(2) ** BITS) < 1
 
 
 def test_rounding_is_looked_at() -> None:
-    assert floating_checker.rounds_to_nearest()
+    assert rounds_to_nearest()
 
 
 @given(seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["neuron", "layer", "product"]), head=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_certify_over_frequencies_end_to_end(seed: int, method: str, head: bool, tmp_path_factory: Any) -> None:
+def test_certify_over_frequencies_end_to_end(seed: int, method: Method, head: bool, tmp_path_factory: Any) -> None:
     network = random_convolutional(seed, head)
     cert = sdpcert.certify(network, method, form="frequency")
     assert cert.status == "proved" and cert.level == "exact"
@@ -270,7 +248,7 @@ def _with_zeros(first: list[int], second: list[int]) -> sdpcert.Network:
 
 
 @pytest.mark.parametrize("method", ["neuron", "layer", "product"])
-def test_constant_and_dead_channels(method: str) -> None:
+def test_constant_and_dead_channels(method: Method) -> None:
     constant = sdpcert.certify(_with_zeros([1], []), method, form="frequency")
     dead = sdpcert.certify(_with_zeros([], [1]), method, form="frequency")
     assert constant.status == dead.status == "proved"

@@ -18,7 +18,7 @@ from torch import nn
 
 import sdpcert
 from sdpcert import layers
-from sdpcert.certify.certify import BoundContradiction
+from sdpcert.certify import BoundContradiction
 from sdpcert.evaluation import bounds as bounds_module
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.attack import AttackSettings, run_attack

@@ -16,6 +16,7 @@ from torch import nn  # noqa: E402
 import sdpcert  # noqa: E402
 from sdpcert.layers import FAMILIES, Family, LipschitzLayer, MaxMin, check, lipschitz  # noqa: E402
 from sdpcert.layers.feasibility import WEIGHTS  # noqa: E402
+from sdpcert.running.choices import Form  # noqa: E402
 from sdpcert.torch_modules.geometry import Operator, array  # noqa: E402
 
 KINDS = [
@@ -226,7 +227,7 @@ def test_modules_are_certified_directly_where_their_input_is_known() -> None:
 
 
 @pytest.mark.parametrize("form", ["unrolled", "frequency"])
-def test_a_convolutional_network_of_layers(form: str) -> None:
+def test_a_convolutional_network_of_layers(form: Form) -> None:
     from sdpcert.layers import AOLConv2d, AOLLinear, SLLConv2d
 
     torch.manual_seed(4)

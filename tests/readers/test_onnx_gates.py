@@ -12,6 +12,7 @@ from onnx_models import agrees, model, refused, save
 
 from sdpcert import certify
 from sdpcert.network.activations import Activation, cos, sin
+from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
 from sdpcert.readers import load
 
@@ -213,7 +214,11 @@ def test_sine_and_cosine(operator, make, tmp_path):
 def test_shrinking(tmp_path):
     for end in (0.5, 1.25, 0.0):
         network = agrees(model([node("Shrink", ["x"], ["y"], lambd=end, bias=end)], (1, 3)), tmp_path)
-        assert proved(network) <= 1 + 1e-6
+        assert proved(network) <= 1 + 1e-6 and network.neurons == (3 if end else 0)
+    path = save(model([node("Shrink", ["x"], ["y"], lambd=0.5, bias=0.5)], (1, 3)), tmp_path)
+    with earlier_rules():
+        network = load(path)
+    assert activations_of(network) == ["clip"] and proved(network) <= 1 + 1e-6
     for lambd, bias in ((0.5, 0.0), (0.5, 0.25), (-1.0, -1.0)):
         proto = model([node("Shrink", ["x"], ["y"], "hard", lambd=lambd, bias=bias)], (1, 3))
         refused(save(proto, tmp_path), "Shrink", "'hard'", "jumps")

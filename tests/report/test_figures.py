@@ -14,7 +14,8 @@ import pytest
 
 import sdpcert
 from sdpcert.certify.slack import slack_of
-from sdpcert.check import checker
+from sdpcert.check import read_content
+from sdpcert.check.condition import StackedCondition
 from sdpcert.report.accuracy import accuracy
 from sdpcert.report.figure import Axis, tick_labels, ticks
 from sdpcert.report.figures import figures_of
@@ -57,7 +58,9 @@ def test_slack_of_a_network_with_smooth_slopes_and_neurons_without_effect() -> N
 
 def test_spectrum_is_that_of_the_proof(proved: Path) -> None:
     document = json.loads((proved / "neuron.cert.json").read_text())
-    matrix = stacked_matrix(checker.parse_certificate(document))
+    condition = read_content(document).tree
+    assert isinstance(condition, StackedCondition)
+    matrix = stacked_matrix(condition.content)
     made = sdpcert.certify(mlp(), "neuron")
     assert made.proof is not None
     factor = np.ldexp(made.proof.factor.astype(float), -made.proof.precision)

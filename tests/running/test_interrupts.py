@@ -18,6 +18,7 @@ import pytest
 
 import sdpcert
 from sdpcert import cli
+from sdpcert.running.choices import Method
 from sdpcert.running.interrupts import (
     first_interrupt_waits,
     interrupts_noticed,
@@ -76,7 +77,7 @@ def test_the_best_point_is_returned_where_that_is_asked_for(number: int) -> None
 
 def test_interrupted_while_points_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bound that is proved already is kept."""
-    module = sys.modules["sdpcert.certify.certify"]
+    module = sys.modules["sdpcert.certify.witness"]
     searched, asked = module.attained_lower_bound, []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
@@ -96,14 +97,14 @@ def test_interrupted_while_points_are_searched(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_second_interrupt_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the proof, where the first one waits."""
-    module = sys.modules["sdpcert.certify.dense"]
-    proved = module._proof_of
+    point = sys.modules["sdpcert.certify.dense"].DensePoint
+    proved = point.__dict__["_proof"]
 
     def interrupted(*arguments: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return proved(*arguments)
 
-    monkeypatch.setattr(module, "_proof_of", interrupted)
+    monkeypatch.setattr(point, "_proof", interrupted)
     with pytest.raises(KeyboardInterrupt) as ended:
         sdpcert.certify(sdpcert.load(MLP), progress=once(signal.SIGINT))
     assert not isinstance(ended.value, sdpcert.Interrupted)
@@ -177,7 +178,7 @@ def run_main(*arguments: str) -> int:
 def test_bounds_stop_after_the_one_at_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     certify, methods = sdpcert.certify, []
 
-    def interrupted(network: Any, method: str, *arguments: Any, **options: Any) -> Any:
+    def interrupted(network: Any, method: Method, *arguments: Any, **options: Any) -> Any:
         methods.append(method)
         return certify(network, method, *arguments, **{**options, "progress": once(signal.SIGINT)})
 

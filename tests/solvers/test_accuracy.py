@@ -29,6 +29,7 @@ from sdpcert.network.activations import activation_by_name, leaky_relu
 from sdpcert.network.affine import Dense, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
+from sdpcert.running.choices import Method
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
 from sdpcert.solvers.closed_forms import forward_multipliers, strictly_feasible
 from sdpcert.solvers.native import STARTS
@@ -259,7 +260,7 @@ def test_start_of_a_network_whose_rows_read_everything_is_near_its_product() -> 
 def stalling(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """A native solver that ends at `factor` times the optimal rho with one multiplier a neuron."""
 
-    def solve(form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
+    def solve(form: StackedForm, method: Method, budget: Budget, device: str = "cpu") -> Solution:
         solution = interior_point(form, method, budget, device)
         if method == "layer":
             return solution
@@ -354,7 +355,7 @@ def test_no_point_at_any_scale_raises(exponents: list[int], activation: str, mul
 
 
 @pytest.mark.parametrize("method", ["neuron", "layer", "product"])
-def test_certify_ends_unproved_where_no_eigenvalue_converges(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certify_ends_unproved_where_no_eigenvalue_converges(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     network = degenerate("gaussian", "leaky", 3, 4, True, 5)
     norm = np.linalg.norm
 

@@ -19,6 +19,7 @@ from sdpcert.attained import attained_lower_bound
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certify.repair import repair
 from sdpcert.network import Network
+from sdpcert.running.choices import Method, SolverName
 from sdpcert.solvers import SOLVERS, Budget, Solution, SolverError, closed_form
 
 PACKAGES = {"clarabel": "clarabel", "scs": "scs", "sdpa": "sdpap", "mosek": "mosek"}
@@ -37,7 +38,7 @@ BACK_ENDS = [installed(name) for name in TOLERANCES]
 @pytest.fixture(autouse=True)
 def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short search for attained values: what is tested here are upper bounds."""
-    module = importlib.import_module("sdpcert.certify.certify")
+    module = importlib.import_module("sdpcert.certify.witness")
     monkeypatch.setattr(module, "attained_lower_bound", partial(attained_lower_bound, operations=1e8))
 
 
@@ -68,7 +69,7 @@ NETWORKS = {
 @pytest.mark.parametrize("method", ["neuron", "layer"])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("solver", BACK_ENDS)
-def test_agrees_with_native(solver: str, network: Network, method: str) -> None:
+def test_agrees_with_native(solver: SolverName, network: Network, method: Method) -> None:
     native = sdpcert.certify(network, method)
     tol = 1e-4 if solver == "scs" else 1e-6
     certificate = sdpcert.certify(network, method, solver, tol=tol, time_limit=20)
@@ -197,7 +198,7 @@ def test_failure_inside_a_solver_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_missing_package_names_what_to_install(
-    solver: str, package: str, install: str, monkeypatch: pytest.MonkeyPatch
+    solver: SolverName, package: str, install: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SolverError) as caught:
@@ -229,7 +230,7 @@ def test_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("solver", BACK_ENDS)
-def test_prints_nothing(solver: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_prints_nothing(solver: SolverName, capfd: pytest.CaptureFixture[str]) -> None:
     """The standard output belongs to results; SDPA's library writes there whatever it is told."""
     SOLVERS[solver](NETWORKS["relu"].stacked.reduced(), "neuron", Budget())
     assert capfd.readouterr().out == ""

@@ -15,9 +15,9 @@ from torch.nn import functional as F  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert.layers import Elementwise, SandwichLinear  # noqa: E402
+from sdpcert.network.activations import softplus  # noqa: E402
 from sdpcert.readers.errors import UnsupportedModel  # noqa: E402
 from sdpcert.torch_modules.activations import half_unit, softplus_jump  # noqa: E402
-from sdpcert.torch_modules.block import ACTIVATIONS  # noqa: E402
 
 
 def around(point: float, dtype: Any, count: int = 64) -> Tensor:
@@ -62,7 +62,7 @@ PIECES: dict[str, tuple[Callable[[Tensor], Tensor], float, tuple[float, ...]]] =
     "atan": (torch.atan, 1.0, (0.0, 0.4375, 1.0, 2.4375)),
     "sin": (torch.sin, 1.0, (0.0, math.pi / 4, 1000.0)),
     "softplus": (lambda x: F.softplus(x, threshold=34), 1.0, (0.0, 34.0)),
-    "inside layers": (ACTIVATIONS["softplus"], 1.0, (0.0, 20.0, 40.0)),
+    "inside layers": (softplus().on_torch, 1.0, (0.0, 20.0, 40.0)),
     "as a layer": (Elementwise("softplus"), 1.0, (0.0, 20.0, 40.0)),
 }
 

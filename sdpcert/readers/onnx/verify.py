@@ -35,7 +35,6 @@ FEW = 4
 ALLOWED = 40.0
 #: Samples whose tolerance is a larger part of the output show nothing.
 INFORMATIVE = 0.05
-_PIECEWISE = ("relu", "leaky_relu", "abs", "clip")
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def perturbed(network: Network, inputs: Array, unit: float, generator: np.random
         value = node.layer(*given)
         if isinstance(node.layer, Activation):
             size = np.abs(value)
-            if node.layer.name not in _PIECEWISE:  # runtimes approximate these to some units, relative to 1 near 0
+            if node.layer.roundings is None:  # runtimes approximate these to some units, relative to 1 near 0
                 size = 8 * (size + np.minimum(np.abs(given[0]), 1.0))
         elif isinstance(node.layer, Rearrange | Concat):
             values.append(value)

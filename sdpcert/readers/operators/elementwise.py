@@ -14,6 +14,8 @@ import numpy as np
 from sdpcert.network import activations, piecewise
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Concat, Scale, Sum
+from sdpcert.network.earlier import by_earlier_rules
+from sdpcert.network.piecewise_linear import Softshrink
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.gates import gated_activation
@@ -35,22 +37,19 @@ Array = np.ndarray
 Handler = Callable[[Call], Dynamic | list[Dynamic]]
 
 
-def _activation(make: Callable[[Call], Activation]) -> Handler:
+def _activation(kind: type[Activation]) -> Handler:
+    """A handler for the operator that a kind of activation names as its own."""
+
     def handle(call: Call) -> Dynamic:
         value = call.dynamic()
-        return call.builder.layer(make(call), value.shape, value)
+        attributes = {name: call.attribute(name) for name in call.attributes}
+        try:
+            made = kind.from_onnx(attributes, call.opset)
+        except ValueError as error:
+            raise UnsupportedModel(str(error)) from None
+        return call.builder.layer(made, value.shape, value)
 
     return handle
-
-
-def _selu(call: Call) -> Activation:
-    old = call.opset < 6
-    alpha = call.attribute("alpha", float(single(1.6732 if old else 1.67326319217681884765625)))
-    return activations.selu(alpha, call.attribute("gamma", float(single(1.0507 if old else 1.05070102214813232421875))))
-
-
-def _gelu(call: Call) -> Activation:
-    return activations.gelu_tanh() if call.attribute("approximate", "none") == "tanh" else activations.gelu()
 
 
 def _swish(default: float) -> Handler:
@@ -68,21 +67,20 @@ def _swish(default: float) -> Handler:
     return handle
 
 
-def _shrink(call: Call) -> Dynamic:
-    """Soft shrinking `x - clip(x, -lambd, lambd)`, where the attributes `bias` and `lambd` are equal."""
-    value, end, bias = call.dynamic(), float(call.attribute("lambd", 0.5)), float(call.attribute("bias", 0.0))
-    if end != bias or end < 0:
-        raise UnsupportedModel(f"it jumps at +-lambd = {end} with bias = {bias}; with equal numbers it does not")
-    if end == 0:
-        return value
+def _shrink(call: Call) -> Dynamic | list[Dynamic]:
+    """Soft shrinking as an activation; by the earlier rules `x - clip(x, -lambd, lambd)`."""
+    value, end = call.dynamic(), float(call.attribute("lambd", 0.5))
+    if not by_earlier_rules() or end <= 0 or end != call.attribute("bias", 0.0):
+        return _activation(Softshrink)(call)
     middle = call.builder.layer(activations.clip(-end, end), value.shape, value)
     return call.builder.layer(Sum((1, -1)), value.shape, value, middle)
 
 
-def _thresholded(call: Call) -> Activation:
+def _thresholded(call: Call) -> Dynamic:
     if call.attribute("alpha", 1.0) != 0:
         raise UnsupportedModel("it jumps at alpha; with alpha = 0 it does not")
-    return activations.relu()
+    value = call.dynamic()
+    return call.builder.layer(activations.relu(), value.shape, value)
 
 
 def _pow(call: Call) -> Dynamic:
@@ -90,14 +88,6 @@ def _pow(call: Call) -> Dynamic:
     if exponent != 1:
         raise UnsupportedModel("its slope is not bounded, or not everywhere")
     return value
-
-
-def _slope(call: Call) -> float:
-    return call.attribute("alpha", float(single(0.01)))
-
-
-def _hard_sigmoid(call: Call) -> Activation:
-    return activations.hard_sigmoid(call.attribute("alpha", float(single(0.2))), call.attribute("beta", 0.5))
 
 
 def _prelu(call: Call) -> Dynamic:
@@ -268,29 +258,12 @@ def move(call: Call) -> Dynamic | list[Dynamic]:
 
 
 OPERATORS: dict[str, Handler] = {
-    "Relu": _activation(lambda call: activations.relu()),
-    "LeakyRelu": _activation(lambda call: activations.leaky_relu(_slope(call))),
-    "Sigmoid": _activation(lambda call: activations.sigmoid()),
-    "Tanh": _activation(lambda call: activations.tanh()),
-    "Elu": _activation(lambda call: activations.elu(call.attribute("alpha", 1.0))),
-    "Selu": _activation(_selu),
-    "Celu": _activation(lambda call: activations.celu(call.attribute("alpha", 1.0))),
-    "Softplus": _activation(lambda call: activations.softplus()),
-    "Softsign": _activation(lambda call: activations.softsign()),
-    "HardSigmoid": _activation(_hard_sigmoid),
-    "Gelu": _activation(_gelu),
-    "Mish": _activation(lambda call: activations.mish()),
+    **{kind.onnx: _activation(kind) for kind in activations.KINDS if kind.onnx is not None},
     "Swish": _swish(1.0),
     "QuickGelu": _swish(float(single(1.702))),
     "Shrink": _shrink,
-    "ThresholdedRelu": _activation(_thresholded),
+    "ThresholdedRelu": _thresholded,
     "Pow": _pow,
-    "Atan": _activation(lambda call: activations.arctan()),
-    "Erf": _activation(lambda call: activations.erf()),
-    "Sin": _activation(lambda call: activations.sin()),
-    "Cos": _activation(lambda call: activations.cos()),
-    "HardSwish": _activation(lambda call: activations.hard_swish()),
-    "Abs": _activation(lambda call: activations.absolute()),
     "PRelu": _prelu,
     "Clip": _clip,
     "Add": _add,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,28 +13,27 @@ import pytest
 
 import sdpcert
 from sdpcert.certificate.torus_proof import prove_torus
+from sdpcert.certify import frequencies, proved, witness
 from sdpcert.certify.binding import check_with_network
+from sdpcert.certify.request import Request
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph, Network
-from sdpcert.solvers.solution import Progress, SolverError
+from sdpcert.solvers.solution import Budget, Progress, SolverError
 
 PAD = (1, 1, 1, 1)
-certify_module = importlib.import_module("sdpcert.certify")
-convolutional = importlib.import_module("sdpcert.certify.frequencies")
-ladder = importlib.import_module("sdpcert.certify.ladder")
 
 
 @pytest.fixture(autouse=True)
 def _short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search for two inputs is not what these tests are about."""
-    search = certify_module.attained_lower_bound
+    search = witness.attained_lower_bound
 
     def shortest(*args: Any, **options: Any) -> Any:
         return search(*args, **(options | {"operations": 0.0}))
 
-    monkeypatch.setattr(certify_module, "attained_lower_bound", shortest)
+    monkeypatch.setattr(witness, "attained_lower_bound", shortest)
 
 
 def _float32(generator: np.random.Generator, *shape: int) -> np.ndarray:
@@ -83,7 +81,7 @@ def test_weights_far_below_the_others_do_not_lose_the_proof(dead: bool):
 
 def _solving(monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
     """Let `solve_frequencies` raise where `fails(method, joint)` gives an exception."""
-    solve = convolutional.solve_frequencies
+    solve = frequencies.solve_frequencies
 
     def failing(form: Any, method: str, budget: Any, device: str = "cpu", head: Any = None) -> Any:
         error = fails(method, head is not None)
@@ -91,7 +89,7 @@ def _solving(monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
             raise error
         return solve(form, method, budget, device, head)
 
-    monkeypatch.setattr(convolutional, "solve_frequencies", failing)
+    monkeypatch.setattr(frequencies, "solve_frequencies", failing)
 
 
 ERRORS = [SolverError("no point"), MemoryError("too much"), np.linalg.LinAlgError("no factor"), OverflowError("inf")]
@@ -125,7 +123,7 @@ def test_a_proof_that_does_not_come_off_costs_no_other(monkeypatch: pytest.Monke
     def prove(condition: Any, y: np.ndarray) -> Any:
         return prove_torus(condition, y) if condition.per_group else None
 
-    monkeypatch.setattr(convolutional, "prove_torus", prove)
+    monkeypatch.setattr(frequencies, "prove_torus", prove)
     certificate = sdpcert.certify(network, form="frequency")
     assert certificate.status == "proved"
     assert certificate.upper <= layer.upper * (1 + 1e-6)
@@ -134,15 +132,17 @@ def test_a_proof_that_does_not_come_off_costs_no_other(monkeypatch: pytest.Monke
 
 def test_what_a_checker_rejects_is_not_returned(monkeypatch: pytest.MonkeyPatch):
     network = _pooled_network()
-    verify = ladder.verify
-    monkeypatch.setattr(ladder, "verify", lambda a, seconds: None if a.joint else verify(a, seconds))
+    joint, accepted = sdpcert.certify(network, form="frequency").upper, proved.accepted
+    monkeypatch.setattr(
+        proved, "accepted", lambda tree, *given: None if tree.upper == joint else accepted(tree, *given)
+    )
     certificate = sdpcert.certify(network, form="frequency")
     assert certificate.status == "proved"
     assert any("checker did not accept" in note for note in certificate.notes)
 
 
 def test_unproved_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(convolutional, "prove_torus", lambda condition, y: None)
+    monkeypatch.setattr(frequencies, "prove_torus", lambda condition, y: None)
     certificate = sdpcert.certify(_pooled_network(), form="frequency")
     assert certificate.status == "unproved"
     assert any("could not be proved" in note for note in certificate.notes)
@@ -198,31 +198,27 @@ def test_the_least_time_still_gives_the_product():
     assert any("time limit" in note for note in certificate.notes)
 
 
-def test_a_point_out_of_time_is_proved_with_the_head_it_has():
+def test_a_point_out_of_time_is_proved_with_the_head_it_has(monkeypatch: pytest.MonkeyPatch):
     network = _pooled_network()
+    product = sdpcert.certify(network, form="frequency", method="product")
     stopped = {"n": 0}
-    budget_type = importlib.import_module("sdpcert.solvers.solution").Budget
 
-    class Short(budget_type):
+    class Short(Budget):
         @property
         def spent(self) -> bool:
             stopped["n"] += 1
             return stopped["n"] > 8
 
-    problem_type = convolutional.Convolutional
-    heads: list[Any] = []
+    def unwanted(*given: Any, **options: Any) -> Any:
+        raise AssertionError("the head was solved again")
 
-    def prove_head(form: Any, method: str, known: Any, budget: Any) -> Any:
-        heads.append(known)
-        proof, _ = certify_module.prove(form, known)
-        return known, proof, ()
-
-    attempt = problem_type.of(network, prove_head).attempt("neuron", True, Short(1e-6))
-    assert attempt.status == "time limit"
-    assert heads[0] is not None
-    assert attempt.parts
-    product = sdpcert.certify(network, form="frequency", method="product")
-    assert attempt.upper < product.upper
+    monkeypatch.setattr(frequencies, "DensePlan", unwanted)
+    budget = Short(1e-6)
+    candidate = next(frequencies.FrequencyPlan(network, Request()).candidates(budget))
+    assert candidate.status == "time limit"
+    proven = candidate.prove(np.inf, budget)
+    assert proven.tree is not None
+    assert proven.tree.upper < product.upper
 
 
 def test_certificates_made_before_bind_to_their_networks(tmp_path: Path):

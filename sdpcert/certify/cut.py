@@ -8,24 +8,29 @@ nothing is lost by rounding either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 from scipy import sparse
 
-from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.parts import StackedPart
+from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import ProofProblem
-from sdpcert.certify.construction import Construction
+from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
+from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
-from sdpcert.network.graph import Network
+from sdpcert.network.affine import Rearrange
+from sdpcert.network.graph import Network, Node
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, product
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
 Array = np.ndarray
+#: Inputs and neurons of a network above which it is cut only if nothing else was proved.
+LARGEST = 4000
 #: Inputs and neurons up to which independent comparisons are solved for their own optimum.
 SMALL = 48
 #: Relative accuracy of that optimum.
@@ -34,8 +39,25 @@ ACCURACY = 1e-9
 INFLATIONS = ((0.0, 0.0), (1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0))
 
 
-def prove_sequence(network: Network, below: float) -> Construction | None:
-    """The proved parts of a network, or None where their product would not be below the given bound.
+@dataclass(eq=False)
+class CutCandidate(Candidate):
+    """A network that is no chain, cut into parts; `rows` are the chosen outputs (None: all)."""
+
+    network: Network
+    rows: tuple[int, ...] | None
+
+    def prove(self, below: float, budget: Budget) -> Proven:
+        if below < inf and self.network.neurons + int(np.prod(self.network.input_shape)) > LARGEST:
+            return Proven(None)
+        with first_interrupt_waits():
+            tree = prove_cut(with_rows(self.network, self.rows), below)
+        if not isinstance(tree, Sequence):
+            return Proven(tree)
+        return Proven(tree, 0.0, (f"the bound is the product over {len(tree.parts)} parts, each proved by itself",))
+
+
+def prove_cut(network: Network, below: float) -> StackedCondition | Sequence | None:
+    """The proved parts of a network, or None if their product would not be below the given bound.
 
     Raises nothing for networks that cannot be cut: they are one part, whose bound is the sum over paths.
     """
@@ -46,12 +68,13 @@ def prove_sequence(network: Network, below: float) -> Construction | None:
     if not estimate < below:
         return None
     parts = []
-    for (start, _), form, point in zip(pairwise(values), forms, points, strict=True):
-        part = _prove(form, point, None if start == 0 else int(np.prod(network.shape(start))))
+    for form, point in zip(forms, points, strict=True):
+        part = _prove(form, point)
         if part is None:
             return None
         parts.append(part)
-    return Construction(tuple(parts), tuple(values[1:-1]))
+    joints = tuple(Joint.plain(int(np.prod(network.shape(value)))) for value in values[1:-1])
+    return in_sequence(tuple(parts), joints, tuple(values[1:-1]))
 
 
 def cuts(network: Network) -> list[int]:
@@ -80,14 +103,11 @@ def cuts(network: Network) -> list[int]:
     return values
 
 
-def with_rows(network: Network, rows: Sequence[int] | None) -> Network:
+def with_rows(network: Network, rows: Iterable[int] | None) -> Network:
     """The network with only the chosen outputs (row major, counted from 0), all of them for None."""
     if rows is None:
         return network
-    from sdpcert.network.affine import Rearrange
-    from sdpcert.network.graph import Node
-
-    chosen = Rearrange(np.asarray(rows, dtype=int))
+    chosen = Rearrange(np.asarray(list(rows), dtype=int))
     node = Node(chosen, (network.output,), chosen.output_shape(network.output_shape))
     nodes = (*network.nodes, node)
     return replace(network, nodes=nodes, output=len(nodes), energies={})
@@ -175,16 +195,12 @@ def _key(form: StackedForm) -> bytes:
     return form.sha256.encode()
 
 
-def _prove(form: StackedForm, point: Solution, size: int | None) -> StackedPart | None:
-    """The part of a form that reads the entries of the part before, `size` of them (None: the network's input)."""
-    problem = ProofProblem(form, point.exponent)
-    proof = problem.prove(point.rho, point.multipliers)
+def _prove(form: StackedForm, point: Solution) -> StackedCondition | None:
+    """The part of a form, at the point or, if it has no neurons, at a larger norm."""
+    proof = ProofProblem(form, point.exponent).prove(point.rho, point.multipliers)
     for relative, uncertainty in INFLATIONS:
         if proof is not None or form.neurons:
             break
         larger = product(form, relative, uncertainty)
         proof = ProofProblem(form, larger.exponent).prove(larger.rho, larger.multipliers)
-    if proof is None:
-        return None
-    reads = {} if size is None else {"layout": np.arange(size), "scale": np.ones(size)}
-    return StackedPart(form, proof, square_root_up(proof.rho, proof.exponent), **reads)
+    return None if proof is None else StackedCondition(form, proof)

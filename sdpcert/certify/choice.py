@@ -1,0 +1,76 @@
+"""Which plan a network is certified by."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from sdpcert.certify.construction import ConstructionPlan
+from sdpcert.certify.dense import DensePlan
+from sdpcert.certify.frequencies import FrequencyPlan
+from sdpcert.certify.plan import Plan
+from sdpcert.certify.request import Request
+from sdpcert.network.embedding import embed
+from sdpcert.network.graph import Network
+from sdpcert.network.stacked import StackedForm
+from sdpcert.solvers.effort import estimate_of_order
+
+#: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
+LARGEST_UNROLLED = 4000
+
+
+def plan_of(network: Any, request: Request) -> Plan:
+    """The plan for a network, or a torch module.
+
+    Raises ValueError if the request is impossible for this network, TypeError for what is no network.
+    """
+    network = as_network(network)
+    if request.method == "by-construction":
+        if not (isinstance(network, Network) and network.energies):
+            raise ValueError(
+                "method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch"
+            )
+        if request.output_rows is not None:
+            raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
+    if isinstance(network, Network) and goes_over_frequencies(network, request):
+        return FrequencyPlan(network, request)
+    if isinstance(network, Network) and request.method == "by-construction":
+        return ConstructionPlan(network)
+    if request.form == "frequency":
+        raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
+    return DensePlan.of(network, request)
+
+
+def as_network(network: Any) -> Network | StackedForm:
+    """A network as it is, a torch module that begins with a dense layer as the network that it computes.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(network, Network | StackedForm):
+        return network
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(network, torch.nn.Module):
+        load = "; read a file with sdpcert.load" if isinstance(network, str | os.PathLike) else ""
+        what = f"a Network, a StackedForm or a torch module can be certified, not {type(network).__name__}{load}"
+        raise TypeError(what)
+    from sdpcert.torch_modules.reader import from_torch, input_shape_of
+
+    return from_torch(network, input_shape_of(network))
+
+
+def goes_over_frequencies(network: Network, request: Request) -> bool:
+    """Whether a network is certified over frequencies: asked for, or unrolling does not fit and they are possible."""
+    if request.form != "auto":
+        return request.form == "frequency"
+    size = network.neurons + int(np.prod(network.input_shape))
+    fits = estimate_of_order(size, network.neurons).fits(request.time_limit, request.memory_limit)
+    if size <= LARGEST_UNROLLED and fits:
+        return False
+    try:
+        embed(network)
+    except ValueError:
+        return False
+    return True

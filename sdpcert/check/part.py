@@ -1,0 +1,106 @@
+"""What every part of the claim tree states and can do, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from .reading import Rejected, constant, integer, members, real
+
+#: More entries than any input or output has: channels times cells of the largest torus.
+MAX_ENTRIES = 10**12
+EXACT, FLOATING = "exact", "floating-point"
+
+#: Reads a part inside another one, from its JSON value and its name in messages.
+ReadPart = Callable[[Any, str], "Part"]
+
+
+@dataclass(frozen=True)
+class Part(ABC):
+    """A part of the claim tree: for all x, x' the outputs satisfy |f(x) - f(x')| <= upper |x - x'|.
+
+    The norms are Euclidean. That of the output is weighted: the square of entry i counts `weight(i)` times.
+
+    Args:
+        name: where the part stands in the file, for messages; empty for a file that is one part.
+        upper: the bound.
+        inputs: number of entries of x.
+        outputs: number of entries of f(x).
+        sha256: hash of the network, 64 hexadecimal digits.
+    """
+
+    name: str
+    upper: float
+    inputs: int
+    outputs: int
+    sha256: str
+
+    @abstractmethod
+    def prove(self, exact: bool | None) -> str:
+        """Prove the claim and return the arithmetic, `EXACT` or `FLOATING`; raise `Rejected` if there is no proof.
+
+        `exact` asks for integers (True) or floating point (False) where there are both; None chooses by size.
+        """
+
+    @abstractmethod
+    def leaves(self) -> Iterator[Part]:
+        """The conditions of the part, from input to output."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether x is an image embedded in a torus."""
+        return False
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the claim is about every network with weights within some radii."""
+        return any(leaf.uncertain for leaf in self.leaves())
+
+    @property
+    def weights(self) -> array[float] | None:
+        """The weights of the output's norm, one for each channel; None for the plain norm."""
+        return None
+
+    def weight(self, index: int) -> Fraction:
+        """The weight of an entry of the output."""
+        if self.weights is None:
+            return Fraction(1)
+        return Fraction(self.weights[index * len(self.weights) // self.outputs])
+
+    def bounds_plain_norm(self) -> bool:
+        """Whether the claim holds in the plain norm of the output too, which is then at most the weighted one."""
+        return self.weights is None or min(self.weights) >= 1
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The claim of a part as the file states it; `metric` is still encoded."""
+
+    upper: float
+    inputs: int
+    outputs: int
+    metric: Any
+
+
+def read_claim(value: Any, name: str) -> Claim:
+    """Return the claim of a part."""
+    upper, norm, region, inputs, outputs, metric = members(value, name, "upper norm region inputs outputs metric")
+    constant(norm, f"{name}.norm", "l2")
+    constant(members(region, f"{name}.region", "kind")[0], f"{name}.region.kind", "all")
+    return Claim(
+        real(upper, f"{name}.upper", 0.0),
+        integer(inputs, f"{name}.inputs", 1, MAX_ENTRIES),
+        integer(outputs, f"{name}.outputs", 1, MAX_ENTRIES),
+        metric,
+    )
+
+
+def agreeing(part: Part, claim: Claim) -> Part:
+    """Return the part if its inputs and outputs are as many as its claim says; raise `Rejected` if they are not."""
+    if (part.inputs, part.outputs) != (claim.inputs, claim.outputs):
+        raise Rejected(f"{part.name}.claim has other inputs or outputs than the network")
+    return part

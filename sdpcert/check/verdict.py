@@ -1,0 +1,133 @@
+"""The verdict on a certificate, in Python and on the command line."""
+
+from __future__ import annotations
+
+import decimal
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .part import EXACT
+from .reading import Rejected, Unreadable, read_document
+from .tree import Content, read_content
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict on one certificate.
+
+    Args:
+        ok: True if the claim is proved.
+        upper: the proved bound, None unless ok.
+        reason: one line, what is proved or why not.
+        sha256: the hash of the network that the proof is about, empty unless ok.
+        lower: the lower bound that the file states, which is not re-evaluated here; None if there is none or not ok.
+        level: the arithmetic of the proof, "exact" or "floating-point" (float64 with rigorous error bounds for the
+            conditions on a torus); None unless ok.
+    """
+
+    ok: bool
+    upper: float | None
+    reason: str
+    sha256: str = ""
+    lower: float | None = None
+    level: str | None = None
+
+
+class HasDocument(Protocol):
+    """What a certificate in memory can do: state the JSON value of its file; ValueError if nothing was proved."""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON value of the certificate's file."""
+        ...
+
+
+def check(certificate: str | os.PathLike[str] | HasDocument) -> CheckResult:
+    """Check a certificate, in exact arithmetic if it is small enough; the result's level says how it was proved.
+
+    `certificate` is the path of a file, or a `Certificate`, which is checked as the file that it would be saved as. A
+    bad or missing file gives ok=False and never an exception. Raises TypeError if it is neither.
+    """
+    try:
+        return check_document(document_of(certificate))
+    except (Unreadable, Rejected) as error:
+        return CheckResult(False, None, str(error))
+
+
+def document_of(certificate: str | os.PathLike[str] | HasDocument) -> Any:
+    """The JSON value of a certificate's file.
+
+    Raises `Unreadable` or `Rejected` if there is none, TypeError if the argument is neither path nor certificate.
+    """
+    if isinstance(certificate, str | os.PathLike):
+        return read_document(certificate)
+    document = getattr(certificate, "document", None)
+    if isinstance(certificate, type) or not callable(document):
+        what = f"the path of a certificate file or a Certificate, not {type(certificate).__name__}"
+        raise TypeError(f"check wants {what}")
+    try:
+        return document()
+    except ValueError as error:  # nothing was proved
+        raise Rejected(str(error)) from None
+
+
+def check_document(document: Any, exact: bool | None = None) -> CheckResult:
+    """Check a certificate that is already parsed from JSON; a bad one gives ok=False and never an exception.
+
+    `exact` says whether conditions on a torus are proved in integers (True) or in floating point with rigorous error
+    bounds (False, needs NumPy); None chooses integers if they are small enough. All else is proved in integers.
+    """
+    try:
+        content = read_content(document)
+        level = content.tree.prove(exact)
+    except Rejected as error:
+        return CheckResult(False, None, str(error))
+    except Exception as error:  # such as MemoryError: what could not be finished is not proved
+        return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
+    return CheckResult(True, content.upper, statement(content, level), content.tree.sha256, content.lower, level)
+
+
+def statement(content: Content, level: str) -> str:
+    """What a proved certificate says, in one line, with the bound rounded up."""
+    tree = content.tree
+    bound = decimal.Context(prec=12, rounding=decimal.ROUND_CEILING).create_decimal_from_float(content.upper)
+    conditions = sum(1 for _ in tree.leaves())
+    said = [
+        "Euclidean norms",
+        "real arithmetic",
+        f"{'every network with weights within the stated radii' if tree.uncertain else 'the stated weights'}, "
+        "activations with the stated slopes",
+        *(["inputs embedded in a torus"] if tree.embedded else []),
+        *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
+        "proved in exact integer arithmetic"
+        if level == EXACT
+        else "proved by floating-point Cholesky with rigorous error bounds on the torus, in exact integers elsewhere",
+        f"network sha256 {tree.sha256}",
+        *(f"assumed, not proved: {line!a}" for line in content.assumptions),
+    ]
+    return f"|f(x)-f(x')| <= {bound} |x-x'| for all inputs x, x' ({'; '.join(said)})"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: the arguments without the program's name, those of the process by default.
+
+    Returns:
+        0 proved, 1 rejected (both with one line on stdout), 2 unreadable or wrong usage (one line on stderr).
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python checker.py CERT.json   (exit 0: proved, 1: rejected, 2: unreadable)", file=sys.stderr)
+        return 2
+    try:
+        result = check_document(read_document(arguments[0]))
+    except Unreadable as error:
+        print(f"{arguments[0]!a}: {error}", file=sys.stderr)
+        return 2
+    except Rejected as error:
+        result = CheckResult(False, None, str(error))
+    print(("proved: " if result.ok else "rejected: ") + result.reason)
+    return 0 if result.ok else 1
