@@ -248,4 +248,4 @@ def test_every_derivation_is_in_the_mathematics() -> None:
     from sdpcert import derivations
 
     text = (DOCS / "mathematics.md").read_text(encoding="utf-8")
-    assert not [name for name in derivations.ORDER if f"derivations/{name}.py" not in text]
+    assert not [name for name in derivations.ORDER if f"`sdpcert/derivations/{name}.py`" not in text]

@@ -76,19 +76,19 @@ def shipped(work: Path, figures: Path) -> dict[str, Any]:
 
 def table(names: list[str], kind: str) -> dict[str, Any]:
     """What `sdpcert table --format json --no-times` says, but for digits that the rounded text does not show."""
-    from sdpcert.report import run
+    from sdpcert.report import write_table
 
-    document = json.loads(run.table(names, kind, form="json", times=False))
+    document = json.loads(write_table(names, kind, form="json", times=False))
     document["rows"] = [{name: {"text": c["text"]} for name, c in row.items()} for row in document["rows"]]
     return {key: document[key] for key in ("title", "notes", "command", "versions", "columns", "rows")}
 
 
 def draw(names: list[str], folder: Path) -> None:
     """The figures of a network as SVG; the page that they belong to is not kept."""
-    from sdpcert.report import run
+    from sdpcert.report import write_report
 
     folder.mkdir(parents=True, exist_ok=True)
-    run.report(names, f"{folder.name}.html", folder, "svg", False)
+    write_report(names, f"{folder.name}.html", folder, "svg", False)
 
 
 def reader(folder: Path) -> Read:

@@ -43,11 +43,12 @@ def matrix_norm_up(
         bound = min(bound, mixed * error_bound.SLACK)
     if coefficient_error:
         bound = (bound + coefficient_error * frobenius) * ROOM
-    return math.nextafter(math.ldexp(bound, exponent), math.inf)
+    with np.errstate(over="ignore"):
+        return math.nextafter(float(np.ldexp(bound, exponent)), math.inf)
 
 
-def row_norms_up(rows: Array) -> Array:
-    """Upper bounds of the norms of float64 rows that are rounded once; 0 only if all entries are."""
+def difference_norms_up(rows: Array) -> Array:
+    """Upper bounds of the norms of rows that are differences of float64 rows; 0 only if all entries are."""
     largest = np.abs(rows).max(1, keepdims=True, initial=0.0)
     unit = rows / np.where(largest > 0, largest, 1.0)
     return np.sqrt(np.square(unit).sum(1)) * largest[:, 0] * (1 + (rows.shape[1] + 8) * 2.0**-52)
@@ -56,3 +57,16 @@ def row_norms_up(rows: Array) -> Array:
 def with_room(bound: float) -> float:
     """A computed bound of a norm with room for the roundings of computing it."""
     return error_bound.largest(float(bound) * error_bound.SLACK)
+
+
+def row_norms_up(values: Array) -> Array:
+    """Upper bounds of the Euclidean norms of the rows (first axis) of nonnegative numbers.
+
+    They are scaled first, so that squares neither overflow nor underflow.
+    """
+    rows = values.reshape(len(values), -1)
+    largest = np.max(rows, axis=1, initial=0.0)
+    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        roots = np.sqrt(np.square(rows / safe[:, None]).sum(axis=1))
+        return error_bound.bounds(largest * (roots * error_bound.SLACK))

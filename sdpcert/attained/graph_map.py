@@ -8,8 +8,7 @@ import numpy as np
 
 from sdpcert.attained.maps import CALL, AtNeurons, Neurons, SearchedMap
 from sdpcert.network.activations import Activation
-from sdpcert.network.adjoint import adjoint
-from sdpcert.network.affine import AffineLayer, Conv2d, Dense, Shape
+from sdpcert.network.affine import AffineLayer, Shape
 from sdpcert.network.graph import Network
 
 Array = np.ndarray
@@ -47,8 +46,9 @@ class GraphMap(SearchedMap):
         self.number = {k: group for group, k in enumerate(nonlinear)}
         self.groups = tuple(_ActivationNeurons(a) for a in nonlinear.values())
         self.size = sum(int(np.prod(nodes[k].shape)) for k in nonlinear)
-        self.cost = sum(_cost(n.layer, n.shape) for n in nodes.values())
-        self.overhead = CALL * sum(_calls(n.layer) for n in nodes.values())
+        costs = [_cost(n.layer, n.shape) for n in nodes.values()]
+        self.cost = sum(operations for operations, _ in costs)
+        self.overhead = CALL * sum(calls for _, calls in costs)
 
     def _shape(self, number: int) -> Shape:
         return self.network.input_shape if number == 0 else self.network.nodes[number - 1].shape
@@ -85,7 +85,7 @@ class GraphMap(SearchedMap):
         for number in reversed(self.used):
             node, gradient = self.network.nodes[number - 1], gradients.pop(number)
             if isinstance(node.layer, AffineLayer):
-                parts = adjoint(node.layer, gradient, *(self._shape(k) for k in node.inputs))
+                parts = node.layer.adjoint(gradient, *(self._shape(k) for k in node.inputs))
             elif number in self.number:
                 parts = (at_neurons(self.number[number], gradient),)
             else:
@@ -100,16 +100,8 @@ class GraphMap(SearchedMap):
         return rows
 
 
-def _cost(layer: AffineLayer | Activation, shape: Shape) -> float:
-    """Operations of one row in a layer: arithmetic, and moving entries."""
-    entries = float(np.prod(shape))
-    if isinstance(layer, Conv2d):
-        return 2.0 * entries * layer.terms + entries * 25.0 * layer.kernel.shape[2] * layer.kernel.shape[3]
-    if isinstance(layer, Dense):
-        return 2.0 * entries * layer.terms
-    return 20.0 * entries
-
-
-def _calls(layer: AffineLayer | Activation) -> float:
-    """Calls of NumPy that a layer takes, about."""
-    return 6.0 * layer.kernel.shape[2] * layer.kernel.shape[3] * layer.groups if isinstance(layer, Conv2d) else 3.0
+def _cost(layer: AffineLayer | Activation, shape: Shape) -> tuple[float, float]:
+    """About how many operations one row takes in a layer, and how many calls of NumPy a batch."""
+    if isinstance(layer, Activation):
+        return 20.0 * float(np.prod(shape)), 3.0
+    return layer.operations(shape), layer.calls

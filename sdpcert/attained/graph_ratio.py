@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange
+from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
-from sdpcert.network.norms import norm_bound
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53
@@ -93,13 +92,11 @@ def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] 
 
 def _affine(layer: AffineLayer, given: list[_Batch]) -> _Batch:
     center = layer.linear(*(g.center for g in given))
-    gain = np.array([norm_bound(layer, g.center.shape[1:]) for g in given])
-    norms = gain @ np.stack([g.norm for g in given]) * SLACK
-    if isinstance(layer, Concat):
-        norms = np.minimum(norms, np.sqrt(sum(np.square(g.norm) for g in given)) * SLACK + UNDERFLOW)
-    if isinstance(layer, Rearrange | Concat):
+    # Squares of norms may underflow.
+    norms = layer.gain([g.norm for g in given], [g.center.shape[1:] for g in given]) * SLACK + UNDERFLOW
+    roundings = layer.roundings
+    if not roundings:
         return _batch(center, layer.linear(*(g.error for g in given)), norms)
-    roundings = max(layer.terms, len(given)) + 4
     gamma = roundings * UNIT_ROUNDOFF / (1 - roundings * UNIT_ROUNDOFF)
     sizes = [np.abs(g.center) * (gamma + layer.coefficient_error) for g in given]
     spread = [g.error * (1 + layer.coefficient_error) for g in given]

@@ -1,4 +1,4 @@
-"""Published results on Lipschitz networks, one a file: statement, source, proof, numbers, wrong versions."""
+"""Published results on Lipschitz networks, one per file: statement, source, proof, numbers, wrong versions."""
 
 #: The order in which the results build on each other.
 ORDER = [

@@ -2,8 +2,9 @@
 
 from fractions import Fraction
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import Comparison, Derivation, Layer, Part, indices, matrix, rule, total
+from sdpcert.torch_modules.reader import from_torch
 
 P, square = matrix("P", "n", "m"), matrix("P", "n", "n")
 i, j = indices("i j")
@@ -38,7 +39,7 @@ def numbers():
             made.weight.normal_()
             if n == m:
                 made.weight.copy_(torch.outer(*torch.randn(2, n, dtype=torch.float64)))
-        certificate = sdpcert.certify(sdpcert.from_torch(made, (n,)), method="by-construction")
+        certificate = certify(from_torch(made, (n,)), method="by-construction")
         weight = made.weight.detach().numpy()
         scale = np.abs(weight.T @ weight).sum(1) ** -0.5
         exact = float(np.linalg.norm(weight * scale, 2))

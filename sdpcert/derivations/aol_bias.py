@@ -2,7 +2,8 @@
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -71,7 +72,7 @@ def numbers():
         N = np.abs(weight.T @ weight)
         rows = N.sum(1)
         left = 1 - ((rows - np.diag(N)) / rows).sum() / m
-        proved = sdpcert.certify(sdpcert.Network.mlp([weight / np.sqrt(rows)]))
+        proved = certify(Network.mlp([weight / np.sqrt(rows)]))
         found += [
             Comparison(
                 f"proved $\\|WD\\|^2$ against $1-\\operatorname{{tr}}(I-DW^\\top WD)/m$, random ${n}\\times{m}$",

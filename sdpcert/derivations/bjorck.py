@@ -4,8 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from sdpcert.symbolic import Comparison, Derivation, Layer, Part, identity, matrix, positive
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic import Claim, Comparison, Derivation, Layer, Part, identity, matrix, positive
 from sdpcert.symbolic.steps import Polynomial
 
 one = identity("m")
@@ -47,17 +46,17 @@ def numbers():
     """Certify a layer of orthonormalised weights; and one step at singular values up to 2."""
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
-    certificate = sdpcert.certify(
-        sdpcert.from_torch(layers.BjorckLinear(5, 5, dtype=torch.float64), (5,)), method="by-construction"
-    )
+    certificate = certify(from_torch(layers.BjorckLinear(5, 5, dtype=torch.float64), (5,)), method="by-construction")
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((6, 4))
     weight *= 2 / np.linalg.norm(weight, 2)
-    stepped = sdpcert.certify(sdpcert.Network.mlp([1.5 * weight - 0.5 * weight @ weight.T @ weight]))
+    stepped = certify(Network.mlp([1.5 * weight - 0.5 * weight @ weight.T @ weight]))
     return [
         Comparison("proved for a Björck layer", certificate.upper, "<=", 1.0),
         Comparison("attained by a Björck layer", certificate.lower, ">=", 1.0, 1e-4),

@@ -2,8 +2,19 @@
 
 from dataclasses import replace
 
-from sdpcert.symbolic import Comparison, Derivation, Layer, Part, equal, identity, inverse, matrix, positive, skew
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic import (
+    Claim,
+    Comparison,
+    Derivation,
+    Layer,
+    Part,
+    equal,
+    identity,
+    inverse,
+    matrix,
+    positive,
+    skew,
+)
 from sdpcert.symbolic.steps import Cayley, Identity, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -42,14 +53,15 @@ def numbers():
     """Certify a Cayley layer of random weights, square and rectangular."""
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     made = []
     for sizes in ((5, 5), (4, 7)):
         layer = layers.CayleyLinear(*sizes, dtype=torch.float64)
-        certificate = sdpcert.certify(sdpcert.from_torch(layer, (sizes[0],)), method="by-construction")
+        certificate = certify(from_torch(layer, (sizes[0],)), method="by-construction")
         what = f"Cayley layer {sizes[0]} to {sizes[1]}"
         made.append(Comparison(f"proved for the {what}", certificate.upper, "<=", 1.0))
         made.append(Comparison(f"attained by the {what}", certificate.lower, ">=", 1.0, 1e-5))

@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.network.activations import leaky_relu
 from sdpcert.symbolic import (
     Claim,
@@ -235,7 +236,7 @@ def numbers():
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape) / 2 for shape in ((5, 4), (6, 5), (3, 6))]
     low, high = 0.25, 1.0
-    certificate = sdpcert.certify(sdpcert.Network.mlp(weights, activation=leaky_relu(low)))
+    certificate = certify(Network.mlp(weights, activation=leaky_relu(low)))
     proof = certificate.proof
     assert proof is not None
     scale = 4.0**proof.exponent

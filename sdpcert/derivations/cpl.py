@@ -2,7 +2,8 @@
 
 from fractions import Fraction
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -17,6 +18,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.torch_modules.reader import from_torch
 
 # A convex function with L-Lipschitz gradient; instances are f(x) = |P x|^2 / 2 with L hardly above |P|^2.
 P = matrix("P", "n", "n")
@@ -96,12 +98,12 @@ def numbers():
     torch.manual_seed(0)
     made = CPLLinear(5, 8, dtype=torch.float64)
     torch.nn.init.normal_(made.weight)
-    certificate = sdpcert.certify(sdpcert.from_torch(made, (5,)), method="by-construction")
+    certificate = certify(from_torch(made, (5,)), method="by-construction")
     weight = made.weight.detach().numpy()
     squared = np.linalg.norm(weight, 2) ** 2
     inner = np.vstack([np.eye(5), -np.eye(5), weight])
     outer = np.hstack([np.eye(5), -np.eye(5), -2.1 / squared * weight.T])
-    too_far = sdpcert.certify(sdpcert.Network.mlp([inner, outer], [np.r_[np.full(10, 0.0), np.full(8, 50.0)], None]))
+    too_far = certify(Network.mlp([inner, outer], [np.r_[np.full(10, 0.0), np.full(8, 50.0)], None]))
     return [
         Comparison("proved constant of a layer of random weights", certificate.upper, "<=", 1.0),
         Comparison("attained by it", certificate.lower, "<=", 1.0),

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -17,7 +18,6 @@ from sdpcert.symbolic import (
     symmetric_block,
     zero,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Schur, Term
 
 
@@ -109,7 +109,8 @@ def numbers():
     """Compare the closed form with the product of norms and the semidefinite program, on random weights."""
     import numpy as np
 
-    import sdpcert
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
 
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape) for shape in ((8, 6), (7, 8), (3, 7))]
@@ -119,11 +120,11 @@ def numbers():
         step = 1 / np.linalg.norm(M, 2)
         S = 2 * step * np.eye(len(M)) - step**2 * M
     bound = float(np.linalg.norm(weights[-1] @ np.linalg.inv(S) @ weights[-1].T, 2) ** 0.5)
-    network = sdpcert.Network.mlp(weights)
+    network = Network.mlp(weights)
     return [
-        Comparison("product of norms, beside the closed form", sdpcert.certify(network, "product").upper, ">=", bound),
-        Comparison("one multiplier a layer", sdpcert.certify(network, "layer").upper, "<=", bound, 1e-5),
-        Comparison("attained by the network", sdpcert.certify(network, "neuron").lower, "<=", bound),
+        Comparison("product of norms, beside the closed form", certify(network, "product").upper, ">=", bound),
+        Comparison("one multiplier per layer", certify(network, "layer").upper, "<=", bound, 1e-5),
+        Comparison("attained by the network", certify(network, "neuron").lower, "<=", bound),
     ]
 
 

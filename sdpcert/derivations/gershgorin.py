@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -31,6 +31,7 @@ from sdpcert.symbolic import (
 from sdpcert.symbolic.steps import Dominance, Monotonicity, Sandwiches, Term
 from sdpcert.symbolic.steps.cauchy_schwarz import CauchySchwarz
 from sdpcert.symbolic.written import written
+from sdpcert.torch_modules.reader import from_torch
 
 W, square, q = matrix("W", "n", "m"), matrix("W", "m", "m"), diagonal("q", "m")
 i, j, k = indices("i j k")
@@ -70,7 +71,7 @@ def certified(what, *rules):
                         parameter.normal_()
                     else:
                         parameter.zero_()
-            certificate = sdpcert.certify(sdpcert.from_torch(made, (6,)), method="by-construction")
+            certificate = certify(from_torch(made, (6,)), method="by-construction")
             found += [
                 Comparison(f"proved constant of a random layer, {what}", certificate.upper, "<=", 1.0),
                 Comparison("attained by it", certificate.lower, "<=", certificate.upper),

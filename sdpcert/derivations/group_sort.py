@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -21,6 +21,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.torch_modules.reader import from_torch
 
 
 def ones(instance):
@@ -134,21 +135,21 @@ norm_alone, norm_multipliers = constraint(dv_alone, free, J, "g")
 
 
 def numbers():
-    """Certify sorting of two groups of three behind a random layer."""
+    """Certify sorting of two groups of three after a random layer."""
     import torch
 
     from sdpcert.layers import GroupSort
 
-    sort = sdpcert.certify(sdpcert.from_torch(GroupSort(3), (6,)), method="by-construction")
+    sort = certify(from_torch(GroupSort(3), (6,)), method="by-construction")
     torch.manual_seed(0)
     first = torch.nn.Linear(3, 6, bias=False, dtype=torch.float64)
     norm = float(np.linalg.norm(first.weight.detach().numpy(), 2))
-    both = sdpcert.certify(sdpcert.from_torch(torch.nn.Sequential(first, GroupSort(3)), (3,)))
+    both = certify(from_torch(torch.nn.Sequential(first, GroupSort(3)), (3,)))
     return [
         Comparison("proved bound of groups of three", sort.upper, "==", 1.0, 1e-5),
         Comparison("attained by groups of three", sort.lower, "<=", 1.0),
-        Comparison("proved bound behind a layer, its norm", both.upper, "<=", norm, 1e-5),
-        Comparison("attained behind a layer, its norm", both.lower, "<=", norm),
+        Comparison("proved bound after a layer, its norm", both.upper, "<=", norm, 1e-5),
+        Comparison("attained after a layer, its norm", both.lower, "<=", norm),
     ]
 
 
@@ -178,7 +179,7 @@ derivation = Derivation(
             network.claim(
                 "comparators are nonexpansive",
                 text=r"A comparator of the entries $i$ and $j$ maps $v$ to $v-w\,\mathrm{relu}(w^\top v)$, "
-                r"$w=e_i-e_j$. The columns of $C$ are the vectors $w$ of any $m$ comparators, one behind the other, "
+                r"$w=e_i-e_j$. The columns of $C$ are the vectors $w$ of any $m$ comparators, one after the other, "
                 r"$L$ is the part of $C^\top C$ "
                 r"strictly below the diagonal: $C^\top C=2I+L+L^\top$. The output is $v-Cu$, "
                 r"$u=\mathrm{relu}(C^\top v-Lu)$. The "

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -18,6 +18,7 @@ from sdpcert.symbolic import (
     sqrt2,
     vector,
 )
+from sdpcert.torch_modules.reader import from_torch
 
 # Order 1: the columns of V, at right angles, are the vectors w of all pairs of channels.
 V = orthonormal("V", "n", "m")
@@ -57,7 +58,7 @@ uncoupled = Layer(H=identity("n"), G=2 * C, U=-C.T, multipliers=2 * identity("k"
 
 
 def numbers():
-    """Certify a reflection of every pair of four channels, of order 1 and 2, behind and before random rotations."""
+    """Certify a reflection of every pair of four channels, of order 1 and 2, after and before random rotations."""
     import torch
 
     from sdpcert.layers import Householder, Householder2
@@ -67,7 +68,7 @@ def numbers():
     for order, layer in ((1, Householder(4)), (2, Householder2(4))):
         for angle in layer.parameters():
             torch.nn.init.uniform_(angle, 0, 2 * torch.pi)
-        certificate = sdpcert.certify(sdpcert.from_torch(layer.double(), (4,)), method="by-construction")
+        certificate = certify(from_torch(layer.double(), (4,)), method="by-construction")
         compared.append(Comparison(f"proved bound of order {order}", certificate.upper, "==", 1.0, 1e-5))
         compared.append(Comparison(f"attained by order {order}", certificate.lower, "<=", 1.0 + 1e-9))
     return compared

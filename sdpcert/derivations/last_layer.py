@@ -1,8 +1,9 @@
-"""Last-layer normalisation: radii (f_y - f_j) / (L |w_y - w_j|) from unit rows behind a backbone of constant L."""
+"""Last-layer normalisation: radii (f_y - f_j) / (L |w_y - w_j|) from unit rows after a backbone of constant L."""
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -90,12 +91,12 @@ contraction = positive(identity("c"), head @ head.T)
 
 
 def numbers():
-    """Certify a head of normalised rows, and a difference of its logits behind a random layer."""
+    """Certify a head of normalised rows, and a difference of its logits after a random layer."""
     rng = np.random.default_rng(0)
     backbone, head = rng.standard_normal((5, 4)), rng.standard_normal((3, 5))
     head /= np.linalg.norm(head, axis=1, keepdims=True)
-    constant = sdpcert.certify(sdpcert.Network.mlp([np.eye(4), backbone])).upper
-    pair = sdpcert.certify(sdpcert.Network.mlp([backbone, (head[:1] - head[1:2])]))
+    constant = certify(Network.mlp([np.eye(4), backbone])).upper
+    pair = certify(Network.mlp([backbone, (head[:1] - head[1:2])]))
     return [
         Comparison(
             "attained by a difference of logits, bound",
@@ -103,9 +104,7 @@ def numbers():
             "<=",
             constant * float(np.linalg.norm(head[0] - head[1])),
         ),
-        Comparison(
-            "attained by normalised rows as a whole", sdpcert.certify(sdpcert.Network.mlp([head])).lower, ">=", 1.0
-        ),
+        Comparison("attained by normalised rows as a whole", certify(Network.mlp([head])).lower, ">=", 1.0),
     ]
 
 
@@ -150,7 +149,7 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "class differences behind a contraction",
+                "class differences after a contraction",
                 positive(2 * identity(1), e.T @ head @ head.T @ e),
                 [contraction],
                 r"$e_y$, $e_j$ are unit vectors of two classes, so that $w_y-w_j=W^\top(e_y-e_j)$.",

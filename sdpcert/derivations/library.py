@@ -16,9 +16,8 @@ from sdpcert.symbolic.derivation import Derivation, as_derivation
 def names() -> list[str]:
     """The names of the library's results, in the order in which they build on each other."""
     package = importlib.import_module("sdpcert.derivations")
-    found = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
-    ordered = [name for name in package.ORDER if name in found]
-    return ordered + sorted(set(found) - set(ordered))
+    found = {module.name for module in pkgutil.iter_modules(package.__path__)} - {Path(__file__).stem}
+    return [*package.ORDER, *sorted(found - set(package.ORDER))]
 
 
 def load(name: str) -> list[Derivation]:

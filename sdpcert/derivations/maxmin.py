@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -115,11 +116,11 @@ def numbers():
     """Certify a network of two random layers with MaxMin between them."""
     rng = np.random.default_rng(0)
     first, last = rng.standard_normal((6, 3)), rng.standard_normal((2, 6))
-    certificate = sdpcert.certify(sdpcert.Network.mlp([first, last], activation="maxmin"))
+    certificate = certify(Network.mlp([first, last], activation="maxmin"))
     product = float(np.linalg.norm(first, 2) * np.linalg.norm(last, 2))
-    plain = sdpcert.certify(sdpcert.Network.mlp([np.eye(6), np.eye(6)], activation="maxmin"))
+    plain = certify(Network.mlp([np.eye(6), np.eye(6)], activation="maxmin"))
     return [
-        Comparison("proved bound with one multiplier a pair, product of norms", certificate.upper, "<=", product),
+        Comparison("proved bound with one multiplier per pair, product of norms", certificate.upper, "<=", product),
         Comparison("attained and proved bound", certificate.lower, "<=", certificate.upper),
         Comparison("proved bound of MaxMin alone", plain.upper, "==", 1.0, 1e-5),
     ]

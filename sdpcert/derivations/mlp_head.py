@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -105,7 +106,7 @@ def numbers():
     rng = np.random.default_rng(0)
     first, last = rng.standard_normal((6, 4)), rng.standard_normal(6)
     parts = [np.linalg.norm(first.T @ np.diag(np.maximum(sign * last, 0)) @ first, 2) / 4 for sign in (1, -1)]
-    gradient = sdpcert.certify(sdpcert.Network.mlp([first, first.T @ np.diag(last)], activation="sigmoid"))
+    gradient = certify(Network.mlp([first, first.T @ np.diag(last)], activation="sigmoid"))
     return [Comparison(r"steepest change of the gradient, $\max(m,M)$", gradient.lower, "<=", float(max(parts)))]
 
 

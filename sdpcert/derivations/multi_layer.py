@@ -2,7 +2,7 @@
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.derivations.condition import increment, least_constant, small
 from sdpcert.symbolic import (
     Claim,
@@ -23,6 +23,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
+from sdpcert.torch_modules.reader import from_torch
 
 
 def tame(name, rows, columns, latex=None):
@@ -63,8 +64,8 @@ inside = Claim(
     [positive(two_layers(rho)), reads1, reads2, writes, *sectors],
     r"$v_1=U_1x+b_1$, $v_2=U_2x+W_{21}z_1+b_2$, $z_i=\sigma(v_i)$, $y=Hx+G_1z_1+G_2z_2$.",
 )
-energies = [Term(s.matrix.entries[0][0], coefficient=2) for s in sectors]
-inside_proof = [Sandwiches(bounded, Term(two_layers(rho), block([[dx], [dz1], [dz2]])), *energies)]
+scaled_sectors = [Term(s.matrix.entries[0][0], coefficient=2) for s in sectors]
+inside_proof = [Sandwiches(bounded, Term(two_layers(rho), block([[dx], [dz1], [dz2]])), *scaled_sectors)]
 
 
 # Any number of them: W is any matrix for which v = U x + W z, z = phi(v) has solutions.
@@ -205,9 +206,9 @@ def numbers():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
-    network = sdpcert.from_torch(model, (5,))
-    constructed = sdpcert.certify(network, method="by-construction")
-    solved = sdpcert.certify(network, method="neuron")
+    network = from_torch(model, (5,))
+    constructed = certify(network, method="by-construction")
+    solved = certify(network, method="neuron")
     return [
         Comparison("constant proved with the telescoping multipliers", constructed.upper, "<=", 1.0),
         Comparison("optimum of the condition of the same network", solved.upper, "<=", constructed.upper, 1e-6),

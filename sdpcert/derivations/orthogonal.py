@@ -2,9 +2,10 @@
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.symbolic import Claim, Comparison, Derivation, Layer, Part, equal, identity, matrix, orthonormal, vector
 from sdpcert.symbolic.steps import Congruence
+from sdpcert.torch_modules.reader import from_torch
 
 W = orthonormal("W", "n", "m")
 dx = vector("dx", "m", latex=r"\Delta x")
@@ -37,10 +38,7 @@ def numbers():
 
     torch.manual_seed(0)
     tall, wide = (CayleyLinear(n, m, dtype=torch.float64) for n, m in ((4, 7), (8, 4)))
-    certificates = [
-        sdpcert.certify(sdpcert.from_torch(layer, (n,)), method="by-construction")
-        for layer, n in ((tall, 4), (wide, 8))
-    ]
+    certificates = [certify(from_torch(layer, (n,)), method="by-construction") for layer, n in ((tall, 4), (wide, 8))]
     return [
         Comparison(f"{what} constant of {layer}", value, relation, bound)
         for certificate, layer in zip(certificates, ["$W$ with $W^\\top W=I$", "the transpose of such a $W$"])

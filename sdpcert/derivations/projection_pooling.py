@@ -1,6 +1,7 @@
 """Projection pooling: the signed distance to a wedge is 1-Lipschitz, and its formula."""
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import Claim, Comparison, Derivation, Part, identity, matrix, positive, scalar, vector
 from sdpcert.symbolic.steps import Sandwiches, Term
 
@@ -49,12 +50,12 @@ inside = positive(s**2 + (across + deep) ** 2, across**2)
 e, f, x = (vector(name, "n") for name in "efx")
 first, second = positive(-e.T @ x), positive(-f.T @ x)
 point = along * e + other * f
-behind = positive((x - point).T @ (x - point), x.T @ x)
+beyond = positive((x - point).T @ (x - point), x.T @ x)
 known = [positive(along), positive(other)]
 
 
 def numbers():
-    """Certify a random linear map, and evaluate projection pooling behind it."""
+    """Certify a random linear map, and evaluate projection pooling after it."""
     import torch
 
     from sdpcert.layers import ProjectionPooling
@@ -67,9 +68,9 @@ def numbers():
     steps = torch.randn(2000, 4, dtype=torch.float64)
     with torch.no_grad():
         change = pooling((inputs + steps) @ weight.T) - pooling(inputs @ weight.T)
-    proved = sdpcert.certify(sdpcert.Network.mlp([weight.numpy()])).upper
+    proved = certify(Network.mlp([weight.numpy()])).upper
     ratio = float((change.norm(dim=1) / steps.norm(dim=1)).max())
-    return [Comparison("sampled behind a linear map, its proved bound", ratio, "<=", proved)]
+    return [Comparison("sampled after a linear map, its proved bound", ratio, "<=", proved)]
 
 
 derivation = Derivation(
@@ -129,15 +130,15 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "behind the apex",
-                behind,
+                "beyond the apex",
+                beyond,
                 [first, second, *known],
                 r"$e$ and $f$ are the edges and $e^\top x\le0$, $f^\top x\le0$: no point $ae+bf$ of the wedge "
                 r"is nearer than the apex.",
             ),
             [
                 Sandwiches(
-                    behind,
+                    beyond,
                     Term(identity("n"), point),
                     Term(-e.T @ x, None, 2 * along),
                     Term(-f.T @ x, None, 2 * other),

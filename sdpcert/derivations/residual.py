@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import sdpcert
+from sdpcert.certify import certify
 from sdpcert.derivations.condition import increment, least_constant, small
 from sdpcert.symbolic import (
     Claim,
@@ -24,6 +24,7 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 from sdpcert.symbolic.written import written
+from sdpcert.torch_modules.reader import from_torch
 
 # The condition: two runs with the sector inequality dz'Lambda(dv - dz) >= 0.
 H = matrix("F", "k", "n", latex="H", definition=small("H", "k", "n"))
@@ -139,8 +140,8 @@ def numbers():
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.normal_()
-        certificate = sdpcert.certify(sdpcert.from_torch(made, (features,)), method="by-construction")
-        solved = sdpcert.certify(sdpcert.from_torch(made, (features,)), method="neuron")
+        certificate = certify(from_torch(made, (features,)), method="by-construction")
+        solved = certify(from_torch(made, (features,)), method="neuron")
         shape = f"${features}\\to{outputs}$, {hidden} neurons"
         found += [
             Comparison(f"proved constant, {shape}", certificate.upper, "<=", 1.0),

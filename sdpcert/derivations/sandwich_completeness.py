@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Part,
@@ -20,7 +21,6 @@ from sdpcert.symbolic import (
     symmetric_block,
     zero,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -46,7 +46,7 @@ M2 = -half * sqrt2 * root**-1 * V2 @ Psi1**-1
 normalised = symmetric_block([[ones[0], M0.T, 0, 0], [ones[1], M1.T, 0], [ones[2], M2.T], [ones[3]]])
 scaling = diagonal_block(root * ones[0], sqrt2 * Psi0, sqrt2 * Psi1, root * ones[3])
 
-# One step: A is A_{k-1}, E and R are what comes behind layer k.
+# One step: A is A_{k-1}, E and R are what comes after layer k.
 A = matrix("A_{k-1}", "m", "m")
 Ai = inverse("A_i", A, latex=r"A_{k-1}^{-1}")
 
@@ -115,16 +115,18 @@ def numbers():
     import numpy as np
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
+    from sdpcert.torch_modules.reader import from_torch
 
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape) for shape in ((5, 4), (4, 5), (3, 4))]
-    network = sdpcert.Network.mlp(weights)
-    certificate = sdpcert.certify(network, method="neuron")
+    network = Network.mlp(weights)
+    certificate = certify(network, method="neuron")
     gamma = certificate.upper * 1.001
     made = layers.SandwichNetwork.from_network(network, gamma, certificate)
-    again = sdpcert.certify(sdpcert.from_torch(made, (4,)), method="by-construction")
+    again = certify(from_torch(made, (4,)), method="by-construction")
     inputs = rng.standard_normal((50, 4))
     outputs = made.eval()(torch.from_numpy(inputs)).detach().numpy()
     apart = max(float(np.abs(network(x) - y).max()) for x, y in zip(inputs, outputs, strict=True))
@@ -173,7 +175,7 @@ derivation = Derivation(
                     {Bs: B},
                 ),
                 strict,
-                r"Let $A_{k-1}$ be invertible, $R$ symmetric the part of the matrix behind layer $k$ and $E$ what "
+                r"Let $A_{k-1}$ be invertible, $R$ symmetric the part of the matrix after layer $k$ and $E$ what "
                 r"couples it "
                 r"to layer $k$ (its first block is $N_{k+1}^\top$, the others are zero). With "
                 r"$B_k=-N_kA_{k-1}^{-\top}$ the "
@@ -256,7 +258,7 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"The elimination starts with $A_{-1}=I$ and is repeated for $k=0,\dots,L$ (behind the last layer $E$ and "
+    remark=r"The elimination starts with $A_{-1}=I$ and is repeated for $k=0,\dots,L$ (after the last layer $E$ and "
     r"$R$ are "
     r"absent). A strictly feasible matrix is at least a multiple $\varepsilon I$ of the identity, before and after the "
     r"normalisation. That sandwich networks satisfy the condition is the converse, proved above.",

@@ -35,13 +35,14 @@ def numbers():
     """Certify a sandwich layer of random weights by construction, and by the semidefinite program."""
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
-    network = sdpcert.from_torch(layers.SandwichLinear(4, 6, dtype=torch.float64), (4,))
-    certificate = sdpcert.certify(network, method="by-construction")
-    solved = sdpcert.certify(network, method="neuron")
+    network = from_torch(layers.SandwichLinear(4, 6, dtype=torch.float64), (4,))
+    certificate = certify(network, method="by-construction")
+    solved = certify(network, method="neuron")
     return [
         Comparison("proved with the multiplier of the result", certificate.upper, "<=", 1.0),
         Comparison("proved by the semidefinite program", solved.upper, "<=", 1.0),

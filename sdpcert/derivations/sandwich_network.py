@@ -1,6 +1,7 @@
 """The sandwich network W_k = 2 Psi_k^-1 B_k A_{k-1}' Psi_{k-1} is gamma-Lipschitz, with the multipliers Psi_k^2."""
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -17,7 +18,6 @@ from sdpcert.symbolic import (
     symmetric_block,
     zero,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 
 
@@ -98,13 +98,14 @@ def numbers():
     """Certify a sandwich network of random weights by construction, and by the semidefinite program."""
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
-    network = sdpcert.from_torch(layers.SandwichNetwork([4, 6, 5, 3], gamma=3.0, dtype=torch.float64), (4,))
-    certificate = sdpcert.certify(network, method="by-construction")
-    solved = sdpcert.certify(network, method="neuron")
+    network = from_torch(layers.SandwichNetwork([4, 6, 5, 3], gamma=3.0, dtype=torch.float64), (4,))
+    certificate = certify(network, method="by-construction")
+    solved = certify(network, method="neuron")
     return [
         Comparison(r"proved with the multipliers $\gamma\Psi_k^2$", certificate.upper, "<=", 3.0),
         Comparison("proved by the semidefinite program", solved.upper, "<=", 3.0),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -18,7 +19,6 @@ from sdpcert.symbolic import (
     symmetric,
     symmetric_block,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Congruence, Identity, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -153,7 +153,7 @@ Lp = diagonal("Lambda", "n")
 
 
 def zero_padded(multipliers, rho):
-    """One hidden layer behind a convolution with zero padding."""
+    """One hidden layer after a convolution with zero padding."""
     return Layer(G=Fp, U=padded, multipliers=multipliers, squared_lipschitz=rho)
 
 
@@ -169,11 +169,12 @@ given_p = [zero_padded(Lp, energy_p).claim("").show]
 
 
 def numbers():
-    """Certify a circular convolutional network with one multiplier a channel, and with one a pixel."""
+    """Certify a circular convolutional network with one multiplier per channel, and with one per pixel."""
     import torch
     from torch import nn
 
-    import sdpcert
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     modules = [
@@ -181,9 +182,9 @@ def numbers():
         nn.ReLU(),
         nn.Conv2d(2, 1, 3, padding=1, padding_mode="circular"),
     ]
-    made = sdpcert.from_torch(nn.Sequential(*modules), (1, 4, 4))
-    pixels, channels = sdpcert.certify(made, "neuron"), sdpcert.certify(made, "neuron", form="frequency")
-    return [Comparison("one multiplier a channel, beside one a pixel", channels.upper, "==", pixels.upper, 1e-4)]
+    made = from_torch(nn.Sequential(*modules), (1, 4, 4))
+    pixels, channels = certify(made, "neuron"), certify(made, "neuron", form="frequency")
+    return [Comparison("one multiplier per channel, beside one per pixel", channels.upper, "==", pixels.upper, 1e-4)]
 
 
 derivation = Derivation(
@@ -198,7 +199,7 @@ derivation = Derivation(
     r"$S=\operatorname{diag}(S_x,"
     r"S_z)$. If $M(\rho,\Lambda)\succeq0$ for a diagonal $\Lambda\succeq0$, then for its mean over the group as well, "
     r"which is "
-    r"constant over space: one multiplier a channel reaches the least $\rho$.",
+    r"constant over space: one multiplier per channel reaches the least $\rho$.",
     parts=[
         Part(
             Claim(
@@ -288,5 +289,5 @@ derivation = Derivation(
     r"by the second "
     r"claim and, as a convex combination, by the third; invariant, because a shift only permutes the sum. On the "
     r"torus the "
-    r"group is transitive over space, so that $\bar\Lambda$ has one value a channel.",
+    r"group is transitive over space, so that $\bar\Lambda$ has one value per channel.",
 )

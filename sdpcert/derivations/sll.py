@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import (
     Comparison,
     Derivation,
@@ -18,6 +19,7 @@ from sdpcert.symbolic import (
     rule,
     total,
 )
+from sdpcert.torch_modules.reader import from_torch
 
 W, q = matrix("W", "n", "m"), diagonal("q", "m")
 i, j = indices("i j")
@@ -57,16 +59,16 @@ def numbers():
     # y = x - 2 W T^-1 relu(W'x) as a network whose neurons pass x on in positive and negative parts.
     inner = np.vstack([np.eye(6), -np.eye(6), weight.T])
     outer = np.hstack([np.eye(6), -np.eye(6), -2 * weight / rows])
-    attained = sdpcert.certify(sdpcert.Network.mlp([inner, outer])).lower
+    attained = certify(Network.mlp([inner, outer])).lower
     torch.manual_seed(0)
     made = SLLLinear(6, 9, dtype=torch.float64)
     with torch.no_grad():
         made.weight.normal_()
         dict(made.rule.named_parameters())["log_scale"].normal_()
         made.bias.normal_()
-    network = sdpcert.from_torch(made, (6,))
-    constructed = sdpcert.certify(network, method="by-construction")
-    solved = sdpcert.certify(network, method="neuron")
+    network = from_torch(made, (6,))
+    constructed = certify(network, method="by-construction")
+    solved = certify(network, method="neuron")
     return [
         Comparison("attained by one SLL layer", attained, "<=", 1.0),
         Comparison("constant proved by the multiplier $2T^{-1}$, random $q$", constructed.upper, "<=", 1.0),

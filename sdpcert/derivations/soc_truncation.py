@@ -4,6 +4,7 @@ from fractions import Fraction
 from math import factorial
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -18,7 +19,6 @@ from sdpcert.symbolic import (
     scalar,
     skew,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Polynomial, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -79,24 +79,24 @@ def truncated(terms):
     gram = (cut.T @ cut).entries
     assert gram[0][0] == gram[1][1]
     assert not gram[0][1]
-    charge = (one + D**terms * Fraction(1, factorial(terms))) ** 2
+    allowance = (one + D**terms * Fraction(1, factorial(terms))) ** 2
     why = (
         rf"because $(1+t^{{{terms}}}/{terms}!)^2-|\sum_{{j<{terms}}}(\mathrm it)^j/j!|^2$ is nonnegative on "
         r"$[0,\infty)$ (Sturm's theorem), by functional calculus for $D$"
     )
-    # The even and the odd terms, and the charge, under their names.
+    # The even and the odd terms, and the bound, under their names.
     even, odd, bound = (diagonal(name, "n", positive=False) for name in "CBE")
     parts = [one * 0, one * 0]
     for j in range(terms):
         sign = (-1) ** (j // 2)
         parts[j % 2] = parts[j % 2] + (D**j if j else one) * Fraction(sign, factorial(j))
     names = {bound: one + D**terms * Fraction(1, factorial(terms)), even: parts[0], odd: parts[1]}
-    shown = written(positive(charge, gram[0][0]), positive(bound**2, even**2 + odd**2), names)
+    shown = written(positive(allowance, gram[0][0]), positive(bound**2, even**2 + odd**2), names)
     claim = Claim(f"{terms} terms", shown, [positive(D)])
     return Part(claim, [Polynomial(excess(terms), D, why=why)])
 
 
-# Wrong charges.
+# Wrong bounds.
 K = skew("L", "n")
 X = matrix("L", "n", "n")
 norm_K = scalar("nu", positive=True, definition=lambda i: i.diagonal([i.root(i.norm_above(i.value(K)))]))
@@ -104,9 +104,9 @@ norm_X = scalar("nu", positive=True, definition=lambda i: i.diagonal([i.root(i.n
 bounded_K, bounded_X = positive(norm_K**2 * one, K.T @ K), positive(norm_X**2 * one, X.T @ X)
 
 
-def cut(matrix, terms, charge):
+def cut(matrix, terms, allowance):
     """The layer of the cut series, with a constant that is claimed."""
-    return Layer(H=series(matrix, one, terms), squared_lipschitz=charge)
+    return Layer(H=series(matrix, one, terms), squared_lipschitz=allowance)
 
 
 later = cut(K, 2, (1 + norm_K**3 / 6) ** 2)
@@ -120,12 +120,14 @@ def numbers():
     import numpy as np
     import torch
 
-    import sdpcert
     from sdpcert import layers
+    from sdpcert.certify import certify
+    from sdpcert.network import Network
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
-    convolution = sdpcert.from_torch(layers.SOCConv2d(2, 3, dtype=torch.float64), (2, 5, 5))
-    rotation = sdpcert.from_torch(layers.ExponentialLinear(5, dtype=torch.float64), (5,))
+    convolution = from_torch(layers.SOCConv2d(2, 3, dtype=torch.float64), (2, 5, 5))
+    rotation = from_torch(layers.ExponentialLinear(5, dtype=torch.float64), (5,))
     drawn = np.random.default_rng(0).standard_normal((5, 5))
     skewed = (drawn - drawn.T) / 2
     power, total = np.eye(5), np.eye(5)
@@ -134,9 +136,9 @@ def numbers():
         total = total + power
     bound = 1 + np.linalg.norm(skewed, 2) ** 5 / factorial(5)
     return [
-        Comparison("proved for a SOC layer", sdpcert.certify(convolution, "by-construction").upper, "<=", 1.0),
-        Comparison(r"attained by $\exp(L)$", sdpcert.certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
-        Comparison("five terms of the series", sdpcert.certify(sdpcert.Network.mlp([total])).upper, "<=", float(bound)),
+        Comparison("proved for a SOC layer", certify(convolution, "by-construction").upper, "<=", 1.0),
+        Comparison(r"attained by $\exp(L)$", certify(rotation, "by-construction").lower, ">=", 1.0, 1e-5),
+        Comparison("five terms of the series", certify(Network.mlp([total])).upper, "<=", float(bound)),
     ]
 
 
@@ -186,7 +188,7 @@ derivation = Derivation(
         ),
         Part(
             Claim(
-                "The charge",
+                "The bound",
                 summed,
                 [equal(U.T @ U, one), positive(r**2 * one, R.T @ R)],
                 r"With the orthogonal $U=\exp(L)$ and the remainder $R=\exp(L)-S_k(L)$, $\|R\|\le r$: "
@@ -215,16 +217,22 @@ derivation = Derivation(
     ],
     controls=[
         Part(
-            later.claim("Charge of the next power, 2 terms", [bounded_K], r"The map $I+L$, charged $1+\|L\|^3/3!$."),
+            later.claim(
+                "Error bound of the next power, 2 terms", [bounded_K], r"The map $I+L$ with the bound $1+\|L\|^3/3!$."
+            ),
             layer=later,
         ),
         Part(
-            later_six.claim("Charge of the next power, 6 terms", [bounded_K], r"$S_6(L)$, charged $1+\|L\|^7/7!$."),
+            later_six.claim(
+                "Error bound of the next power, 6 terms", [bounded_K], r"$S_6(L)$ with the bound $1+\|L\|^7/7!$."
+            ),
             layer=later_six,
         ),
-        Part(free.claim("No charge", text=r"The map $I+L$, taken for 1-Lipschitz."), layer=free),
+        Part(free.claim("No bound of the error", text=r"The map $I+L$, taken for 1-Lipschitz."), layer=free),
         Part(
-            general.claim("$L$ is not skew", [bounded_X], r"The map $I+L$ with a general $L$, charged $1+\|L\|^2/2$."),
+            general.claim(
+                "$L$ is not skew", [bounded_X], r"The map $I+L$ with a general $L$ and the bound $1+\|L\|^2/2$."
+            ),
             layer=general,
         ),
     ],

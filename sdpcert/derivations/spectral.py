@@ -4,8 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 
-import sdpcert
+from sdpcert.certify import certify
+from sdpcert.network import Network
 from sdpcert.symbolic import Comparison, Derivation, Layer, Part, indices, largest, matrix, rule, scalar, squared_norm
+from sdpcert.torch_modules.reader import from_torch
 
 W = matrix("W", "n", "m")
 i, k = indices("i k")
@@ -40,9 +42,9 @@ def numbers():
     torch.manual_seed(0)
     layer = SpectralLinear(7, 5, dtype=torch.float64)
     torch.nn.init.normal_(layer.weight)
-    certificate = sdpcert.certify(sdpcert.from_torch(layer, (7,)), method="by-construction")
+    certificate = certify(from_torch(layer, (7,)), method="by-construction")
     weight = layer.weight.detach().numpy()
-    plain = sdpcert.certify(sdpcert.Network.mlp([weight]))
+    plain = certify(Network.mlp([weight]))
     return [
         Comparison(r"proved constant of a layer of random weights", certificate.upper, "<=", 1.0),
         Comparison(r"attained by it (weights are shrunk by $2^{-20}$)", certificate.lower, ">=", 1 - 2e-6),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from sdpcert.symbolic import (
+    Claim,
     Comparison,
     Derivation,
     Layer,
@@ -19,7 +20,6 @@ from sdpcert.symbolic import (
     slopes,
     symmetric,
 )
-from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.steps import Identity, Sandwiches, Term
 from sdpcert.symbolic.steps.torus import Crop, Kernel, convolution, crop
 from sdpcert.symbolic.written import written
@@ -132,12 +132,13 @@ def numbers():
     import torch
     from torch import nn
 
-    import sdpcert
+    from sdpcert.certify import certify
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     modules = [nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1)]
-    network = sdpcert.from_torch(nn.Sequential(*modules), (1, 4, 4))
-    unrolled, torus = sdpcert.certify(network, "neuron"), sdpcert.certify(network, "neuron", form="frequency")
+    network = from_torch(nn.Sequential(*modules), (1, 4, 4))
+    unrolled, torus = certify(network, "neuron"), certify(network, "neuron", form="frequency")
     return [
         Comparison("proved on the larger torus, beside pixel by pixel", torus.upper, ">=", unrolled.upper, 1e-5),
         Comparison("attained by the network", torus.lower, "<=", torus.upper),

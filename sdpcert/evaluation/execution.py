@@ -33,16 +33,13 @@ import numpy as np
 from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of
 from sdpcert.evaluation.margins import LARGEST_FLOAT32_RADIUS, ErrorBound
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale
+from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
-from sdpcert.network.norms import norm_bound
 
 Array = np.ndarray
 FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
 #: Smallest positive numbers, which an operation may lose to underflow.
 SMALLEST = {FLOAT64: 2.0**-1074, FLOAT32: 2.0**-149}
-#: Circular kernels of so many taps are applied by Fourier transforms (`layers/operators.py`).
-TAPS_BY_FREQUENCIES = 81
 #: Norms that a float32 evaluation may reach.
 LARGEST_FLOAT32 = 1e30
 
@@ -109,12 +106,9 @@ def check_float32(network: Network) -> None:
                 f"level F is not possible: {layer.name} has no IEEE 754 rounding, its float32 value is the library's; "
                 "use level R"
             )
-        if isinstance(layer, Conv2d) and layer.circular and layer.kernel[0, 0].size >= TAPS_BY_FREQUENCIES:
-            size = "x".join(map(str, layer.kernel.shape[2:]))
-            raise ValueError(
-                f"level F is not possible: a circular convolution of {size} taps is applied by Fourier transforms, "
-                "whose float32 error has no stated bound; use level R"
-            )
+        obstacle = layer.float32_obstacle() if isinstance(layer, AffineLayer) else None
+        if obstacle is not None:
+            raise ValueError(f"level F is not possible: {obstacle}; use level R")
 
 
 def _loss(
@@ -141,27 +135,18 @@ def _loss(
                 own = _times(given[0].norm, (of_result + of_argument) * layer.steepest)
                 own = ErrorBound(own.offset + of_result * at_zero * SLACK, own.slope)
         return _sum([inherited, own, ErrorBound(math.sqrt(size) * SMALLEST[roundoff], 0.0)])
-    gains = [norm_bound(layer, s) for s in shapes]
-    if isinstance(layer, Rearrange | Concat):
-        return _sum([_times(g.loss, n) for g, n in zip(given, gains)])
-    roundings = max(layer.terms, len(given)) + 4
+    parts = [_times(g.loss, layer.norm_bound(s)) for g, s in zip(given, shapes)]
+    roundings = layer.roundings
+    if not roundings:
+        return _sum(parts)
     if roundings * roundoff > 0.1:
         raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
     gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
-    parts = [_times(g.loss, n) for g, n in zip(given, gains)]
-    parts += [_times(g.norm, gamma * norm_bound(_absolute(layer), s)) for g, s in zip(given, shapes)]
+    absolute = layer.absolute()
+    parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
     bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
     parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))
     return _sum(parts)
-
-
-def _absolute(layer: AffineLayer) -> AffineLayer:
-    """The layer with the magnitudes of its coefficients."""
-    if isinstance(layer, Dense):
-        return replace(layer, weight=np.abs(layer.weight))
-    if isinstance(layer, Conv2d):
-        return replace(layer, kernel=np.abs(layer.kernel))
-    return replace(layer, factor=np.abs(layer.factor)) if isinstance(layer, Scale) else layer
 
 
 def _centre_norms(network: Network, centre: Array) -> list[float]:

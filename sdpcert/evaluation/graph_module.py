@@ -6,27 +6,22 @@ Logits of level R are evaluated by it in float64, and attacks follow its gradien
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
+from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
 
 Array = np.ndarray
 
 
 class GraphModule:
-    """A `Network` as a function of batches of tensors (batch, *input_shape) on one device, differentiable.
-
-    Raises ValueError for layers that torch tensors cannot do.
-    """
+    """A `Network` as a function of batches of tensors (batch, *input_shape) on one device, differentiable."""
 
     def __init__(self, network: Network, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64):
         self.network, self.device, self.dtype = network, torch.device(device), dtype
@@ -62,49 +57,6 @@ class GraphModule:
         return torch.as_tensor(np.array(values, dtype=float)).to(self.device, self.dtype)
 
     def _operation(self, layer: AffineLayer | Activation) -> Callable[..., Tensor]:
-        match layer:
-            case Activation():
-                return layer.on_torch
-            case Dense():
-                weight = self._tensor(layer.weight)
-                bias = None if layer.bias is None else self._tensor(layer.bias)
-                return lambda x: functional.linear(x, weight, bias)
-            case Conv2d():
-                return self._convolution(layer)
-            case Scale():
-                factor, shift = self._tensor(layer.factor), self._tensor(layer.shift)
-                return lambda x: x * factor + shift
-            case Rearrange():
-                return self._rearrange(layer)
-            case Sum():
-                return lambda *x: functools.reduce(torch.add, [s * t for s, t in zip(layer.signs, x)])
-            case Concat():
-                return lambda *x: torch.cat(x, dim=layer.axis + 1)
-            case _:
-                raise ValueError(f"{type(layer).__name__} has no form on torch tensors")
-
-    def _rearrange(self, layer: Rearrange) -> Callable[..., Tensor]:
-        indices = torch.as_tensor(layer.indices.ravel()).to(self.device)
-        inside = indices >= 0
-        whole, at = bool(inside.all()), indices.clamp(min=0)
-
-        def move(x: Tensor) -> Tensor:
-            moved = x.flatten(1)[:, at]
-            return (moved if whole else torch.where(inside, moved, moved.new_zeros(()))).reshape(
-                len(x), *layer.indices.shape
-            )
-
-        return move
-
-    def _convolution(self, layer: Conv2d) -> Callable[..., Tensor]:
-        kernel = self._tensor(layer.kernel)
-        bias = None if layer.bias is None else self._tensor(layer.bias)
-        top, left, bottom, right = layer.padding
-        around, mode = (left, right, top, bottom), "circular" if layer.circular else "constant"
-
-        def convolve(x: Tensor) -> Tensor:
-            x = functional.pad(x, around, mode=mode) if any(around) else x
-            with torch.backends.cudnn.flags(enabled=self.dtype != torch.float64):
-                return functional.conv2d(x, kernel, bias, layer.stride, 0, layer.dilation, layer.groups)
-
-        return convolve
+        if isinstance(layer, Activation):
+            return layer.on_torch
+        return layer.on_tensors(self.device, self.dtype)

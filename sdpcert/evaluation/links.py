@@ -23,7 +23,6 @@ from sdpcert.check import check_document
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Sum
 from sdpcert.network.graph import Network
-from sdpcert.network.norms import norm_bound
 
 #: Room for the rounding of products of bounds.
 SLACK = 1 + 1e-9
@@ -130,6 +129,4 @@ def gain_of(layer: AffineLayer | Activation, gains: list[float], shapes: list[tu
     """A bound of a layer's output constant from those of its inputs."""
     if isinstance(layer, Activation):
         return layer.steepest * gains[0] * SLACK
-    if isinstance(layer, Concat):
-        return math.sqrt(sum(g * g for g in gains)) * SLACK
-    return sum(norm_bound(layer, shape) * g for g, shape in zip(gains, shapes)) * SLACK
+    return float(layer.gain(gains, shapes)) * SLACK

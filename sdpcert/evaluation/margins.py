@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds, largest
-from sdpcert.arithmetic.norms import matrix_norm_up, row_norms_up
+from sdpcert.arithmetic.norms import difference_norms_up, matrix_norm_up
 
 Array = np.ndarray
 #: Relative room for the few roundings of one quotient, each of 2^-53.
@@ -49,7 +49,7 @@ def pair_constants(upper: float, rows: Array | None, classes: int) -> Array:
     if rows is None:
         constants = np.full((classes, classes), ROOT_TWO)
     else:
-        constants = np.stack([row_norms_up(rows - row) for row in rows])
+        constants = np.stack([difference_norms_up(rows - row) for row in rows])
     constants, upper = bounds(constants), largest(upper)  # what is not a number is no constant of 0
     constants = np.where(constants > 0, np.nextafter(constants * (1 + 2.0**-50) * upper, np.inf), 0.0)
     np.fill_diagonal(constants, 0.0)

@@ -1,48 +1,80 @@
 """1-Lipschitz torch layers, feasible by construction, and checked to be."""
 
-from sdpcert.layers.aol import AOLConv2d as AOLConv2d
-from sdpcert.layers.aol import AOLLinear as AOLLinear
-from sdpcert.layers.bjorck import BCOPConv2d as BCOPConv2d
-from sdpcert.layers.bjorck import BjorckLinear as BjorckLinear
-from sdpcert.layers.cayley import CayleyConv2d as CayleyConv2d
-from sdpcert.layers.cayley import CayleyLinear as CayleyLinear
-from sdpcert.layers.cpl import CPLConv2d as CPLConv2d
-from sdpcert.layers.cpl import CPLLinear as CPLLinear
-from sdpcert.layers.elementwise import Abs as Abs
-from sdpcert.layers.elementwise import Elementwise as Elementwise
-from sdpcert.layers.elementwise import Householder as Householder
-from sdpcert.layers.elementwise import Householder2 as Householder2
-from sdpcert.layers.elementwise import MaxMin as MaxMin
-from sdpcert.layers.exponential import ExponentialLinear as ExponentialLinear
-from sdpcert.layers.exponential import SOCConv2d as SOCConv2d
-from sdpcert.layers.families import FAMILIES as FAMILIES
-from sdpcert.layers.family import Family as Family
-from sdpcert.layers.feasibility import LayerCheck as LayerCheck
-from sdpcert.layers.feasibility import check as check
-from sdpcert.layers.feasibility import check_family as check_family
-from sdpcert.layers.general_residual import GeneralResidual as GeneralResidual
-from sdpcert.layers.group_sort import FullSort as FullSort
-from sdpcert.layers.group_sort import GroupSort as GroupSort
-from sdpcert.layers.heads import NormalizedHead as NormalizedHead
-from sdpcert.layers.heads import OrthogonalHead as OrthogonalHead
-from sdpcert.layers.linear import ScaledConv2d as ScaledConv2d
-from sdpcert.layers.linear import ScaledLinear as ScaledLinear
-from sdpcert.layers.mlp_head import MLPHead as MLPHead
-from sdpcert.layers.parametrization import lipschitz as lipschitz
-from sdpcert.layers.pooling import AveragePooling2d as AveragePooling2d
-from sdpcert.layers.pooling import MaxPooling2d as MaxPooling2d
-from sdpcert.layers.pooling import NormPooling as NormPooling
-from sdpcert.layers.pooling import ProjectionPooling as ProjectionPooling
-from sdpcert.layers.pooling import SpaceToDepth as SpaceToDepth
-from sdpcert.layers.pooling import ZeroChannelPadding as ZeroChannelPadding
-from sdpcert.layers.residual import ResidualConv2d as ResidualConv2d
-from sdpcert.layers.residual import ResidualLinear as ResidualLinear
-from sdpcert.layers.sandwich import SandwichConv2d as SandwichConv2d
-from sdpcert.layers.sandwich import SandwichLinear as SandwichLinear
-from sdpcert.layers.sandwich_network import SandwichNetwork as SandwichNetwork
-from sdpcert.layers.sll import SLLConv2d as SLLConv2d
-from sdpcert.layers.sll import SLLLinear as SLLLinear
-from sdpcert.layers.spectral import SpectralConv2d as SpectralConv2d
-from sdpcert.layers.spectral import SpectralLinear as SpectralLinear
-from sdpcert.torch_modules.certified import Certified as Certified
-from sdpcert.torch_modules.certified import LipschitzLayer as LipschitzLayer
+from sdpcert.layers.aol import AOLConv2d, AOLLinear
+from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear
+from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear
+from sdpcert.layers.cpl import CPLConv2d, CPLLinear
+from sdpcert.layers.elementwise import Abs, Elementwise, Householder, Householder2, MaxMin
+from sdpcert.layers.exponential import ExponentialLinear, SOCConv2d
+from sdpcert.layers.families import FAMILIES
+from sdpcert.layers.family import Family
+from sdpcert.layers.feasibility import LayerCheck, check, check_family
+from sdpcert.layers.general_residual import GeneralResidual
+from sdpcert.layers.group_sort import FullSort, GroupSort
+from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
+from sdpcert.layers.linear import ScaledConv2d, ScaledLinear
+from sdpcert.layers.mlp_head import MLPHead
+from sdpcert.layers.parametrization import lipschitz
+from sdpcert.layers.pooling import (
+    AveragePooling2d,
+    MaxPooling2d,
+    NormPooling,
+    ProjectionPooling,
+    SpaceToDepth,
+    ZeroChannelPadding,
+)
+from sdpcert.layers.residual import ResidualConv2d, ResidualLinear
+from sdpcert.layers.sandwich import SandwichConv2d, SandwichLinear
+from sdpcert.layers.sandwich_network import SandwichNetwork
+from sdpcert.layers.sll import SLLConv2d, SLLLinear
+from sdpcert.layers.spectral import SpectralConv2d, SpectralLinear
+from sdpcert.torch_modules.certified import Certified, LipschitzLayer
+
+__all__ = [
+    "FAMILIES",
+    "AOLConv2d",
+    "AOLLinear",
+    "Abs",
+    "AveragePooling2d",
+    "BCOPConv2d",
+    "BjorckLinear",
+    "CPLConv2d",
+    "CPLLinear",
+    "CayleyConv2d",
+    "CayleyLinear",
+    "Certified",
+    "Elementwise",
+    "ExponentialLinear",
+    "Family",
+    "FullSort",
+    "GeneralResidual",
+    "GroupSort",
+    "Householder",
+    "Householder2",
+    "LayerCheck",
+    "LipschitzLayer",
+    "MLPHead",
+    "MaxMin",
+    "MaxPooling2d",
+    "NormPooling",
+    "NormalizedHead",
+    "OrthogonalHead",
+    "ProjectionPooling",
+    "ResidualConv2d",
+    "ResidualLinear",
+    "SLLConv2d",
+    "SLLLinear",
+    "SOCConv2d",
+    "SandwichConv2d",
+    "SandwichLinear",
+    "SandwichNetwork",
+    "ScaledConv2d",
+    "ScaledLinear",
+    "SpaceToDepth",
+    "SpectralConv2d",
+    "SpectralLinear",
+    "ZeroChannelPadding",
+    "check",
+    "check_family",
+    "lipschitz",
+]

@@ -120,7 +120,7 @@ def bjorck(weight: Tensor, iterations: int) -> Tensor:
     unit = weight / largest_entry(weight)
     wide = unit.shape[1] > unit.shape[0]
     turned = unit.mT if wide else unit
-    # |W|^2 = |W'W| is at most the largest row sum: one where the columns are orthonormal, so that those stay as they
+    # |W|^2 = |W'W| is at most the largest row sum: one if the columns are orthonormal, so that those stay as they
     # are. Training and evaluation divide by the same number.
     largest = (turned.mT @ turned).abs().sum(1).amax()
     positive = largest > 0

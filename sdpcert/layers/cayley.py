@@ -27,7 +27,7 @@ LARGEST = 256.0
 
 
 class CayleyLinear(LipschitzLayer):
-    """A dense layer with orthonormal columns, or rows where there are fewer outputs than inputs.
+    """A dense layer with orthonormal columns, or rows if there are fewer outputs than inputs.
 
     Inputs (..., in_features), outputs (..., out_features). `weight` of shape (out_features, in_features) is free: it,
     or its transpose with fewer outputs than inputs, is X above Y. Square weights are the rotations without the
@@ -145,14 +145,14 @@ def orthonormal_columns(free: Tensor, certified: bool) -> Tensor:
 
 
 def contracted(matrices: Tensor) -> Tensor:
-    """Matrices (..., m, n) divided by a bound of their norm where that is above one: the charge for rounding."""
+    """Matrices (..., m, n) divided by a bound of their norm if that is above one, which rounding may cause."""
     if matrices.dim() > 2:
         return torch.stack([contracted(m) for m in matrices])
     return matrices / norm_upper_bound(Operator(matrices)).clamp_min(1.0)
 
 
 def cut(matrix: Tensor, largest: float) -> Tensor:
-    """The matrix, scaled down to the Frobenius norm `largest` where it is larger; zero matrices have gradients."""
+    """The matrix, scaled down to the Frobenius norm `largest` if it is larger; zero matrices have gradients."""
     if matrix.numel() == 0:
         return matrix
     # In two steps: the squares of large entries overflow.
@@ -186,7 +186,7 @@ def centred(kernel: Tensor, axis: int) -> Tensor:
 
 
 def pair_of_sizes(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width; raises ValueError where one is not positive."""
+    """Height and width; raises ValueError if one is not positive."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_sizes(height=height, width=width)
     return int(height), int(width)

@@ -1,8 +1,6 @@
-"""The sandwich parameters of a given network: the parameterisation is complete, and this is the proof at work.
+"""What a given network needs to become a sandwich network: a chain without idle neurons and feasible multipliers.
 
-From feasible multipliers `T_k = gamma Psi_k^2` the factors follow layer by layer, `B_k = Psi_k W_k Psi_{k-1}^-1
-A_{k-1}^-T / 2` and A_k a root of `I - B_k B_k'`, which is positive because the condition holds (Wang, Manchester 2023,
-Theorem 3.1); the Cayley transform is inverted last. `SandwichNetwork.from_network` puts it together.
+`SandwichNetwork.from_network` puts it together: the parameterisation is complete, and this is the proof at work.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ import torch
 from torch import Tensor
 
 from sdpcert.layers.residual import ACTIVATIONS, check_activation
-from sdpcert.layers.sandwich import bounded_scale, contracted_cayley, exponents_for
+from sdpcert.layers.sandwich import exponents_for
 from sdpcert.network.activations import activation_by_name
 from sdpcert.torch_modules.geometry import array
 
 if TYPE_CHECKING:
     from sdpcert.certificate import Certificate
-    from sdpcert.layers.sandwich_network import SandwichNetwork
     from sdpcert.network.graph import Network
 
 Array = np.ndarray
@@ -59,7 +56,7 @@ def _numbers(values: Any) -> Array:
 
 
 def fold_idle(weights: list[Array], biases: list[Array], activation: str) -> list[Array]:
-    """Fold neurons that nothing moves into biases, cut off those that move nothing; masks of the others, by layer.
+    """Fold constant neurons into biases and cut off those that nothing reads; returns masks of the others, by layer.
 
     The function stays the same. What is left of idle neurons are rows and columns of zeros, for which every multiplier
     is feasible.
@@ -117,45 +114,3 @@ def feasible_scales(
                 multipliers = multipliers + (gamma**2 - factor * rho) / inside.rho * other
             scale[torch.from_numpy(mask)] = torch.from_numpy(multipliers / gamma).sqrt()
     return [exponents_for(scale) for scale in scales]
-
-
-def set_parameters(made: SandwichNetwork, weights: list[Tensor], biases: list[Array], scales: list[Tensor]) -> None:
-    """Set the parameters to those with the given weights, layer by layer.
-
-    A_k is the positive root of `I - B_k B_k'`, so that I + A_k is well conditioned: then X_k = 0 and `Y_k = -B_k' (I +
-    A_k)^-1`, because `Z = (I - A) (I + A)^-1 = Y'Y`. Each layer is computed from the rounded one before it.
-    """
-    gamma, last = made.gamma, len(weights) - 1
-    before: Tensor | None = None
-    with torch.no_grad():
-        for k, weight in enumerate(weights):
-            # What materialised weights are shrunk by is put on top here.
-            wanted = weight / made.shrink
-            if k == last:
-                wanted = wanted / (1 - made.margin)
-            if before is not None:
-                wanted = torch.linalg.solve(before.mT, wanted.mT).mT
-            if k < last:
-                made.log_scale[k].copy_(scales[k])
-                psi = bounded_scale(made.log_scale[k].double())
-                scaled = psi[:, None] * wanted / (2 if before is not None else (2 * gamma) ** 0.5)
-            else:
-                psi = None
-                scaled = wanted / (gamma if before is None else (2 * gamma) ** 0.5)
-            values, vectors = torch.linalg.eigh(scaled @ scaled.mT)
-            room = 1 - values
-            # The last A is not inverted; the others lose half of the digits where the room is 1e-16.
-            if not bool((room > (1e-14 if k < last else -1e-12)).all()):
-                shrunk = made.shrink ** -max(2 * last, 1) / (1 - made.margin) - 1
-                raise ValueError(
-                    f"gamma {gamma!r} is too close to the certified constant: materialised weights need it larger by "
-                    f"{shrunk:.1e}, relative (the factor of layer {k} has the norm {float(values.max()) ** 0.5!r}, "
-                    "which has to be below 1)"
-                )
-            inverse = (vectors / (1 + room.clamp_min(0).sqrt())) @ vectors.mT
-            made.square[k].zero_()
-            made.tall[k].copy_(-scaled.mT @ inverse)
-            if made.bias is not None:
-                made.bias[k].copy_(torch.from_numpy(biases[k]))
-            top, _ = contracted_cayley(made.square[k].double(), made.tall[k].double(), certified=True)
-            before = None if psi is None else made.shrink * top * psi

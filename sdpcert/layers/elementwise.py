@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.network import piecewise
-from sdpcert.network.activations import Activation, activation_by_name
+from sdpcert.network.activations import activation_by_name
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.geometry import array
-
-#: What makes the inequality of an activation strict; linear layers have more room than this.
-STRICT = 2.0**-40
+from sdpcert.torch_modules.multipliers import STRICT, with_own_multiplier
 
 
 class Nonexpansive(Certified):
@@ -59,14 +57,6 @@ class Elementwise(Nonexpansive):
 
     def extra_repr(self) -> str:
         return self.name
-
-
-def with_own_multiplier(kind: Activation, energy: float) -> Activation:
-    """An elementwise activation with slopes in [-1, 1], with the multiplier that makes it nonexpansive."""
-    from dataclasses import replace
-
-    alpha, beta = np.asarray(kind.alpha, dtype=float), np.asarray(kind.beta, dtype=float)
-    return replace(kind, multiplier=energy * (1 + STRICT) * (1 - alpha * beta) / (beta - alpha) ** 2)
 
 
 class Abs(Elementwise):

@@ -226,7 +226,7 @@ ROTATION = Family(
 )
 SOC = Family(
     "soc",
-    "Singla, Feizi 2021, with the terms left out charged",
+    "Singla, Feizi 2021, with a bound of the terms left out",
     None,
     lambda inputs, outputs, size: SOCConv2d(min(inputs, outputs), size),
 )

@@ -1,4 +1,4 @@
-"""All families: a new one is a file and a line here."""
+"""All families: a new one is a file, and a line here."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from sdpcert.torch_modules.certified import LipschitzLayer
 @dataclass(frozen=True)
 class Family:
     """A family by name. `dense(in_features, out_features)` and `convolution(in_channels, out_channels, kernel_size)`
-    make a layer, None where there is none; residual families read and write the smaller of the two sizes and take the
+    make a layer, None if there is none; residual families read and write the smaller of the two sizes and take the
     larger one as hidden size.
     """
 

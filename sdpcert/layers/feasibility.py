@@ -49,7 +49,7 @@ def check(layer: Certified, input_shape: tuple[int, ...] | None = None, weights:
     """Prove a layer's constant for the weights that it has, in whatever mode it is.
 
     `input_shape` is without batch axis; a layer with weights knows its own, on images of 4 x 4 pixels. Raises
-    ValueError where it is needed, or a parameter is not finite.
+    ValueError if it is needed, or a parameter is not finite.
     """
     started = time.perf_counter()
     shape = input_shape or _input_shape(layer)

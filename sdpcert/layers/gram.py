@@ -135,15 +135,15 @@ class _MatrixSums(torch.autograd.Function):
         for_weight = for_q = None
         if ctx.needs_input_grad[0]:
             pieces: list[Tensor] = []
-            behind: list[Tensor | None] = []
+            added: list[Tensor | None] = []
             for (start, stop), block in zip(_spans(weight), blocks, strict=True):
                 # In place: fresh memory is what costs here.
                 factor = torch.outer(given[start:stop], q[start:]).add_(torch.outer(q[start:stop], given[start:]))
                 factor.mul_(block.sign())
                 pieces.append(factor @ weight[start:])
                 later = factor[:, stop - start :]
-                behind.append(later.mT @ weight[start:stop] if later.shape[1] else None)
-            for_weight = _joined(pieces, behind)
+                added.append(later.mT @ weight[start:stop] if later.shape[1] else None)
+            for_weight = _joined(pieces, added)
         if ctx.needs_input_grad[1]:
             if torch.is_grad_enabled():  # someone differentiates once more: the blocks are constants here
                 for_q = _MatrixSums.apply(weight, given)[0]  # type: ignore[index]
@@ -164,20 +164,20 @@ def _product(blocks: list[Tensor], vector: Tensor) -> Tensor:
     """`|G| vector` from the blocks of G on and above the diagonal."""
     start = 0
     pieces: list[Tensor] = []
-    behind: list[Tensor | None] = []
+    added: list[Tensor | None] = []
     for block in blocks:
         size, magnitude = len(block), block.abs()
         pieces.append(magnitude @ vector[start:])
-        behind.append(magnitude[:, size:].mT @ vector[start : start + size] if size < block.shape[1] else None)
+        added.append(magnitude[:, size:].mT @ vector[start : start + size] if size < block.shape[1] else None)
         start += size
-    return _joined(pieces, behind)
+    return _joined(pieces, added)
 
 
-def _joined(pieces: list[Tensor], behind: list[Tensor | None]) -> Tensor:
-    """The pieces one after the other, with what each has `behind` it added to all rows after its own."""
+def _joined(pieces: list[Tensor], added: list[Tensor | None]) -> Tensor:
+    """The pieces one after the other, with what each has `added` to all rows after its own."""
     total: list[Tensor] = []
     tail: Tensor | None = None
-    for piece, more in zip(pieces, behind, strict=True):
+    for piece, more in zip(pieces, added, strict=True):
         size = len(piece)
         total.append(piece if tail is None else piece + tail[:size])
         rest = None if tail is None else tail[size:]

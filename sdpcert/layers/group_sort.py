@@ -21,7 +21,7 @@ from sdpcert.network.graph import Graph
 class GroupSort(Nonexpansive):
     """Groups of `size` neighbouring channels sorted upwards; MaxMin is size 2 (Anil, Lucas, Grosse 2019).
 
-    Inputs and outputs (batch, channels, ...). Raises ValueError where `size` does not divide the channels.
+    Inputs and outputs (batch, channels, ...). Raises ValueError if `size` does not divide the channels.
     """
 
     def __init__(self, size: int) -> None:

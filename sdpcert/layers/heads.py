@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdpcert.arithmetic.norms import row_norms_up
+from sdpcert.arithmetic.norms import difference_norms_up
 from sdpcert.layers.cayley import CayleyLinear
 from sdpcert.layers.linear import check_sizes, inverse_root
 from sdpcert.torch_modules.block import Block
@@ -121,10 +121,14 @@ def certified_radii(
     for y in np.unique(chosen):
         samples = np.flatnonzero(chosen == y)
         others = np.arange(logits.shape[1]) != y
-        gaps = np.full(int(others.sum()), math.sqrt(2)) if weight is None else row_norms_up(weight[others] - weight[y])
+        gaps = (
+            np.full(int(others.sum()), math.sqrt(2))
+            if weight is None
+            else difference_norms_up(weight[others] - weight[y])
+        )
         gaps = np.where(gaps > 0, np.nextafter(gaps * (1 + 2.0**-50) * lipschitz, np.inf), 0.0)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            # A difference of two floats is zero only where they are equal: ties stay ties.
+            # A difference of two floats is zero only if they are equal: ties stay ties.
             margins = np.nextafter(logits[samples, y, None] - logits[np.ix_(samples, others)], -np.inf)
             margins = np.nextafter(margins - 2 * error * (1 + 2.0**-50), -np.inf)
             quotients = np.nextafter(margins / gaps * DOWN, -np.inf)

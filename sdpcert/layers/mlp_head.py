@@ -4,7 +4,7 @@ With f = f_y - f_j and `f(x + d) >= f - |grad f| |d| - (m / 2) |d|^2`, class j c
 root of the right side. The Hessian of f is `beta W1' diag(w s (1 - s)) W1`, s in [0, 1], so that `m = beta / 4
 lambda_max(W1' diag(w_-) W1)` bounds it from below, w_- the negative parts of `w_y - w_j` (Singla, Feizi, "Second-order
 provable defenses against adversarial attacks", ICML 2020; as a last layer in "Improved techniques for deterministic l2
-robustness", NeurIPS 2022). All classes are looked at, m is a proved bound, and what float64 loses is charged.
+robustness", NeurIPS 2022). All classes are looked at, m is a proved bound, and rounding in float64 is bounded.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class MLPHead(nn.Module):
 
         `features` (batch, in_features) are taken as they are; `labels` (batch,) are the classes, the greatest logits
         without them; ties and wrong classes have radius 0. `lipschitz` is the constant of everything before the head.
-        With `tight` the curvature is that of the pair of classes (an eigenvalue a pair, kept until weights change),
+        With `tight` the curvature is that of the pair of classes (an eigenvalue per pair, kept until weights change),
         otherwise a bound for all: `beta / 4 |W1|^2 max w_-`. Raises ValueError for arguments that do not fit.
         """
         return self._radii(features, lipschitz, labels, _primal, tight)

@@ -18,6 +18,7 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Rearrange, Scale
 from sdpcert.network.graph import Graph
+from sdpcert.network.moves import space_to_depth
 from sdpcert.readers.errors import UnsupportedModel
 
 
@@ -55,7 +56,7 @@ class ProjectionPooling(Nonexpansive):
         """Not possible: a distance is no neuron of bounded slopes."""
         raise UnsupportedModel(
             "ProjectionPooling: a distance to a wedge is no neuron of bounded slopes and has no exact form here; "
-            "certify what is before and what is behind it and multiply: its own constant is 1 (distance inequality)"
+            "certify what is before it and what is after it and multiply: its own constant is 1 (distance inequality)"
         )
 
 
@@ -75,7 +76,7 @@ def _length(first: Tensor, second: Tensor) -> Tensor:
 class NormPooling(Nonexpansive):
     """The l2 norms of groups of `size` neighbouring channels; the gradient of a group of zeros is 0.
 
-    Inputs (batch, channels, ...), outputs (batch, channels / size, ...). Raises ValueError where `size` does not divide
+    Inputs (batch, channels, ...), outputs (batch, channels / size, ...). Raises ValueError if `size` does not divide
     the channels. 1-Lipschitz by the triangle inequality.
     """
 
@@ -98,7 +99,7 @@ class NormPooling(Nonexpansive):
         """Not possible: a norm is no neuron of bounded slopes."""
         raise UnsupportedModel(
             "NormPooling: a norm of several channels is no neuron of bounded slopes and has no exact form here; "
-            "certify what is before and what is behind it and multiply: its own constant is 1 (triangle inequality)"
+            "certify what is before it and what is after it and multiply: its own constant is 1 (triangle inequality)"
         )
 
     def extra_repr(self) -> str:
@@ -135,7 +136,7 @@ class AveragePooling2d(_Windows):
     """Sums over windows, divided by `size`: `size` times the average, which itself has the constant 1 / size.
 
     Inputs (batch, channels, height, width), outputs with height / size and width / size. The sum of n numbers is a map
-    of norm sqrt(n), here size. Raises ValueError where `size` does not divide the image.
+    of norm sqrt(n), here size. Raises ValueError if `size` does not divide the image.
     """
 
     reads_neighbours = True
@@ -146,7 +147,7 @@ class AveragePooling2d(_Windows):
         return functional.avg_pool2d(inputs, self.size) * self.size
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """Sums by a convolution with a group a channel, then the division, whose factor may be rounded."""
+        """Sums by a convolution with one group per channel, then the division, whose factor may be rounded."""
         shape = graph.shape(value)
         self._check(shape)
         kernel = np.ones((shape[0], 1, self.size, self.size))
@@ -158,7 +159,7 @@ class AveragePooling2d(_Windows):
 class MaxPooling2d(_Windows):
     """The maxima of windows: inputs (batch, channels, height, width), outputs with height / size and width / size.
 
-    Raises ValueError where `size` does not divide the image. `max(a, b) = b + relu(a - b)` with the multiplier 1:
+    Raises ValueError if `size` does not divide the image. `max(a, b) = b + relu(a - b)` with the multiplier 1:
     `a^2 + b^2 - max^2 - 2 u (a - b - u) = (a - u)^2 >= 0`.
     """
 
@@ -174,10 +175,10 @@ class MaxPooling2d(_Windows):
         return super().squared_constant() ** max(math.ceil(math.log2(self.size**2)), 1)
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """A tree of ReLU neurons, `size * size - 1` a window."""
+        """A tree of ReLU neurons, `size * size - 1` per window."""
         self._check(graph.shape(value))
         window = (self.size, self.size)
-        # Stages further inside need more, by what stages behind them are strict; the largest does for all.
+        # Earlier stages need more, by the room that later stages keep; the largest does for all.
         most = energy * self.squared_constant() / super().squared_constant()
         return piecewise.max_pool(graph, value, window, window, multiplier=most * (1 + STRICT))
 
@@ -186,7 +187,7 @@ class SpaceToDepth(_Windows):
     """Pixels of cells of `factor` by `factor` as channels, in the order of `nn.PixelUnshuffle`; an isometry.
 
     Inputs (batch, channels, height, width), outputs (batch, channels * factor^2, height / factor, width / factor).
-    Raises ValueError where `factor` does not divide the image.
+    Raises ValueError if `factor` does not divide the image.
     """
 
     def __init__(self, factor: int = 2) -> None:
@@ -204,8 +205,6 @@ class SpaceToDepth(_Windows):
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
         """One rearrangement."""
-        from sdpcert.torch_modules.reader import space_to_depth
-
         self._check(graph.shape(value))
         return graph.rearrange(value, lambda image: space_to_depth(image, self.size))
 

@@ -18,12 +18,12 @@ SLACK = 1.001
 def proved_weighted_norm(matrix: Array, weights: Array) -> float:
     """An upper bound of the largest eigenvalue of `matrix' diag(weights) matrix`, for weights >= 0 known up to 2^-53.
 
-    `matrix` is (rows, columns), `weights` (rows,). Forming the smaller of the two Gram matrices is charged.
+    `matrix` is (rows, columns), `weights` (rows,). The error of forming the smaller of the two Gram matrices is added.
     """
     used = weights > 0
     rooted = matrix[used] * np.sqrt(weights[used])[:, None]
     if not rooted.any():
-        # Products that vanish are charged like all that underflow.
+        # Products that vanish count as all that underflow.
         return matrix.size * 1e-300 if np.any(matrix[used]) else 0.0
     left = rooted if rooted.shape[0] <= rooted.shape[1] else rooted.T
     gram = left @ left.T
@@ -51,7 +51,7 @@ def proved_largest_eigenvalue(matrix: Array, charges: Array | float = 0.0) -> fl
     if largest == 0:
         return most
     exponent = math.frexp(largest)[1]
-    # Entries that vanish by scaling are charged as well.
+    # Entries that vanish by scaling count as well.
     unit, known = np.ldexp(matrix, -exponent), np.ldexp(charges, -exponent) * (1 + 2.0**-50) + n * 1e-300
     guess = largest_eigenvalue(unit)
     room = (n + 4) * U * (n * abs(guess) + float(np.abs(unit.diagonal()).sum()) + 1)

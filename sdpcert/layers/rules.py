@@ -99,7 +99,7 @@ class Ostrowski(Rule):
 
 
 class BlockGershgorin(Rule):
-    """One value a block of hidden channels: the norm of G's diagonal block plus the norms of the others in its row.
+    """One value per block of hidden channels: the norm of G's diagonal block plus the norms of the others in its row.
 
     With n_bc bounding the norm of block (b, c), `x'G x <= sum n_bc |x_b| |x_c|`, and AOL's rule for the small matrix n
     finishes (Feingold, Varga 1962). Blocks of `size` channels; the last one may be smaller.
@@ -141,7 +141,7 @@ class MaximumRowSum(Rule):
 
 
 class Frobenius(Rule):
-    """`T = trace |G|`: the Frobenius norm, for convolutions the largest row sum where that is smaller."""
+    """`T = trace |G|`: the Frobenius norm, for convolutions the largest row sum if that is smaller."""
 
     def diagonal(self, gram: Gram, values: dict[str, Tensor], certified: bool) -> Tensor:
         """The bound, repeated."""

@@ -68,7 +68,7 @@ class SandwichLinear(LipschitzLayer):
         return as_number(gamma_of(self.gamma, self.log_gamma, torch.float64))
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
-        """The block of the module's docstring, with `[A B]` divided by its norm where that is above one."""
+        """The block of the module's docstring, with `[A B]` divided by its norm if that is above one."""
         top, bottom = contracted_cayley(values["square"], values["tall"], certified)
         return self._scaled_block(values, Operator(top), Operator(bottom.mT))
 
@@ -150,7 +150,7 @@ def bounded_scale(exponents: Tensor) -> Tensor:
 
 
 def exponents_for(scale: Tensor) -> Tensor:
-    """What `bounded_scale` makes `scale` of; raises ValueError where it is not within its range."""
+    """What `bounded_scale` makes `scale` of; raises ValueError if it is not within its range."""
     part = scale.log() / LARGEST
     if not bool((part.abs() < 1).all()):
         raise ValueError(f"scales from {float(scale.min()):.3g} to {float(scale.max()):.3g} are outside e^-30 to e^30")

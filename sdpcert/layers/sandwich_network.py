@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdpcert.layers.completeness import affine_chain, feasible_scales, fold_idle
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
@@ -50,7 +51,7 @@ Array = np.ndarray
 class Chain(Block):
     """A block of several hidden layers: dense weights and biases with one activation between them.
 
-    `multipliers` has one tensor a hidden layer, with which the condition holds for `rho = constant^2`.
+    `multipliers` has one tensor per hidden layer, with which the condition holds for `rho = constant^2`.
     """
 
     weights: tuple[Tensor, ...] = ()
@@ -99,7 +100,7 @@ class Chain(Block):
 
 
 class SandwichNetwork(LipschitzLayer):
-    """Dense layers of `widths` (inputs, hidden layers, outputs), gamma-Lipschitz together; no bound a layer.
+    """Dense layers of `widths` (inputs, hidden layers, outputs), gamma-Lipschitz together; no bound per layer.
 
     Inputs (..., widths[0]), outputs (..., widths[-1]). `gamma` is positive; with `learn_gamma` it is where a learned
     one starts. `activation` has slopes in [0, 1]. Raises ValueError for fewer than two widths, sizes and constants that
@@ -149,7 +150,7 @@ class SandwichNetwork(LipschitzLayer):
         return (1 - max(rounding, LEAST_MARGIN)) ** 0.5
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Chain:
-        """The weights of the module's docstring, with `[A_k B_k]` divided by their norms where those are above one."""
+        """The weights of the module's docstring, with `[A_k B_k]` divided by their norms if those are above one."""
         count = len(self.widths) - 1
         first = values["square.0"]
         gamma = gamma_of(self.gamma, values.get("log_gamma"), first.dtype)
@@ -172,6 +173,50 @@ class SandwichNetwork(LipschitzLayer):
         multipliers = tuple(gamma * p.square() for p in psi)
         return Chain(None, None, None, as_number(gamma), tuple(weights), biases, self.activation, multipliers)
 
+    def _set(self, weights: list[Tensor], biases: list[Array], scales: list[Tensor]) -> None:
+        """Set the parameters to those with the given weights, layer by layer.
+
+        From feasible multipliers `T_k = gamma Psi_k^2` the factors follow: `B_k = Psi_k W_k Psi_{k-1}^-1 A_{k-1}^-T /
+        2`, and A_k is the positive root of `I - B_k B_k'`, which is positive because the condition holds (Wang,
+        Manchester 2023, Theorem 3.1). So I + A_k is well conditioned, and the Cayley transform is inverted by X_k = 0
+        and `Y_k = -B_k' (I + A_k)^-1`, because `Z = (I - A) (I + A)^-1 = Y'Y`. Each layer is computed from the rounded
+        one before it.
+        """
+        gamma, last = self.gamma, len(weights) - 1
+        before: Tensor | None = None
+        with torch.no_grad():
+            for k, weight in enumerate(weights):
+                # What materialised weights are shrunk by is put on top here.
+                wanted = weight / self.shrink
+                if k == last:
+                    wanted = wanted / (1 - self.margin)
+                if before is not None:
+                    wanted = torch.linalg.solve(before.mT, wanted.mT).mT
+                if k < last:
+                    self.log_scale[k].copy_(scales[k])
+                    psi = bounded_scale(self.log_scale[k].double())
+                    scaled = psi[:, None] * wanted / (2 if before is not None else (2 * gamma) ** 0.5)
+                else:
+                    psi = None
+                    scaled = wanted / (gamma if before is None else (2 * gamma) ** 0.5)
+                values, vectors = torch.linalg.eigh(scaled @ scaled.mT)
+                room = 1 - values
+                # The last A is not inverted; the others lose half of the digits if the room is 1e-16.
+                if not bool((room > (1e-14 if k < last else -1e-12)).all()):
+                    shrunk = self.shrink ** -max(2 * last, 1) / (1 - self.margin) - 1
+                    raise ValueError(
+                        f"gamma {gamma!r} is too close to the certified constant: materialised weights need it larger "
+                        f"by {shrunk:.1e}, relative (the factor of layer {k} has the norm "
+                        f"{float(values.max()) ** 0.5!r}, which has to be below 1)"
+                    )
+                inverse = (vectors / (1 + room.clamp_min(0).sqrt())) @ vectors.mT
+                self.square[k].zero_()
+                self.tall[k].copy_(-scaled.mT @ inverse)
+                if self.bias is not None:
+                    self.bias[k].copy_(torch.from_numpy(biases[k]))
+                top, _ = contracted_cayley(self.square[k].double(), self.tall[k].double(), certified=True)
+                before = None if psi is None else self.shrink * top * psi
+
     @staticmethod
     def from_network(
         network: Network | Sequence[Any],
@@ -185,16 +230,14 @@ class SandwichNetwork(LipschitzLayer):
         `network` is a chain of affine layers with one elementwise activation of slopes [0, 1] (inputs are flattened),
         or a sequence of weights, or of pairs of weight and bias, with `activation` between them. `certificate` is one
         of method "neuron" or "layer" for it; without, the network is certified, with slopes [0, 1]. `gamma` has to be
-        above the certified constant by a few 1e-6 a layer, relative, which materialised weights need as room. Raises
-        ValueError where it is not, for other networks, and for a certificate of another network.
+        above the certified constant by a few 1e-6 per layer, relative, which materialised weights need as room. Raises
+        ValueError if it is not, for other networks, and for a certificate of another network.
         """
-        from sdpcert.layers.completeness import affine_chain, feasible_scales, fold_idle, set_parameters
-
         weights, biases, activation = affine_chain(network, activation)
         alive = fold_idle(weights, biases, activation)
         scales = feasible_scales(weights, alive, float(gamma), certificate)
         made = SandwichNetwork([weights[0].shape[1], *map(len, weights)], gamma, activation, dtype=dtype)
-        set_parameters(made, [torch.from_numpy(w) for w in weights], biases, scales)
+        made._set([torch.from_numpy(w) for w in weights], biases, scales)
         return made
 
 

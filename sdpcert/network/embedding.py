@@ -15,12 +15,12 @@ import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.network.activation import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Scale
 from sdpcert.network.channel_sharing import ChannelSharing, share_channels
 from sdpcert.network.channel_sums import reads_channel_sums
 from sdpcert.network.doubled_filters import DoubledCombination
 from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.filters import Carried, Combination, Filters, NotInvariant, Pixels, Stencil, stencil
+from sdpcert.network.filters import Carried, Combination, Filters, NotInvariant, Pixels, Stencil, per_channel
 from sdpcert.network.graph import Network
 from sdpcert.network.layouts import Arranged, arranged
 from sdpcert.network.piecewise_linear import Crop
@@ -113,7 +113,7 @@ def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
         )
     levels, reasons = _levels(network)
     cut = _cut(network, levels)
-    if cut is None or not any(hasattr(network.nodes[k - 1].layer, "kernel") for k in range(1, cut + 1)):
+    if cut is None or not any(_reads_images(node.layer) for node in network.nodes[:cut]):
         reason = next(iter(reasons.values()), "there is no convolution before an activation")
         raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
     trunk = _needed(network, cut)
@@ -159,36 +159,21 @@ def _levels(network: Network) -> tuple[dict[int, Level], dict[int, str]]:
     return levels, reasons
 
 
+def _reads_images(layer: AffineLayer | Activation) -> bool:
+    return isinstance(layer, AffineLayer) and layer.reads_images
+
+
 def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...], output: tuple[int, ...]) -> Level:
     if len(output) != 3:
         raise NotInvariant("its output is no image")
     if isinstance(layer, Activation):
         for slopes in (layer.alpha, layer.beta):
-            _per_channel(slopes, output)
+            per_channel(slopes, output)
         return level
-    if isinstance(layer, Scale):
-        _per_channel(layer.factor, output)
-        if layer.coefficient_error and any(n > 1 for n in np.shape(layer.factor)[-2:]) and np.ndim(layer.factor) > 1:
-            raise NotInvariant("its coefficients were rounded pixel by pixel")
-        return level
-    if isinstance(layer, Sum):
-        return level
-    if isinstance(layer, Concat):
-        if layer.axis not in (0, -3):
-            raise NotInvariant("images are joined side by side")
-        return level
-    if shape[1:] == output[1:] == (1, 1) and not hasattr(layer, "kernel"):
+    if shape[1:] == output[1:] == (1, 1) and not (layer.reads_images or layer.is_pointwise):
         raise NotInvariant("its output is no image")
-    stride = stencil(layer, shape, output).pixels.stride
+    stride = layer.pixels(shape, output).stride
     return level[0] * stride[0], level[1] * stride[1]
-
-
-def _per_channel(values: Array | float, shape: tuple[int, ...]) -> Array:
-    """One value a channel from something that broadcasts against an image; raises `NotInvariant`."""
-    full = np.broadcast_to(np.asarray(values, dtype=float), shape)
-    if np.any(full != full[:, :1, :1]):
-        raise NotInvariant("its coefficients differ over the image")
-    return full[:, 0, 0]
 
 
 def _needed(network: Network, value: int) -> list[int]:
@@ -274,9 +259,9 @@ class _Builder:
 
     def _pixels(self, number: int) -> Pixels | None:
         node = self.network.nodes[number - 1]
-        if isinstance(node.layer, Activation | Scale | Sum | Concat):
+        if isinstance(node.layer, Activation):
             return None
-        return stencil(node.layer, self.shapes[node.inputs[0]], node.shape).pixels
+        return node.layer.pixels(self.shapes[node.inputs[0]], node.shape)
 
     def build(self, trunk: list[int], cut: int, torus: tuple[int, int]) -> Embedding:
         """Carry every value of the trunk as filters of the sources."""
@@ -321,41 +306,18 @@ class _Builder:
         level = self.levels[number]
         if isinstance(layer, Activation):
             layer = Scale(np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape))
-        if isinstance(layer, Sum):
-            parts: dict[int, Carried] = {}
-            for sign, argument in zip(layer.signs, arguments, strict=True):
-                for s, part in argument.parts.items():
-                    parts[s] = parts.get(s, self.filters({})).plus(part, float(sign))
-            clean = all(a.clean for a in arguments)
-            return _Value(shape, level, parts, layer(*(a.constant[None] for a in arguments))[0], clean)
-        if isinstance(layer, Concat):
-            return self._concat(layer, arguments, shape, level)
-        if isinstance(layer, Scale):
-            factor = np.repeat(_per_channel(layer.factor, shape), int(np.prod(self.phases(level))))
-            left, uncertainty = {(0, 0): np.diag(factor)}, layer.coefficient_error
-            clean = first.clean
-        else:
-            picture = stencil(layer, first.shape, shape)
-            if not first.clean and self._reads_outside(picture.pixels, first):
-                first = self._gate(first)
-            left = picture.filters(self.phases(first.level), self.phases(level))
-            uncertainty = getattr(layer, "coefficient_error", 0.0)
-            clean = first.clean and not by_earlier_rules() and self._stays_inside(picture, first, shape, level)
-        parts = {s: part.after(left, uncertainty) for s, part in first.parts.items()}
+        if layer.is_pointwise:
+            given, shapes = [a.parts for a in arguments], [a.shape for a in arguments]
+            constant = layer(*(a.constant[None] for a in arguments))[0]
+            parts = layer.carried(given, shapes, int(np.prod(self.phases(level))), self.filters({}))
+            return _Value(shape, level, parts, constant, all(a.clean for a in arguments))
+        picture = layer.stencil(first.shape, shape)
+        if not first.clean and self._reads_outside(picture.pixels, first):
+            first = self._gate(first)
+        left = picture.filters(self.phases(first.level), self.phases(level))
+        clean = first.clean and not by_earlier_rules() and self._stays_inside(picture, first, shape, level)
+        parts = {s: part.after(left, layer.coefficient_error) for s, part in first.parts.items()}
         return _Value(shape, level, parts, layer(first.constant[None])[0], clean)
-
-    def _concat(self, layer: Concat, arguments: list[_Value], shape: tuple[int, ...], level: Level) -> _Value:
-        pixels = int(np.prod(self.phases(level)))
-        rows = shape[0] * pixels
-        parts: dict[int, Carried] = {}
-        first = 0
-        for argument in arguments:
-            size = argument.shape[0] * pixels
-            for s, part in argument.parts.items():
-                parts[s] = parts.get(s, self.filters({})).plus(part.placed(rows, first), 1.0)
-            first += size
-        constant = layer(*(a.constant[None] for a in arguments))[0]
-        return _Value(shape, level, parts, constant, all(a.clean for a in arguments))
 
     def _reads_outside(self, pixels: Pixels, value: _Value) -> bool:
         if pixels.circular:
@@ -389,7 +351,7 @@ class _Builder:
         bias = np.zeros_like(inside)
         bias[index] = value.constant.ravel()
         alpha, beta = (
-            np.repeat(_per_channel(slopes, value.shape), channels // value.shape[0])
+            np.repeat(per_channel(slopes, value.shape), channels // value.shape[0])
             for slopes in (activation.alpha, activation.beta)
         )
         if not np.all(inside):
@@ -397,7 +359,7 @@ class _Builder:
         shape = (channels, *self.torus)
         multiplier = activation.multiplier
         if multiplier is not None:
-            multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
+            multiplier = np.repeat(per_channel(multiplier, value.shape), channels // value.shape[0])
         moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
         group = TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape))
         known = self._known_channels(node, activation, value, bool(np.all(inside)))

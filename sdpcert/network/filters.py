@@ -8,14 +8,12 @@ is then a matrix of finite filters: a dictionary from the offset of a cell to a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import singledispatch
 from typing import Any, Protocol
 
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.errors import NotInvariant as NotInvariant
-from sdpcert.network.affine import AffineLayer, Conv2d, Rearrange
 
 Array = np.ndarray
 Filters = dict[tuple[int, int], Array]
@@ -59,69 +57,12 @@ class Stencil:
         return {o: m.reshape(m.shape[0] * size_out, m.shape[3] * size_in) for o, m in result.items()}
 
 
-@singledispatch
-def stencil(layer: AffineLayer, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
-    """The stencil of a layer from an image of `shape` to one of `output`; raises `NotInvariant`."""
-    raise NotInvariant(f"{type(layer).__name__} layer is no convolution")
-
-
-@stencil.register
-def _(layer: Conv2d, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
-    out, per_group, height, width = layer.kernel.shape
-    top, left, _, _ = layer.padding
-    taps: dict[tuple[int, int], Array] = {}
-    outs = out // layer.groups
-    for ky in range(height):
-        for kx in range(width):
-            full = np.zeros((out, per_group * layer.groups))
-            for g in range(layer.groups):
-                rows = slice(g * outs, (g + 1) * outs)
-                full[rows, g * per_group : (g + 1) * per_group] = layer.kernel[rows, :, ky, kx]
-            if np.any(full):
-                taps[ky * layer.dilation[0] - top, kx * layer.dilation[1] - left] = full
-    reach = [(k - 1) * d for k, d in zip((height, width), layer.dilation, strict=True)]
-    highest = [(output[1 + a] - 1) * layer.stride[a] + reach[a] - layer.padding[a] for a in range(2)]
-    lowest = (-top, -left)
-    return Stencil(Pixels(layer.stride, lowest, (highest[0], highest[1]), layer.circular), taps)
-
-
-@stencil.register
-def _(layer: Rearrange, shape: tuple[int, ...], output: tuple[int, ...]) -> Stencil:
-    if len(shape) != 3 or len(output) != 3:
-        raise NotInvariant("a reshape to a vector")
-    channels, height, width = shape
-    strides = []
-    for axis in range(2):
-        moved = np.moveaxis(layer.indices, 1 + axis, 0)
-        both = (moved[1:] >= 0) & (moved[:-1] >= 0)
-        steps = (moved[1:] - moved[:-1])[both]
-        step = width if axis == 0 else 1
-        if not steps.size:
-            strides.append(1)
-        elif np.any(steps != steps[0]) or steps[0] <= 0 or steps[0] % step:
-            raise NotInvariant("a rearrangement that is no regular pick of pixels")
-        else:
-            strides.append(int(steps[0]) // step)
-    taps: dict[tuple[int, int], Array] = {}
-    y, x = np.arange(output[1])[:, None] * strides[0], np.arange(output[2])[None, :] * strides[1]
-    lowest, highest = [0, 0], [0, 0]
-    for o, picked in enumerate(layer.indices):
-        where = np.argwhere(picked >= 0)
-        if not len(where):
-            continue
-        first = tuple(int(v) for v in where[0])
-        channel, row, column = (int(v) for v in np.unravel_index(int(picked[first]), shape))
-        dy, dx = row - first[0] * strides[0], column - first[1] * strides[1]
-        inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-        expected = np.where(inside, (channel * height + y + dy) * width + x + dx, -1)
-        if not np.array_equal(expected, picked):
-            raise NotInvariant("a rearrangement that is no regular pick of pixels")
-        taps.setdefault((dy, dx), np.zeros((output[0], channels)))[o, channel] = 1.0
-        ends = (int(y[-1, 0]) + dy, int(x[0, -1]) + dx)
-        lowest = [min(lowest[0], dy), min(lowest[1], dx)]
-        highest = [max(highest[a], ends[a]) for a in range(2)]
-    pixels = Pixels((strides[0], strides[1]), (lowest[0], lowest[1]), (highest[0], highest[1]))
-    return Stencil(pixels, taps)
+def per_channel(values: Array | float, shape: tuple[int, ...]) -> Array:
+    """One value for each channel from something that broadcasts against an image; raises `NotInvariant`."""
+    full = np.broadcast_to(np.asarray(values, dtype=float), shape)
+    if np.any(full != full[:, :1, :1]):
+        raise NotInvariant("its coefficients differ over the image")
+    return full[:, 0, 0]
 
 
 class Carried(Protocol):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds
 from sdpcert.arithmetic.exact import two_sum
+from sdpcert.arithmetic.norms import row_norms_up
 
 Array = np.ndarray
+UNIT_ROUNDOFF = 2.0**-53
+#: What one product may lose by underflow, with room.
+UNDERFLOW = 2.0**-1070
+#: Room for the rounding of error bounds, which are sums of nonnegative numbers.
+SLACK = 1 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Known:
     @property
     def norms(self) -> Array:
         """Bounds of the rows' errors in Euclidean norm."""
-        return row_norms(self.errors) if self.norm is None else self.norm
+        return row_norms_up(self.errors) if self.norm is None else self.norm
 
     def entries(self, places: Array) -> Known:
         """The entries of every row at some places (row major), as vectors."""
@@ -53,6 +60,32 @@ class Known:
 
         low = None if self.low is None else chosen(self.low)
         return Known(chosen(self.high), low, chosen(self.errors) if self.uncertain else 0.0)
+
+    def plus(self, other: Known) -> Known:
+        """The sum, with what even the low part loses in the error: nothing for a sum of two float64."""
+        high, low = two_sum(self.high, other.high)
+        error = self.error + other.error
+        for term in (self.low, other.low):
+            if term is not None:
+                low, lost = two_sum(low, term)
+                error = error + np.abs(lost)
+        high, low = two_sum(high, low)
+        return Known(high, low, error * SLACK if np.any(error) else 0.0)
+
+    def raised(self, power: Array) -> Known:
+        """Times powers of two, with what becomes subnormal in the error."""
+        high = np.ldexp(self.high, power)
+        small = (np.abs(high) < np.finfo(float).tiny) & (self.high != 0)
+        low = None
+        if self.low is not None:
+            low = np.ldexp(self.low, power)
+            small |= (np.abs(low) < np.finfo(float).tiny) & (self.low != 0)
+        error: Array | float = 0.0
+        if self.uncertain:  # a bound that is not zero does not become zero
+            error = np.ldexp(self.error, power) * SLACK + np.where(np.asarray(self.error) != 0, UNDERFLOW, 0.0)
+        if np.any(small):
+            error = error + np.where(small, UNDERFLOW, 0.0)
+        return Known(high, low, error)
 
     def normalised(self) -> Known:
         """The same numbers with `high` the nearest float64 of the sum, and infinite errors where that is not finite."""
@@ -73,10 +106,23 @@ def zeros(shape: tuple[int, ...]) -> Known:
     return Known(np.zeros(shape))
 
 
-def row_norms(values: Array) -> Array:
-    """Bounds of the Euclidean norms of the rows (first axis) of nonnegative numbers."""
-    rows = values.reshape(len(values), -1)
-    largest = np.max(rows, axis=1, initial=0.0)
-    safe = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return bounds(largest * (np.sqrt(np.square(rows / safe[:, None]).sum(axis=1)) * (1 + 1e-9)))
+def are_moves(coefficients: Array) -> bool:
+    """Whether each source coordinate reaches at most one entry, with a power of two: then products are exact."""
+    flat = coefficients.reshape(len(coefficients), -1)
+    if np.count_nonzero(flat) > len(flat) or np.any(np.count_nonzero(flat, axis=1) > 1):
+        return False
+    values = np.abs(flat[flat != 0])
+    return bool(np.all(np.frexp(values)[0] == 0.5)) and bool(np.all((values >= 2.0**-100) & (values <= 2.0**100)))
+
+
+def underflow_of_moves(
+    given: Sequence[Array], result: Array, reached: Callable[[Sequence[Array]], Array]
+) -> Array | float:
+    """What products with powers of two below one can lose: they are exact unless the product is subnormal.
+
+    `reached` gives the entries that nonzero entries reach.
+    """
+    if all(np.all((g == 0) | (np.abs(g) >= 1)) for g in given):
+        return 0.0
+    lost = reached(given) & (np.abs(result) < np.finfo(float).tiny)
+    return np.where(lost, np.finfo(float).smallest_subnormal, 0.0)

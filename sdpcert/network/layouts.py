@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Shape, Sum
-from sdpcert.network.filters import NotInvariant, stencil
-from sdpcert.network.graph import Graph, Network
+from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Shape
+from sdpcert.network.filters import NotInvariant
+from sdpcert.network.graph import Graph, Network, Node
 
 Array = np.ndarray
 LAST = (1, 2, 0)  # channels last
@@ -55,7 +55,7 @@ def arranged(network: Network) -> Arranged:
     """
     size = int(np.prod(network.input_shape))
     same = Arranged(network, np.arange(size), np.arange(int(np.prod(network.output_shape))))
-    if not any(isinstance(n.layer, Rearrange) for n in network.nodes):
+    if not any(_moves(network, n) for n in network.nodes):
         return same
     first = _first_image(network)
     inputs = np.arange(size).reshape(network.input_shape) if first is None else first
@@ -72,13 +72,24 @@ def _first_image(network: Network) -> Array | None:
         read = moved.get(node.inputs[0])
         if read is None:
             continue
-        if isinstance(node.layer, Conv2d):
+        layer = node.layer
+        if isinstance(layer, Activation):
+            moved[number] = read
+        elif layer.reads_images:
             return None if len(network.input_shape) == 3 and _is_pick(read, network.input_shape) else read
-        if isinstance(node.layer, Rearrange) and _is_permutation(node.layer.indices, read.size):
-            moved[number] = read.ravel()[node.layer.indices]
-        elif isinstance(node.layer, Scale | Activation):
+        elif len(node.inputs) == 1 and (places := layer.places(network.shape(node.inputs[0]))) is not None:
+            if _is_permutation(places, read.size):
+                moved[number] = read.ravel()[places]
+        elif len(node.inputs) == 1 and layer.is_elementwise:
             moved[number] = read
     return None
+
+
+def _moves(network: Network, node: Node) -> bool:
+    """Whether a node only moves the entries of one value."""
+    if isinstance(node.layer, Activation) or len(node.inputs) != 1:
+        return False
+    return node.layer.places(network.shape(node.inputs[0])) is not None
 
 
 def _is_permutation(indices: Array, size: int) -> bool:
@@ -88,7 +99,7 @@ def _is_permutation(indices: Array, size: int) -> bool:
 def _is_pick(indices: Array, shape: Shape) -> bool:
     """Whether a rearrangement of an image is one between images on the lattice."""
     try:
-        stencil(Rearrange(indices), shape, indices.shape)
+        Rearrange(indices).stencil(shape, indices.shape)
     except NotInvariant:
         return False
     return True
@@ -128,24 +139,17 @@ class _Rewriting:
         return self.graph.add(Rearrange(value.order), value.number)
 
     def _node(self, layer: AffineLayer | Activation, given: list[_Value], shape: Shape) -> _Value:
-        first = given[0]
-        match layer:
-            case Rearrange():
-                return self._rearrange(layer, first, shape)
-            case Scale():
-                factor, shift = (self._arrange(first, x) for x in (layer.factor, layer.shift))
-                return replace(first, number=self._add(replace(layer, factor=factor, shift=shift), first))
-            case Activation():
-                return replace(first, number=self._add(self._elementwise(layer, first), first))
-            case Sum():
-                return self._sum(layer, given)
-            case Concat():
-                return self._concat(layer, given, shape)
-            case Dense() if self._is_last(first):
-                # A dense layer on the last axis of an image with the channels last: a convolution of one pixel.
-                kernel = layer.weight[:, :, None, None]
-                number = self._add(Conv2d(kernel, layer.bias, coefficient_error=layer.coefficient_error), first)
-                return self._last(number)
+        if isinstance(layer, Activation):
+            return replace(given[0], number=self._add(self._activation(layer, given[0]), given[0]))
+        if layer.is_elementwise:
+            return self._elementwise(layer, given)
+        places = layer.places(*(v.shape for v in given))
+        if places is not None:
+            return self._rearrange(places, given[0]) if len(given) == 1 else self._join(layer, places, given)
+        if len(given) == 1 and self._is_last(given[0]):
+            on_channels = layer.on_channels()
+            if on_channels is not None:
+                return self._last(self._add(on_channels, given[0]))
         return self._natural(self.graph.add(layer, *map(self._literal, given)))
 
     def _add(self, layer: AffineLayer | Activation, *values: _Value) -> int:
@@ -159,16 +163,16 @@ class _Rewriting:
         full[value.order.ravel()] = np.broadcast_to(entries, value.shape).ravel()
         return full.reshape(self.graph.shape(value.number))
 
-    def _elementwise(self, layer: Activation, value: _Value) -> Activation:
+    def _activation(self, layer: Activation, value: _Value) -> Activation:
         if self._is_natural(value):
             return layer
         given = {f.name: getattr(layer, f.name) for f in fields(layer)}
         return replace(layer, **{name: v if v is None else self._arrange(value, v) for name, v in given.items()})
 
-    def _rearrange(self, layer: Rearrange, value: _Value, shape: Shape) -> _Value:
-        image = self.graph.shape(value.number)
+    def _rearrange(self, places: Array, value: _Value) -> _Value:
+        image, shape = self.graph.shape(value.number), places.shape
         flat = value.order.ravel()
-        order = np.where(layer.indices >= 0, flat[layer.indices], -1)
+        order = np.where(places >= 0, flat[places], -1)
         if shape == image and _ascends(order):
             return _Value(value.number, order)
         pixels = len(image) == 3 and image[1:] != (1, 1)
@@ -192,27 +196,25 @@ class _Rewriting:
         image = self.graph.shape(number)
         return _Value(number, np.arange(int(np.prod(image))).reshape(image).transpose(LAST))
 
-    def _sum(self, layer: Sum, given: list[_Value]) -> _Value:
-        """Terms in the order of the first one that is an image."""
+    def _elementwise(self, layer: AffineLayer, given: list[_Value]) -> _Value:
+        """Arguments in the order of the first one that is an image."""
         lead = next((v for v in given if len(self.graph.shape(v.number)) == 3), given[0])
         image, inverse = self.graph.shape(lead.number), np.empty(lead.order.size, dtype=int)
         inverse[lead.order.ravel()] = np.arange(lead.order.size)
-        numbers = []
-        for value in given:
-            order = value.order.ravel()[inverse].reshape(image)
-            numbers.append(self._literal(_Value(value.number, order)))
+        numbers = [self._literal(replace(v, order=v.order.ravel()[inverse].reshape(image))) for v in given]
+        layer = layer.reordered(lambda entries: self._arrange(lead, entries))
         return replace(lead, number=self.graph.add(layer, *numbers))
 
-    def _concat(self, layer: Concat, given: list[_Value], shape: Shape) -> _Value:
+    def _join(self, layer: AffineLayer, places: Array, given: list[_Value]) -> _Value:
         """Images of one size are joined along their channels, in whatever order the original has their entries."""
         images = [self.graph.shape(v.number) for v in given]
-        if not all(len(i) == 3 and i[1:] == images[0][1:] != (1, 1) for i in images):
+        sizes = [v.order.size for v in given]
+        together = all(len(i) == 3 and i[1:] == images[0][1:] != (1, 1) for i in images)
+        if not together or not _is_permutation(places, sum(sizes)):
             return self._natural(self.graph.add(layer, *map(self._literal, given)))
-        starts = np.cumsum([0, *(v.order.size for v in given)])
-        parts = [v.order[None] + start for v, start in zip(given, starts, strict=False)]
-        order = layer.linear(*parts)[0]
-        number = self.graph.add(Concat(0), *(v.number for v in given))
-        return _Value(number, order.reshape(shape))
+        starts = np.cumsum([0, *sizes])
+        orders = np.concatenate([v.order.ravel() + start for v, start in zip(given, starts, strict=False)])
+        return _Value(self.graph.add(Concat(0), *(v.number for v in given)), orders[places])
 
 
 def _ascends(order: Array) -> bool:

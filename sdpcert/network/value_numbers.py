@@ -26,7 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from sdpcert.network.activation import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange, Scale, Sum
+from sdpcert.network.affine import AffineLayer
 
 if TYPE_CHECKING:
     from sdpcert.network.graph import Network
@@ -100,7 +100,7 @@ class _Numbering:
         self._seen: dict[Hashable, _Neuron] = {}
         self._compared: dict[int, _Comparison] = {}  # by the atoms of ReLU neurons
         self._outputs: dict[int, Array] = {}  # the atoms of an activation's neurons, -1 where one is not new
-        values = {0: self._fresh(int(np.prod(network.input_shape)))}
+        values = {0: self.fresh(int(np.prod(network.input_shape)))}
         last = network.last_uses
         for number, node in enumerate(network.nodes, start=1):
             if number not in last:
@@ -114,7 +114,7 @@ class _Numbering:
 
     # ------------------------------------------------------------ atoms
 
-    def _fresh(self, count: int, nonnegative: bool = False) -> Sums:
+    def fresh(self, count: int, nonnegative: bool = False) -> Sums:
         """Entries that are atoms of their own."""
         first = len(self._nonnegative)
         self._nonnegative += [nonnegative] * count
@@ -151,33 +151,20 @@ class _Numbering:
     ) -> Sums:
         if isinstance(layer, Activation):
             if layer.is_linear:
-                return self._scale(given[0], np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape).ravel())
+                return self.scaled(given[0], np.broadcast_to(np.asarray(layer.alpha, dtype=float), shape).ravel())
             return self._activate(number, layer, given[0], shape)
-        if isinstance(layer, Rearrange):
-            return _gather(given[0], layer.indices.ravel())
-        if isinstance(layer, Concat):
-            starts = np.cumsum([0, *(g.shape[0] for g in given)])
-            places = [
-                np.arange(s, s + g.shape[0]).reshape(1, *k) for s, g, k in zip(starts, given, shapes, strict=False)
-            ]
-            return _stack(given)[layer.linear(*places).ravel()]
-        if isinstance(layer, Sum):
-            total = layer.signs[0] * given[0]
-            for sign, term in zip(layer.signs[1:], given[1:], strict=True):
-                total = self._plus(total, sign * term)
-            return total
-        if getattr(layer, "coefficient_error", 0.0) != 0:  # numbers that stand for others near them
-            return self._fresh(int(np.prod(shape)))
-        if isinstance(layer, Scale):
-            scaled = self._scale(given[0], np.broadcast_to(np.asarray(layer.factor, dtype=float), shape).ravel())
-            return self._plus(scaled, _constants(np.broadcast_to(np.asarray(layer.shift, dtype=float), shape).ravel()))
-        if isinstance(layer, Dense):
-            return self._dense(layer, given[0])
-        if isinstance(layer, Conv2d):
-            return self._convolve(layer, given[0], shape)
-        return self._fresh(int(np.prod(shape)))
+        if layer.coefficient_error:  # numbers that stand for others near them
+            return self.fresh(int(np.prod(shape)))
+        return layer.sums(self, given, shapes, shape)
 
-    def _plus(self, left: Sums, right: Sums) -> Sums:
+    def gathered(self, given: Sequence[Sums], places: Array) -> Sums:
+        """See `Numbering`, as for the methods that follow."""
+        return _gather(_stack(given), places)
+
+    def shifted(self, sums: Sums, shift: Array) -> Sums:
+        return self.plus(sums, _constants(shift))
+
+    def plus(self, left: Sums, right: Sums) -> Sums:
         """The sums of two values; rows that float64 would round, and long ones, become atoms."""
         total = _canonical(left + right)
         # Of two floats, the larger one subtracted first leaves what the addition lost.
@@ -188,7 +175,7 @@ class _Numbering:
         rows = np.flatnonzero(wrong)
         return self._replace(total, rows, [("sum", _row(left, k), _row(right, k)) for k in rows])[0]
 
-    def _scale(self, sums: Sums, factors: Array) -> Sums:
+    def scaled(self, sums: Sums, factors: Array) -> Sums:
         """Every row times a factor; rows whose products float64 would round become atoms."""
         lengths = np.diff(sums.indptr)
         spread = np.repeat(factors, lengths)
@@ -202,9 +189,9 @@ class _Numbering:
         self._rows |= {int(atom): (sums, k) for atom, k in zip(atoms, rows, strict=True)}
         return result
 
-    def _dense(self, layer: Dense, sums: Sums) -> Sums:
-        weights = _canonical(sparse.csr_array(np.asarray(layer.weight, dtype=float)))
-        outputs, inputs = layer.weight.shape
+    def multiplied(self, weight: Array, bias: Array | None, sums: Sums) -> Sums:
+        weights = _canonical(sparse.csr_array(np.asarray(weight, dtype=float)))
+        outputs, inputs = weight.shape
         lengths = np.diff(weights.indptr)
         long_rows = np.flatnonzero(lengths > SHORT_ROW)
         primitive, scales = _primitive(weights)
@@ -216,36 +203,37 @@ class _Numbering:
                 at = np.minimum(weights.indptr[:-1] + term, max(len(weights.indices) - 1, 0))
                 used = (lengths > term) & (lengths <= SHORT_ROW)
                 chosen = _gather(read, np.where(used, weights.indices[at], -1))
-                total = self._plus(total, self._scale(chosen, np.where(used, weights.data[at], 0.0)))
+                total = self.plus(total, self.scaled(chosen, np.where(used, weights.data[at], 0.0)))
             if len(long_rows):
                 identity = _digest(read)
                 atoms = np.array([self._atom(("dense", identity, _row(primitive, k))) for k in long_rows])
                 order = np.arange(outputs)
                 order[long_rows] = outputs + np.arange(len(long_rows))
                 total = _stack([total, _units(atoms, scales[long_rows])])[order]
-            if layer.bias is not None:
-                total = self._plus(total, _constants(np.asarray(layer.bias, dtype=float).ravel()))
+            if bias is not None:
+                total = self.plus(total, _constants(np.asarray(bias, dtype=float).ravel()))
             results.append(total)
         return _stack(results)
 
-    def _convolve(self, layer: Conv2d, sums: Sums, shape: tuple[int, ...]) -> Sums:
-        channels, pixels = shape[0], shape[1] * shape[2]
-        kernel = _canonical(sparse.csr_array(np.asarray(layer.kernel, dtype=float).reshape(channels, -1)))
+    def windowed(
+        self, rows: Array, bias: Array | None, geometry: Hashable, pixels: int, groups: int, sums: Sums
+    ) -> Sums:
+        channels = len(rows)
+        kernel = _canonical(sparse.csr_array(np.asarray(rows, dtype=float)))
         primitive, scales = _primitive(kernel)
-        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.circular, layer.kernel.shape)
-        identity = (_digest(sums), *geometry)
+        identity = (_digest(sums), geometry)
         parts = []
         for channel in range(channels):
             if kernel.indptr[channel] == kernel.indptr[channel + 1]:
                 parts.append(_nothing(pixels))
                 continue
-            group = channel // (channels // layer.groups)
-            first = self._atom(("convolution", *identity, group, _row(primitive, channel)), pixels)
+            group = channel // (channels // groups)
+            first = self._atom(("windows", *identity, group, _row(primitive, channel)), pixels)
             parts.append(_units(np.arange(first, first + pixels), np.full(pixels, scales[channel])))
         total = _stack(parts)
-        if layer.bias is None:
+        if bias is None:
             return total
-        return self._plus(total, _constants(np.repeat(np.asarray(layer.bias, dtype=float), pixels)))
+        return self.plus(total, _constants(np.repeat(np.asarray(bias, dtype=float), pixels)))
 
     # ------------------------------------------------------------ neurons
 
@@ -287,7 +275,7 @@ class _Numbering:
                 made.share(k, earlier, Fraction(a), Fraction(-b), c)
         new = made.sharing.new(number)
         atoms = np.full(size, -1)
-        own_atoms = self._fresh(int(new.sum()), kind.nonnegative)
+        own_atoms = self.fresh(int(new.sum()), kind.nonnegative)
         atoms[new] = own_atoms.indices
         self._outputs[number] = atoms
         for k in np.flatnonzero(new & relus):
@@ -382,8 +370,8 @@ class _Numbering:
         for node in np.unique(sharing.node[sharing.node > 0]):
             chosen = sharing.node == node
             atoms[chosen] = self._outputs[int(node)][sharing.place[chosen]]
-        total = self._plus(_units(atoms, sharing.gain), self._scale(read, sharing.through))
-        total = self._plus(total, _constants(sharing.shift))
+        total = self.plus(_units(atoms, sharing.gain), self.scaled(read, sharing.through))
+        total = self.plus(total, _constants(sharing.shift))
         rounded = np.flatnonzero((sharing.gain_error > 0) | (sharing.through_error > 0))
         return self._replace(total, rounded, [object() for _ in rounded])[0]
 

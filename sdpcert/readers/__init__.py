@@ -23,13 +23,13 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".params", ".bin", ".ckpt", ".jobli
 def load(
     path: str | os.PathLike[str], activation: str | Activation | None = None, orientation: str | None = None
 ) -> Network:
-    """Read a network from a file; the suffix decides how.
+    """Read a network from a file; its suffix says in which format.
 
     `activation` and `orientation` ("out_in" or "in_out") are for array files (.npz, .mat, .safetensors), which hold
-    weights alone; see `sdpcert.readers.arrays` for their conventions and defaults. An ONNX file says both itself.
+    weights alone; see `sdpcert.readers.arrays.reader` for their conventions and defaults. An ONNX file states both.
 
-    Raises `UnsupportedModel` (a ValueError) where the file holds what a `Network` cannot represent, ValueError where it
-    cannot be read, ImportError where an optional package is missing; each with one line.
+    Raises `UnsupportedModel` (a ValueError) if the file holds what a `Network` cannot represent, ValueError if it
+    cannot be read or is a certificate, ImportError if an optional package is missing; each with one line.
     """
     path = as_path(path, "what load reads")
     if activation is not None and not isinstance(activation, str | Activation):
@@ -38,10 +38,11 @@ def load(
     name = quoted(path)
     if suffix in PICKLES:
         raise ValueError(f"{name}: a pickle can run code and is not read; export to ONNX or safetensors")
-    if suffix == ".json":
+    certificate = _is_certificate(path)
+    if certificate or suffix == ".json":
+        what = "it is a certificate, not a network" if certificate else "a .json file holds no network"
         raise ValueError(
-            f"{name}: a .json file holds no network; a certificate is read by sdpcert.Certificate.load, and proved "
-            "again by sdpcert.check"
+            f"{name}: {what}; a certificate is read by sdpcert.Certificate.load, and proved again by sdpcert.check"
         )
     if suffix not in (".onnx", *ARRAY_SUFFIXES):
         known = ", ".join((".onnx", *ARRAY_SUFFIXES))
@@ -57,6 +58,18 @@ def load(
     from sdpcert.readers.arrays.reader import read_arrays
 
     return read_arrays(path, activation, orientation)
+
+
+def _is_certificate(path: Path) -> bool:
+    """Whether a file, whatever its name, begins as `Certificate.save` writes it."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            start = file.read(1024).lstrip()
+    except (OSError, ValueError):  # what is wrong with the path is said later
+        return False
+    return start.startswith(b"{") and b'"sdpcert-certificate"' in start
 
 
 def _check_file(path: Path, name: str) -> None:

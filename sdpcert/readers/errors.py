@@ -18,7 +18,7 @@ MAX_MADE = 100_000_000
 
 
 def check_size(shape: Iterable[int], what: str, limit: int = MAX_MADE) -> int:
-    """The number of entries of a shape; ValueError where a length is negative or there are more than `limit`."""
+    """The number of entries of a shape; raises ValueError if a length is negative or there are more than `limit`."""
     lengths = [int(k) for k in shape]
     if any(k < 0 for k in lengths):
         raise ValueError(f"{what} has the negative length {min(lengths)}")

@@ -1,7 +1,20 @@
 """Results for people: numbers rounded in the direction that keeps them true, tables, figures, and pages."""
 
-from sdpcert.report.rounding import percent_down as percent_down
-from sdpcert.report.rounding import percent_up as percent_up
-from sdpcert.report.rounding import rounded_down as rounded_down
-from sdpcert.report.rounding import rounded_up as rounded_up
-from sdpcert.report.rounding import seconds as seconds
+from sdpcert.report.drawing import write_figures
+from sdpcert.report.page import make_report
+from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up, seconds
+from sdpcert.report.run import write_report, write_table
+from sdpcert.report.table import make_table
+
+__all__ = [
+    "make_report",
+    "make_table",
+    "percent_down",
+    "percent_up",
+    "rounded_down",
+    "rounded_up",
+    "seconds",
+    "write_figures",
+    "write_report",
+    "write_table",
+]

@@ -15,7 +15,7 @@ BEYOND = 1.25
 
 
 def accuracy(run: Run) -> Figure | None:
-    """Certified accuracy by radius, one curve a bound; None where the run has no rows."""
+    """Certified accuracy by radius, one curve per bound; None if the run has no rows."""
     if not run.rows:
         return None
     evaluation = run.evaluation
@@ -41,7 +41,7 @@ def accuracy(run: Run) -> Figure | None:
         f"Accuracy is {percent_down(evaluation.clean_accuracy)} % without a radius; at radius {best.radius:.3g} the "
         f"bound {best.bound} certifies {percent_down(best.accuracy)} %.",
         "Share of the test inputs that are classified correctly with a proof that no change of at most this l2 length "
-        "alters the class, one curve a bound. Attacks look for such changes: the accuracy under attack is never "
+        "alters the class, one curve per bound. Attacks look for such changes: the accuracy under attack is never "
         "below the certified one.",
         Axis("l2 radius", low=0.0, high=end),
         Axis("accuracy", "%", low=0.0, high=100.0),

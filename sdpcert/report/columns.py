@@ -15,7 +15,7 @@ DIGITS = 7
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What a row is about: certificates of one network (one of them in a table with a row each), or a row of a run."""
+    """What a row is about: the certificates of a network, one of them, or a row of a run."""
 
     records: tuple[Record, ...] = ()
     run: Run | None = None
@@ -27,7 +27,7 @@ class Subject:
         return min(self.records, key=lambda r: r.upper)
 
     def by(self, method: str) -> Record | None:
-        """The best certificate of a method, None where there is none."""
+        """The best certificate of a method, None if there is none."""
         found = [r for r in self.records if r.method == method]
         return min(found, key=lambda r: r.upper, default=None)
 
@@ -188,13 +188,13 @@ class Kind:
 
 KINDS = {
     "ladder": Kind(
-        "Bounds on the Lipschitz constant, one row a network",
+        "Bounds on the Lipschitz constant, one row per network",
         (*CERTIFICATE_COLUMNS, *METHOD_COLUMNS),
         ("network", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
         True,
     ),
     "bounds": Kind(
-        "Bounds on the Lipschitz constant, one row a bound",
+        "Bounds on the Lipschitz constant, one row per bound",
         CERTIFICATE_COLUMNS,
         ("network", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
     ),

@@ -12,7 +12,7 @@ LARGEST_SHOWN = 1e290
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: label, unit (may be empty), whether it is logarithmic, and limits where the data do not set them."""
+    """An axis: label, unit (may be empty), whether it is logarithmic, and limits, None if the data set them."""
 
     label: str
     unit: str = ""
@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Data:
-    """The numbers of a figure as a table, rounded where they are bounds."""
+    """The numbers of a figure as a table, rounded if they are bounds."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -48,8 +48,8 @@ class Data:
 class Figure:
     """A figure: `key` names its file, `summary` says in words what is to be seen, `text` defines what is shown.
 
-    With `categories`, y counts them from the top, and bars of several series are stacked. `regions` are places on the
-    x axis where another layer begins, with its name.
+    With `categories`, y counts them from the top, and bars of several series are stacked. `regions` are the places on
+    the x axis at which another layer begins, with its name.
     """
 
     key: str
@@ -83,7 +83,7 @@ class Figure:
 
 
 def ticks(low: float, high: float, log: bool, most: int = 6) -> list[float]:
-    """Round numbers between two limits: 1, 2 or 5 times powers of ten, or powers of ten where the axis is long."""
+    """Round numbers between two limits: 1, 2 or 5 times powers of ten, or powers of ten if the axis is long."""
     if log:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         for parts in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):

@@ -127,7 +127,7 @@ def slack(record: Record) -> Figure | str:
         "distance. Activation: 2 λ (dz − α dv)(β dv − dz) summed over a layer's neurons, what their slope interval "
         "gives away. Reading: the squares of U'ξ in the columns of a source, M = UU' the proved matrix in its "
         "triangular factor and ξ the pair's differences of input and neurons: what is lost because the pair does not "
-        "drive the layers behind as hard as the matrix allows.",
+        "drive the later layers as hard as the matrix allows.",
         Axis("share of the slack", "%", low=0.0),
         Axis("source"),
         (
@@ -172,7 +172,7 @@ def layer_multipliers(record: Record) -> Figure | str:
         f"{total} multipliers in {len(groups)} layer{'s' if len(groups) > 1 else ''}, from "
         f"{min(float(g.values.min()) for g in groups):.2g} to {max(float(g.values.max()) for g in groups):.2g}.",
         "The multiplier λ of every neuron (of every channel over frequencies) as the proof uses it, in the order of "
-        "the neurons; zeros are only counted in the table. With one multiplier a layer, they are equal in a layer.",
+        "the neurons; zeros are only counted in the table. With one multiplier per layer, they are equal in a layer.",
         Axis("neuron"),
         Axis("multiplier λ", log=True),
         tuple(series),

@@ -30,7 +30,7 @@ _LATEX = {
     "`": r"\textasciigrave{}",
     "-": r"-{}",
 }
-#: Characters in a row, from which on a table gets smaller letters to fit the text of an article.
+#: A row with more characters than this gets smaller letters, to fit the text of an article.
 FITTING = 70
 #: Quotation marks that the default font encoding lacks.
 _PLAIN_QUOTES = {"'": "'", '"': "''", "`": "`", "-": "-"}

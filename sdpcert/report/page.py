@@ -11,19 +11,20 @@ from typing import Any
 from urllib.parse import quote
 
 from sdpcert.report.accuracy import accuracy
+from sdpcert.report.drawing import inline_svg
 from sdpcert.report.figure import Figure
 from sdpcert.report.figures import figures_of
 from sdpcert.report.records import Record, Run, read_all, same_network
 from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
-from sdpcert.report.svg import legend, svg, swatch
 from sdpcert.report.table import LEVELS, versions_of
+from sdpcert.version import __version__
 
 NEEDS = "reports need jinja2: pip install 'sdpcert[report]'"
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number at the top of the page, with the anchor of the evidence behind it."""
+    """A number at the top of the page, with the anchor of its evidence."""
 
     name: str
     text: str
@@ -33,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A file behind the page: what its checker said, and facts as (name, text, link or empty)."""
+    """A file that the page was made from: what its checker said, and facts as (name, text, link or empty)."""
 
     target: str
     name: str
@@ -57,25 +58,22 @@ class Report:
     versions: str
 
     def html(self) -> str:
-        """The page; raises ValueError where jinja2 is not installed."""
+        """The page; raises ValueError if jinja2 or matplotlib is not installed."""
         try:
             import jinja2
         except ModuleNotFoundError as error:
             if error.name != "jinja2":
                 raise
             raise ValueError(NEEDS) from None
-        from sdpcert.version import __version__
-
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-        drawn = [(f, svg(f), [(swatch(n, mark), name) for n, mark, name in legend(f)]) for f in self.figures]
         first = self.evidence[0].target
         return template.render(
             version=__version__,
             title=self.title,
             lead=self.lead,
             numbers=self.numbers,
-            figures=drawn,
+            figures=[(figure, inline_svg(figure)) for figure in self.figures],
             targets={
                 f.key: "evidence" if f.key == "ladder" and len(self.evidence) > 1 else first for f in self.figures
             },
@@ -93,7 +91,7 @@ def make_report(
     """Read a certificate or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
-    `output`. Raises `NotVerified` where a file does not verify, ValueError where files do not belong together.
+    `output`. Raises `NotVerified` if a file does not verify, ValueError if files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")

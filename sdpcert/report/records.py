@@ -12,7 +12,7 @@ from typing import Any
 
 from sdpcert.certificate.document import digest_of
 from sdpcert.check import CheckResult, check
-from sdpcert.errors import NotVerified as NotVerified
+from sdpcert.errors import NotVerified
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -55,12 +55,12 @@ class Record:
 
     @property
     def lower(self) -> float | None:
-        """The attained value, None where the file has none."""
+        """The attained value, None if the file has none."""
         return self.verdict.lower
 
     @property
     def sdp_lower(self) -> float | None:
-        """The dual bound on the optimum of the condition that the run states, None where it states none."""
+        """The dual bound on the optimum of the condition that the run states, None if it states none."""
         value = self.stated("sdp_lower", (int, float))
         return None if value is None or not 0 < value <= self.upper else float(value)
 
@@ -102,7 +102,7 @@ class Record:
 
     @property
     def sizes(self) -> tuple[int | None, int, int | None]:
-        """Inputs, neurons of the certified form, and outputs; None where the parts do not say."""
+        """Inputs, neurons of the certified form, and outputs; None if the parts do not say."""
         if self.document["version"] == 1:
             network = self.document["network"]
             return network["inputs"], sum(g["size"] for g in network["groups"]), network["outputs"]
@@ -132,11 +132,11 @@ class Run:
 
     @property
     def rows(self) -> list[Any]:
-        """One row a radius and bound."""
+        """One row per radius and bound."""
         return list(self.evaluation.rows)
 
     def part(self, section: str, key: str) -> str | None:
-        """A text of the evaluation's model or data, None where it has none."""
+        """A text of the evaluation's model or data, None if it has none."""
         value = getattr(self.evaluation, section).get(key)
         return value if isinstance(value, str) else None
 
@@ -150,7 +150,7 @@ class Run:
 def read(path: str | os.PathLike[str]) -> Record | Run:
     """Read a certificate, an evaluation or a run's folder and prove it again.
 
-    Raises `NotVerified` where it does not verify, ValueError where there is no such file.
+    Raises `NotVerified` if it does not verify, ValueError if there is no such file.
     """
     path = Path(path)
     if path.is_dir():
@@ -180,7 +180,7 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
 
 
 def _integer(text: str) -> int:
-    """An integer of a file; ValueError for one that no program wrote, and that is no float64 either."""
+    """An integer of a file; ValueError for one that no program wrote, and that no float64 holds either."""
     if len(text) > LONGEST_INTEGER:
         raise ValueError(f"states an integer of {len(text)} digits")
     return int(text)

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdpcert.report.drawing import FORMATS as FIGURE_FORMATS
+from sdpcert.report.drawing import write_figures
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
-from sdpcert.report.paper import FORMATS as FIGURE_FORMATS
-from sdpcert.report.paper import write_figures
 from sdpcert.report.table import make_table
 from sdpcert.running.outputs import check_not_read, check_output, write_whole
 
@@ -17,7 +17,7 @@ from sdpcert.running.outputs import check_not_read, check_output, write_whole
 Name = str | os.PathLike[str]
 
 
-def table(
+def write_table(
     files: Sequence[Name],
     kind: str | None = None,
     columns: str | None = None,
@@ -44,17 +44,17 @@ def table(
     return text
 
 
-def report(
+def write_report(
     files: Sequence[Name],
     output: Name | None = None,
     figures: Name | None = None,
     figure_format: str = "pdf",
     times: bool = True,
 ) -> list[Path]:
-    """Write the page of a certificate or a run, and its figures where `figures` names a folder; returns the paths.
+    """Write the page of a certificate or a run, and its figures if `figures` names a folder; returns the paths.
 
-    The page's name is that of the first file with `.html`, in the working folder, unless `output` says otherwise.
-    Raises as `table` does; nothing is written then.
+    The page's name is that of the first file with `.html`, in the working folder, unless `output` names another.
+    Raises as `write_table` does; nothing is written then.
     """
     if figure_format not in FIGURE_FORMATS:
         raise ValueError(f"no format {figure_format!r} of figures; there are {', '.join(FIGURE_FORMATS)}")
@@ -75,5 +75,5 @@ def report(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; raises ValueError with one line where that fails."""
+    """Write a text file whole or not at all; raises ValueError with one line if that fails."""
     write_whole(path, text.encode("utf-8", errors="backslashreplace"))  # names of files may be no text

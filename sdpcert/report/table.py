@@ -12,6 +12,7 @@ from typing import Any
 
 from sdpcert.report.columns import DIGITS, KINDS, Cell, Column, Subject, columns_of
 from sdpcert.report.records import Record, Run, by_network, read_all
+from sdpcert.version import __version__
 
 LEVELS = {
     "R": "Execution level R: real arithmetic on the stated weights",
@@ -21,7 +22,7 @@ LEVELS = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A finished table: `rows` has one list of cells a row, in the order of `columns`.
+    """A finished table: `rows` has the cells of each row in the order of `columns`.
 
     `made` says in one sentence which command and versions made the table, `notes` what a reader has to know.
     """
@@ -37,7 +38,7 @@ class Table:
 
     @property
     def made(self) -> str:
-        """The command and the versions behind the table, without a full stop."""
+        """The command and the versions that made the table, without a full stop."""
         return f"Made by {self.command} ({self.versions})"
 
 
@@ -89,8 +90,6 @@ def command_of(paths: Sequence[Any], kind: str, columns: Sequence[str] | None, t
 
 def versions_of(read: Sequence[Record | Run]) -> str:
     """Versions of this program and of those that wrote the certificates, in words."""
-    from sdpcert.version import __version__
-
     here = f"sdpcert {__version__}, Python {platform.python_version()}"
     written = [r.versions for r in read]
     stated = []

@@ -4,46 +4,77 @@ A researcher writes a layer or an inequality in symbols; `derive` proves it for 
 with a small exact counterexample, or says that it is open. See `docs/derivations.md`.
 """
 
-from sdpcert.symbolic.blocks import Block as Block
-from sdpcert.symbolic.blocks import block as block
-from sdpcert.symbolic.blocks import diagonal_block as diagonal_block
-from sdpcert.symbolic.blocks import symmetric_block as symmetric_block
-from sdpcert.symbolic.claim import Claim as Claim
-from sdpcert.symbolic.claim import Statement as Statement
-from sdpcert.symbolic.claim import equal as equal
-from sdpcert.symbolic.claim import positive as positive
-from sdpcert.symbolic.defined import increments as increments
-from sdpcert.symbolic.defined import inverse as inverse
-from sdpcert.symbolic.defined import orthonormal as orthonormal
-from sdpcert.symbolic.defined import slopes as slopes
-from sdpcert.symbolic.defined import squared_norm as squared_norm
-from sdpcert.symbolic.derivation import Comparison as Comparison
-from sdpcert.symbolic.derivation import Derivation as Derivation
-from sdpcert.symbolic.derivation import Part as Part
-from sdpcert.symbolic.derivation import Result as Result
-from sdpcert.symbolic.derivation import derive as derive
-from sdpcert.symbolic.entries import indices as indices
-from sdpcert.symbolic.entries import largest as largest
-from sdpcert.symbolic.entries import rule as rule
-from sdpcert.symbolic.entries import scalar_rule as scalar_rule
-from sdpcert.symbolic.entries import total as total
-from sdpcert.symbolic.expression import AlgebraError as AlgebraError
-from sdpcert.symbolic.expression import Expression as Expression
-from sdpcert.symbolic.expression import diagonal as diagonal
-from sdpcert.symbolic.expression import identity as identity
-from sdpcert.symbolic.expression import matrix as matrix
-from sdpcert.symbolic.expression import number as number
-from sdpcert.symbolic.expression import scalar as scalar
-from sdpcert.symbolic.expression import skew as skew
-from sdpcert.symbolic.expression import sqrt2 as sqrt2
-from sdpcert.symbolic.expression import symmetric as symmetric
-from sdpcert.symbolic.expression import vector as vector
-from sdpcert.symbolic.expression import zero as zero
-from sdpcert.symbolic.fit import fit_multipliers as fit_multipliers
-from sdpcert.symbolic.instances import Instance as Instance
-from sdpcert.symbolic.kernel import KernelError as KernelError
-from sdpcert.symbolic.kernel import check as check
-from sdpcert.symbolic.layer import Layer as Layer
-from sdpcert.symbolic.refutation import refute as refute
-from sdpcert.symbolic.steps.trace import trace_of as trace_of
-from sdpcert.symbolic.strategies import search as search
+from sdpcert.errors import AlgebraError, KernelError
+from sdpcert.symbolic.blocks import Block, block, diagonal_block, symmetric_block
+from sdpcert.symbolic.claim import Claim, Statement, equal, positive
+from sdpcert.symbolic.defined import increments, inverse, orthonormal, rule, scalar_rule, slopes, squared_norm
+from sdpcert.symbolic.derivation import Comparison, Derivation, Part
+from sdpcert.symbolic.deriving import derive
+from sdpcert.symbolic.entries import indices, largest, total
+from sdpcert.symbolic.expression import (
+    Expression,
+    diagonal,
+    identity,
+    matrix,
+    number,
+    scalar,
+    skew,
+    sqrt2,
+    symmetric,
+    vector,
+    zero,
+)
+from sdpcert.symbolic.fit import fit_multipliers
+from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.kernel import check
+from sdpcert.symbolic.layer import Layer
+from sdpcert.symbolic.refutation import refute
+from sdpcert.symbolic.result import Result
+from sdpcert.symbolic.steps.trace import trace_of
+from sdpcert.symbolic.strategies import search
+
+__all__ = [
+    "AlgebraError",
+    "Block",
+    "Claim",
+    "Comparison",
+    "Derivation",
+    "Expression",
+    "Instance",
+    "KernelError",
+    "Layer",
+    "Part",
+    "Result",
+    "Statement",
+    "block",
+    "check",
+    "derive",
+    "diagonal",
+    "diagonal_block",
+    "equal",
+    "fit_multipliers",
+    "identity",
+    "increments",
+    "indices",
+    "inverse",
+    "largest",
+    "matrix",
+    "number",
+    "orthonormal",
+    "positive",
+    "refute",
+    "rule",
+    "scalar",
+    "scalar_rule",
+    "search",
+    "skew",
+    "slopes",
+    "sqrt2",
+    "squared_norm",
+    "symmetric",
+    "symmetric_block",
+    "total",
+    "trace_of",
+    "vector",
+    "zero",
+]

@@ -6,7 +6,9 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sdpcert.symbolic.expression import AlgebraError, Expression, as_expression, identity, zero
+from sdpcert.errors import AlgebraError
+from sdpcert.symbolic.expression import Expression, as_expression, identity, zero
+from sdpcert.symbolic.notation import LATEX, TEXT, Notation
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -88,15 +90,16 @@ class Block:
     def __hash__(self) -> int:
         return hash(self.entries)
 
-    def __repr__(self) -> str:
-        from sdpcert.symbolic.printing import text
+    def shown(self, notation: Notation) -> str:
+        """The blocks; a single one without brackets."""
+        rows = [[entry.shown(notation) for entry in row] for row in self.entries]
+        return rows[0][0] if len(rows) == len(rows[0]) == 1 else notation.matrix(rows)
 
-        return text(self)
+    def __repr__(self) -> str:
+        return self.shown(TEXT)
 
     def _repr_latex_(self) -> str:
-        from sdpcert.symbolic.printing import latex
-
-        return f"${latex(self)}$"
+        return f"${self.shown(LATEX)}$"
 
 
 def as_block(value: Any) -> Block:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, as_block
-from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
+from sdpcert.symbolic.entries import Entry
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import AlgebraError, Expression, as_expression, letter
+from sdpcert.symbolic.expression import Expression, as_expression, letter
 from sdpcert.symbolic.instances import Instance
+from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.rewriting import Rules
 from sdpcert.symbolic.symbols import Symbol
 
@@ -43,14 +45,19 @@ class Statement:
             return is_zero(value)
         return bool(np.all(value == value.T)) and indefinite(value) is None
 
-    def because(self, reason: str) -> Statement:
-        """The same with a reason."""
-        return replace(self, reason=reason)
+    def shown(self, notation: Notation) -> str:
+        """Both sides; as `written` if the notation has names for parts."""
+        if notation.named and self.written is not None:
+            return self.written.statement.shown(notation)
+        number = self.matrix.row_sizes == self.matrix.column_sizes == (1,)
+        sign = "=" if self.kind == "zero" else notation.at_least(number)
+        left = self.matrix if self.left is None else self.left
+        right = 0 if self.right is None else self.right
+        shown = notation.number(Fraction(right)) if isinstance(right, int | Fraction) else right.shown(notation)
+        return f"{left.shown(notation)} {sign} {shown}"
 
     def __repr__(self) -> str:
-        from sdpcert.symbolic.printing import text
-
-        return text(self)
+        return self.shown(TEXT)
 
 
 def positive(left: Any, right: Any = 0, reason: str = "") -> Statement:
@@ -137,7 +144,7 @@ class Claim:
         return Rules(equalities)
 
     def declared_wrongly(self, instance: Instance) -> str | None:
-        """What an instance shows to be wrong with the declared properties of the symbols, None where they hold."""
+        """What an instance shows to be wrong with the declared properties of the symbols, None if they hold."""
         for symbol in self.symbols():
             value = instance.value(letter(symbol))
             for left, right in symbol.facts():
@@ -171,8 +178,9 @@ class Claim:
             found |= _halves(expression)
         for symbol in self.symbols():
             if isinstance(symbol.formula, tuple):
-                for part in _elements(symbol.formula[1]):
-                    found |= _halves(part)
+                if isinstance(symbol.formula[1], Entry):
+                    for part in symbol.formula[1].expressions():
+                        found |= _halves(part)
             elif isinstance(symbol.formula, Expression):
                 found |= _halves(symbol.formula)
             for left, right in symbol.facts():
@@ -180,7 +188,7 @@ class Claim:
         return found
 
     def mutants(self) -> Iterator[tuple[str, Claim | None]]:
-        """The claim with one thing wrong: a sign, a factor, a transpose; None where the shapes refuse it."""
+        """The claim with one thing wrong: a sign, a factor, a transpose; None if its shapes do not fit."""
         # An equality may cancel before anything is changed, so what is changed is the side that is printed.
         source = self.show.matrix if self.show.left is None else as_block(self.show.left)
         symmetric = self.show.kind == "positive"
@@ -220,24 +228,3 @@ def _mutated(entry: Expression) -> Iterator[tuple[str, Expression | None]]:
 def _halves(entry: Expression) -> set[Symbol]:
     scalars = {s for m, _ in entry.terms for s, e in m if e.denominator == 2}
     return scalars | {x.symbol for _, w in entry.terms for x in w if x.exponent.denominator == 2}
-
-
-def _elements(entry: Entry) -> Iterator[Expression]:
-    match entry:
-        case Element(expression):
-            yield expression
-        case Absolute(body) | Total(body):
-            yield from _elements(body)
-        case Product(factors):
-            for factor, exponent in factors:
-                for expression in _elements(factor):
-                    yield (
-                        expression ** Fraction(1, 2) if exponent.denominator == 2 and _root(expression) else expression
-                    )
-        case Sum(parts):
-            for part in parts:
-                yield from _elements(part)
-
-
-def _root(expression: Expression) -> bool:
-    return len(expression.terms) == 1 and all(s.positive for s in expression.symbols())

@@ -1,4 +1,4 @@
-"""Symbols that are defined by others: inverses, norms, orthonormal columns, increments of activations."""
+"""Symbols defined by other symbols: inverses, norms, orthonormal columns, increments, diagonals by a formula."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.symbolic.claim import Statement, equal, positive
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter
+from sdpcert.errors import AlgebraError
+from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.entries import Entry, Index
+from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
@@ -17,7 +19,7 @@ from sdpcert.symbolic.symbols import Dimension, Symbol
 def inverse(name: str, expression: Expression, latex: str | None = None) -> Expression:
     """The inverse of a square expression as a symbol; the equalities come along.
 
-    An instance where the expression is singular is drawn again. Declare it only of what is invertible, or the claim is
+    An instance with a singular expression is drawn again. Declare it only of what is invertible, or the claim is
     about the invertible cases alone.
     """
     if expression.rows != expression.columns:
@@ -59,11 +61,6 @@ def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | Non
     one = identity(columns)
     made = replace(made, facts=lambda: [(letter(made).T @ letter(made), one)])
     return letter(made)
-
-
-def relation(left: Expression, right: Any, reason: str = "") -> Statement:
-    """An equality between symbols as a hypothesis; same as `equal`."""
-    return equal(left, right, reason)
 
 
 def slopes(name: str, size: Dimension, low: Any = 0, high: Any = 1, latex: str | None = None) -> Expression:
@@ -111,3 +108,41 @@ def increments(
     dv = letter(Symbol(f"d{name}", size, 1, definition=inputs, latex=latex[0]))
     dz = letter(Symbol(f"d{name}_out", size, 1, definition=outputs, latex=latex[1]))
     return dv, dz
+
+
+def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
+    """The positive diagonal matrix with the entries `formula` at `index`.
+
+    If the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. If powers of
+    one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
+    formula that may be negative.
+    """
+    _check_nonnegative(name, formula)
+
+    def definition(instance: Instance) -> Any:
+        count = instance.size(size)
+        values = [formula.at(instance, {index: k}) for k in range(count)]
+        return instance.diagonal([value if value != 0 else value + 1 for value in values])
+
+    return letter(
+        Symbol(name, size, size, "diagonal", True, definition=definition, latex=latex, formula=(index, formula))
+    )
+
+
+def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
+    """The positive number with the value `formula`, such as a maximum over rows (one if the formula is zero).
+
+    Raises `AlgebraError` for a formula that may be negative.
+    """
+    _check_nonnegative(name, formula)
+
+    def definition(instance: Instance) -> Any:
+        value = formula.at(instance, {})
+        return instance.diagonal([value if value != 0 else value + 1])
+
+    return letter(Symbol(name, 1, 1, "scalar", True, definition=definition, latex=latex, formula=(None, formula)))
+
+
+def _check_nonnegative(name: str, formula: Entry) -> None:
+    if not formula.is_nonnegative:
+        raise AlgebraError(f"the formula of {name} may be negative: {formula}; write abs(...) where that is meant")

@@ -12,19 +12,15 @@ search for a counterexample.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.symbolic.claim import Claim
-from sdpcert.symbolic.expression import diagonal
-from sdpcert.symbolic.fit import fit_multipliers
-from sdpcert.symbolic.kernel import ProofCheck, check
-from sdpcert.symbolic.layer import Layer, NetworkWitness, refute_layer
-from sdpcert.symbolic.refutation import Witness, refute, witness_of
+from sdpcert.symbolic.kernel import ProofCheck
+from sdpcert.symbolic.layer import Layer, NetworkWitness
+from sdpcert.symbolic.refutation import Witness
 from sdpcert.symbolic.steps.step import Proof
-from sdpcert.symbolic.strategies import search
 
 #: What became of a part or a derivation.
 PROVED, REFUTED, OPEN = "proved", "refuted", "open"
@@ -62,9 +58,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Derivation:
-    """A result: its statement (LaTeX), where it is from, the claims that make it, controls that have to fail.
+    """A result: its statement (LaTeX), its source, the claims that make it, and controls, which have to fail.
 
-    `numbers` computes comparisons through `sdpcert.certify`. `remark` is printed behind the proof.
+    `numbers` computes comparisons through `sdpcert.certify`. `remark` is printed after the proof.
     """
 
     title: str
@@ -90,82 +86,6 @@ class PartResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a derivation.
-
-    `status` is proved only if every part is proved, every control is refuted and every number agrees; it is refuted if
-    a part is; open otherwise. In a notebook it shows itself.
-    """
-
-    derivation: Derivation
-    parts: tuple[PartResult, ...]
-    controls: tuple[PartResult, ...]
-    numbers: tuple[Comparison, ...]
-    seconds: float
-    note: str = field(default="")
-
-    @property
-    def status(self) -> str:
-        """proved, refuted or open."""
-        if any(p.status == REFUTED for p in self.parts):
-            return REFUTED
-        whole = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
-        return PROVED if whole and self.parts and all(n.agrees for n in self.numbers) else OPEN
-
-    def text(self) -> str:
-        """The result for a terminal."""
-        from sdpcert.symbolic.document import result_text
-
-        return result_text(self)
-
-    def latex(self) -> str:
-        """A section of a LaTeX document."""
-        from sdpcert.symbolic.document import section
-
-        return section(self)
-
-    def __repr__(self) -> str:
-        return self.text()
-
-    def _repr_markdown_(self) -> str:
-        return f"**{self.derivation.title}: {self.status}**\n\n```text\n{self.text()}\n```"
-
-
-def derive(result: Derivation | Part | Claim | Layer, seed: int = 0, numbers: bool = True) -> Result:
-    """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check."""
-    start = time.perf_counter()
-    if isinstance(result, Layer) and result.multipliers is None and result.U is not None:
-        return _without_multipliers(result, seed, start)
-    derivation = as_derivation(result)
-    parts = tuple(settle(part, seed) for part in derivation.parts)
-    controls = tuple(_contradict(part, seed) for part in derivation.controls)
-    compared: Sequence[Comparison] = ()
-    if numbers and derivation.numbers is not None and all(p.status == PROVED for p in parts):
-        compared = derivation.numbers()
-    return Result(derivation, parts, controls, tuple(compared), time.perf_counter() - start)
-
-
-def _without_multipliers(layer: Layer, seed: int, start: float) -> Result:
-    """Multipliers of a closed form, if numbers suggest one; else two inputs that contradict, else open."""
-    fit = fit_multipliers(layer, seed=seed)
-    if fit is not None:
-        fitted = replace(layer, multipliers=fit.multipliers)
-        done = derive(fitted, seed)
-        note = f"multipliers fitted to numerical ones: {fit.multipliers} (deviation {fit.deviation:.1e})"
-        if done.status == PROVED:
-            return replace(done, note=note, seconds=time.perf_counter() - start)
-    # No multipliers: any will do to state the claim, and only two inputs refute it.
-    unknown = replace(layer, multipliers=diagonal("Lambda", layer.U.rows if layer.U is not None else 1))
-    part = Part(unknown.claim("layer"), layer=unknown)
-    found = refute_layer(unknown, part.claim, seed)
-    status = OPEN if found is None else REFUTED
-    witness, network = found or (None, None)
-    settled = PartResult(part, status, witness=witness, network=network, seconds=time.perf_counter() - start)
-    note = "no multipliers of a simple closed form were found" if fit is None else f"not proved with {fit.multipliers}"
-    return Result(as_derivation(part), (settled,), (), (), time.perf_counter() - start, note)
-
-
 def as_derivation(result: Any) -> Derivation:
     """A derivation of one part from a claim or a layer; derivations as they are."""
     if isinstance(result, Derivation):
@@ -179,60 +99,3 @@ def as_derivation(result: Any) -> Derivation:
     if isinstance(result, Part):
         return Derivation(result.claim.name, "", result.claim.text, [result])
     raise TypeError(f"{result!r} is neither a Derivation nor a Part, Claim or Layer")
-
-
-def settle(part: Part, seed: int = 0) -> PartResult:
-    """Prove a part with its proof or one that is found; else refute it; else leave it open."""
-    start = time.perf_counter()
-    objection = None if part.layer is None else part.layer.objection(part.claim)
-    if objection is not None:
-        # The condition may hold and mean nothing: two inputs say more.
-        refuted = _refuted_by_inputs(part, seed) or _contradict(part, seed)
-        checked = ProofCheck(False, reason=objection)
-        return replace(refuted, check=checked, seconds=time.perf_counter() - start)
-    checked, strategy = None, ""
-    if part.proof is not None:
-        checked = check(part.claim, part.proof, seed)
-        strategy = "given proof"
-    if checked is None or not checked.proved:
-        found = search(part.claim)
-        if found is not None:
-            again = check(part.claim, found.proof, seed)
-            if again.proved or checked is None:
-                checked, strategy = again, found.strategy
-    if checked is not None and checked.proved:
-        return PartResult(part, PROVED, checked, strategy, seconds=time.perf_counter() - start)
-    refuted = _contradict(part, seed)
-    return PartResult(
-        part,
-        refuted.status,
-        checked,
-        strategy,
-        refuted.witness,
-        refuted.network,
-        time.perf_counter() - start,
-    )
-
-
-def _refuted_by_inputs(part: Part, seed: int) -> PartResult | None:
-    found = None if part.layer is None else refute_layer(part.layer, part.claim, seed)
-    return None if found is None else PartResult(part, REFUTED, witness=found[0], network=found[1])
-
-
-def _contradict(part: Part, seed: int) -> PartResult:
-    start = time.perf_counter()
-    witness = refute(part.claim, seed)
-    network = None
-    if part.layer is not None:
-        network = None if witness is None else part.layer.counterexample(witness.instance)
-        if network is None and (found := refute_layer(part.layer, part.claim, seed)) is not None:
-            # Two inputs say more than a matrix: take the instance that has them.
-            instance, network = found[0].instance, found[1]
-            witness = found[0] if part.claim.show.holds(instance) else witness_of(part.claim, instance)
-    return PartResult(
-        part,
-        OPEN if witness is None else REFUTED,
-        witness=witness,
-        network=network,
-        seconds=time.perf_counter() - start,
-    )

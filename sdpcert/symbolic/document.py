@@ -1,20 +1,19 @@
-"""Results as text for the terminal and as LaTeX documents; PDF where a TeX engine is present."""
+"""Results as a LaTeX document, and as PDF if a TeX engine is installed."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdpcert.errors import NoTexEngine as NoTexEngine
+from sdpcert.errors import NoTexEngine
 from sdpcert.running.outputs import write_whole
-from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, PartResult, Result
-from sdpcert.symbolic.printing import witness_text
-from sdpcert.symbolic.sources import cited, papers_of
-from sdpcert.symbolic.theorems import claim_latex, escaped, wrong_version_latex
+from sdpcert.symbolic.derivation import REFUTED
+from sdpcert.symbolic.result import Result
+from sdpcert.symbolic.sources import papers_of
+from sdpcert.symbolic.theorems import escaped
 
 #: TeX engines in order of preference, with their arguments.
 ENGINES = {
@@ -24,80 +23,6 @@ ENGINES = {
     "tectonic": ["--keep-logs"],
 }
 
-
-# Terminal
-
-
-def result_text(result: Result) -> str:
-    """The result of a derivation, line by line."""
-    lines = [f"{result.derivation.title}: {result.status}  ({result.seconds:.1f} s)"]
-    if result.derivation.source:
-        lines.append(f"  source   {plain(result.derivation.source)}")
-    if result.note:
-        lines.append(f"  note     {result.note}")
-    for part in result.parts:
-        lines += _part_lines(part, "claim")
-    for control in result.controls:
-        lines += _part_lines(control, "control")
-    for number in result.numbers:
-        agrees = "agrees" if number.agrees else "DOES NOT AGREE"
-        lines.append(
-            f"  number   {plain(number.what)}: {number.value:.10g} {number.relation} {number.other:.10g}, {agrees}"
-        )
-    return "\n".join(lines)
-
-
-def _part_lines(result: PartResult, label: str) -> list[str]:
-    claim = result.part.claim
-    lines = [f"  {label:8} {plain(claim.name)}: {result.status}"]
-    if result.status == PROVED and result.check is not None:
-        check = result.check
-        lines.append(
-            f"           by {result.strategy}, {len(check.derived)} steps; {check.instances} exact instances; "
-            f"{check.mutants + check.ill_typed} wrong versions rejected"
-        )
-    elif result.status == REFUTED and result.witness is not None:
-        witness = result.witness
-        shown = ", ".join(f"{s.name} = {witness_text(v)}" for s, v in witness.values.items() if v.size)
-        lines.append(f"           {shown}")
-        if witness.vector is not None:
-            vector = ", ".join(str(x) for x in witness.vector)
-            lines.append(f"           v = ({vector}): v'Mv = {witness.value} < 0")
-        else:
-            lines.append(f"           an entry that should be 0 is {witness.value}")
-        if result.network is not None:
-            network = result.network
-            given = ", ".join(str(x) for x in network.input)
-            biases = f", biases ({', '.join(str(b) for b in network.biases)})" if network.biases else ""
-            lines.append(
-                f"           inputs 0 and ({given}){biases}: squared distance {network.stretched} of the outputs, "
-                f"at most {network.allowed} allowed"
-            )
-    elif result.check is not None:
-        lines.append(f"           {result.check.reason}")
-    if result.status == OPEN:
-        lines.append("           neither proved nor refuted: give a proof, or more hypotheses")
-    return lines
-
-
-def plain(value: str) -> str:
-    """LaTeX of a line as plain text: without dollars and braces, commands by their names or signs."""
-    signs = {
-        "sqrt": "root of ",
-        "top": "'",
-        "le": "<=",
-        "ge": ">=",
-        "times": "x",
-        "cdot": " ",
-        "to": "->",
-        "mapsto": "->",
-        "succeq": ">=",
-    }
-    value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
-    return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
-
-
-# LaTeX
 
 PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage[a4paper,margin=25mm]{geometry}
@@ -152,7 +77,7 @@ def document(results: Sequence[Result], title: str = "Derivations", versions: st
     body = [PREAMBLE, f"\\title{{{title}}}\n\\author{{sdpcert {versions}}}\n\\date{{}}\n\\maketitle\n", CONVENTIONS]
     if len(results) > 1:
         body.append(summary(results))
-    body += [section(result, papers) for result in results]
+    body += [result.latex(papers) for result in results]
     if papers:
         items = "\n".join(f"\\bibitem{{s{k}}} {escaped(paper)}." for k, paper in enumerate(papers, 1))
         body.append(f"\\begin{{thebibliography}}{{99}}\n{items}\n\\end{{thebibliography}}\n")
@@ -163,7 +88,7 @@ def summary(results: Sequence[Result]) -> str:
     """A table of all results with status and time."""
     rows = []
     for number, result in enumerate(results, 1):
-        steps, instances, _ = _counts(result)
+        steps, instances, _ = result.counts()
         refuted = sum(c.status == REFUTED for c in result.controls)
         rows.append(
             f"{number} & {escaped(result.derivation.title)} & {result.status} & {len(result.parts)} & {steps} & "
@@ -177,70 +102,6 @@ def summary(results: Sequence[Result]) -> str:
     )
 
 
-def _counts(result: Result) -> tuple[int, int, int]:
-    """Steps, exact instances and rejected changed versions of all claims."""
-    checks = [part.check for part in result.parts if part.status == PROVED and part.check is not None]
-    return (
-        sum(len(check.derived) for check in checks),
-        sum(check.instances for check in checks),
-        sum(check.mutants + check.ill_typed for check in checks),
-    )
-
-
-def section(result: Result, papers: Sequence[str] = ()) -> str:
-    """The theorem, its proof, its wrong versions and numbers; `papers` are the numbered references."""
-    derivation = result.derivation
-    head = [] if result.status == PROVED else [result.status]
-    head += cited(derivation.source, papers)
-    lines = [
-        f"\\section{{{escaped(derivation.title)}}}",
-        "\\begin{theorem}" + (f"[{{{'; '.join(head)}}}]" if head else ""),
-        derivation.statement or "As claimed below.",
-        "\\end{theorem}",
-    ]
-    for part in result.parts:
-        lines += claim_latex(part)
-    steps, instances, changed = _counts(result)
-    if steps:
-        lines.append(
-            f"\\medskip\\noindent{{\\small Checked: {steps} step{'s' if steps > 1 else ''} expanded, {instances} exact "
-            f"instances, {changed} changed versions rejected.}}\n"
-        )
-    if result.note:
-        lines.append(f"\\noindent {escaped(result.note)}.")
-    if derivation.remark:
-        lines += ["\\begin{remark}", derivation.remark, "\\end{remark}"]
-    for control in result.controls:
-        lines += wrong_version_latex(control)
-    if result.numbers:
-        lines.append(_numbers_latex(result.numbers))
-    return "\n".join(lines) + "\n"
-
-
-def _numbers_latex(numbers: Sequence[Comparison]) -> str:
-    signs = {"<=": "\\le", ">=": "\\ge", "==": "\\approx"}
-    fails = " \\textbf{(fails)}"
-    rows = "\n".join(
-        f"{escaped(n.what)} & ${_decimal(n.value)} {signs[n.relation]} {_decimal(n.other)}$"
-        f"{'' if n.agrees else fails} \\\\"
-        for n in numbers
-    )
-    table = (
-        "\\begin{tabular}{>{\\raggedright\\arraybackslash}p{88mm}l}\\toprule\n"
-        f"numerical check, certified by sdpcert & \\\\\\midrule\n{rows}\n\\bottomrule\\end{{tabular}}"
-    )
-    return f"\\begin{{center}}\\small{table}\\end{{center}}"
-
-
-def _decimal(value: float) -> str:
-    """Eight digits; powers of ten as such."""
-    mantissa, _, exponent = f"{value:.8g}".partition("e")
-    return f"{float(mantissa):.3g}\\cdot10^{{{int(exponent)}}}" if exponent else mantissa
-
-
-# Files
-
-
 def tex_engine() -> str:
     """The first TeX engine that is installed; raises `NoTexEngine` without one."""
     engine = next((name for name in ENGINES if shutil.which(name)), None)
@@ -250,7 +111,7 @@ def tex_engine() -> str:
 
 
 def pdf(source: str, path: Path) -> None:
-    """Compile a LaTeX document to `path`; raises `NoTexEngine` without an engine or where it fails."""
+    """Compile a LaTeX document to `path`; raises `NoTexEngine` without an engine or if it fails."""
     engine = tex_engine()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "derivations.tex").write_text(source, encoding="utf-8")

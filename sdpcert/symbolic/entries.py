@@ -1,4 +1,4 @@
-"""Formulas for the entries of a diagonal matrix, such as `T_ii = sum_j |W'W|_ij q_j / q_i`.
+"""Formulas of entries of matrices, such as `sum_j |W'W|_ij q_j / q_i`.
 
 i, j = indices("i j")
 T = rule("T", "n", i, total(abs((W.T @ W)[i, j]) * q[j] / q[i], j))
@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from sdpcert.symbolic.expression import AlgebraError, Expression, letter
+from sdpcert.errors import AlgebraError
+from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.symbols import Dimension, Symbol
-
-if TYPE_CHECKING:
-    from sdpcert.symbolic.instances import Instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +33,88 @@ def indices(names: str) -> tuple[Index, ...]:
 At = Mapping[Index, int]
 
 
-class Entry(ABC):
-    """A number made of entries of matrices; `+`, `-`, `*`, `/`, `**` and `abs` make further ones."""
+class Values(Protocol):
+    """What a formula is evaluated with, which is an `Instance`."""
 
+    exact: bool
+
+    def value(self, expression: Any) -> Any:
+        """The matrix that an expression is."""
+
+    def size(self, dimension: Dimension) -> int:
+        """The number that a dimension is."""
+        ...
+
+    def exact_root(self, value: Any) -> Any:
+        """A square root, rounded up if it is not rational."""
+
+
+class Matrix(ABC):
+    """What has entries: `X[i, j]`, or `X[i]` for a diagonal matrix or a column."""
+
+    __slots__ = ()
+    rows: Dimension
+    columns: Dimension
+
+    @property
     @abstractmethod
-    def at(self, instance: Instance, position: At) -> Any:
-        """The value in an instance where the indices have the values `position`."""
+    def is_compound(self) -> bool:
+        """Whether an index needs the matrix in parentheses."""
+
+    @property
+    @abstractmethod
+    def is_sum_of_atoms(self) -> bool:
+        """Whether it is evidently positive semidefinite."""
 
     @abstractmethod
     def symbols(self) -> set[Symbol]:
         """The symbols that occur."""
+
+    @abstractmethod
+    def shown(self, notation: Notation) -> str:
+        """The matrix as a formula."""
+
+    def __getitem__(self, position: Any) -> Entry:
+        if isinstance(position, Index):
+            return Element(self, position, None if self.columns == 1 else position)
+        if isinstance(position, tuple) and len(position) == 2 and all(isinstance(k, Index) for k in position):
+            return Element(self, *position)
+        raise AlgebraError(f"entries are read as X[i, j] or D[i] with indices('i j'), not {position!r}")
+
+
+class Entry(ABC):
+    """A number made of entries of matrices; `+`, `-`, `*`, `/`, `**` and `abs` make further ones."""
+
+    @property
+    def inner(self) -> tuple[Entry, ...]:
+        """The entries that it is made of."""
+        return ()
+
+    @abstractmethod
+    def at(self, instance: Values, position: At) -> Any:
+        """The value in an instance where the indices have the values `position`."""
+
+    @abstractmethod
+    def shown(self, notation: Notation) -> str:
+        """The formula."""
+
+    @property
+    @abstractmethod
+    def is_nonnegative(self) -> bool:
+        """Whether it is evidently so: made of magnitudes, even powers, and entries of what is positive."""
+
+    def symbols(self) -> set[Symbol]:
+        """The symbols that occur."""
+        return set().union(*(entry.symbols() for entry in self.inner))
+
+    def expressions(self) -> Iterator[Any]:
+        """The expressions whose entries are read, those under a root as roots."""
+        for entry in self.inner:
+            yield from entry.expressions()
+
+    def range_of(self, index: Index, instance: Values) -> int:
+        """How far an index runs: the dimension that it counts; -1 if it does not occur."""
+        return max((entry.range_of(index, instance) for entry in self.inner), default=-1)
 
     def __add__(self, other: Any) -> Entry:
         return Sum(_parts(self) + _parts(_entry(other)))
@@ -74,9 +144,7 @@ class Entry(ABC):
         return Absolute(self)
 
     def __repr__(self) -> str:
-        from sdpcert.symbolic.printing import entry_text
-
-        return entry_text(self)
+        return self.shown(TEXT)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,33 +153,61 @@ class Constant(Entry):
 
     value: Fraction
 
-    def at(self, instance: Instance, position: At) -> Any:
+    def at(self, instance: Values, position: At) -> Any:
         """The number."""
         return self.value if instance.exact else float(self.value)
 
-    def symbols(self) -> set[Symbol]:
-        """None."""
-        return set()
+    def shown(self, notation: Notation) -> str:
+        """The number."""
+        return notation.number(self.value)
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Its sign."""
+        return self.value >= 0
 
 
 @dataclass(frozen=True, repr=False)
 class Element(Entry):
     """An entry of an expression; without indices the value of a scalar."""
 
-    expression: Expression
+    expression: Any  # an `Expression`, which is made of this file's `Matrix`
     row: Index | None
     column: Index | None
 
-    def at(self, instance: Instance, position: At) -> Any:
+    def at(self, instance: Values, position: At) -> Any:
         """The entry of the expression's value."""
         value = instance.value(self.expression)
         row = 0 if self.row is None else position[self.row]
         column = 0 if self.column is None else position[self.column]
         return value[row, column]
 
+    def shown(self, notation: Notation) -> str:
+        """The expression with its indices: one for columns and diagonal matrices, two for others."""
+        expression, row, column = self.expression, self.row, self.column
+        one = column is None or (row is column and all(s.kind == "diagonal" for s in expression.symbols()))
+        at = "" if row is None else row.name if one or column is None else row.name + column.name
+        return notation.indexed(expression.shown(notation), expression.is_compound, at)
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Diagonal entries of what is evidently positive semidefinite, and positive scalars."""
+        expression = self.expression
+        return self.row is self.column and expression.rows == expression.columns and expression.is_sum_of_atoms
+
     def symbols(self) -> set[Symbol]:
         """Those of the expression."""
         return self.expression.symbols()
+
+    def expressions(self) -> Iterator[Any]:
+        """Its own."""
+        yield self.expression
+
+    def range_of(self, index: Index, instance: Values) -> int:
+        """The rows or the columns of the expression."""
+        if self.row is index:
+            return instance.size(self.expression.rows)
+        return instance.size(self.expression.columns) if self.column is index else -1
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,13 +216,23 @@ class Absolute(Entry):
 
     body: Entry
 
-    def at(self, instance: Instance, position: At) -> Any:
+    @property
+    def is_nonnegative(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def inner(self) -> tuple[Entry, ...]:
+        """The body."""
+        return (self.body,)
+
+    def at(self, instance: Values, position: At) -> Any:
         """The magnitude of the body's value."""
         return abs(self.body.at(instance, position))
 
-    def symbols(self) -> set[Symbol]:
-        """Those of the body."""
-        return self.body.symbols()
+    def shown(self, notation: Notation) -> str:
+        """The body between bars."""
+        return notation.magnitude(self.body.shown(notation))
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +241,12 @@ class Product(Entry):
 
     factors: tuple[tuple[Entry, Fraction], ...]
 
-    def at(self, instance: Instance, position: At) -> Any:
+    @property
+    def inner(self) -> tuple[Entry, ...]:
+        """The factors without exponents."""
+        return tuple(factor for factor, _ in self.factors)
+
+    def at(self, instance: Values, position: At) -> Any:
         """The product of the factors' powers; raises ZeroDivisionError for a negative power of zero."""
         result: Any = Fraction(1) if instance.exact else 1.0
         under_root: Any = result
@@ -149,9 +260,32 @@ class Product(Entry):
                 raise AlgebraError(f"no power {exponent} of an entry; whole and half powers are available")
         return result if under_root == 1 else result * instance.exact_root(under_root)
 
-    def symbols(self) -> set[Symbol]:
-        """Those of the factors."""
-        return set().union(*(f.symbols() for f, _ in self.factors))
+    def shown(self, notation: Notation) -> str:
+        """A number and a fraction of powers."""
+        scale, others = Fraction(1), []
+        for factor, exponent in self.factors:
+            if isinstance(factor, Constant) and exponent.denominator == 1:
+                scale *= factor.value ** int(exponent)
+            else:
+                others.append((factor, exponent))
+        below = [(factor, -exponent) for factor, exponent in others if exponent < 0]
+        if len(below) == 1 and below[0][1] == 1:
+            bottom = [below[0][0].shown(notation)]
+        else:
+            bottom = [_power(notation, factor, exponent) for factor, exponent in below]
+        return notation.quotient(scale, [_power(notation, f, e) for f, e in others if e > 0], bottom)
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether every factor is, or has an even exponent."""
+        return all(f.is_nonnegative or (e.denominator == 1 and e % 2 == 0) for f, e in self.factors)
+
+    def expressions(self) -> Iterator[Any]:
+        """Those of the factors; under a half power, single terms of positive letters as their roots."""
+        for factor, exponent in self.factors:
+            for expression in factor.expressions():
+                has_root = len(expression.terms) == 1 and all(s.positive for s in expression.symbols())
+                yield expression ** Fraction(1, 2) if exponent.denominator == 2 and has_root else expression
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,51 +294,72 @@ class Sum(Entry):
 
     parts: tuple[Entry, ...]
 
-    def at(self, instance: Instance, position: At) -> Any:
+    @property
+    def inner(self) -> tuple[Entry, ...]:
+        """The parts."""
+        return self.parts
+
+    def at(self, instance: Values, position: At) -> Any:
         """The sum of the parts' values."""
         return sum(part.at(instance, position) for part in self.parts)
 
-    def symbols(self) -> set[Symbol]:
-        """Those of the parts."""
-        return set().union(*(p.symbols() for p in self.parts))
+    def shown(self, notation: Notation) -> str:
+        """The parts with plus signs."""
+        return " + ".join(part.shown(notation) for part in self.parts)
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether every part is."""
+        return all(part.is_nonnegative for part in self.parts)
 
 
 @dataclass(frozen=True, repr=False)
 class Total(Entry):
-    """The sum of the body over all values of an index, without where it equals the index `without`."""
+    """The sum of the body over all values of an index, without the value that the index `without` has."""
 
     body: Entry
     index: Index
     without: Index | None = None
-    kind = "total"
+    sign = "sum"
 
-    def at(self, instance: Instance, position: At) -> Any:
-        """The sum; zero where nothing is left."""
+    @property
+    def inner(self) -> tuple[Entry, ...]:
+        """The body."""
+        return (self.body,)
+
+    def at(self, instance: Values, position: At) -> Any:
+        """The sum; zero if nothing is left."""
         values = self._values(instance, position)
         return sum(values) if values else Fraction(0)
 
-    def _values(self, instance: Instance, position: At) -> list[Any]:
+    def _values(self, instance: Values, position: At) -> list[Any]:
         apart = None if self.without is None else position.get(self.without)
-        left = [k for k in range(_range(self.body, self.index, instance)) if k != apart]
+        left = [k for k in range(self.body.range_of(self.index, instance)) if k != apart]
         return [self.body.at(instance, {**position, self.index: k}) for k in left]
 
-    def symbols(self) -> set[Symbol]:
-        """Those of the body."""
-        return self.body.symbols()
+    def shown(self, notation: Notation) -> str:
+        """The sign with the index, and the body."""
+        without = None if self.without is None else self.without.name
+        return notation.over(self.sign, self.index.name, without, self.body.shown(notation))
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether the body is."""
+        return self.body.is_nonnegative
 
 
 class Largest(Total):
     """The maximum of the body over all values of an index."""
 
-    kind = "largest"
+    sign = "max"
 
-    def at(self, instance: Instance, position: At) -> Any:
-        """The maximum; zero where nothing is left."""
+    def at(self, instance: Values, position: At) -> Any:
+        """The maximum; zero if nothing is left."""
         return max(self._values(instance, position), default=Fraction(0))
 
 
 def total(body: Entry, index: Index, without: Index | None = None) -> Entry:
-    """`sum_index body`, without the term where the index equals `without`."""
+    """`sum_index body`, without the term in which the index equals `without`."""
     return Total(body, index, without)
 
 
@@ -213,70 +368,10 @@ def largest(body: Entry, index: Index) -> Entry:
     return Largest(body, index)
 
 
-def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
-    """The positive diagonal matrix with the entries `formula` at `index`.
-
-    Where the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. Where powers of
-    one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
-    formula that may be negative.
-    """
-    _check_nonnegative(name, formula)
-
-    def definition(instance: Instance) -> Any:
-        count = instance.size(size)
-        values = [formula.at(instance, {index: k}) for k in range(count)]
-        return instance.diagonal([value if value != 0 else value + 1 for value in values])
-
-    return letter(
-        Symbol(name, size, size, "diagonal", True, definition=definition, latex=latex, formula=(index, formula))
-    )
-
-
-def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
-    """The positive number with the value `formula`, such as a maximum over rows (one where the formula is zero).
-
-    Raises `AlgebraError` for a formula that may be negative.
-    """
-    _check_nonnegative(name, formula)
-
-    def definition(instance: Instance) -> Any:
-        value = formula.at(instance, {})
-        return instance.diagonal([value if value != 0 else value + 1])
-
-    return letter(Symbol(name, 1, 1, "scalar", True, definition=definition, latex=latex, formula=(None, formula)))
-
-
-def element(expression: Expression, position: Any) -> Entry:
-    """`expression[i, j]`, or `expression[i]` for a diagonal matrix or a column."""
-    if isinstance(position, Index):
-        return Element(expression, position, None if expression.columns == 1 else position)
-    if isinstance(position, tuple) and len(position) == 2 and all(isinstance(k, Index) for k in position):
-        return Element(expression, *position)
-    raise AlgebraError(f"entries are read as X[i, j] or D[i] with indices('i j'), not {position!r}")
-
-
-def _range(body: Entry, index: Index, instance: Instance) -> int:
-    """How far an index runs: the dimension that it counts where it occurs."""
-    match body:
-        case Element(expression, row, column):
-            if row is index:
-                return instance.size(expression.rows)
-            return instance.size(expression.columns) if column is index else -1
-        case Absolute(inner):
-            return _range(inner, index, instance)
-        case Product(factors):
-            return max((_range(f, index, instance) for f, _ in factors), default=-1)
-        case Sum(parts):
-            return max((_range(p, index, instance) for p in parts), default=-1)
-        case Total(inner):
-            return _range(inner, index, instance)
-    return -1
-
-
 def _entry(value: Any) -> Entry:
     if isinstance(value, Entry):
         return value
-    if isinstance(value, Expression) and value.shape == (1, 1):
+    if isinstance(value, Matrix) and (value.rows, value.columns) == (1, 1):
         return Element(value, None, None)
     if isinstance(value, numbers.Rational):
         return Constant(Fraction(value))
@@ -291,27 +386,10 @@ def _parts(entry: Entry) -> tuple[Entry, ...]:
     return entry.parts if isinstance(entry, Sum) else (entry,)
 
 
-def _check_nonnegative(name: str, formula: Entry) -> None:
-    if not is_nonnegative(formula):
-        raise AlgebraError(f"the formula of {name} may be negative: {formula}; write abs(...) where that is meant")
-
-
-def is_nonnegative(entry: Entry) -> bool:
-    """Whether a formula is evidently nonnegative: made of magnitudes, even powers, and entries of what is positive."""
-    from sdpcert.symbolic.steps.step import is_sum_of_atoms
-
-    match entry:
-        case Constant(value):
-            return value >= 0
-        case Absolute():
-            return True
-        case Element(expression, row, column):
-            # Diagonal entries of positive semidefinite matrices, and positive scalars.
-            return row is column and expression.rows == expression.columns and is_sum_of_atoms(expression)
-        case Product(factors):
-            return all(is_nonnegative(f) or (e.denominator == 1 and e % 2 == 0) for f, e in factors)
-        case Sum(parts):
-            return all(is_nonnegative(p) for p in parts)
-        case Total(body):
-            return is_nonnegative(body)
-    return False
+def _power(notation: Notation, entry: Entry, exponent: Fraction) -> str:
+    shown = entry.shown(notation)
+    if exponent == Fraction(1, 2):
+        return notation.root(shown)
+    if isinstance(entry, Sum) or (isinstance(entry, Product) and exponent != 1):
+        shown = notation.parenthesised(shown)
+    return shown if exponent == 1 else f"{shown}^{notation.exponent(exponent)}"

@@ -1,11 +1,12 @@
 """Exact linear algebra on small matrices: rational numbers, and a + b sqrt(2) where a claim needs them.
 
 Matrices are NumPy arrays of objects. `indefinite` decides positive semidefiniteness by exact symmetric elimination and
-returns a vector v with v'Mv < 0 where there is one.
+returns a vector v with v'Mv < 0 if there is one.
 """
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -153,7 +154,7 @@ def inverse(matrix: Array) -> Array:
 
 
 def indefinite(matrix: Array) -> Array | None:
-    """A vector v with v'Mv < 0 for a symmetric exact matrix, None where M is positive semidefinite."""
+    """A vector v with v'Mv < 0 for a symmetric exact matrix, None if M is positive semidefinite."""
     size = len(matrix)
     if any(matrix[i, k] != matrix[k, i] for i in range(size) for k in range(i)):
         raise ValueError("the matrix is not symmetric")
@@ -196,8 +197,6 @@ def is_zero(matrix: Array) -> bool:
 
 def root_above(value: Any, denominator: int = 64) -> Fraction:
     """A rational number r > 0 with r^2 >= value, near the root; exact for squares of such numbers."""
-    import math
-
     exact = Fraction(value) if not isinstance(value, Root2) else Fraction(float(value) * (1 + 1e-12))
     if exact <= 0:
         return Fraction(1, denominator)

@@ -5,26 +5,38 @@ Nothing here simplifies by search: sums, products and transposes are carried out
 
 from __future__ import annotations
 
+import itertools
+import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from sdpcert.errors import AlgebraError as AlgebraError
-from sdpcert.symbolic.symbols import Definition, Dimension, Letter, Symbol, Word, canonical, transposed
+from sdpcert.errors import AlgebraError
+from sdpcert.symbolic.entries import Matrix
+from sdpcert.symbolic.notation import LATEX, TEXT, Notation
+from sdpcert.symbolic.symbols import (
+    Definition,
+    Dimension,
+    Letter,
+    Symbol,
+    Word,
+    canonical,
+    transposed,
+)
 
 #: Powers of commuting scalars, ordered by name.
 Monomial = tuple[tuple[Symbol, Fraction], ...]
 Term = tuple[Monomial, Word]
 
 
-class Expression:
+class Expression(Matrix):
     """A matrix of `rows` by `columns` as a sum of terms; immutable.
 
     `+`, `-` and `@` are those of matrices, `*` multiplies by a number or a scalar expression, `.T` transposes, `**` is
     for scalars, diagonal and positive definite letters (rational exponents) and for squares of any square expression.
-    Raises `AlgebraError` where shapes do not fit.
+    Raises `AlgebraError` if shapes do not fit.
     """
 
     __array_priority__ = 100
@@ -59,6 +71,11 @@ class Expression:
             if coefficient == 1 and not word and len(monomial) == 1 and monomial[0][1] == 1:
                 return monomial[0][0]
         raise AlgebraError(f"{self} is not a single symbol")
+
+    @property
+    def is_sum_of_atoms(self) -> bool:
+        """Whether every term is a nonnegative number times u'Su, S the identity or positive."""
+        return all(c > 0 and monomial_is_nonnegative(m) and _is_atom(word) for (m, word), c in self.terms.items())
 
     def symbols(self) -> set[Symbol]:
         """The symbols that occur."""
@@ -167,20 +184,42 @@ class Expression:
             result = result * self if self.is_scalar else result @ self
         return result
 
-    def __getitem__(self, indices: Any) -> Any:
-        from sdpcert.symbolic.entries import element
+    # Printing
 
-        return element(self, indices)
+    @property
+    def is_compound(self) -> bool:
+        """Whether an index needs the expression in parentheses: it has several terms, or one of several letters."""
+        return len(self.terms) > 1 or any(len(word) + len(monomial) > 1 for monomial, word in self.terms)
+
+    def shown(self, notation: Notation) -> str:
+        """The sum of words."""
+        if not self.terms:
+            return "0"
+        result = ""
+        for (monomial, word), coefficient in self.terms.items():
+            size = abs(coefficient)
+            factors = [notation.number(size)] if size != 1 else []
+            factors += [notation.letter(Letter(symbol, False, exponent)) for symbol, exponent in monomial]
+            for letter, run in itertools.groupby(word):
+                count = len(list(run))
+                if count > 1 and letter.transposed:
+                    factors.append(f"({notation.letter(letter)})^{count}")
+                else:
+                    factors.append(
+                        notation.letter(Letter(letter.symbol, False, Fraction(count)) if count > 1 else letter)
+                    )
+            if not word and self.shape != (1, 1):
+                factors.append("I")
+            sign = "-" if coefficient < 0 else "+"
+            part = notation.space.join(factors) if factors else "1"
+            result += f" {sign} {part}" if result else f"{'-' if coefficient < 0 else ''}{part}"
+        return result
 
     def __repr__(self) -> str:
-        from sdpcert.symbolic.printing import text
-
-        return text(self)
+        return self.shown(TEXT)
 
     def _repr_latex_(self) -> str:
-        from sdpcert.symbolic.printing import latex
-
-        return f"${latex(self)}$"
+        return f"${self.shown(LATEX)}$"
 
 
 def _canonical_terms(rows: Dimension, columns: Dimension, terms: Mapping[Term, Fraction]) -> dict[Term, Fraction]:
@@ -216,18 +255,38 @@ def multiplied(first: Monomial, second: Monomial) -> Monomial:
     return tuple(sorted(((s, e) for s, e in powers.items() if e), key=lambda p: (p[0].name, id(p[0]))))
 
 
+def monomial_is_nonnegative(monomial: Monomial) -> bool:
+    """Whether every factor is a power of a positive scalar, or an even power that exists for zero as well."""
+    return all(s.positive or s.square is not None or (e.denominator == 1 and e % 2 == 0 and e > 0) for s, e in monomial)
+
+
+def _is_atom(word: Word) -> bool:
+    sign, turned = transposed(word)
+    if turned != word or sign < 0:
+        return False
+    while len(word) > 1 and not all(letter.symbol.kind == "diagonal" for letter in word):
+        sign, mirrored = word[-1].transpose()
+        if sign < 0 or mirrored != word[0]:
+            return False
+        word = word[1:-1]
+    if all(letter.symbol.kind == "diagonal" for letter in word):
+        return all(
+            x.symbol.positive or (x.exponent.denominator == 1 and x.exponent % 2 == 0 and x.exponent > 0) for x in word
+        )
+    # What is left is one letter that is not diagonal.
+    return all(x.symbol.kind == "symmetric" and (x.symbol.positive or x.exponent % 2 == 0) for x in word)
+
+
 def _order(word: Word) -> tuple[Any, ...]:
     return len(word), *(letter.key for letter in word)
 
 
 def _power(value: Fraction, exponent: Fraction) -> Fraction | None:
-    """The exact power, None where it is not rational."""
+    """The exact power, None if it is not rational."""
     if exponent.denominator == 1:
         return value**exponent.numerator if value or exponent > 0 else None
     if exponent.denominator != 2 or value < 0:
         return None
-    import math
-
     top, bottom = math.isqrt(value.numerator), math.isqrt(value.denominator)
     if top**2 != value.numerator or bottom**2 != value.denominator:
         return None
@@ -325,11 +384,3 @@ def identity(size: Dimension) -> Expression:
 def zero(rows: Dimension, columns: Dimension | None = None) -> Expression:
     """The zero matrix, square where `columns` is left out."""
     return Expression(rows, rows if columns is None else columns, {})
-
-
-def total_of(expressions: Iterable[Expression]) -> Expression:
-    """The sum of at least one expression."""
-    first, *rest = expressions
-    for expression in rest:
-        first = first + expression
-    return first

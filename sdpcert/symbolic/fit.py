@@ -43,7 +43,7 @@ class Fit:
 def fit_multipliers(
     layer: Layer, given: Sequence[Statement] = (), seed: int = 0, samples: int = 24, **sizes: Any
 ) -> Fit | None:
-    """A closed form for the multipliers of a layer without; None where there are no multipliers or no simple form."""
+    """A closed form for a layer's missing multipliers; None if no multipliers or no simple form are found."""
     if layer.U is None:
         return None
     hidden = layer.U.rows
@@ -75,7 +75,7 @@ def _instances(claim: Claim, hidden: Any, seed: int) -> Iterator[Instance]:
 
 
 def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:
-    """The multipliers that make the smallest eigenvalue of the condition greatest; None where it stays negative."""
+    """The multipliers that make the smallest eigenvalue of the condition greatest; None if it stays negative."""
     import cvxpy
 
     count = instance.size(free.rows)
@@ -108,7 +108,7 @@ def _log(instance: Instance, symbol: Symbol, k: int) -> float:
 def _closed_form(tables: Sequence[tuple[Array, Array]], names: Sequence[Symbol], hidden: Any) -> Fit | None:
     """The simplest monomial that agrees with the numbers of at least `AGREE` instances.
 
-    Multipliers need not be unique, and where they are not the solver returns others: such instances are left out.
+    Multipliers need not be unique; if they are not, the solver may return others: such instances are left out.
     """
     best: tuple[int, Fit] | None = None
     exponents = sorted((Fraction(k, 2) for k in range(-4, 5)), key=lambda e: (abs(e), e.denominator, e < 0))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sdpcert.symbolic.blocks import Block
-from sdpcert.symbolic.exact import inverse, rational, root_above, unit
+from sdpcert.symbolic.exact import Root2, indefinite, inverse, rational, root_above, unit
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
@@ -133,8 +133,6 @@ class Instance:
         greatest = float(np.linalg.eigvalsh(gram.astype(float))[-1])
         if not self.exact:
             return greatest
-        from sdpcert.symbolic.exact import indefinite
-
         for slack in (0.0, 1e-6, 1e-3):
             bound = Fraction(greatest * (1 + slack)).limit_denominator(1000)
             bound += Fraction(int(slack > 0), 1000)
@@ -197,8 +195,6 @@ class Instance:
     def _free(self, symbol: Symbol) -> Array:
         rows, columns = self.size(symbol.rows), self.size(symbol.columns)
         if symbol.square is not None:
-            from sdpcert.symbolic.exact import Root2
-
             if symbol.square != 2:
                 raise ValueError(f"only the root of 2 is available, not that of {symbol.square}")
             made = np.empty((1, 1), dtype=object if self.exact else float)

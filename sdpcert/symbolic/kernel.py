@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.errors import KernelError as KernelError
+from sdpcert.errors import AlgebraError, KernelError, StepRejected
 from sdpcert.symbolic.claim import Claim, Statement
-from sdpcert.symbolic.expression import AlgebraError, letter
+from sdpcert.symbolic.expression import letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.refutation import fails_in_floats
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 
 #: Exact instances that a claim is tried on, and the largest dimension of them.
 INSTANCES = 24
@@ -45,7 +45,7 @@ class ProofCheck:
     """What the kernel found: `proved` with the statements, or the `reason` why not.
 
     `instances` were tried; `mutants` counts changed claims that were rejected, `still_true` those that the same proof
-    shows and that hold on the instances (a weaker claim), `ill_typed` those that the shapes refuse.
+    shows and that hold on the instances (a weaker claim), `ill_typed` those whose shapes do not fit.
     """
 
     proved: bool
@@ -59,11 +59,11 @@ class ProofCheck:
 
 
 def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
-    """Check a proof; raises `KernelError` where an accepted proof meets a false instance."""
+    """Check a proof; raises `KernelError` if an accepted proof meets a false instance."""
     start = time.perf_counter()
     try:
         derived = derive(claim, proof)
-    except Rejected as rejection:
+    except StepRejected as rejection:
         return ProofCheck(False, reason=str(rejection), seconds=time.perf_counter() - start)
     tried: list[Instance] = []
     for instance in instances(claim, seed):
@@ -90,9 +90,9 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
 
 
 def derive(claim: Claim, proof: Sequence[Step]) -> tuple[Derived, ...]:
-    """The statements of a proof that ends with the claim; raises `Rejected` where a step or the end does not follow."""
+    """The statements of a proof that ends with the claim; raises `StepRejected` if a step or the end is wrong."""
     if not proof:
-        raise Rejected("the proof has no steps")
+        raise StepRejected("the proof has no steps")
     known, derived = _until_last(claim, proof)
     last = _conclude(known, proof[-1], claim.show)
     return (*derived, Derived(last, proof[-1].explanation()))
@@ -107,7 +107,7 @@ def _until_last(claim: Claim, proof: Sequence[Step]) -> tuple[Known, list[Derive
             derived.append(Derived(statement, step.explanation()))
             known.add(statement)
     except AlgebraError as error:
-        raise Rejected(str(error)) from None
+        raise StepRejected(str(error)) from None
     return known, derived
 
 
@@ -116,12 +116,12 @@ def _conclude(known: Known, step: Step, show: Statement) -> Statement:
     try:
         last = step.derive(known)
         if last.kind != show.kind:
-            raise Rejected("the last step derives another kind of statement than the claim")
+            raise StepRejected("the last step derives another kind of statement than the claim")
         rest = known.normal(show.matrix - last.matrix)
     except AlgebraError as error:
-        raise Rejected(str(error)) from None
+        raise StepRejected(str(error)) from None
     if rest:
-        raise Rejected(f"the last step derives another statement than the claim; the difference is {rest}")
+        raise StepRejected(f"the last step derives another statement than the claim; the difference is {rest}")
     return last
 
 
@@ -176,7 +176,7 @@ def _mutants(claim: Claim, proof: Sequence[Step], tried: Sequence[Instance]) -> 
         changed = proof[-1].retargeted(mutant.show)
         try:
             _conclude(known, changed or proof[-1], mutant.show)
-        except Rejected:
+        except StepRejected:
             rejected += 1
             continue
         if _fails(mutant.show, tried):

@@ -71,7 +71,7 @@ class Layer:
         return Claim(name, positive(self.condition()), given, text, sizes, maps)
 
     def objection(self, claim: Claim) -> str | None:
-        """Why the claim, even if proved, would not make the layer Lipschitz; None where it does."""
+        """Why the claim, even if proved, would not make the layer Lipschitz; None if it does."""
         if self.multipliers is None:
             return None
         letters = {x.symbol.kind for _, word in self.multipliers.terms for x in word}

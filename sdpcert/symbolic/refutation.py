@@ -32,10 +32,10 @@ GRADIENT_STARTS = 40
 
 @dataclass(frozen=True)
 class Witness(ShortRepr):
-    """An exact instance where the claim fails.
+    """An exact instance in which the claim fails.
 
     For an inequality `vector` is v with `value` v'Mv < 0; for an equality `vector` is None and `value` a nonzero entry.
-    `network`, where the claim is about a layer, is a pair of inputs that are mapped too far apart.
+    `network`, if the claim is about a layer, is a pair of inputs that are mapped too far apart.
     """
 
     instance: Instance
@@ -52,7 +52,7 @@ class Witness(ShortRepr):
 
 
 def refute(claim: Claim, seed: int = 0, effort: float = 1.0) -> Witness | None:
-    """A small exact counterexample, None where `effort` times the usual search found none (which proves nothing)."""
+    """A small exact counterexample, None if `effort` times the usual search found none (which proves nothing)."""
     rng = np.random.default_rng(seed)
     found = _random(claim, rng, round(effort * RANDOM_INSTANCES))
     found = found or _gradient(claim, rng, round(effort * GRADIENT_STARTS))
@@ -234,7 +234,7 @@ def small_negative_vector(matrix: Array) -> Array:
                 return vector
     vector = indefinite(matrix)
     assert vector is not None
-    # A direction near the lowest eigenvector with small integers, where one does.
+    # A direction near the lowest eigenvector with small integers, if one does.
     lowest = np.linalg.eigh(matrix.astype(float))[1][:, 0]
     for scale in (1, 2, 3, 5, 10, 100):
         rounded = np.array([Fraction(round(x * scale / np.abs(lowest).max())) for x in lowest], dtype=object)

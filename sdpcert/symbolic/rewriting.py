@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block
-from sdpcert.symbolic.expression import AlgebraError, Expression, Monomial, multiplied
+from sdpcert.symbolic.expression import Expression, Monomial, multiplied
 from sdpcert.symbolic.symbols import Dimension, Word, canonical, transposed
 
 #: Bounds: rules, letters of a rule, steps of one reduction, letters of a word in it.
@@ -55,7 +56,7 @@ class Rules:
                     take_up(expression)
 
     def normal(self, value: Any) -> Any:
-        """The normal form; raises `AlgebraError` where reductions do not end."""
+        """The normal form; raises `AlgebraError` if reductions do not end."""
         if isinstance(value, Block):
             return value.map(self.normal)
         if not self.rules:

@@ -2,8 +2,8 @@
 
     Wang, Manchester: Direct Parameterization of Lipschitz-Bounded Deep Networks, ICML 2023, Theorem 3.1; Douglas: ...
 
-Papers stand apart by semicolons; what follows a paper from `Theorem`, `Section` or the like on is the place, and so is
-what stands in parentheses behind it.
+Semicolons separate papers; what follows a paper from `Theorem`, `Section` or the like on is the place in it, and so is
+what follows it in parentheses.
 """
 
 from __future__ import annotations

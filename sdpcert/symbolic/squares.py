@@ -23,7 +23,7 @@ DENOMINATORS = (1, 2, 4, 3, 6, 12, 60)
 
 
 def sum_of_squares(target: Expression, known: Known) -> list[Term] | None:
-    """Squares, with known matrices inside, that add up to a symmetric expression; None where none were found."""
+    """Squares, with known matrices inside, that add up to a symmetric expression; None if none were found."""
     target = known.normal(target).entries[0][0]
     if any(monomial for monomial, _ in target.terms):
         return None
@@ -112,7 +112,7 @@ def _rounded(
 
 
 def _squares(Q: np.ndarray) -> list[tuple[Fraction, np.ndarray]] | None:
-    """Q = sum of weights times v v' with positive weights, by elimination; None where Q is not semidefinite."""
+    """Q = sum of weights times v v' with positive weights, by elimination; None if Q is not semidefinite."""
     rest, found = Q.copy(), []
     for k in range(len(Q)):
         if rest[k, k] < 0:

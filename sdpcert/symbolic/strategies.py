@@ -15,16 +15,25 @@ from fractions import Fraction
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, multiplied, zero
+from sdpcert.symbolic.expression import (
+    Expression,
+    identity,
+    letter,
+    monomial_is_nonnegative,
+    multiplied,
+    zero,
+)
+from sdpcert.symbolic.kernel import derive
 from sdpcert.symbolic.squares import sum_of_squares
 from sdpcert.symbolic.steps.dominance import Dominance
 from sdpcert.symbolic.steps.expansion import Identity
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.schur import Schur
-from sdpcert.symbolic.steps.step import Known, Rejected, Step, monomial_is_nonnegative
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.steps.trace import Trace
 from sdpcert.symbolic.symbols import Word, transposed
 
@@ -42,12 +51,12 @@ class Search:
 
 
 def search(claim: Claim) -> Search | None:
-    """A proof that follows from what is known, None where no strategy finds one."""
+    """A proof that follows from what is known, None if no strategy finds one."""
     known, facts = Known(claim), []
     for step in facts_of(claim):
         try:
             statement = step.derive(known)
-        except Rejected:
+        except StepRejected:
             continue
         known.add(statement)
         facts.append(step)
@@ -55,7 +64,7 @@ def search(claim: Claim) -> Search | None:
     for name, strategy in STRATEGIES:
         try:
             steps = strategy(claim, known)
-        except (AlgebraError, Rejected):
+        except (AlgebraError, StepRejected):
             steps = None
         if steps is not None:
             return Search((*_needed(facts, claim, steps), *steps), name, tuple(tried))
@@ -96,14 +105,12 @@ def _squares(entry: Entry) -> list[Expression]:
 
 def _needed(facts: Sequence[Step], claim: Claim, steps: Found) -> list[Step]:
     """The facts without which the last steps do not follow."""
-    from sdpcert.symbolic.kernel import derive
-
     kept = list(facts)
     for fact in facts:
         without = [f for f in kept if f is not fact]
         try:
             derive(claim, [*without, *steps])
-        except Rejected:
+        except StepRejected:
             continue
         kept = without
     return kept
@@ -142,7 +149,7 @@ def _block_diagonal(target: Statement, known: Known) -> Found | None:
 
 
 def combination(target: Expression, known: Known) -> list[Term] | None:
-    """Nonnegative numbers c_k with `target = sum c_k V_k'S_kV_k`, each S_k known or a square; None without."""
+    """Nonnegative numbers c_k with `target = sum c_k V_k'S_kV_k`, each S_k known or a square; None if there are none."""
     target = known.normal(target).entries[0][0]
     if not target:
         return []

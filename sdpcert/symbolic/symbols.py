@@ -10,21 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from sdpcert.symbolic.instances import Instance
+from typing import Any
 
 #: A dimension: a name, drawn anew for every instance, or a number.
 Dimension = str | int
-Definition = Callable[["Instance"], "np.ndarray"]
+#: What computes a symbol's value, an array, from the `Instance` that asks for it.
+Definition = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A letter of the algebra; two symbols are the same only where they are the same object.
+    """A letter of the algebra; two symbols are the same only if they are the same object.
 
     `kind` is general, symmetric, skew, diagonal or scalar. `positive` declares entries (diagonal, scalar) or the whole
     matrix (symmetric) positive, which makes powers available. `square` is the value of a scalar's square, for roots of

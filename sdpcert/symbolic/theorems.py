@@ -11,7 +11,8 @@ from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.claim import Claim, Statement, equal
 from sdpcert.symbolic.derivation import PROVED, REFUTED, PartResult
 from sdpcert.symbolic.expression import Expression
-from sdpcert.symbolic.printing import LINE, definition_latex, latex, symbol_latex, visible
+from sdpcert.symbolic.notation import LATEX
+from sdpcert.symbolic.printing import LINE, definition_latex, latex, visible
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -84,7 +85,7 @@ def _plainly(statement: Statement) -> str:
 def _where(statements: Sequence[Statement], known: set[str] | None = None, end: str = "") -> str:
     """The names that the statements are written with, those in `known` left out."""
     names = {s: v for statement in statements if statement.written for s, v in statement.written.names.items()}
-    shown = [f"{symbol_latex(s)} = {latex(v)}" for s, v in names.items() if s.name not in (known or set())]
+    shown = [f"{LATEX.symbol(s)} = {latex(v)}" for s, v in names.items() if s.name not in (known or set())]
     return f"where{_listed(shown, end)}" if shown else ""
 
 
@@ -101,7 +102,7 @@ def _display(shown: str, right: str = "") -> str:
 
 
 def _listed(shown: Sequence[str], end: str = "") -> str:
-    """Formulas side by side, with commas between them and `end` behind the last."""
+    """Formulas side by side, with commas between them and `end` after the last."""
     if not shown:
         return ""
     shown = [*shown[:-1], shown[-1] + end]
@@ -119,7 +120,7 @@ def _declarations(symbols: Sequence[Symbol]) -> str:
     """Kinds and sizes of symbols, those of one kind and size together; scalars come last."""
     groups: dict[tuple[str, str], list[str]] = {}
     for symbol in sorted(symbols, key=lambda s: s.kind == "scalar"):
-        name = symbol_latex(symbol)
+        name = LATEX.symbol(symbol)
         if not _speaks_for_itself(name):
             groups.setdefault(_kind(symbol), []).append(name)
     return ", ".join(f"{word}${COMMA.join(names)}{size}$" for (word, size), names in groups.items())
@@ -183,8 +184,8 @@ def _needed(result: PartResult) -> list[Any]:
 
 def _matrix_names(claim: Claim, explanations: Sequence[str]) -> dict[str, str]:
     """Letters for the hypotheses' block matrices that the proof mentions, by their LaTeX."""
-    taken = {symbol_latex(s) for s in claim.symbols()} | set(re.findall("[A-Z]", claim.text))
-    taken |= {symbol_latex(s) for g in [*claim.given, claim.show] if g.written for s in g.written.names}
+    taken = {LATEX.symbol(s) for s in claim.symbols()} | set(re.findall("[A-Z]", claim.text))
+    taken |= {LATEX.symbol(s) for g in [*claim.given, claim.show] if g.written for s in g.written.names}
     free = [letter for letter in "MNXYZ" if letter not in taken]
     names: dict[str, str] = {}
     for statement in claim.given:
@@ -196,7 +197,7 @@ def _matrix_names(claim: Claim, explanations: Sequence[str]) -> dict[str, str]:
 
 
 def _joined(explanation: str) -> str:
-    """A sum over several lines in one, where it has become short enough for that."""
+    """A sum over several lines in one, if it has become short enough for that."""
     match = re.search(r"\\begin{aligned}\[b\]&(.*)\\end{aligned}", explanation)
     if match is None:
         return explanation
@@ -231,9 +232,9 @@ def _witness_latex(result: PartResult) -> list[str]:
     if witness is None:
         return ["No counterexample was found."]
     values = [
-        f"{symbol_latex(s)} = {_numbers(v)}"
+        f"{LATEX.symbol(s)} = {_numbers(v)}"
         for s, v in witness.values.items()
-        if v.size and s.square is None and not any(mark in symbol_latex(s) for mark in ("^{-1}", r"\mathbf 1"))
+        if v.size and s.square is None and not any(mark in LATEX.symbol(s) for mark in ("^{-1}", r"\mathbf 1"))
     ]
     show = result.part.claim.show
     bare = show.right is None or (isinstance(show.right, int) and show.right == 0)

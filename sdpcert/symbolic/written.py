@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Statement
-from sdpcert.symbolic.expression import AlgebraError, Expression, letter, number
+from sdpcert.symbolic.expression import Expression, letter, number
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -25,9 +26,9 @@ class Written:
 
 
 def written(statement: Statement, shown: Statement, names: Mapping[Expression, Expression]) -> Statement:
-    """The statement, printed as `shown` with the names explained behind it.
+    """The statement, printed as `shown` with the names explained after it.
 
-    Raises `AlgebraError` where `shown`, with every name replaced by its expression, is another statement.
+    Raises `AlgebraError` if `shown`, with every name replaced by its expression, is another statement.
     """
     symbols = {name.symbol: value for name, value in names.items()}
     full: dict[Symbol, Expression] = {}

@@ -1,8 +1,8 @@
 """Which arguments of a torch function are taken: those that its handler declares, and some that change no number.
 
 A handler is a function of the trace and of named parameters, the torch function's own in torch's order. What it does
-not declare it would not see, so whatever else a module gives is refused by name, never dropped. That the type and the
-shape of the result are torch's own is checked beside it (`torch_trace`), whatever an argument means.
+not declare it would not see, so whatever else a module gives is refused by name, never dropped. The tracer checks as
+well that the result has the type and the shape that torch gives it, whatever an argument means.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 from sdpcert.readers.errors import UnsupportedModel, quoted
 
+#: What makes a result of a trace and of a torch function's arguments.
+Handler = Callable[..., Any]
 #: Arguments that no handler sees, and why none has to: they say where and how numbers are kept, not which they are.
 #: `dtype` says in which precision; the type of the result is looked at.
 HARMLESS = {
@@ -32,17 +34,20 @@ ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 FIRST = ("input", "self")
 
 
-def declares(handler: Callable[..., Any], **defaults: object) -> Callable[..., Any]:
-    """The handler of the trace, a source and keywords, with these parameters after the source declared as its own."""
+def declares(handler: Handler, *required: str, **optional: object) -> Handler:
+    """A handler of the trace and of keywords, with these parameters of torch's, the latter with defaults, as its own.
+
+    The first parameter is called `source`.
+    """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    own = [inspect.Parameter(name, kind) for name in ("trace", "source")]
-    given = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
+    own = [inspect.Parameter(name, kind) for name in dict.fromkeys(("trace", "source", *required))]
+    given = [inspect.Parameter(name, kind, default=value) for name, value in optional.items()]
     handler.__signature__ = inspect.Signature([*own, *given])  # type: ignore[attr-defined]
     return handler
 
 
 @cache
-def parameters_of(handler: Callable[..., Any]) -> tuple[str, ...]:
+def parameters_of(handler: Handler) -> tuple[str, ...]:
     """The names of a handler's parameters after the trace; TypeError for one that would take anything."""
     parameters = list(inspect.signature(handler).parameters.values())[1:]
     if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
@@ -50,8 +55,8 @@ def parameters_of(handler: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(p.name for p in parameters)
 
 
-def taken(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the handler's names; `UnsupportedModel` that names one that it does not take."""
+def taken(handler: Handler, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the handler's names; raises `UnsupportedModel`, by name, for one that it lacks."""
     known = parameters_of(handler)
     if len(args) > len(known):
         unknown = ", ".join(quoted(value) for value in args[len(known) :])

@@ -9,6 +9,7 @@ margin` and rounded, so that the constant of the rounded weights is at most the 
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -31,8 +32,19 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _eager(function: _F) -> _F:
-    """The function, left out of what `torch.compile` traces."""
-    return cast(_F, torch.compiler.disable(function))
+    """The function, left out of what `torch.compile` traces.
+
+    `torch.compiler.disable` would do so as well, but loads the compiler: two seconds for every import of a layer. Torch
+    decorates its own functions with `_disable_dynamo`, which loads it when the function is called; here, only if that
+    is while something is compiled.
+    """
+    outside = torch._disable_dynamo(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (outside if torch.compiler.is_compiling() else function)(*args, **kwargs)
+
+    return cast(_F, call)
 
 
 class Certified(nn.Module):

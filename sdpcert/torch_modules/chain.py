@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from sdpcert.layers.elementwise import with_own_multiplier
 from sdpcert.network.activations import Activation, activation_by_name, crop
-from sdpcert.network.affine import Conv2d, Rearrange, Scale, Sum
+from sdpcert.network.affine import Conv2d, Scale, Sum
 from sdpcert.network.graph import Graph, Network, Node
+from sdpcert.network.moves import space_to_depth
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.torch_modules.block import PlainBlock
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.leaves import computes_own_form, is_plain, operator_of, pair
-from sdpcert.torch_modules.moves import space_to_depth
+from sdpcert.torch_modules.multipliers import with_own_multiplier
 from sdpcert.torch_modules.norms import norm_upper_bound
 
 #: Room for float64 rounding of plain layers' norms, relative, which their squared constant has.
@@ -98,10 +98,8 @@ def _bare_link(node: Node, shape: tuple[int, ...]) -> Link | None:
     if isinstance(kind, Activation):
         alike = np.asarray(kind.alpha) == np.asarray(kind.beta)
         return kind if kind.is_linear or not np.any(alike) else None
-    if isinstance(kind, Rearrange) and kind.indices.ndim == 1:
-        whole = np.array_equal(kind.indices, np.arange(int(np.prod(shape))))
-        return nn.Flatten() if whole else None
-    return None
+    moved = kind.places(shape) if len(node.inputs) == 1 else None
+    return nn.Flatten() if moved is not None and np.array_equal(moved, np.arange(int(np.prod(shape)))) else None
 
 
 def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> Network | None:

@@ -1,7 +1,7 @@
 """Whether the network that was read computes what the torch module computes, by running the module.
 
-It runs twice: as it was given, and converted to float64 where that leaves its weights alone, which is the sharper
-comparison. Modules may write into what they are given, so each call gets a copy of the inputs.
+It runs twice: as it was given, and, if that leaves its weights alone, converted to float64, which compares more
+sharply. Modules may write into what they are given, so each call gets a copy of the inputs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.network.graph import Network
+from sdpcert.readers.comparison import effect_of_rounding, outputs_of, part_of
 from sdpcert.readers.errors import UnsupportedModel, first_line
-from sdpcert.readers.onnx.verify import perturbed
+from sdpcert.torch_modules.certified import Certified
 
 Array = np.ndarray
 #: Standard deviations of the random inputs on which the graph is compared with the module, one sample each.
@@ -25,9 +26,9 @@ SHARP = 2.0**-17
 ROUNDINGS = (1e3, 32.0)
 #: The unit of rounding of products of float32 numbers on other devices than the CPU, which may be TensorFloat-32.
 TENSOR_FLOAT = 2.0**-10
-#: How many times the measured effect of rounding is allowed where it is more than that: outputs that cancel.
+#: How many times the measured effect of rounding is allowed if that is more: outputs that cancel.
 MEASURED = 1e3
-#: How many samples have to be finite in the module's own type where a comparison in float64 sees the others.
+#: How many samples have to be finite in the module's own type if a comparison in float64 sees the others.
 LEAST_FINITE = 4
 _MIXED = "the module mixes the samples of a batch: an output reads several inputs"
 _DIFFERS = "the network's outputs differ from the module's on random inputs; please report this model"
@@ -40,7 +41,7 @@ def inputs_for(shape: tuple[int, ...]) -> Tensor:
     return torch.randn((len(SCALES), *shape), generator=generator, dtype=torch.float64) * scales
 
 
-def outputs_of(module: nn.Module, inputs: Tensor, dtype: torch.dtype) -> Array:
+def module_outputs(module: nn.Module, inputs: Tensor, dtype: torch.dtype) -> Array:
     """What the module gives in float64, (samples, outputs), on its own device."""
     shape = tuple(inputs.shape[1:])
     try:
@@ -65,7 +66,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def compare(module: nn.Module, network: Network, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Raise `UnsupportedModel` where the network's outputs differ from the module's, or where that cannot be seen."""
+    """Raise `UnsupportedModel` if the network's outputs differ from the module's, or if that cannot be seen."""
     wide = _widened(module, shape, dtype)
     if wide is not None:
         _compare(wide, network, shape, torch.float64, dtype, SHARP, len(SCALES))
@@ -82,7 +83,7 @@ def _widened(module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> n
         return None
     try:
         wide = copy.deepcopy(module).to("cpu", torch.float64)
-        outputs_of(wide, inputs_for(shape)[:1], torch.float64)
+        module_outputs(wide, inputs_for(shape)[:1], torch.float64)
     except Exception:  # it cannot be copied, or its forward makes tensors of the narrow type
         return None
     return wide
@@ -99,15 +100,15 @@ def _compare(
 ) -> None:
     """Compare on the random inputs in `dtype`, of which `least` have to be finite; `own` is the module's type."""
     samples, finite = inputs_for(shape).to(dtype), 0
-    step = max(1, 25_000_000 // sum(int(np.prod(node.shape)) for node in network.nodes) if network.nodes else 10)
+    step = part_of(network)
     for k in range(0, len(samples), step):
         part = samples[k : k + step]
         numbers = part.to(torch.float64).numpy()
         with np.errstate(all="ignore"):
-            found = network(numbers).reshape(len(part), -1)
-        expected = outputs_of(module, part, dtype)
+            found = outputs_of(network, numbers)
+        expected = module_outputs(module, part, dtype)
         if not _agrees(found, expected, allowed, network, numbers, own):
-            alone = np.concatenate([outputs_of(module, part[i : i + 1], dtype) for i in range(len(part))])
+            alone = np.concatenate([module_outputs(module, part[i : i + 1], dtype) for i in range(len(part))])
             raise UnsupportedModel(_MIXED if _agrees(found, alone, allowed, network, numbers, own) else _DIFFERS)
         finite += int(_finite(found, expected).sum())
     if finite < least:
@@ -136,24 +137,20 @@ def _is_close(
 ) -> bool:
     """Whether the outputs differ by no more than `allowed`, relative, or than rounding in every layer to `dtype` does.
 
-    The second is measured where the first is missed. Inputs are no measure: outputs may be small beside them. What is
-    below the type's smallest normal number is nothing.
+    The second is measured if the first is exceeded. Inputs are no measure: outputs may be small beside them. A
+    difference below the type's smallest normal number does not count.
     """
     deviation = np.max(np.abs(found - expected), axis=1, initial=0.0)
     close = deviation <= allowed * np.max(np.abs(expected), axis=1, initial=1e-300) + torch.finfo(dtype).tiny
     if close.all():
         return True
-    generator = np.random.default_rng(0)
-    unit = torch.finfo(dtype).eps / 2
-    moved = [perturbed(network, inputs, unit, generator).reshape(len(found), -1) - found for _ in range(4)]
-    noise = np.sqrt(np.mean(np.square(moved), axis=(0, 2)))
+    unit, generator = torch.finfo(dtype).eps / 2, np.random.default_rng(0)
+    noise = effect_of_rounding(network, inputs, found, unit, generator)
     return bool(np.all(close | (deviation <= MEASURED * noise)))
 
 
 def _keeps_weights(module: nn.Module) -> bool:
     """Whether a conversion to float64 leaves every weight as it is: none is computed from parameters by a layer."""
-    from sdpcert.torch_modules.certified import Certified
-
     for sub in module.modules():
         if hasattr(sub, "parametrizations") or sub._forward_pre_hooks:
             return False

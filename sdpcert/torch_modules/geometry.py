@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, Dense
-
-#: Taps of a circular kernel from which on it is applied by Fourier transforms.
-TAPS_BY_FREQUENCIES = 81
+from sdpcert.network.affine.convolution import TAPS_BY_FREQUENCIES
 
 
 @dataclass(frozen=True)

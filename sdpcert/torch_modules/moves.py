@@ -1,9 +1,12 @@
-"""Torch functions that only move entries: torch itself moves the numbers of the entries, which says where each goes."""
+"""Torch functions that move entries: `MOVES`, which do nothing else, and `JOINS`, which bring other tensors in.
+
+Torch itself moves the numbers of the entries, which says where each entry goes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +15,10 @@ from torch.nn import functional
 
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.values import Dynamic, axis_of, entries
+from sdpcert.torch_modules.arguments import Handler
 from sdpcert.torch_modules.resize import moves_entries, resized
 from sdpcert.torch_modules.tensor import leaves, mapped
-
-if TYPE_CHECKING:
-    from sdpcert.torch_modules.trace import Trace
+from sdpcert.torch_modules.trace import Trace
 
 _NAMES = """
     view reshape flatten ravel unflatten squeeze unsqueeze transpose swapaxes swapdims permute movedim moveaxis
@@ -52,8 +54,7 @@ def move(trace: Trace, func: Any, source: Any, *args: Any, **kwargs: Any) -> Any
     return mapped(func(_numbers(source), *args, **kwargs), lambda moved: _placed(trace, source, moved))
 
 
-def pad(trace: Trace, source: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Dynamic:
-    """`torch.nn.functional.pad` of any mode."""
+def _pad(trace: Trace, source: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Dynamic:
     if not isinstance(source, Dynamic):
         raise UnsupportedModel("its widths are computed from the network's input")
     check_size((n + abs(sum(map(int, pad))) for n in source.shape[-1:]), "the padded tensor")
@@ -64,13 +65,11 @@ def pad(trace: Trace, source: Any, pad: Sequence[int], mode: str = "constant", v
     return trace.call("Add", moved, np.where(numbers.numpy() == 0, float(value), 0.0))
 
 
-def concatenate(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
-    """`torch.cat` of traced tensors and constants."""
+def _concatenate(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
     return trace.call("Concat", *tensors, axis=dim)
 
 
-def stack(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
-    """`torch.stack` of traced tensors and constants."""
+def _stack(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
     place = axis_of(dim, len(tensors[0].shape) + 1)
     parts = []
     for part in tensors:
@@ -81,13 +80,12 @@ def stack(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
     return trace.call("Concat", *parts, axis=place)
 
 
-def space_to_depth(image: np.ndarray, factor: int) -> np.ndarray:
-    """Pixels of `factor` by `factor` cells as channels, in torch's order of `PixelUnshuffle`."""
-    channels, height, width = image.shape
-    if height % factor or width % factor:
-        raise ValueError(f"an image of {height} x {width} pixels has no cells of {factor} x {factor}")
-    cells = image.reshape(channels, height // factor, factor, width // factor, factor)
-    return cells.transpose(0, 2, 4, 1, 3).reshape(channels * factor**2, height // factor, width // factor)
+#: Functions of several tensors, and the one that may fill in other numbers than zeros.
+JOINS: dict[str, Handler] = {
+    **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
+    "stack": _stack,
+    "pad": _pad,
+}
 
 
 def _numbers(source: Dynamic) -> Tensor:

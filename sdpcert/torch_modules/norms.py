@@ -12,7 +12,7 @@ from sdpcert.torch_modules.geometry import Operator
 
 #: Room for the rounding of float64 eigenvalues, relative to the norm, by order of the matrix.
 ROUNDING = 2.0**-48
-#: Frequencies an axis at which a kernel's symbol is looked at, for few and for many channels.
+#: Frequencies per axis at which a kernel's symbol is computed, for few and for many channels.
 POINTS, COARSE_POINTS, MANY_CHANNELS = 64, 32, 160
 #: Side of the torus on which power iteration estimates the norm of a convolution in training.
 TORUS = 16
@@ -22,7 +22,7 @@ def norm_upper_bound(operator: Operator) -> Tensor:
     """An upper bound of the operator's spectral norm, for a convolution on images of every size with every padding.
 
     Matrices: the largest eigenvalue of the smaller Gram matrix, in float64. Convolutions: the symbol K(f) is a
-    trigonometric polynomial of degree d = (size - 1) / 2 an axis once it is centred, so its largest norm over all
+    trigonometric polynomial of degree d = (size - 1) / 2 per axis once it is centred, so its largest norm over all
     frequencies is at most `1 / (cos(pi d_1 / N) cos(pi d_2 / N))` times the largest one on a grid of N x N (M. Riesz;
     Ehlich, Zeller 1964): 0.25 percent at N = 64 and 3 x 3 kernels. Dilation only rearranges frequencies.
     """

@@ -36,7 +36,7 @@ def last_line_of(error: BaseException) -> str:
 
 
 def hook_among(frames: Iterable[tuple[FrameType, int]]) -> str:
-    """What to say where the innermost module call among frames (outermost first) is in a user's hook; else empty."""
+    """What to say if the innermost module call among frames (outermost first) is in a user's hook; else empty."""
     named, caller = "", ""
     for frame, _ in frames:
         file, name = frame.f_code.co_filename, frame.f_code.co_name
@@ -49,7 +49,7 @@ def hook_among(frames: Iterable[tuple[FrameType, int]]) -> str:
 
 
 def uncompiled(function: Any) -> Any:
-    """What `torch.compile` was given, where a function or a bound method is its result: it computes the same."""
+    """What `torch.compile` made a function or bound method of, which computes the same; if nothing, itself."""
     if isinstance(function, MethodType):
         return MethodType(uncompiled(function.__func__), function.__self__)
     inner = getattr(function, "_torchdynamo_orig_callable", function)

@@ -1,7 +1,7 @@
-"""torch modules in: what a module computes in evaluation mode as a `Network`, compared with it before it is returned.
+"""`from_torch`: what a torch module computes in evaluation mode, as a `Network` that was compared with the module.
 
-The module is traced (`torch_trace`). A chain of the toolkit's layers, stock linear layers and activations becomes a
-network that knows multipliers by construction (`torch_chain`); any other becomes the traced graph (`torch_operators`).
+The module is traced (`tracer.py`) into a graph. If it is a chain of the toolkit's layers, stock linear layers and
+activations, the network is made from the layers instead, and knows multipliers by construction (`chain.py`).
 """
 
 from __future__ import annotations
@@ -15,26 +15,23 @@ from torch import Tensor, nn
 from sdpcert.network.graph import Network
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.running.arguments import shape as as_shape
-from sdpcert.torch_modules.compare import compare, device_of, inputs_for, outputs_of
-from sdpcert.torch_modules.moves import space_to_depth
+from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.chain import chain, links_of
+from sdpcert.torch_modules.compare import compare, device_of, inputs_for, module_outputs
 from sdpcert.torch_modules.state import check_computing, evaluated, steady
+from sdpcert.torch_modules.tracer import Tracer
 
 
 def from_torch(module: nn.Module, input_shape: Sequence[int] | int) -> Network:
     """The network that a torch module computes in evaluation mode; `input_shape` is without the batch axis.
 
-    An integer is the shape of one axis. The module itself is run, in evaluation mode, and is left as it was;
-    parametrised weights are materialised, weights in half precision are taken exactly. Raises `UnsupportedModel` with
-    the submodule and the operation where something has no exact form, where the module does not run on a batch of that
-    shape, or where the network's outputs differ from the module's on random inputs; TypeError for what is no torch
-    module, TypeError or ValueError for what is no shape.
-    """
-    # The layers' own checks import this file.
-    from sdpcert.torch_modules.chain import chain, links_of
-    from sdpcert.torch_modules.moves import MOVES, move
-    from sdpcert.torch_modules.operators import OPERATIONS
-    from sdpcert.torch_modules.trace import Trace
+    An integer is the length of the only axis. The module itself is run, in evaluation mode, and is left as it was.
+    Parametrised weights are materialised; weights in half precision are taken exactly.
 
+    Raises `UnsupportedModel`, which names the submodule and the operation, if something has no exact form, if the
+    module does not run on a batch of inputs of that shape, or if the network's outputs differ from the module's on
+    random inputs; TypeError if `module` is no torch module, TypeError or ValueError if `input_shape` is no shape.
+    """
     shape = _checked_shape(input_shape)
     if not isinstance(module, nn.Module):
         raise TypeError(f"from_torch takes a torch.nn.Module, not {type(module).__name__}")
@@ -43,21 +40,19 @@ def from_torch(module: nn.Module, input_shape: Sequence[int] | int) -> Network:
     with steady() as before, evaluated(module):
         check_computing(before)
         dtype = _checked_type(module)
-        outputs_of(module, inputs_for(shape)[:2], dtype)  # hooks compute weights now
+        module_outputs(module, inputs_for(shape)[:2], dtype)  # hooks compute weights now
         subject = module if device_of(module).type == "cpu" else _copied(module)
-        trace = Trace(shape, dtype, _widest(module, dtype), OPERATIONS, MOVES, move, before)
-        output = trace.run(subject)
-        links = links_of(trace.builder.graph.nodes, shape, trace.steps, output.number)
+        tracer = Tracer(subject, shape, dtype, _widest(module, dtype), before)
+        output = tracer.run()
+        links = links_of(tracer.trace.builder.graph.nodes, shape, tracer.steps, output.number)
         network = None if links is None else chain(links, shape, source)
-        network = trace.network(output, source) if network is None else network
+        network = tracer.network(output, source) if network is None else network
         compare(module, network, shape, dtype)
     return network
 
 
 def input_shape_of(module: nn.Module) -> tuple[int, ...]:
     """The input shape of a module that begins with a dense layer; raises ValueError for others."""
-    from sdpcert.torch_modules.certified import LipschitzLayer
-
     first = next(_in_order(_copied(module)), None)
     if isinstance(first, nn.Linear):
         return (first.in_features,)
@@ -134,6 +129,3 @@ def _widest(module: nn.Module, dtype: torch.dtype) -> torch.dtype:
         if value.is_floating_point() and value.element_size() > 1:  # types of eight bits have no common type
             dtype = torch.promote_types(dtype, value.dtype)
     return dtype
-
-
-__all__ = ["from_torch", "space_to_depth"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 GENERAL = (
     "it has no exact form as an affine map or an elementwise slope-restricted function; "
-    "certify what is before and what is behind it as modules of their own"
+    "certify what comes before it and what comes after it as modules of their own"
 )
 _LOGITS = "it is not elementwise; return the logits and apply it outside"
 _ATTENTION = "attention has no global Lipschitz constant"
 _NORM = "it divides by a norm of its input; use batch normalisation, or a 1-Lipschitz layer of sdpcert.layers"
 _STEEP = "its slope is not bounded"
-_DISTANCE = "a norm of several numbers is no neuron of bounded slopes"
+_DISTANCE = "a norm of several numbers is not an elementwise function of bounded slopes"
 _RECURRENT = "gates multiply values that depend on the input, so its slope is not bounded"
 _RANDOM = "it draws random numbers"
 _JUMPS = "it jumps"
@@ -56,7 +56,7 @@ _COMPARISONS = """
     isinf isfinite isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not __and__
     __or__ __invert__ __xor__ any all sign sgn heaviside signbit
 """
-#: Functions whose result chooses; it may not be used, but it need not be.
+#: Functions whose result jumps between values, and what to do instead: the result is refused only if it is used.
 CHOICES: dict[str, str] = {
     **dict.fromkeys(_COMPARISONS.split(), _COMPARE),
     **dict.fromkeys(("argmax", "argmin", "argsort", "bucketize", "searchsorted"), "return what it is computed from"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdpcert.network.resampling import cubic_weights, linear_weights
+import numpy as np
+
 from sdpcert.readers.errors import UnsupportedModel, check_size
-from sdpcert.readers.operators.resize import along
+from sdpcert.readers.operators.resize import Axis, interpolated
 from sdpcert.readers.operators.values import Call, Dynamic
-
-if TYPE_CHECKING:
-    from sdpcert.torch_modules.trace import Trace
+from sdpcert.torch_modules.trace import OPSET, Trace
+from sdpcert.torch_modules.windows import adaptive_average_pool
 
 _LINEAR = ("linear", "bilinear", "bicubic")
 
@@ -55,23 +55,15 @@ def resized(
         raise ValueError("it leaves nothing of an axis")
     check_size((*source.shape[:2], *outputs), "the resized tensor")
     if mode == "area":
-        from sdpcert.torch_modules.windows import adaptive_average_pool
-
         return adaptive_average_pool(trace, source, outputs)
-    call = Call("interpolate", [source], {}, 0, 1, trace.builder)
+    call = Call("Resize", [source], {}, OPSET, 1, trace.builder)
+    coordinates = "align_corners" if align_corners else "half_pixel"
     for axis, (inputs, output, scale) in enumerate(zip(image, outputs, scales), start=2):
-        if output == inputs and (scale == 1 or align_corners):
-            continue
-        places = [_place(k, inputs, output, scale, bool(align_corners)) for k in range(output)]
-        rows = cubic_weights(places, inputs) if mode == "bicubic" else linear_weights(places, inputs)
-        source = along(call, source, axis, rows)
+        if output != inputs or (scale != 1 and not align_corners):
+            rule = "cubic" if mode == "bicubic" else "linear"
+            along = Axis(axis, inputs, output, scale, np.float32(scale))
+            source = interpolated(call, source, along, rule, coordinates)
     return source
-
-
-def _place(k: int, inputs: int, outputs: int, scale: Fraction, corners: bool) -> Fraction:
-    if corners:
-        return Fraction(k * (inputs - 1), outputs - 1) if outputs > 1 else Fraction(0)
-    return (k + Fraction(1, 2)) / scale - Fraction(1, 2)
 
 
 def _each(value: Any, axes: int) -> list[Any]:

@@ -59,7 +59,7 @@ def computing() -> dict[str, Any]:
 
 
 def autocast_of() -> tuple[str, torch.dtype] | None:
-    """The kind of device and the type of an autocast that is enabled, None where none is."""
+    """The kind of device and the type of an autocast that is enabled; None if none is."""
     for device in _DEVICES:
         try:
             if torch.is_autocast_enabled(device):
@@ -70,7 +70,7 @@ def autocast_of() -> tuple[str, torch.dtype] | None:
 
 
 def check_computing(before: dict[str, Any]) -> None:
-    """Raise `UnsupportedModel` where autocast is enabled or torch computes otherwise than before."""
+    """Raise `UnsupportedModel` if autocast is enabled or torch computes otherwise than before."""
     found = autocast_of()
     if found is not None:
         raise UnsupportedModel(

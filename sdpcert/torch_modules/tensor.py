@@ -20,36 +20,34 @@ METADATA = frozenset(_NAMES.split())
 MOVING_PROPERTIES = frozenset(("T", "mT", "H", "mH", "data", "imag", "real"))
 
 
-class Tracer(Protocol):
-    """What a traced tensor reports to."""
-
-    dtype: torch.dtype
+class Interpreter(Protocol):
+    """What carries out torch functions on traced tensors."""
 
     def apply(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a torch function with traced tensors among its arguments."""
 
 
 class Traced(Tensor):
-    """A tensor without numbers: `dynamic` is its place in the graph, or None where `reason` says why it has none.
+    """A tensor without numbers: `dynamic` is its place in the graph; if it has none, None, and `reason` says why.
 
-    Its type is torch's own for the result of the same operations: the module's, or one that holds all its numbers.
+    Its type is the one that torch gives to the result of the same operations.
 
     Tensors that may share memory are each other's `sharing`: after a change of one in place the others' numbers are
     not known any more.
     """
 
-    trace: Tracer
+    interpreter: Interpreter
     dynamic: Dynamic | None
     reason: str
     sharing: list[Traced]
 
     @staticmethod
     def __new__(
-        cls, trace: Tracer, dynamic: Dynamic | None, reason: str = "", dtype: torch.dtype | None = None
+        cls, interpreter: Interpreter, dynamic: Dynamic | None, reason: str = "", dtype: torch.dtype | None = None
     ) -> Traced:
-        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, dtype or trace.dtype)
+        shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, dtype)
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]
-        made.trace, made.dynamic, made.reason = trace, dynamic, reason
+        made.interpreter, made.dynamic, made.reason = interpreter, dynamic, reason
         made.sharing = [made]
         return made
 
@@ -86,7 +84,7 @@ class Traced(Tensor):
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **given)
         first = next(leaf for leaf in leaves((args, given)) if isinstance(leaf, Traced))
-        return first.trace.apply(func, name, args, given)
+        return first.interpreter.apply(func, name, args, given)
 
     @classmethod
     def __torch_dispatch__(

@@ -29,7 +29,7 @@ def stand_in(value: Any) -> Any:
 
 
 def kept(kind: torch.dtype, widest: torch.dtype, sources: Iterable[Any]) -> torch.dtype:
-    """The type of a result, where it holds all numbers of the traced tensors among `sources`, or of the weights.
+    """The type of a result if it holds all numbers of the traced tensors among `sources`, or of the weights.
 
     `widest` is the type of the module's parameters. Raises `UnsupportedModel` for other types, which round.
     """

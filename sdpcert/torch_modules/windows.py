@@ -1,112 +1,17 @@
-"""Torch functions that slide a window over an image or a sequence: convolution and pooling."""
+"""Torch functions that slide a window over an image or a sequence, convolution and pooling, by name: `WINDOWS`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.operators import resize as _resize  # noqa: F401  (enters the shared operators)
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.values import Constant, Dynamic
-
-if TYPE_CHECKING:
-    from sdpcert.torch_modules.trace import Trace
-
-Array = np.ndarray
-
-
-def convolution(
-    trace: Trace,
-    source: Dynamic,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Dynamic:
-    """`conv1d` and `conv2d`; a kernel (out, in / groups, *window)."""
-    kernel = trace.constant(weight)
-    axes = len(kernel.shape) - 2
-    if len(source.shape) != axes + 2:
-        raise UnsupportedModel(
-            f"a kernel of shape {kernel.shape} on a tensor of shape {source.shape}; keep the batch axis"
-        )
-    step, spread = _numbers(stride, axes), _numbers(dilation, axes)
-    if padding == "valid":
-        padding = 0
-    if isinstance(padding, str):
-        total = [d * (k - 1) for d, k in zip(spread, kernel.shape[2:])]
-        before = [t // 2 for t in total]
-        pads = [*before, *(t - b for t, b in zip(total, before))]
-    else:
-        pads = _numbers(padding, axes) * 2
-    return trace.call("Conv", source, kernel, bias, strides=step, pads=pads, dilations=spread, group=int(groups))
-
-
-def transposed_convolution(
-    trace: Trace,
-    source: Dynamic,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Dynamic:
-    """`conv_transpose1d` and `conv_transpose2d`; a kernel (in, out / groups, *window)."""
-    kernel = trace.constant(weight)
-    axes = len(kernel.shape) - 2
-    if len(source.shape) != axes + 2:
-        raise UnsupportedModel(
-            f"a kernel of shape {kernel.shape} on a tensor of shape {source.shape}; keep the batch axis"
-        )
-    return trace.call(
-        "ConvTranspose",
-        source,
-        kernel,
-        bias,
-        strides=_numbers(stride, axes),
-        pads=_numbers(padding, axes) * 2,
-        output_padding=_numbers(output_padding, axes),
-        dilations=_numbers(dilation, axes),
-        group=int(groups),
-    )
-
-
-def average_pool(
-    trace: Trace,
-    source: Dynamic,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Dynamic:
-    """`avg_pool1d` and `avg_pool2d`."""
-    if divisor_override is not None:
-        raise UnsupportedModel("a divisor of its own; multiply by a constant instead")
-    return _pool(trace, "AveragePool", source, kernel_size, stride, padding, ceil_mode, int(count_include_pad))
-
-
-def maximum_pool(
-    trace: Trace,
-    source: Dynamic,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Dynamic:
-    """`max_pool1d` and `max_pool2d`."""
-    if return_indices:
-        raise UnsupportedModel("its second output, the indices, has no linear form")
-    return _pool(trace, "MaxPool", source, kernel_size, stride, padding, ceil_mode, None, dilation)
+from sdpcert.torch_modules.arguments import Handler
+from sdpcert.torch_modules.trace import Trace
+from sdpcert.torch_modules.translation import translated
 
 
 def adaptive_average_pool(trace: Trace, source: Dynamic, output_size: Any) -> Dynamic:
@@ -127,37 +32,11 @@ def adaptive_average_pool(trace: Trace, source: Dynamic, output_size: Any) -> Dy
     return source
 
 
-def adaptive_maximum_pool(trace: Trace, source: Dynamic, output_size: Any, return_indices: bool = False) -> Dynamic:
-    """`adaptive_max_pool1d` and `adaptive_max_pool2d`, where the output's size divides the image's."""
+def _adaptive_maximum_pool(trace: Trace, source: Dynamic, output_size: Any, return_indices: bool = False) -> Dynamic:
     image, output = source.shape[2:], _output(source, output_size)
     if return_indices or any(n % m for n, m in zip(image, output)):
         raise UnsupportedModel("indices are asked for, or windows of different sizes; use max_pool2d")
     return trace.call("MaxPool", source, kernel_shape=_quotients(image, output), strides=_quotients(image, output))
-
-
-def _pool(
-    trace: Trace,
-    operator: str,
-    source: Dynamic,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    ceil_mode: bool,
-    include: int | None,
-    dilation: Any = None,
-) -> Dynamic:
-    axes = len(source.shape) - 2
-    kernel = _numbers(kernel_size, axes)
-    return trace.call(
-        operator,
-        source,
-        kernel_shape=kernel,
-        strides=kernel if stride is None or stride == [] else _numbers(stride, axes),
-        pads=_numbers(padding, axes) * 2,
-        dilations=None if dilation is None else _numbers(dilation, axes),
-        ceil_mode=int(ceil_mode),
-        count_include_pad=include,
-    )
 
 
 def _averages(inputs: int, outputs: int) -> Constant:
@@ -182,12 +61,46 @@ def _quotients(image: tuple[int, ...], output: tuple[int, ...]) -> list[int]:
     return [n // m for n, m in zip(image, output)]
 
 
-def _numbers(value: Any, axes: int) -> list[int]:
-    """One number for every axis, or as many as axes."""
-    numbers = [int(k) for k in value] if isinstance(value, tuple | list) else [int(value)]
-    numbers = numbers * axes if len(numbers) == 1 else numbers
-    if len(numbers) != axes or axes not in (1, 2):
-        raise UnsupportedModel(
-            f"a window of {value} over {axes} spatial axes; keep the batch axis, and at most two others"
-        )
-    return numbers
+def _both(name: str, operator: str, *required: str, **optional: Any) -> dict[str, Handler]:
+    """A function of sequences and the same one of images."""
+    return {f"{name}{axes}d": translated(operator, *required, axes=axes, **optional) for axes in (1, 2)}
+
+
+_KERNEL = ("source", "weight")
+_POOL = ("source", "kernel_size")
+WINDOWS: dict[str, Handler] = {
+    **_both("conv", "Conv", *_KERNEL, bias=None, stride=1, padding=0, dilation=1, groups=1),
+    **_both(
+        "conv_transpose",
+        "ConvTranspose",
+        *_KERNEL,
+        bias=None,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        dilation=1,
+    ),
+    **_both(
+        "avg_pool",
+        "AveragePool",
+        *_POOL,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ),
+    **_both(
+        "max_pool",
+        "MaxPool",
+        *_POOL,
+        stride=None,
+        padding=0,
+        dilation=1,
+        ceil_mode=False,
+        return_indices=False,
+    ),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), adaptive_average_pool),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), _adaptive_maximum_pool),
+}

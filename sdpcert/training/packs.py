@@ -1,6 +1,6 @@
 """Packs: `.npz` files with whole arrays, or with strips of lossless WebP pictures; a set may come in several packs.
 
-A strip pack holds `strips` (uint8, WebP pictures one after another), `ends` (offsets after each), `shape` (count,
+A strip pack holds `strips` (uint8, WebP pictures one after another), `ends` (their last offsets), `shape` (count,
 height, width, 3), `y` (labels), and perhaps `classes` (names). Decoded packs can be kept in a folder: a pack that is no
 longer, or not at the same time, at hand is then taken from there.
 """

@@ -98,7 +98,7 @@ class ConvolutionalModel(Section):
     def _stages(self) -> ConvolutionalModel:
         if len(self.channels) != len(self.outputs):
             raise ValueError(
-                f"channels and outputs need one number a stage, not {len(self.channels)} and {len(self.outputs)}"
+                f"channels and outputs need one number per stage, not {len(self.channels)} and {len(self.outputs)}"
             )
         if self.halving == "selection":
             for inner, outer in zip(self.channels, self.outputs, strict=True):
@@ -254,7 +254,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _head(self) -> Config:
         if self.loss.certificate > 0 and self.model.head == "mlp":
-            raise ValueError("loss.certificate needs a head with one constant a pair of classes, which 'mlp' has not")
+            raise ValueError("loss.certificate needs a head with one constant per pair of classes, which 'mlp' has not")
         return self
 
     def table(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def derive(
 
 def _print_library() -> None:
     from sdpcert.derivations.library import load, names
-    from sdpcert.symbolic.document import plain
+    from sdpcert.symbolic.printing import plain
 
     table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
     for known in names():
@@ -85,7 +85,7 @@ def _print_library() -> None:
 
 def _settled(chosen: list[Any], seed: int, numbers: bool, shown: bool) -> tuple[list[Any], bool]:
     """The results of derivations, printed as they come, and whether that was all of them."""
-    from sdpcert.symbolic.derivation import derive as settle
+    from sdpcert.symbolic.deriving import derive as settle
 
     results, finished = [], False
     with (

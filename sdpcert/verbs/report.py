@@ -28,11 +28,11 @@ def report(
 ) -> int:
     """Write one self-contained HTML page on a certificate or a run, everything in it proved again."""
     from sdpcert.errors import NotVerified
-    from sdpcert.report import run
+    from sdpcert.report import write_report
 
     try:
         with Console(stderr=True).status("proving again"):
-            written = run.report(files, output, figures, figure_format, times)
+            written = write_report(files, output, figures, figure_format, times)
     except NotVerified as error:
         print(f"sdpcert: {error}", file=sys.stderr)
         return 1

@@ -24,11 +24,11 @@ def table(
 ) -> int:
     """Make a table of saved certificates or runs, each proved again; one that is not makes no table."""
     from sdpcert.errors import NotVerified
-    from sdpcert.report import run
+    from sdpcert.report import write_table
 
     try:
         with Console(stderr=True).status("proving again"):
-            text = run.table(files, kind, columns, form, output, caption, times)
+            text = write_table(files, kind, columns, form, output, caption, times)
     except NotVerified as error:
         print(f"sdpcert: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from onnx_models import refused
 
+from sdpcert import certify
+from sdpcert.network import Network
 from sdpcert.readers import errors, load
 
 
@@ -54,3 +56,19 @@ def test_options_are_for_array_files(tmp_path):
     path.write_bytes(b"x")
     refused(path, "ONNX", "leave the options out", activation="relu")
     refused(path, "ONNX", "leave the options out", orientation="out_in")
+
+
+@pytest.mark.parametrize("name", ["bound.json", "bound.cert", "bound.txt", "bound", "bound.npz", "bound.onnx"])
+def test_a_certificate_says_what_reads_it(name, tmp_path):
+    network = Network.mlp([np.eye(2), np.eye(2)], [None, None], "relu")
+    certify(network, method="product").save(tmp_path / name)
+    refused(tmp_path / name, name, "it is a certificate", "sdpcert.Certificate.load", "sdpcert.check")
+
+
+def test_other_json_is_no_certificate(tmp_path):
+    (tmp_path / "model.json").write_text('{"weights": []}')
+    refused(tmp_path / "model.json", "a .json file holds no network", "sdpcert.Certificate.load")
+    (tmp_path / "model.txt").write_text('{"weights": []}')
+    refused(tmp_path / "model.txt", "unknown suffix")
+    os.mkfifo(tmp_path / "pipe")  # is not opened: that would wait for a writer
+    refused(tmp_path / "pipe", "unknown suffix")

@@ -219,7 +219,7 @@ def test_random_graphs(seed, tmp_path):
 
 def test_a_wrong_network_is_noticed(tmp_path, monkeypatch):
     """The comparison catches a transposed kernel, a swapped flatten order and a small change of one weight."""
-    from sdpcert.readers.operators import elementwise as onnx_operators
+    from sdpcert.readers.operators.table import OPERATORS
 
     r = generator(6)
     nodes = [
@@ -231,15 +231,15 @@ def test_a_wrong_network_is_noticed(tmp_path, monkeypatch):
     constants = {"k": r.standard_normal((2, 1, 2, 2)), "w": r.standard_normal((18, 3))}
     path = save(model(nodes, (1, 1, 4, 4), constants), tmp_path)
     load(path)
-    right = dict(onnx_operators.OPERATORS)
+    right = dict(OPERATORS)
 
     def broken(operator, change):
         def handle(call):
             return right[operator](change(call))
 
-        monkeypatch.setitem(onnx_operators.OPERATORS, operator, handle)
+        monkeypatch.setitem(OPERATORS, operator, handle)
         refused(path, "does not compute")
-        monkeypatch.setitem(onnx_operators.OPERATORS, operator, right[operator])
+        monkeypatch.setitem(OPERATORS, operator, right[operator])
 
     def weight(position, function):
         def change(call):
@@ -258,7 +258,7 @@ def test_a_wrong_network_is_noticed(tmp_path, monkeypatch):
 
 def test_deep_contraction_is_compared_sharply(tmp_path, monkeypatch):
     """Where the outputs hardly move, a wrong weight must not hide below a tolerance relative to the output."""
-    from sdpcert.readers.operators import elementwise as onnx_operators
+    from sdpcert.readers.operators.table import OPERATORS
 
     r = generator(8)
     nodes, constants, last = [], {}, "x"
@@ -273,7 +273,7 @@ def test_deep_contraction_is_compared_sharply(tmp_path, monkeypatch):
     constants |= {"w": r.standard_normal((3, 6)), "b": r.standard_normal(3)}
     path = save(model(nodes, (1, 6), constants), tmp_path)
     load(path)
-    right = onnx_operators.OPERATORS["Gemm"]
+    right = OPERATORS["Gemm"]
 
     def handle(call):
         weight = call.inputs[1]
@@ -281,7 +281,7 @@ def test_deep_contraction_is_compared_sharply(tmp_path, monkeypatch):
             call.inputs[1] = type(weight)(weight.value.T.copy(), weight.name)
         return right(call)
 
-    monkeypatch.setitem(onnx_operators.OPERATORS, "Gemm", handle)
+    monkeypatch.setitem(OPERATORS, "Gemm", handle)
     refused(path, "does not compute")
 
 

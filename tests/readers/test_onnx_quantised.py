@@ -51,12 +51,12 @@ def test_half_precision_weights_are_exact(dtype, kind, tmp_path):
 @pytest.mark.parametrize(("dtype", "kind"), HALF)
 def test_half_precision_files_are_compared_sharply(dtype, kind, tmp_path, monkeypatch):
     """A change of one weight below the file's own rounding is noticed."""
-    from sdpcert.readers.operators import elementwise as onnx_operators
+    from sdpcert.readers.operators.table import OPERATORS
 
     weights = {"a": stored("a", R.standard_normal((6, 9)), dtype), "b": stored("b", R.standard_normal((9, 3)), dtype)}
     path = save(model([node("MatMul", ["x", "a"], ["u"]), *TAIL], (1, 6), weights, kind=kind), tmp_path)
     load(path)
-    right = onnx_operators.OPERATORS["MatMul"]
+    right = OPERATORS["MatMul"]
 
     def handle(call: Call) -> Any:
         weight = call.inputs[1]
@@ -66,7 +66,7 @@ def test_half_precision_files_are_compared_sharply(dtype, kind, tmp_path, monkey
         call.inputs[1] = Constant(weight.value + nudge, weight.name)
         return right(call)
 
-    monkeypatch.setitem(onnx_operators.OPERATORS, "MatMul", handle)
+    monkeypatch.setitem(OPERATORS, "MatMul", handle)
     refused(path, "does not compute")
 
 

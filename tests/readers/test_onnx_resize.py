@@ -8,7 +8,7 @@ from onnx import helper
 from onnx_models import agrees, model, refused, save
 
 from sdpcert import certify
-from sdpcert.network.affine import Conv2d, Rearrange
+from sdpcert.network.affine import ConvTranspose, Rearrange
 from sdpcert.readers import load
 
 node = helper.make_node
@@ -206,4 +206,4 @@ def test_doubling_has_norm_two(tmp_path):
     proto = one("Resize", (1, 1, 3, 3), ["", "s"], {"s": np.array([1, 1, 2.0, 2.0])}, 13, mode="nearest")
     assert certify(load(save(proto, tmp_path))).upper == pytest.approx(2.0, rel=1e-6)
     layers = [n.layer for n in load(save(transposed((1, 1, 3, 3), {"k": w(1, 1, 2, 2)}), tmp_path)).nodes]
-    assert [type(layer) for layer in layers] == [Conv2d]
+    assert [type(layer) for layer in layers] == [ConvTranspose]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdpcert.certificate.document import digest_of, sealed
-from sdpcert.report import run
+from sdpcert.report import write_report, write_table
 from sdpcert.report.records import NotVerified, read
 
 DIGITS = "0123456789"
@@ -53,7 +53,7 @@ def test_table_and_report_refuse(proved: Path, tmp_path: Path) -> None:
     k = seconds.start(1)
     path = tmp_path / "altered.cert.json"
     path.write_text(text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :])
-    for verb in (run.table, run.report):
+    for verb in (write_table, write_report):
         with pytest.raises(NotVerified, match=r"altered\.cert\.json: the file disagrees with its digest"):
             verb([path], output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -78,7 +78,7 @@ def test_a_run_with_an_altered_certificate_is_refused(run_folder: Path, tmp_path
     text = path.read_text()
     k = max(k for k, letter in enumerate(text) if letter in DIGITS)
     path.write_text(text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :])
-    for verb in (run.table, run.report):
+    for verb in (write_table, write_report):
         with pytest.raises(NotVerified, match=r"evaluation\.json: .*sdp\.json"):
             verb([folder], output=tmp_path / "out")
 
@@ -111,7 +111,7 @@ def test_statements_of_other_types_are_no_traceback(proved: Path, tmp_path: Path
 def _odd_page(information: object, document: dict[str, object], path: Path) -> None:
     path.write_text(json.dumps(sealed({**document, "information": information})))
     try:
-        run.report([path], path.parent / "page.html")
-        run.table([path])
+        write_report([path], path.parent / "page.html")
+        write_table([path])
     except (NotVerified, ValueError) as error:
         assert "\n" not in str(error)  # noqa: PT017 (both ways are good)

@@ -17,12 +17,11 @@ from sdpcert.certify.slack import slack_of
 from sdpcert.check import read_content
 from sdpcert.check.condition import StackedCondition
 from sdpcert.report.accuracy import accuracy
+from sdpcert.report.drawing import VARIABLES, inline_svg, write_figures
 from sdpcert.report.figure import Axis, tick_labels, ticks
 from sdpcert.report.figures import figures_of
 from sdpcert.report.matrices import spectra, stacked_matrix
-from sdpcert.report.paper import write_figures
 from sdpcert.report.records import Record, Run, read
-from sdpcert.report.svg import svg
 from tests.report.conftest import mlp
 
 
@@ -73,17 +72,26 @@ def test_spectrum_is_that_of_the_proof(proved: Path) -> None:
 
 
 def test_every_figure_is_drawn_well(proved: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     made, missing = figures_of([record(proved / f"{m}.cert.json") for m in ("neuron", "layer", "product")])
     assert [f.key for f in made] == ["ladder", "slack", "multipliers", "convergence", "gap", "spectrum"]
     assert missing == []
     for figure in made:
-        drawing = svg(figure)
+        drawing = inline_svg(figure)
         root = ElementTree.fromstring(drawing)
         assert root.attrib["role"] == "img" and len(root.attrib["aria-labelledby"].split()) == 2
         assert "nan" not in drawing and "inf" not in drawing
         assert figure.data.rows and all(len(r) == len(figure.data.headers) for r in figure.data.rows)
-        for value in re.findall(r' (?:x|cx|x1|x2)="([^"]*)"', drawing):
-            assert -1 <= float(value) <= 481
+        width, height = map(float, root.attrib["viewBox"].split()[2:])
+        for name, most in (("x", width), ("y", height)):
+            for value in re.findall(rf' {name}="([^"]*)"', drawing):
+                assert -1 <= float(value) <= most + 1
+        # Every colour is a variable of the page, which serves light and dark; every name is unique in the page.
+        assert set(re.findall(r"(?:fill|stroke): ([^;\"]+)", drawing)) <= {f"var({v})" for v in VARIABLES.values()} | {
+            "none"
+        }
+        assert all(name.startswith(f"{figure.key}-") for name in re.findall(r'id="([^"]*)"', drawing))
+        assert re.findall(r"https?://|@import|font:", drawing) == []
     frequencies, missing = figures_of([record(proved / "conv.cert.json")])
     assert "slack" not in [f.key for f in frequencies] and "Slack by layer" in missing[0]
 
@@ -125,8 +133,8 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
 def test_a_missing_extra_is_one_line(proved: Path, tmp_path: Path, absent: str, call: str) -> None:
     code = (
         f"import sys; sys.modules[{absent!r}] = None\n"
-        "from pathlib import Path\nfrom sdpcert.report import run\n"
-        f"try:\n    run.report([Path({str(proved / 'neuron.cert.json')!r})], {call})\n"
+        "from pathlib import Path\nfrom sdpcert.report import write_report\n"
+        f"try:\n    write_report([Path({str(proved / 'neuron.cert.json')!r})], {call})\n"
         "except ValueError as error:\n    print(error)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import sdpcert
-from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, run
+from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, write_table
 from sdpcert.report.columns import KINDS
 from sdpcert.report.formats import FORMATS
 from sdpcert.report.records import NotVerified
@@ -38,7 +38,7 @@ def test_percentages_are_rounded_in_their_direction() -> None:
 
 
 def test_the_ladder_has_one_row_a_network_and_the_methods_as_columns(files: list[Path]) -> None:
-    rows = as_rows(run.table(files, form="csv"))
+    rows = as_rows(write_table(files, form="csv"))
     assert [r["network"] for r in rows] == ["a_b&c%100#{x}|y$", "conv"]
     uppers = [sdpcert.check(f).upper for f in files]
     for method, upper in zip(METHODS, uppers):
@@ -49,7 +49,7 @@ def test_the_ladder_has_one_row_a_network_and_the_methods_as_columns(files: list
 
 
 def test_methods_as_rows_and_full_precision_in_json(files: list[Path]) -> None:
-    table = json.loads(run.table(files, "bounds", form="json"))
+    table = json.loads(write_table(files, "bounds", form="json"))
     assert [r["method"]["value"] for r in table["rows"]] == ["neuron", "layer", "product", "neuron"]
     for row, file in zip(table["rows"], files):
         verdict = sdpcert.check(file)
@@ -62,7 +62,7 @@ def test_methods_as_rows_and_full_precision_in_json(files: list[Path]) -> None:
 
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_every_format_states_level_command_and_versions(files: list[Path], form: str) -> None:
-    text = run.table(files[:3], "solvers", form=form).replace(r"\allowbreak{}", "").replace("-{}", "-")
+    text = write_table(files[:3], "solvers", form=form).replace(r"\allowbreak{}", "").replace("-{}", "-")
     assert "Execution level R: real arithmetic" in text
     assert "sdpcert table" in text and "--kind solvers" in text
     assert f"sdpcert {sdpcert.__version__}" in text and "NumPy" in text
@@ -70,22 +70,22 @@ def test_every_format_states_level_command_and_versions(files: list[Path], form:
 
 
 def test_columns_by_name(files: list[Path]) -> None:
-    rows = as_rows(run.table(files, "bounds", "network, upper", "csv"))
+    rows = as_rows(write_table(files, "bounds", "network, upper", "csv"))
     assert list(rows[0]) == ["network", "lower", "upper"]  # an attained value stands beside every bound
     with pytest.raises(ValueError, match="no column 'wrong' in tables of kind bounds; there are network, file,"):
-        run.table(files, "bounds", "network,wrong", "csv")
+        write_table(files, "bounds", "network,wrong", "csv")
     for kind, wrong in (("wrong", "no kind 'wrong' of table; there are ladder, bounds, families"),):
         with pytest.raises(ValueError, match=wrong):
-            run.table(files, kind)
+            write_table(files, kind)
     with pytest.raises(ValueError, match="no format 'html' of tables; there are latex, markdown, csv, json"):
-        run.table(files, form="html")
+        write_table(files, form="html")
     for kind, described in KINDS.items():
         assert set(described.default) <= {c.name for c in described.columns}, kind
 
 
 def test_the_same_bytes_and_no_times(files: list[Path], tmp_path: Path) -> None:
     for form in FORMATS:
-        assert run.table(files, "bounds", form=form) == run.table(files, "bounds", form=form)
+        assert write_table(files, "bounds", form=form) == write_table(files, "bounds", form=form)
     changed = []
     for file in files[:3]:
         network = json.loads(file.read_text())
@@ -97,7 +97,7 @@ def test_the_same_bytes_and_no_times(files: list[Path], tmp_path: Path) -> None:
     before, after = (make_table(f, "bounds", times=False, command="c") for f in (files[:3], changed))
     for form in ("latex", "markdown", "csv"):
         assert FORMATS[form](before) == FORMATS[form](after)
-    assert "seconds" not in FORMATS["csv"](before) and "98" in run.table(changed, "bounds", form="csv")
+    assert "seconds" not in FORMATS["csv"](before) and "98" in write_table(changed, "bounds", form="csv")
 
 
 def test_families_against_the_optimum(tmp_path: Path) -> None:
@@ -111,30 +111,30 @@ def test_families_against_the_optimum(tmp_path: Path) -> None:
     for method in ("by-construction", "neuron"):
         files.append(tmp_path / f"{method}.json")
         sdpcert.certify(network, method).save(files[-1])
-    (row,) = json.loads(run.table(files, "families", form="json"))["rows"]
+    (row,) = json.loads(write_table(files, "families", form="json"))["rows"]
     built, optimum, excess = (row[k]["value"] for k in ("by-construction", "neuron", "excess"))
     assert built <= 1 and optimum <= built and excess * 100 <= float(row["excess"]["text"]) + 1e-9
     assert excess == pytest.approx(built / optimum - 1, abs=1e-6)
 
 
 def test_accuracy_of_a_run(run_folder: Path) -> None:
-    table = json.loads(run.table([run_folder], form="json"))
+    table = json.loads(write_table([run_folder], form="json"))
     assert table["kind"] == "accuracy" and len(table["rows"]) == 4
     row = table["rows"][0]
     assert row["run"]["value"] == "small run" and row["bound"]["value"] == "sdp" and row["level"]["value"] == "R"
     assert row["accuracy"]["value"] <= row["attacked"]["value"] <= row["clean"]["value"] == 0.95
     assert row["lower"]["value"] <= row["upper"]["value"]
     assert any("Execution level R" in note for note in table["notes"])
-    assert "small run" in run.table([run_folder / "evaluation.json"], form="latex")
+    assert "small run" in write_table([run_folder / "evaluation.json"], form="latex")
 
 
 def test_runs_and_certificates_do_not_mix(files: list[Path], run_folder: Path) -> None:
     with pytest.raises(ValueError, match="a run, but tables of kind ladder are made of certificates"):
-        run.table([files[0], run_folder])
+        write_table([files[0], run_folder])
     with pytest.raises(ValueError, match="a certificate, but tables of accuracy are made of runs"):
-        run.table([files[0], run_folder], "accuracy")
+        write_table([files[0], run_folder], "accuracy")
     with pytest.raises(ValueError, match="no such file"):
-        run.table([files[0], run_folder / "nothing.json"])
+        write_table([files[0], run_folder / "nothing.json"])
 
 
 def test_nothing_is_written_where_a_file_is_refused(files: list[Path], tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_nothing_is_written_where_a_file_is_refused(files: list[Path], tmp_path:
     document["upper"] = (float.fromhex(document["upper"]) * 0.999).hex()
     broken.write_text(json.dumps(document))
     with pytest.raises(NotVerified, match=r"broken\.cert\.json: upper is less than"):
-        run.table([files[0], broken], output=tmp_path / "t.md")
+        write_table([files[0], broken], output=tmp_path / "t.md")
     assert not (tmp_path / "t.md").exists()
-    run.table(files, output=tmp_path / "t.md", caption="Of my own")
+    write_table(files, output=tmp_path / "t.md", caption="Of my own")
     assert (tmp_path / "t.md").read_text().count("| conv |") == 1
     assert "Of my own. Every certificate" in (tmp_path / "t.md").read_text()
 
@@ -154,7 +154,7 @@ def test_a_file_without_digest_is_taken_and_named(files: list[Path], tmp_path: P
     document: dict[str, Any] = json.loads(files[0].read_text())
     del document["information"]["digest"]
     (tmp_path / "old.json").write_text(json.dumps(document))
-    assert "Without digest, so only their proofs are protected against changes: old.json" in run.table(
+    assert "Without digest, so only their proofs are protected against changes: old.json" in write_table(
         [tmp_path / "old.json"], form="csv"
     )
 
@@ -162,8 +162,8 @@ def test_a_file_without_digest_is_taken_and_named(files: list[Path], tmp_path: P
 def test_latex_compiles_as_it_is(files: list[Path], run_folder: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex")
-    tables = [run.table(files, kind, form="latex") for kind in ("ladder", "bounds", "solvers", "families")]
-    tables.append(run.table([run_folder], form="latex", caption="ünïcode λ & 100 % of $x$_y^~\\"))
+    tables = [write_table(files, kind, form="latex") for kind in ("ladder", "bounds", "solvers", "families")]
+    tables.append(write_table([run_folder], form="latex", caption="ünïcode λ & 100 % of $x$_y^~\\"))
     body = "\n".join(tables)
     (tmp_path / "t.tex").write_text(
         "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n",

@@ -204,9 +204,7 @@ def test_items_that_were_finished_are_printed(
         some = library.names()[:4]
         monkeypatch.setattr(library, "names", lambda: some)
         name, words = "derive", ("derive", "all", "--json", "--no-numbers")
-    module = importlib.import_module(
-        "sdpcert.layers.feasibility" if verb == "layers" else "sdpcert.symbolic.derivation"
-    )
+    module = importlib.import_module("sdpcert.layers.feasibility" if verb == "layers" else "sdpcert.symbolic.deriving")
     called, counted = getattr(module, name), itertools.count()
 
     def third_is_interrupted(*arguments: Any, **options: Any) -> Any:

@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import pytest
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic import Claim, check, diagonal, indices, largest, matrix, positive, rule, symmetric, total
 from sdpcert.symbolic.steps.cauchy_schwarz import CauchySchwarz
-from sdpcert.symbolic.steps.step import Known, Rejected
+from sdpcert.symbolic.steps.step import Known
 
 W, O, q = matrix("W", "n", "m"), symmetric("O", "m"), diagonal("q", "m")
 i, j = indices("i j")
@@ -52,5 +53,5 @@ def test_off_the_diagonal_and_with_other_weights():
     ],
 )
 def test_false_uses_are_rejected(r, c, b):
-    with pytest.raises(Rejected):
+    with pytest.raises(StepRejected):
         CauchySchwarz(r, c, b, O).derive(Known(Claim("none", positive(q))))

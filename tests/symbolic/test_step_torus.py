@@ -2,10 +2,11 @@
 
 import pytest
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic import equal, orthonormal
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.kernel import check
-from sdpcert.symbolic.steps import Known, Rejected
+from sdpcert.symbolic.steps import Known
 from sdpcert.symbolic.steps.torus import Crop, Kernel, convolution, crop
 
 KERNEL = Kernel("c", "n", "N")
@@ -36,7 +37,7 @@ def test_a_zero_padded_convolution_is_a_crop() -> None:
 )
 def test_other_matrices_are_rejected(step: Crop) -> None:
     claim = Claim("crop", equal(Z, P.T @ C @ P), sizes=LARGER)
-    with pytest.raises(Rejected):
+    with pytest.raises(StepRejected):
         step.derive(Known(claim))
 
 

@@ -12,6 +12,7 @@ from sdpcert.symbolic import (
     identity,
     indices,
     inverse,
+    largest,
     matrix,
     positive,
     rule,
@@ -85,3 +86,30 @@ def test_rules():
 def test_columns_of_block_matrices_are_as_wide_as_their_widest_block():
     assert visible(r"\alpha + \beta") == 3
     assert visible(r"\begin{pmatrix}abc & d \\ e & fg\end{pmatrix}") == 3 + 2 + 2 + 2
+
+
+i, j = indices("i j")
+q = diagonal("q", "m")
+GRAM = (W.T @ W)[i, j]
+
+
+@pytest.mark.parametrize(
+    ("formula", "text", "in_latex"),
+    [
+        (abs(GRAM) * q[j] / q[i], "|(W' W)_ij| q_j / q_i", r"\frac{\lvert (W^{\top}\,W)_{ij}\rvert \,q_{j}}{q_{i}}"),
+        (total(abs(GRAM), j, without=i), "sum_j!=i |(W' W)_ij|", r"\sum_{j\neq i} \lvert (W^{\top}\,W)_{ij}\rvert "),
+        (largest(q[i], i) ** Fraction(1, 2) * 3, "3 sqrt(max_i q_i)", r"3\,\sqrt{\max_{i} q_{i}}"),
+        (1 / (q[i] + q[j]), "1 / (q_i + q_j)", r"\frac{1}{q_{i} + q_{j}}"),
+        (1 / (q[i] ** 2 * q[j]), "1 / (q_i^2 q_j)", r"\frac{1}{q_{i}^{2}\,q_{j}}"),
+    ],
+)
+def test_formulas_of_entries_as_text_and_as_latex(formula, text, in_latex):
+    assert (repr(formula), latex(formula)) == (text, in_latex)
+
+
+def test_the_same_walk_writes_text_and_latex():
+    a = scalar("a", positive=True)
+    stated = positive(block([[a**2 * one, A.T], [A, one]]), 0)
+    assert repr(stated) == "[a^2 I, A'; A, I] >= 0"
+    assert latex(stated) == r"\begin{pmatrix}a^{2}\,I & A^{\top} \\ A & I\end{pmatrix} \succeq 0"
+    assert (repr(equal(A, A.T)), latex(positive(a, 1))) == ("A = A'", r"a \ge 1")

@@ -16,8 +16,14 @@ from torch.nn import functional as F  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert.readers.errors import UnsupportedModel  # noqa: E402
+from sdpcert.readers.operators.values import Dynamic  # noqa: E402
+from sdpcert.torch_modules.activations import ACTIVATIONS  # noqa: E402
 from sdpcert.torch_modules.arguments import ALIASES, FIRST, HARMLESS, parameters_of, taken  # noqa: E402
+from sdpcert.torch_modules.arithmetic import ARITHMETIC  # noqa: E402
+from sdpcert.torch_modules.moves import JOINS, MOVES  # noqa: E402
 from sdpcert.torch_modules.operators import OPERATIONS  # noqa: E402
+from sdpcert.torch_modules.trace import Trace  # noqa: E402
+from sdpcert.torch_modules.windows import WINDOWS  # noqa: E402
 
 
 class Forward(nn.Module):
@@ -82,7 +88,7 @@ def test_a_declared_argument_is_read(name: str) -> None:
     """A handler that declares what it does not use would drop it in silence."""
     handler = OPERATIONS[name]
     code = handler.__code__  # type: ignore[attr-defined]
-    if code.co_flags & inspect.CO_VARKEYWORDS:  # of `elementwise`, which hands on all it declares
+    if code.co_flags & inspect.CO_VARKEYWORDS:  # of a table line, which hands on all it declares
         return
     read = {i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD")}
     assert set(code.co_varnames[: code.co_argcount]) - read - {"trace"} == set()
@@ -94,6 +100,44 @@ def test_declared_arguments_have_the_names_of_torch(name: str) -> None:
     known = arguments_of(name) | arguments_of(name.replace("1d", "2d")) | {*FIRST, "return_indices"}
     known |= arguments_of("div") if name == "true_divide" else set()
     assert set(parameters_of(OPERATIONS[name])[1:]) <= known
+
+
+def test_no_function_stands_in_two_tables() -> None:
+    tables = (ACTIVATIONS, ARITHMETIC, WINDOWS, JOINS)
+    assert len(OPERATIONS) == sum(map(len, tables)) > 100
+    assert not MOVES & set(OPERATIONS)
+
+
+def test_what_a_table_line_makes_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parameter is an attribute, has one value that is read, or is an input: every one of them arrives."""
+    seen: list[Any] = []
+    monkeypatch.setattr(Trace, "call", lambda self, *inputs, **attributes: seen.append((inputs, attributes)))
+    trace, image = Trace((2, 4, 4), torch.float32, {}), Dynamic(0, (1, 2, 4, 4))
+    OPERATIONS["conv2d"](trace, source=image, weight="w", padding="same", groups=2)
+    OPERATIONS["avg_pool2d"](trace, source=image, kernel_size=2, padding=(1, 0), ceil_mode=True)
+    OPERATIONS["max_pool2d"](trace, source=image, kernel_size=(2, 3), stride=[])
+    assert seen == [
+        (
+            ("Conv", image, "w", None),
+            {"strides": [1, 1], "auto_pad": "SAME_UPPER", "dilations": [1, 1], "group": 2},
+        ),
+        (
+            ("AveragePool", image),
+            {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 0, 1, 0], "ceil_mode": 1, "count_include_pad": 1},
+        ),
+        (
+            ("MaxPool", image),
+            {"kernel_shape": [2, 3], "strides": [2, 3], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0},
+        ),
+    ]
+    for name, given, why in (
+        ("max_pool2d", {"kernel_size": 2, "return_indices": True}, "indices"),
+        ("avg_pool2d", {"kernel_size": 2, "divisor_override": 3}, "divisor"),
+        ("avg_pool1d", {"kernel_size": 2}, "keep the batch axis"),
+        ("avg_pool2d", {"kernel_size": (2, 2, 2)}, "2 spatial axes"),
+    ):
+        with pytest.raises(UnsupportedModel, match=why):
+            OPERATIONS[name](trace, source=image, **given)
 
 
 def test_a_handler_that_takes_anything_is_none() -> None:

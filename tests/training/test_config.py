@@ -43,7 +43,7 @@ def test_presets_are_valid_and_come_back(name: str) -> None:
         ({"model": {**MODEL, "family": "lol"}}, ["model.family must be 'sll', 'cpl'", "not 'lol'"]),
         ({"model": {**MODEL, "hidden": [0]}}, ["model.hidden.0 must be greater than 0", "not 0"]),
         ({"model": {**MODEL, "hidden": "8"}}, ["model.hidden must be"]),
-        ({"model": {"architecture": "convolutional", "channels": [4]}}, ["one number a stage"]),
+        ({"model": {"architecture": "convolutional", "channels": [4]}}, ["one number per stage"]),
         ({"model": None}, ["model"]),
         (
             {"model": {"architecture": "convolutional", "halving": "selection", "outputs": [32, 512]}},

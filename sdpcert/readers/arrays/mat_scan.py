@@ -19,7 +19,7 @@ _DEPTH = 3
 
 
 def check_mat(data: bytes) -> None:
-    """Raise ValueError where a file is not an intact version 5 file of dense arrays, text and cells."""
+    """Raise ValueError if a file is not an intact version 5 file of dense arrays, text and cells."""
     if data[:8] == b"\x89HDF\r\n\x1a\n" or data[:10] == b"MATLAB 7.3":
         raise UnsupportedModel("is a MATLAB 7.3 (HDF5) file, which is not read; save it with -v7 or as .npz")
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):

@@ -136,7 +136,7 @@ def _from_list(contents: Contents, key: str) -> tuple[list[Array], list[Array | 
 
 
 def _ordered(names: list[str]) -> list[str]:
-    """Names of layers in the order of the numbers in them; refused where they differ in anything else."""
+    """Names of layers in the order of the numbers in them; refused if they differ in anything else."""
     patterns = {re.sub(r"\d+", "#", name) for name in names}
     numbers = {name: tuple(int(k) for k in re.findall(r"\d{1,9}", name)) for name in names}
     if len(patterns) > 1 or len(set(numbers.values())) < len(names):

@@ -193,7 +193,7 @@ def _absolute(call: Call, a: Constant) -> Constant:
 
 
 def _mod(call: Call, a: Constant, b: Constant) -> Constant:
-    """The remainder with the divisor's sign, with the dividend's where `fmod` is set; the latter for floats alone."""
+    """The remainder with the divisor's sign or, with `fmod`, the dividend's; floats need `fmod`."""
     cut = bool(call.attribute("fmod", 0))
     if not (a.exact and b.exact) or np.any(b.value == 0) or (floating(a, b) and not cut):
         raise UnsupportedModel("a remainder of computed constants, by zero, or of floats without fmod; store its value")

@@ -17,7 +17,6 @@ from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.onnx.arithmetic import ARITHMETIC, many
 from sdpcert.readers.onnx.integers import floats_as, within
 from sdpcert.readers.onnx.quantised import rounded_to_half
-from sdpcert.readers.operators.error_bounds import EPS as EPS
 from sdpcert.readers.operators.error_bounds import check_values, with_rounding
 from sdpcert.readers.operators.moves import MOVES, pad, padding_of
 from sdpcert.readers.operators.values import Call, Constant, axis_of, floating

@@ -16,7 +16,7 @@ _LARGEST = {10: 65504.0, 16: float.fromhex("0x1.fep127")}
 def dequantized(call: Call, quantised: Constant, scale: Constant, zero: Constant | None = None) -> Constant:
     """`DequantizeLinear` of constants: `(q - zero) scale`, per tensor, along an axis, or in blocks along it.
 
-    The product is without error where it fits float64, as that of a scale in float32 and integers of 8 bits does.
+    The product has no error if it fits into float64, as that of a scale in float32 and integers of 8 bits does.
     """
     if quantised.value.dtype.kind not in "iu" or scale.value.dtype.kind != "f":
         raise UnsupportedModel("only integers with a scale in floating point are read")
@@ -54,7 +54,7 @@ def _spread(call: Call, parameter: Array, shape: tuple[int, ...]) -> Array:
 
 
 def rounded_to_half(a: Constant, kind: int) -> Constant:
-    """A stored constant rounded to float16 (10) or bfloat16 (16), to even; refused where it overflows."""
+    """A stored constant rounded to float16 (10) or bfloat16 (16), to even; refused if it overflows."""
     if not is_exact(a.error):
         raise UnsupportedModel("a computed constant is cast to half precision; store its value")
     if kind == 10:

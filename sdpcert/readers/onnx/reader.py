@@ -1,13 +1,13 @@
 """ONNX files: a walk over the graph that knows every operator it passes.
 
-The graph is taken in exact arithmetic on the stored weights. What has no exact form is refused by name, here; node by
-node (`onnx_walk`), constants are folded (`onnx_constants`) and everything that depends on the input becomes affine
-layers and slope-restricted activations (`onnx_operators`, `onnx_windows`, `onnx_resize`). Then the file is run and
-compared (`onnx_verify`).
+The graph is taken in exact arithmetic on the stored weights. What has no exact form is refused by name, here. Then,
+node by node (`walk.py`), constants are folded (`constants.py`) and everything that depends on the input becomes affine
+layers and slope-restricted activations (`sdpcert.readers.operators`). At last the file is run and compared
+(`verify.py`).
 
-The first axis of the input is a batch of one where the file leaves it open or says 1; the network's `input_shape` is
-without it. A longer first axis is a batch too where every sample goes through one and the same network, which is
-decided on the graph (`Builder`); else it is an axis of the input as any other. Weights in half precision and
+The first axis of the input is a batch of one if the file leaves it open or says 1; the network's `input_shape` is
+without it. A longer first axis is a batch too if every sample goes through one and the same network, which the graph
+shows (`Builder`); else it is an axis of the input like any other. Weights in half precision and
 dequantised ones are taken as the numbers they are. Control flow, functions and most operators outside the standard are
 refused.
 """
@@ -24,8 +24,8 @@ from sdpcert.readers.onnx.constants import FOLDED
 from sdpcert.readers.onnx.tensors import embed_external
 from sdpcert.readers.onnx.verify import PRECISIONS, Precision, verify
 from sdpcert.readers.onnx.walk import SHAPES, File, label, samplewise
-from sdpcert.readers.operators.elementwise import OPERATORS
 from sdpcert.readers.operators.moves import MOVES
+from sdpcert.readers.operators.table import OPERATORS
 
 _STEEP = "its slope is not bounded"
 _ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
@@ -58,7 +58,7 @@ def read_onnx(path: Path) -> Network:
     """Read an ONNX file and compare the result with running it.
 
     Raises `UnsupportedModel` for what cannot be represented and ValueError for what cannot be read, with one line;
-    ImportError where the package `onnx` is missing.
+    ImportError if the package `onnx` is missing.
     """
     try:
         from onnx import ModelProto
@@ -131,7 +131,7 @@ def _ends(graph: Any, tensors: dict[str, Any]) -> tuple[Any, str]:
 
 
 def _input_shape(source: Any) -> tuple[tuple[int, ...], Precision, str]:
-    """Shape with a batch of one where the file leaves it open, the type, and a word on the batch axis."""
+    """The shape, with a batch of one if the file leaves that open, the type, and what the first axis was taken for."""
     name = f"input {quoted(source.name)}"
     kind = source.type.tensor_type
     if kind.elem_type not in PRECISIONS:

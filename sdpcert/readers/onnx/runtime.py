@@ -1,4 +1,4 @@
-"""Running an ONNX file: ONNX Runtime, or ONNX's reference where that is absent, refuses the file or cannot run it."""
+"""Running an ONNX file: with ONNX Runtime, or with ONNX's reference if that is not installed or fails."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FLOAT = 1
 class Runtime:
     """A file that runs: `name` says what runs it, a call takes one input as the file has it.
 
-    What is first found not to run a file is left for good: the answers of two runtimes are never mixed. Raises
-    ValueError where neither runs it.
+    If the first runtime fails on the first input, the second takes over for good, so that answers of two runtimes are
+    never mixed. Raises ValueError if neither runs the file.
     """
 
     def __init__(self, model: Any) -> None:

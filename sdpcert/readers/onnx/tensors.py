@@ -15,7 +15,7 @@ from sdpcert.running.outputs import reads
 
 Array = np.ndarray
 
-#: By number in TensorProto.DataType: name, dtype as stored, field that holds the values where raw_data does not.
+#: By number in TensorProto.DataType: name, dtype as stored, field that holds the values if raw_data does not.
 _TYPES: dict[int, tuple[str, str, str]] = {
     1: ("float32", "<f4", "float_data"),
     2: ("uint8", "<u1", "int32_data"),
@@ -40,8 +40,8 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 def embed_external(tensor: Any, folder: Path) -> None:
     """Put the data of a tensor that is stored in another file into the tensor itself.
 
-    The file must lie in `folder` or below it, symbolic links followed. Raises ValueError where it does not, where it is
-    missing or too short, and where the stated length is not that of the shape.
+    The file must lie in `folder` or below it, symbolic links followed. Raises ValueError if it does not, if it is
+    missing or too short, or if the stated length is not that of the shape.
     """
     if tensor.data_location != _EXTERNAL:
         return
@@ -112,7 +112,7 @@ def _bytes_of(kind: int, count: int) -> int:
 def tensor_array(tensor: Any, label: str = "") -> Array:
     """The values: float64 (exactly) for float tensors, the stored type for integers and truth values.
 
-    Raises ValueError where the data does not have the size that the shape states.
+    Raises ValueError if the data does not have the size that the shape states.
     """
     name = f"tensor {quoted(label or tensor.name)}"
     _, dtype, field = type_of(tensor, name)

@@ -1,9 +1,6 @@
 """Whether the network that was read computes what the file computes, by running the file.
 
-The file runs in float32, the network in float64, so they differ by rounding, and by how much depends on the network.
-The tolerance is measured: the network is evaluated again with random errors of the size that float32 makes in each
-layer, and the file may be off by a multiple of what that changes. So a deep chain whose outputs hardly move is still
-compared sharply, and one that amplifies rounding is not refused for it.
+The file may differ from the network by a multiple of what rounding changes (`sdpcert.readers.comparison`).
 
 A file in half precision is compared twice: its weights in float32 as sharply as any other file, and as it stands with
 the rounding of its own type.
@@ -11,22 +8,18 @@ the rounding of its own type.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Concat, Rearrange
 from sdpcert.network.graph import Network
-from sdpcert.network.resampling import Interpolation
+from sdpcert.readers.comparison import effect_of_rounding, outputs_of
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.onnx.runtime import Runtime, widened
 
 Array = np.ndarray
-#: Standard deviations of each random input; normal, both signs, up to where activations saturate.
+#: Standard deviations of each random input; normally distributed, large enough that activations saturate.
 SCALES = (0.01, 0.1, 1.0, 1.0, 1.0, 1.0, 10.0, 10.0, 100.0, 1000.0)
 #: The same for batches of more than `FEW` samples; rounding is measured on so many of each.
 SCALES_OF_BATCHES = (0.1, 1.0, 10.0, 100.0)
@@ -52,7 +45,7 @@ class Precision:
         return self.number in (10, 16)
 
     def dtype(self) -> Any:
-        """NumPy's type; ImportError where bfloat16 is not there."""
+        """NumPy's type; raises ImportError if it is bfloat16 and the package ml_dtypes is missing."""
         if self.name != "bfloat16":
             return np.dtype(self.name)
         import ml_dtypes
@@ -69,7 +62,7 @@ PRECISIONS = {
 
 
 def verify(network: Network, model: Any, shape: tuple[int, ...], precision: Precision, batch: int = 1) -> str:
-    """Compare with the file on seeded random inputs and say how in one line; ValueError where they differ.
+    """Compare with the file on seeded random inputs and say how in one line; raises ValueError if they differ.
 
     `model` holds the nodes that were read, `shape` is the input's shape in the file, `precision` its type; `batch`
     samples of that shape go through the network one by one.
@@ -97,7 +90,7 @@ def _compare(
         inputs = np.stack([(generator.standard_normal(shape) * s).astype(dtype) for s in scales])
         theirs = np.stack([run(x).ravel() for x in inputs])
         samples = inputs.astype(float).reshape(len(inputs) * batch, *network.input_shape)
-        ours = _in_parts(network, samples, network).reshape(len(inputs), -1)
+        ours = outputs_of(network, samples).reshape(len(inputs), -1)
         if ours.shape != theirs.shape:
             raise ValueError(f"{run.name} gives {theirs.shape[1]} outputs, the network that was read {ours.shape[1]}")
         finite = np.isfinite(theirs).all(axis=1) & np.isfinite(ours).all(axis=1)
@@ -108,13 +101,8 @@ def _compare(
         samples = samples.reshape(len(inputs), batch, *network.input_shape)[finite, :few]
         samples = samples.reshape(-1, *network.input_shape)
         unmoved = ours.reshape(len(ours), batch, -1)[:, :few].reshape(len(ours), -1)
-
-        def with_errors(part: Array) -> Array:
-            return perturbed(network, part, unit, generator)
-
-        spread = [_in_parts(network, samples, with_errors).reshape(unmoved.shape) - unmoved for _ in range(4)]
+        noise = effect_of_rounding(network, samples, unmoved, unit, generator)
     size = np.max(np.abs(ours), axis=1, initial=0.0)
-    noise = np.sqrt(np.mean(np.square(spread), axis=(0, 2)))
     tolerance = ALLOWED * noise + 8 * unit * size + precision.tiny
     deviation = np.max(np.abs(ours - theirs), axis=1, initial=0.0)
     worst = int(np.argmax(deviation / tolerance))
@@ -131,37 +119,3 @@ def _compare(
         informative[:] = True
     largest = float(np.max(deviation[informative] / np.maximum(size[informative], np.finfo(float).tiny), initial=0.0))
     return f"{run.name}, {int(informative.sum())} random inputs, largest deviation {largest:.2g} of the output"
-
-
-def _in_parts(network: Network, inputs: Array, function: Callable[[Array], Array]) -> Array:
-    """Evaluate on a batch in parts whose intermediate values take at most some 200 MB where one sample allows it."""
-    entries = sum(math.prod(node.shape) for node in network.nodes) or 1
-    step = max(1, 25_000_000 // entries)
-    parts = [function(inputs[k : k + step]) for k in range(0, len(inputs), step)]
-    return np.concatenate(parts).reshape(len(inputs), -1)
-
-
-def perturbed(network: Network, inputs: Array, unit: float, generator: np.random.Generator) -> Array:
-    """The output with errors of the given unit roundoff made in every layer, at random and independent."""
-    values = [inputs]
-    for node in network.nodes:
-        given = [values[k] for k in node.inputs]
-        value = node.layer(*given)
-        if isinstance(node.layer, Activation):
-            size = np.abs(value)
-            if node.layer.roundings is None:  # runtimes approximate these to some units, relative to 1 near 0
-                size = 8 * (size + np.minimum(np.abs(given[0]), 1.0))
-        elif isinstance(node.layer, Rearrange | Concat):
-            values.append(value)
-            continue
-        else:
-            size = _size(node.layer, given)
-        values.append(value + unit * size * generator.standard_normal(value.shape))
-    return values[network.output]
-
-
-def _size(layer: AffineLayer, given: list[Array]) -> Array:
-    total = layer.magnitude(*map(np.abs, given)) + np.abs(layer.offset())
-    if isinstance(layer, Interpolation):  # the runtime rounds coordinates, which may move a neighbour in or out
-        return total + layer.reach * np.max(np.abs(given[0]), axis=-1, keepdims=True)
-    return np.sqrt(layer.terms + 2) * total

@@ -1,6 +1,6 @@
 """The walk over an ONNX graph: every node in order, constants folded, what depends on the input into a `Graph`.
 
-Where the first axis of the input is a batch, the graph of one sample is built.
+If the first axis of the input is a batch, the graph of one sample is built.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx.constants import fold
 from sdpcert.readers.onnx.tensors import tensor_array
-from sdpcert.readers.operators import resize as _resize  # noqa: F401  (enters its operators, as `windows` does)
-from sdpcert.readers.operators.elementwise import OPERATORS
+from sdpcert.readers.operators.table import OPERATORS
 from sdpcert.readers.operators.values import Builder, Call, Constant, Dynamic, NotSamplewise, Value
 
 SHAPES = ("Shape", "Size")
@@ -35,9 +34,9 @@ class File:
 
 
 def samplewise(file: File) -> tuple[Dynamic, Builder]:
-    """The output and the graph of one sample where the first axis is a batch, else of the whole input.
+    """The output and the graph of one sample if the first axis is a batch, else of the whole input.
 
-    Raises ValueError where neither can be built, with the reason of the batch where samples are treated alike.
+    Raises ValueError if neither can be built; if samples are treated alike, with the reason for the batch.
     """
     if len(file.shape) < 2 or file.shape[0] == 1:
         return _build(file, 1)

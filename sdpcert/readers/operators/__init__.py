@@ -1,1 +1,1 @@
-"""Operators on values that depend on the input, shared by the readers of ONNX files and of torch modules."""
+"""The operators that ONNX files and torch modules share, on tensors that depend on the input, named as in ONNX."""

@@ -1,40 +1,21 @@
-"""ONNX operators on tensors that depend on the input, by name: `OPERATORS`.
-
-Each handler takes a `Call` and returns what the node computes. Here are activations, products with constants, maxima
-and moves; matrix products, sums and reductions are in `onnx_linear`, convolution and pooling in `onnx_windows`.
-"""
+"""Elementwise operators: activations, sums, products with constants, maxima and minima, by name: `ELEMENTWISE`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from sdpcert.network import activations, piecewise
 from sdpcert.network.activations import Activation
-from sdpcert.network.affine import Concat, Scale, Sum
+from sdpcert.network.affine import Scale, Sum
 from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.piecewise_linear import Softshrink
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.gates import gated_activation
-from sdpcert.readers.operators.linear import (
-    add_values,
-    batch_normalization,
-    gemm,
-    matmul,
-    reduce_axes,
-    scaled,
-    shifted,
-    single,
-    tree,
-)
-from sdpcert.readers.operators.moves import MOVES, pad, padding_of
-from sdpcert.readers.operators.values import Call, Constant, Dynamic, NotSamplewise, axis_of, entries
+from sdpcert.readers.operators.linear import add_values, scaled, single, tree
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, axis_of
 
 Array = np.ndarray
-Handler = Callable[[Call], Dynamic | list[Dynamic]]
 
 
 def _activation(kind: type[Activation]) -> Handler:
@@ -204,60 +185,13 @@ def _extremum(call: Call) -> Dynamic:
     return result
 
 
-def _concat(call: Call) -> Dynamic:
-    parts = [v for v in call.inputs if v is not None]
-    axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
-    builder, start = call.builder.of_one_sample(), 0
-    if call.builder.batch > 1:
-        if axis == 0:
-            raise NotSamplewise("it joins along the batch axis")
-        parts = [call.builder.one_sample(part) for part in parts]
-    indices, fills, tensors = [], [], []
-    for part in parts:
-        if isinstance(part, Dynamic):
-            indices.append(entries(part.shape) + start)
-            fills.append(np.zeros(part.shape))
-            start += int(np.prod(part.shape))
-            tensors.append(builder.rearrange(part, np.ravel))
-        else:
-            indices.append(np.full(part.shape, -1))
-            fills.append(part.shift())
-    joined = tensors[0] if len(tensors) == 1 else builder.layer(Concat(0), (start,), *tensors)
-    result = builder.move(joined, np.concatenate(indices, axis=axis))
-    fill = np.concatenate(fills, axis=axis)
-    if np.any(fill):
-        result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
-    return Dynamic(result.number, (call.builder.batch * result.shape[0], *result.shape[1:]))
-
-
-def _pad(call: Call) -> Dynamic:
-    value = call.dynamic()
-    widths, mode, fill = padding_of(call, len(value.shape))
-    indices = pad(entries(value.shape), widths, mode, -1)
-    result = call.builder.move(value, indices)
-    if mode != "constant" or fill == 0:
-        return result
-    if not np.isfinite(fill):
-        raise ValueError("its filling is not finite")
-    return shifted(call, result, call.builder.meet(result, np.where(indices < 0, fill, 0.0))[1])
-
-
 def _cast(call: Call) -> Dynamic:
     if call.attribute("to") not in (*call.builder.casts, "FLOAT", "DOUBLE"):
         raise UnsupportedModel("a cast to a type that does not hold all numbers of the input's rounds")
     return call.dynamic()
 
 
-def move(call: Call) -> Dynamic | list[Dynamic]:
-    """An operator of `MOVES` on a tensor that depends on the input."""
-    value = call.dynamic()
-    indices = MOVES[call.operator](call, entries(value.shape))
-    if isinstance(indices, list):
-        return [call.builder.move(value, part) for part in indices]
-    return call.builder.move(value, indices)
-
-
-OPERATORS: dict[str, Handler] = {
+ELEMENTWISE: dict[str, Handler] = {
     **{kind.onnx: _activation(kind) for kind in activations.KINDS if kind.onnx is not None},
     "Swish": _swish(1.0),
     "QuickGelu": _swish(float(single(1.702))),
@@ -273,15 +207,7 @@ OPERATORS: dict[str, Handler] = {
     "Mul": _mul,
     "Div": _div,
     "Neg": _neg,
-    "MatMul": matmul,
-    "Gemm": gemm,
-    "BatchNormalization": batch_normalization,
-    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), reduce_axes),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), reduce_axes),
     "Max": _extremum,
     "Min": _extremum,
-    "Concat": _concat,
-    "Pad": _pad,
     "Cast": _cast,
-    **dict.fromkeys(MOVES, move),
 }

@@ -1,7 +1,7 @@
 """Bounds of errors, entry by entry, whose tests fail closed.
 
-NaN compares as false with every number, so `error > 0` takes a bound that overflowed into NaN for no error at all. What
-is decided about a bound is decided here: only a bound that equals zero is zero, and only a finite one is a bound.
+Every comparison with NaN is false, so `error > 0` would take a bound that overflowed into NaN for no error at all. All
+tests of bounds are here: only what equals zero counts as zero, and only what is finite counts as a bound.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def is_exact(error: Array | float) -> bool:
 
 
 def check_bound(error: Array | float) -> None:
-    """Raises `UnsupportedModel` where an entry is no bound: negative, infinite or not a number."""
+    """Raise `UnsupportedModel` if an entry is no bound: negative, infinite or not a number."""
     if not np.all((np.asarray(error) >= 0) & (np.asarray(error) < np.inf)):
         raise UnsupportedModel("the bound of a constant's rounding error is not finite; store the constant's value")
 
 
 def check_values(*values: Array) -> None:
-    """Raises `UnsupportedModel` where an entry of a float array is infinite or not a number."""
+    """Raise `UnsupportedModel` if an entry of a float array is infinite or not a number."""
     if any(v.dtype.kind == "f" and not np.all(np.isfinite(v)) for v in values):
         raise UnsupportedModel("a constant that is computed with is not finite, or the result is not; store its value")
 

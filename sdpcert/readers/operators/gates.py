@@ -67,9 +67,9 @@ class _Clamp:
 
 
 def gated_activation(graph: Graph, value: int, gate: int) -> Gated | None:
-    """The product of the two values as an activation between two factors, None where it is none of those known.
+    """The product of the two values as an activation between two factors; None if it is not a known one.
 
-    Raises UnsupportedModel where a factor in it leaves the range of floats.
+    Raises UnsupportedModel if a factor in it leaves the range of floats.
     """
     node = _node(graph, gate)
     name = _name(node)
@@ -199,7 +199,7 @@ def _clamps(graph: Graph, number: int) -> Iterator[_Clamp]:
         numbers = node.layer.slope, node.layer.offset
         if node.layer.slope and np.all(np.isfinite(numbers)):
             slope, offset = map(Fraction, numbers)
-            # A slope of 1/6 is rounded where torch has it.
+            # Torch rounds a slope of 1/6.
             yield _Clamp(node.inputs[0], Fraction(0), Fraction(1), slope=slope, offset=offset, error=2 * EPS)
         return
     low, high, factor, shift = -np.inf, np.inf, Fraction(1), Fraction(0)
@@ -231,7 +231,7 @@ def _end(value: float) -> Fraction | float:
 def _affines(graph: Graph, number: int) -> Iterator[_Affine]:
     """The value as an affine function of itself, of what it is a multiple or shift of, and so on backward.
 
-    Shifts are exact: it ends where one would be rounded.
+    Shifts are exact: the walk ends when one would be rounded.
     """
     found = _Affine(number)
     yield found
@@ -251,7 +251,7 @@ def _affines(graph: Graph, number: int) -> Iterator[_Affine]:
 def _quotient(above: tuple[Factor, ...], below: tuple[Factor, ...]) -> tuple[Array | float, float]:
     """A product over a product, and a bound of its relative error; 0 where the numbers show that nothing is rounded.
 
-    Raises UnsupportedModel where the result leaves the range of normal floats.
+    Raises UnsupportedModel if the result leaves the range of normal floats.
     """
     if all(isinstance(x, Fraction) or np.size(x) == 1 for x in (*above, *below)):
         exact = Fraction(1)

@@ -1,17 +1,16 @@
-"""Affine ONNX operators: scaling, sums, matrix products, batch normalisation and reductions over axes."""
+"""Matrix products, batch normalisation and reductions over axes, by name: `LINEAR`; scaling and sums for the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from sdpcert.network import piecewise
-from sdpcert.network.affine import Conv2d, Dense, Scale, Sum
+from sdpcert.network.affine import AffineLayer, Dense, Scale, Sum
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
-from sdpcert.readers.operators.values import Call, Constant, Dynamic, axes_of
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, axes_of
 
 Array = np.ndarray
 #: Attributes are stored in float32, so are their defaults.
@@ -46,14 +45,10 @@ def shifted(call: Call, value: Dynamic, shift: Array) -> Dynamic:
     if not np.any(shift):
         return value
     node = graph.nodes[value.number - 1] if value.number else None
-    if node is not None and isinstance(node.layer, Dense) and node.layer.bias is None:
-        if shift.size in (1, node.shape[-1]) and shift.size == max(shift.shape[-1:], default=1):
-            bias = np.broadcast_to(shift.ravel(), node.shape[-1:])
-            return Dynamic(graph.add(replace(node.layer, bias=bias), *node.inputs), value.shape)
-    if node is not None and isinstance(node.layer, Conv2d) and node.layer.bias is None:
-        if shift.size == 1 or (shift.ndim == 3 and shift.shape[1:] == (1, 1)):
-            bias = np.broadcast_to(shift.ravel(), node.shape[:1])
-            return Dynamic(graph.add(replace(node.layer, bias=bias), *node.inputs), value.shape)
+    if node is not None and isinstance(node.layer, AffineLayer):
+        layer = node.layer.shifted(shift, node.shape)
+        if layer is not None:
+            return Dynamic(graph.add(layer, *node.inputs), value.shape)
     return call.builder.layer(Scale(1.0, shift), value.shape, value)
 
 
@@ -88,7 +83,7 @@ def _swapped(array: Array) -> Array:
     return np.swapaxes(array, -1, -2)
 
 
-def matmul(call: Call) -> Dynamic:
+def _matmul(call: Call) -> Dynamic:
     a, b = call.inputs
     if isinstance(a, Dynamic) and isinstance(b, Dynamic):
         raise UnsupportedModel("both operands are computed from the network's input (as in attention)")
@@ -117,7 +112,7 @@ def matmul(call: Call) -> Dynamic:
     return builder.rearrange(result, _swapped) if len(result.shape) > 1 else result
 
 
-def gemm(call: Call) -> Dynamic:
+def _gemm(call: Call) -> Dynamic:
     a, b, c = call.value(0), call.value(1), call.value(2)
     if isinstance(a, Dynamic) and isinstance(b, Dynamic):
         raise UnsupportedModel("both factors are computed from the network's input")
@@ -150,7 +145,7 @@ def gemm(call: Call) -> Dynamic:
     return add_values(call, [result, c], (1, 1))
 
 
-def batch_normalization(call: Call) -> Dynamic:
+def _batch_normalization(call: Call) -> Dynamic:
     value = call.dynamic()
     if call.attribute("training_mode", 0):
         raise UnsupportedModel("it is in training mode; export the model in evaluation mode")
@@ -175,7 +170,7 @@ def batch_normalization(call: Call) -> Dynamic:
     return shifted(call, result, (bias - mean * factor).reshape(shape))
 
 
-def reduce_axes(call: Call) -> Dynamic:
+def _reduce_axes(call: Call) -> Dynamic:
     """Sum, mean, maximum and minimum over axes; global pooling is the same over the spatial axes."""
     value, rank = call.dynamic(), len(call.dynamic().shape)
     kind, keep = call.operator, bool(call.attribute("keepdims", 1))
@@ -205,6 +200,7 @@ def reduce_axes(call: Call) -> Dynamic:
 
 
 def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynamic:
+    """The maximum or minimum of tensors of one shape, compared in pairs, winners with winners."""
     shape = parts[0].shape
     while len(parts) > 1:
         pairs = [
@@ -212,3 +208,12 @@ def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynami
         ]
         parts = pairs + ([parts[-1]] if len(parts) % 2 else [])
     return parts[0]
+
+
+LINEAR: dict[str, Handler] = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "BatchNormalization": _batch_normalization,
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _reduce_axes),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _reduce_axes),
+}

@@ -1,17 +1,20 @@
-"""ONNX operators that only move entries, as functions of an array.
+"""Operators that move entries: `MOVES` are functions of an array, `MOVING` what they make of a tensor.
 
-The same function folds a constant and, given the numbers of a tensor's entries, tells where each entry of a tensor that
-depends on the input goes.
+The function of an array folds a constant. Given the numbers of a tensor's entries, it tells where each entry of a
+tensor that depends on the input goes. Concatenation and padding move entries too, and bring constants in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from sdpcert.network.affine import Concat
 from sdpcert.readers.errors import check_size
-from sdpcert.readers.operators.values import Call, axes_of, axis_of
+from sdpcert.readers.operators.linear import shifted
+from sdpcert.readers.operators.values import Call, Dynamic, Handler, NotSamplewise, axes_of, axis_of, entries
 
 Array = np.ndarray
 
@@ -188,3 +191,53 @@ def pad(array: Array, widths: list[tuple[int, int]], mode: str, fill: float) -> 
     if mode == "reflect" and any(max(w) >= n for n, w in zip(array.shape, widths) if max(w)):
         raise ValueError("reflection is wider than the tensor")
     return np.pad(array, widths, mode=mode)  # type: ignore[call-overload]
+
+
+def _concat(call: Call) -> Dynamic:
+    parts = [v for v in call.inputs if v is not None]
+    axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
+    builder, start = call.builder.of_one_sample(), 0
+    if call.builder.batch > 1:
+        if axis == 0:
+            raise NotSamplewise("it joins along the batch axis")
+        parts = [call.builder.one_sample(part) for part in parts]
+    indices, fills, tensors = [], [], []
+    for part in parts:
+        if isinstance(part, Dynamic):
+            indices.append(entries(part.shape) + start)
+            fills.append(np.zeros(part.shape))
+            start += int(np.prod(part.shape))
+            tensors.append(builder.rearrange(part, np.ravel))
+        else:
+            indices.append(np.full(part.shape, -1))
+            fills.append(part.shift())
+    joined = tensors[0] if len(tensors) == 1 else builder.layer(Concat(0), (start,), *tensors)
+    result = builder.move(joined, np.concatenate(indices, axis=axis))
+    fill = np.concatenate(fills, axis=axis)
+    if np.any(fill):
+        result = shifted(replace(call, builder=builder), result, builder.meet(result, fill)[1])
+    return Dynamic(result.number, (call.builder.batch * result.shape[0], *result.shape[1:]))
+
+
+def _pad(call: Call) -> Dynamic:
+    value = call.dynamic()
+    widths, mode, fill = padding_of(call, len(value.shape))
+    indices = pad(entries(value.shape), widths, mode, -1)
+    result = call.builder.move(value, indices)
+    if mode != "constant" or fill == 0:
+        return result
+    if not np.isfinite(fill):
+        raise ValueError("its filling is not finite")
+    return shifted(call, result, call.builder.meet(result, np.where(indices < 0, fill, 0.0))[1])
+
+
+def _move(call: Call) -> Dynamic | list[Dynamic]:
+    """An operator of `MOVES` on a tensor that depends on the input."""
+    value = call.dynamic()
+    indices = MOVES[call.operator](call, entries(value.shape))
+    if isinstance(indices, list):
+        return [call.builder.move(value, part) for part in indices]
+    return call.builder.move(value, indices)
+
+
+MOVING: dict[str, Handler] = {"Concat": _concat, "Pad": _pad, **dict.fromkeys(MOVES, _move)}

@@ -1,4 +1,4 @@
-"""ONNX operators that change the size of an image: transposed convolution, `Resize` and `Upsample`."""
+"""Operators that change the size of an image, transposed convolution and interpolation, by name: `RESIZING`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.network.affine import Conv2d
-from sdpcert.network.resampling import conv_transpose, cubic_weights, interpolation, linear_weights
+from sdpcert.network.affine import ConvTranspose
+from sdpcert.network.affine.interpolation import cubic_weights, interpolation, linear_weights
 from sdpcert.readers.errors import UnsupportedModel, check_size
-from sdpcert.readers.operators.elementwise import OPERATORS
-from sdpcert.readers.operators.values import Call, Dynamic, axis_of
+from sdpcert.readers.operators.values import Call, Dynamic, Handler, axis_of
 from sdpcert.readers.operators.windows import image_of, kernel_of, lowered, two
 
 single = np.float32
@@ -41,21 +40,10 @@ def _conv_transpose(call: Call) -> Dynamic:
     ]
     check_size((kernel.shape[1] * max(groups, 1), *sizes), "its output")
     padding = (before[0], before[1], after[0], after[1])
-    graph = call.builder.graph
-    number = conv_transpose(
-        graph,
-        value.number,
-        kernel,
-        bias,
-        stride,
-        padding,
-        dilation,
-        groups,
-        (extra[0], extra[1]),
-        weight.relative_error(),
-    )
-    assert isinstance(graph.nodes[number - 1].layer, Conv2d)
-    return lowered(call, call.builder.checked(number, (value.shape[0], *graph.shape(number))), axes)
+    error = weight.relative_error()
+    layer = ConvTranspose(kernel, bias, stride, padding, (extra[0], extra[1]), dilation, groups, error)
+    output = layer.output_shape(value.shape[1:])
+    return lowered(call, call.builder.layer(layer, (value.shape[0], *output), value), axes)
 
 
 def _cut_off(
@@ -89,8 +77,11 @@ def _cut_off(
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """How one axis is resized: from `inputs` to `outputs` entries by `scale`, `single` as runtimes round it."""
+class Axis:
+    """How an axis is resized: from `inputs` to `outputs` entries by `scale`.
+
+    `rounded` is the scale as runtimes compute it in float32, which decides what the nearest neighbours are.
+    """
 
     axis: int
     inputs: int
@@ -99,7 +90,7 @@ class _Axis:
     rounded: single
 
 
-def _axes(call: Call, shape: tuple[int, ...]) -> list[_Axis]:
+def _axes(call: Call, shape: tuple[int, ...]) -> list[Axis]:
     """The axes that change, from constant scales or sizes."""
     rank = len(shape)
     given = call.attribute("axes")
@@ -123,14 +114,14 @@ def _axes(call: Call, shape: tuple[int, ...]) -> list[_Axis]:
         elif policy != "stretch":
             raise ValueError(f"its policy {policy!r} is not known")
         for size, axis, ratio in zip(sizes, places, ratios):
-            result.append(_Axis(axis, shape[axis], int(size), ratio, single(int(size)) / single(shape[axis])))
+            result.append(Axis(axis, shape[axis], int(size), ratio, single(int(size)) / single(shape[axis])))
     else:
         assert scales is not None
         for scale, axis in zip(scales, places):
             if not (np.isfinite(scale) and scale > 0):
                 raise ValueError(f"its scale {scale} is not positive")
             outputs = math.floor(single(shape[axis]) * single(scale))
-            result.append(_Axis(axis, shape[axis], outputs, Fraction(float(scale)), single(scale)))
+            result.append(Axis(axis, shape[axis], outputs, Fraction(float(scale)), single(scale)))
     if any(a.outputs < 1 for a in result):
         raise ValueError("it leaves nothing of an axis")
     if any(max(a.outputs, a.inputs) > MAX_LENGTH for a in result if a.outputs != a.inputs):
@@ -140,7 +131,7 @@ def _axes(call: Call, shape: tuple[int, ...]) -> list[_Axis]:
     return [a for a in result if a.outputs != a.inputs or a.scale != 1]
 
 
-def _coordinate(mode: str, axis: _Axis, rounded: bool) -> Callable[[int], Any]:
+def _coordinate(mode: str, axis: Axis, rounded: bool) -> Callable[[int], Any]:
     """Where in the input an entry of the output lies: exactly, or as runtimes compute it in float32."""
     number: Any = single if rounded else Fraction
     scale, half, one = (axis.rounded if rounded else axis.scale), number(1) / number(2), number(1)
@@ -191,31 +182,30 @@ def _resize(call: Call) -> Dynamic:
     builder = call.builder
     for axis in _axes(call, value.shape):
         if mode == "nearest":
-            where = _coordinate(coordinates, axis, rounded=True)
-            chosen = [_nearest(rule, float(where(k)), axis.scale < 1) for k in range(axis.outputs)]
+            place = _coordinate(coordinates, axis, rounded=True)
+            chosen = [_nearest(rule, float(place(k)), axis.scale < 1) for k in range(axis.outputs)]
             places = np.clip(chosen, 0, axis.inputs - 1)
             value = builder.rearrange(value, lambda x, p=places, k=axis.axis: np.take(x, p, axis=k))
             continue
-        where = _coordinate(coordinates, axis, rounded=False)
-        exact = [Fraction(where(k)) for k in range(axis.outputs)]  # type: ignore[arg-type]
-        if mode in ("linear", "bilinear"):
-            rows = linear_weights(exact, axis.inputs)
-        elif mode == "cubic":
-            a = Fraction(float(call.attribute("cubic_coeff_a", -0.75)))
-            rows = cubic_weights(exact, axis.inputs, a, bool(call.attribute("exclude_outside", 0)))
-        else:
-            raise ValueError(f"its mode {mode!r} is not known")
-        value = along(call, value, axis.axis, rows)
+        value = interpolated(call, value, axis, mode, coordinates)
     return value
 
 
-def along(call: Call, value: Dynamic, axis: int, rows: list[dict[int, Fraction]]) -> Dynamic:
-    """Interpolation along one axis by weights for every new entry."""
+def interpolated(call: Call, value: Dynamic, axis: Axis, mode: str, coordinates: str) -> Dynamic:
+    """A tensor interpolated along one axis, linearly or by cubic convolution, at exact coordinates, by ONNX's name."""
+    place = _coordinate(coordinates, axis, rounded=False)
+    places = [Fraction(place(k)) for k in range(axis.outputs)]  # type: ignore[arg-type]
+    if mode in ("linear", "bilinear"):
+        rows = linear_weights(places, axis.inputs)
+    elif mode == "cubic":
+        a = Fraction(float(call.attribute("cubic_coeff_a", -0.75)))
+        rows = cubic_weights(places, axis.inputs, a, bool(call.attribute("exclude_outside", 0)))
+    else:
+        raise ValueError(f"its mode {mode!r} is not known")
     builder = call.builder
-    layer = interpolation(rows, value.shape[axis])
-    value = builder.rearrange(value, lambda x: np.swapaxes(x, axis, -1))
-    value = builder.layer(layer, (*value.shape[:-1], len(rows)), value)
-    return builder.rearrange(value, lambda x: np.swapaxes(x, axis, -1))
+    value = builder.rearrange(value, lambda x: np.swapaxes(x, axis.axis, -1))
+    value = builder.layer(interpolation(rows, axis.inputs), (*value.shape[:-1], len(rows)), value)
+    return builder.rearrange(value, lambda x: np.swapaxes(x, axis.axis, -1))
 
 
-OPERATORS.update({"ConvTranspose": _conv_transpose, "Resize": _resize, "Upsample": _resize})
+RESIZING: dict[str, Handler] = {"ConvTranspose": _conv_transpose, "Resize": _resize, "Upsample": _resize}

@@ -1,4 +1,4 @@
-"""The values that flow through an ONNX graph: constants with their rounding, and tensors that depend on the input."""
+"""What shared operators read and write: constants with their rounding, and tensors that depend on the input."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Dynamic:
-    """A tensor that depends on the input: the number of a graph value, and its shape in the ONNX graph.
+    """A tensor that depends on the input: the number of a graph value, and its shape in the file or module.
 
-    The graph holds it in the shape `inner(shape)`, the first axis left out where it is a batch of one.
+    The graph holds it in the shape `inner(shape)`: without the first axis if that is a batch of one.
     """
 
     number: int
@@ -102,17 +102,17 @@ class NotSamplewise(UnsupportedModel):
 
 
 def inner(shape: Shape) -> Shape:
-    """A shape without its first axis where that is one and another is left; (1,) for a scalar."""
+    """A shape without its first axis if that has length one and is not the only one; (1,) for a scalar."""
     return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape or (1,)
 
 
 class Builder:
-    """A `Graph` in which tensors are known by their shapes in the ONNX graph.
+    """A `Graph` whose tensors are known by their shapes in the file or module ("outer" shapes).
 
     With a `batch` above one, every tensor holds the samples one after the other, along its first axis of that length or
-    a multiple of it, and the graph holds one sample. Each layer is then applied to every sample alike; moves and
-    constants, where samples could mix or differ, are checked entry by entry, and `NotSamplewise` is raised where they
-    do. `casts` are the float types that hold the input's numbers.
+    a multiple of it, and the graph holds one sample. Each layer is then applied to every sample alike. Moves could mix
+    samples, and constants could differ between them: they are checked entry by entry, and `NotSamplewise` is raised if
+    they do. `casts` are the float types that hold the input's numbers.
     """
 
     def __init__(self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11)) -> None:
@@ -122,7 +122,7 @@ class Builder:
         self.input = Dynamic(0, input_shape)
 
     def sample(self, shape: Shape) -> Shape:
-        """The shape of one sample, with a first axis of one where that is the batch axis."""
+        """The shape of one sample, with a first axis of length one if that is the batch axis."""
         if self.batch == 1:
             return shape
         if not shape or shape[0] % self.batch:
@@ -130,17 +130,17 @@ class Builder:
         return (shape[0] // self.batch, *shape[1:])
 
     def inner(self, shape: Shape) -> Shape:
-        """The shape in the graph of a tensor with the given ONNX shape."""
+        """The shape in the graph of a tensor of the given outer shape."""
         return inner(self.sample(shape))
 
     def layer(self, layer: AffineLayer | Activation, shape: Shape, *arguments: Dynamic) -> Dynamic:
-        """Append a layer whose output has the given ONNX shape."""
+        """Append a layer whose output has the given outer shape."""
         if check_size(self.sample(shape), "an intermediate tensor") == 0:
             raise ValueError(f"its output of shape {shape} is empty")
         return self.checked(self.graph.add(layer, *(a.number for a in arguments)), shape)
 
     def checked(self, number: int, shape: Shape) -> Dynamic:
-        """A value of the graph as a tensor of the given ONNX shape; ValueError where it has another one."""
+        """A value of the graph as a tensor of the given outer shape; raises ValueError if it has another one."""
         if self.graph.shape(number) != self.inner(shape):
             raise ValueError(f"its output of shape {self.graph.shape(number)} is not {self.inner(shape)}")
         return Dynamic(number, shape)
@@ -223,7 +223,7 @@ def entries(shape: Shape) -> Array:
 
 @dataclass
 class Call:
-    """One node of the ONNX graph with its inputs resolved."""
+    """One application of a shared operator, with its inputs resolved."""
 
     operator: str
     inputs: list[Value | None]
@@ -238,7 +238,7 @@ class Call:
         return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
     def value(self, position: int) -> Value | None:
-        """An input, None where it is left out."""
+        """An input; None if it is left out."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     def dynamic(self, position: int = 0) -> Dynamic:
@@ -263,7 +263,7 @@ class Call:
         return value
 
     def stored(self, position: int, attribute: str | None = None) -> Array | None:
-        """A parameter that is an input in new operator sets and an attribute in old ones; None where it is absent."""
+        """A parameter that is an input in new operator sets and an attribute in old ones; None if it is absent."""
         constant = self.weight(position)
         if constant is not None:
             if not constant.exact:
@@ -291,8 +291,12 @@ class Call:
         return float(value.ravel()[0])
 
 
+#: What makes the result of an operator, or its results, of a call.
+Handler = Callable[[Call], Dynamic | list[Dynamic]]
+
+
 def axis_of(axis: int, rank: int) -> int:
-    """An axis counted from the front; ValueError where there is none."""
+    """An axis counted from the front; raises ValueError if there is no such axis."""
     if not -rank <= axis < rank:
         raise ValueError(f"axis {axis} does not exist in a tensor of rank {rank}")
     return axis % rank

@@ -1,4 +1,4 @@
-"""ONNX operators that slide a window over an image or a sequence: convolution and pooling."""
+"""Operators that slide a window over an image or a sequence, convolution and pooling, by name: `WINDOWS`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
 from sdpcert.readers.errors import UnsupportedModel, check_size
-from sdpcert.readers.operators.elementwise import OPERATORS
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.linear import scaled
-from sdpcert.readers.operators.values import Call, Constant, Dynamic
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler
 
 Array = np.ndarray
 #: Most cells of a pooling window.
@@ -40,7 +39,7 @@ class Window:
 
 
 def two(call: Call, name: str, axes: int) -> tuple[int, int]:
-    """An attribute with one positive number an axis, 1 by default, and 1 for the height of a sequence."""
+    """An attribute with one positive number per axis, 1 by default; the height of a sequence gets 1."""
     numbers = tuple(int(k) for k in call.attribute(name, (1,) * axes))
     if len(numbers) != axes or min(numbers) < 1:
         raise ValueError(f"its {name} {numbers} do not fit a window over {axes} axes")
@@ -180,4 +179,4 @@ def _max_pool(call: Call) -> Dynamic:
     return lowered(call, call.builder.checked(number, shape), axes)
 
 
-OPERATORS.update({"Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool})
+WINDOWS: dict[str, Handler] = {"Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool}

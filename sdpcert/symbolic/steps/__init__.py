@@ -1,17 +1,31 @@
-"""The steps of proofs, one a file."""
+"""The steps of proofs, one per file."""
 
-from sdpcert.symbolic.steps.cayley import Cayley as Cayley
-from sdpcert.symbolic.steps.cite import Cite as Cite
-from sdpcert.symbolic.steps.dominance import Dominance as Dominance
-from sdpcert.symbolic.steps.expansion import Identity as Identity
-from sdpcert.symbolic.steps.polynomial import Polynomial as Polynomial
-from sdpcert.symbolic.steps.sandwiches import Congruence as Congruence
-from sdpcert.symbolic.steps.sandwiches import Monotonicity as Monotonicity
-from sdpcert.symbolic.steps.sandwiches import Sandwiches as Sandwiches
-from sdpcert.symbolic.steps.sandwiches import Term as Term
-from sdpcert.symbolic.steps.schur import Schur as Schur
-from sdpcert.symbolic.steps.step import Known as Known
-from sdpcert.symbolic.steps.step import Rejected as Rejected
-from sdpcert.symbolic.steps.step import Step as Step
-from sdpcert.symbolic.steps.trace import Trace as Trace
-from sdpcert.symbolic.steps.young import Young as Young
+from sdpcert.errors import StepRejected
+from sdpcert.symbolic.steps.cayley import Cayley
+from sdpcert.symbolic.steps.cite import Cite
+from sdpcert.symbolic.steps.dominance import Dominance
+from sdpcert.symbolic.steps.expansion import Identity
+from sdpcert.symbolic.steps.polynomial import Polynomial
+from sdpcert.symbolic.steps.sandwiches import Congruence, Monotonicity, Sandwiches, Term
+from sdpcert.symbolic.steps.schur import Schur
+from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.trace import Trace
+from sdpcert.symbolic.steps.young import Young
+
+__all__ = [
+    "Cayley",
+    "Cite",
+    "Congruence",
+    "Dominance",
+    "Identity",
+    "Known",
+    "Monotonicity",
+    "Polynomial",
+    "Sandwiches",
+    "Schur",
+    "Step",
+    "StepRejected",
+    "Term",
+    "Trace",
+    "Young",
+]

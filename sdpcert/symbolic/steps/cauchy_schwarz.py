@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Index, Largest, Product, Total
 from sdpcert.symbolic.expression import Expression
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Symbol
 
 #: Exponents of the entries of diagonal matrices at the row's index and at the running one.
@@ -25,13 +27,13 @@ class CauchySchwarz(Step):
         self.R, self.C, self.B, self.G = R, C, B, G
 
     def derive(self, known: Known) -> Statement:
-        """The inequality; raises `Rejected` where a formula has another form or the weights do not fit."""
+        """The inequality; raises `StepRejected` if a formula has another form or the weights do not fit."""
         (r, r_without), (c, c_without), (b, b_without) = (self._weights(x, known) for x in (self.R, self.C, self.B))
         if not r_without == c_without == b_without:
-            raise Rejected("one of the sums leaves out the row's own index, another does not")
+            raise StepRejected("one of the sums leaves out the row's own index, another does not")
         for key in r.keys() | c.keys() | b.keys():
             if 2 * b.get(key, Fraction(0)) != r.get(key, Fraction(0)) + c.get(key, Fraction(0)):
-                raise Rejected("the weights of the smaller sum are not the geometric means of the others'")
+                raise StepRejected("the weights of the smaller sum are not the geometric means of the others'")
         half = Fraction(1, 2)
         return positive(self.R**half @ self.C**half, self.B)
 
@@ -39,28 +41,28 @@ class CauchySchwarz(Step):
         """The exponents of a rule's weights, and whether the row's own index is left out."""
         formula = made.symbol.formula
         if not (isinstance(formula, tuple) and isinstance(formula[0], Index) and isinstance(formula[1], Total)):
-            raise Rejected(f"{made} is not made by a rule that is one sum over a row")
+            raise StepRejected(f"{made} is not made by a rule that is one sum over a row")
         if made.rows != self.G.rows:
-            raise Rejected(f"{made} has not as many rows as {self.G}")
+            raise StepRejected(f"{made} has not as many rows as {self.G}")
         i, total = formula
         if isinstance(total, Largest) or total.without not in (None, i):
-            raise Rejected(f"{made} is no sum over a row")
+            raise StepRejected(f"{made} is no sum over a row")
         j, weights, seen = total.index, {}, False
         for part, exponent in _factors(total.body):
             if isinstance(part, Absolute) and exponent == 1 and self._is_entry(part.body, i, j, known):
                 if seen:
-                    raise Rejected("the entry of G occurs twice")
+                    raise StepRejected("the entry of G occurs twice")
                 seen = True
             elif isinstance(part, Element) and part.row is part.column and part.row in (i, j):
                 symbol = part.expression.symbol
                 if not (symbol.kind == "diagonal" and symbol.positive):
-                    raise Rejected(f"{symbol} is not a positive diagonal matrix")
+                    raise StepRejected(f"{symbol} is not a positive diagonal matrix")
                 key = (symbol, part.row is j)
                 weights[key] = weights.get(key, Fraction(0)) + exponent
             else:
-                raise Rejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
+                raise StepRejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
         if not seen:
-            raise Rejected(f"the sum of {made} does not contain |G_ij|")
+            raise StepRejected(f"the sum of {made} does not contain |G_ij|")
         return weights, total.without is i
 
     def _is_entry(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
@@ -73,8 +75,6 @@ class CauchySchwarz(Step):
 
     def explanation(self) -> str:
         """The inequality."""
-        from sdpcert.symbolic.printing import latex
-
         return (
             rf"because with $G={latex(self.G)}$ and the weights $r_{{ij}}$, $c_{{ij}}$ of $|G_{{ij}}|$ in "
             rf"${latex(self.R)}$ and ${latex(self.C)}$ every row has "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, equal
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class Cayley(Step):
@@ -19,23 +20,23 @@ class Cayley(Step):
         self.Z, self.R, self.Y = Z, R, Y
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `Rejected` where R is no inverse or the symmetric part of Z is not Y'Y."""
+        """The equality; raises `StepRejected` if R is no inverse or the symmetric part of Z is not Y'Y."""
         Z, R, Y, one = self.Z, self.R, self.Y, identity(self.Z.rows)
         try:
             if not known.is_zero((one + Z) @ R - one):
-                raise Rejected(f"{R} is not known to be the inverse of I + {Z}")
+                raise StepRejected(f"{R} is not known to be the inverse of I + {Z}")
             middle = -2 * (Z + Z.T) if Y is None else 4 * Y.T @ Y - 2 * (Z + Z.T)
             if not known.is_zero(middle):
-                raise Rejected(
+                raise StepRejected(
                     f"the symmetric part of {Z} is not as it should be: what is left is {known.normal(middle)}"
                 )
             P = (one - Z) @ R
             gram = P.T @ P if Y is None else P.T @ P + 4 * R.T @ Y.T @ Y @ R
             expanded = gram - R.T @ ((one + Z).T @ (one + Z)) @ R - R.T @ middle @ R
             if not _is_zero_freely(expanded):
-                raise Rejected("the identity does not expand to zero")
+                raise StepRejected("the identity does not expand to zero")
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         return equal(gram, one)
 
     def explanation(self) -> str:

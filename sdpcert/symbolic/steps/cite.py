@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity, letter, number
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, identity, letter, number
+from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -31,22 +33,22 @@ class Cite(Step):
         self.replaced = {key.symbol: value for key, value in replaced.items()}
 
     def derive(self, known: Known) -> Statement:
-        """The conclusion; raises `Rejected` where a property or a hypothesis is not known of what is put in."""
+        """The conclusion; raises `StepRejected` if a property or a hypothesis is not known of what is put in."""
         self._check_proof()
         fixed = self._fixed()
         for symbol, value in self.replaced.items():
             if symbol in fixed:
-                raise Rejected(f"{self.label} is about {symbol.name} as it is defined; it cannot be replaced")
+                raise StepRejected(f"{self.label} is about {symbol.name} as it is defined; it cannot be replaced")
             self._check(symbol, value, known)
         try:
             for statement in self.claim.given:
                 matrix = self._in(statement.matrix)
                 held = known.is_zero(matrix) if statement.kind == "zero" else known.is_positive(matrix)
                 if not held:
-                    raise Rejected(f"{self.label} needs what is not known here: {matrix} ({statement.kind})")
+                    raise StepRejected(f"{self.label} needs what is not known here: {matrix} ({statement.kind})")
             shown = self._in(self.claim.show.matrix)
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         return replace(self.claim.show, matrix=shown, left=shown, right=0, reason="")
 
     def _check_proof(self) -> None:
@@ -57,7 +59,7 @@ class Cite(Step):
         if proof is None:
             found = search(self.claim)
             if found is None:
-                raise Rejected(f"no proof of {self.label} was given or found")
+                raise StepRejected(f"no proof of {self.label} was given or found")
             proof = found.proof
         derive(self.claim, proof)
 
@@ -80,15 +82,15 @@ class Cite(Step):
     def _check(self, symbol: Symbol, value: Expression, known: Known) -> None:
         kind = symbol.kind
         if kind == "scalar" and not value.is_scalar:
-            raise Rejected(f"{symbol.name} stands for a number, {value} is none")
+            raise StepRejected(f"{symbol.name} stands for a number, {value} is none")
         if kind == "diagonal" and any(x.symbol.kind != "diagonal" for _, w in value.terms for x in w):
-            raise Rejected(f"{symbol.name} stands for a diagonal matrix, {value} is none")
+            raise StepRejected(f"{symbol.name} stands for a diagonal matrix, {value} is none")
         if kind == "symmetric" and not known.is_zero(value - value.T):
-            raise Rejected(f"{symbol.name} stands for a symmetric matrix, {value} is not known to be one")
+            raise StepRejected(f"{symbol.name} stands for a symmetric matrix, {value} is not known to be one")
         if kind == "skew" and not known.is_zero(value + value.T):
-            raise Rejected(f"{symbol.name} stands for a skew matrix, {value} is not known to be one")
+            raise StepRejected(f"{symbol.name} stands for a skew matrix, {value} is not known to be one")
         if symbol.positive and not (len(value.terms) == 1 and known.is_positive(value)):
-            raise Rejected(f"{symbol.name} is positive, {value} is not known to be")
+            raise StepRejected(f"{symbol.name} is positive, {value} is not known to be")
 
     def _in(self, matrix: Block) -> Block:
         sizes: dict[Dimension, Dimension] = {}
@@ -106,8 +108,6 @@ class Cite(Step):
 
     def explanation(self) -> str:
         """The claim and what was put in."""
-        from sdpcert.symbolic.printing import latex
-
         shown = ", ".join(f"${latex(letter(s))} := {latex(v)}$" for s, v in self.replaced.items())
         return f"by {self.label}" + (f" with {shown}" if shown else "")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import AlgebraError, Expression
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression
+from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class DiagonalProduct(Step):
@@ -14,25 +16,23 @@ class DiagonalProduct(Step):
         self.factors = factors
 
     def derive(self, known: Known) -> Statement:
-        """The product; raises `Rejected` where a factor is not diagonal or not known to be nonnegative."""
+        """The product; raises `StepRejected` if a factor is not diagonal or not known to be nonnegative."""
         if not self.factors:
-            raise Rejected("a product needs factors")
+            raise StepRejected("a product needs factors")
         product: Expression | None = None
         for factor in self.factors:
             if factor.rows != factor.columns or any(s.kind not in ("diagonal", "scalar") for s in factor.symbols()):
-                raise Rejected(f"{factor} is not made of diagonal matrices")
+                raise StepRejected(f"{factor} is not made of diagonal matrices")
             if not known.is_positive(factor):
-                raise Rejected(f"{factor} is not known to be positive semidefinite")
+                raise StepRejected(f"{factor} is not known to be positive semidefinite")
             try:
                 product = factor if product is None else product @ factor
             except AlgebraError as error:
-                raise Rejected(str(error)) from None
+                raise StepRejected(str(error)) from None
         assert product is not None
         return positive(product)
 
     def explanation(self) -> str:
         """The factors."""
-        from sdpcert.symbolic.printing import latex
-
         shown = ", ".join(f"${latex(factor)}$" for factor in self.factors)
         return f"because {shown} are diagonal with nonnegative entries"

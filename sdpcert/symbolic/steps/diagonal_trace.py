@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.entries import Element, Index
-from sdpcert.symbolic.expression import AlgebraError, Expression, letter
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, letter
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -24,23 +25,23 @@ class DiagonalTrace(Step):
         self.t, self.ones, self.A, self.L, self.R, self.Delta = t, ones, A, L, R, Delta
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `Rejected` where a symbol or the matrix under the trace is another."""
+        """The equality; raises `StepRejected` if a symbol or the matrix under the trace is another."""
         formula, definition = self.t.symbol.formula, self.ones.symbol.definition
         if not (isinstance(formula, tuple) and formula[0] == "trace") or self.t.symbol.positive:
             # `trace_of` makes positive numbers, which are 1 where the trace is 0.
-            raise Rejected(f"{self.t} is not declared as a trace of any sign")
+            raise StepRejected(f"{self.t} is not declared as a trace of any sign")
         if not isinstance(definition, Ones):
-            raise Rejected(f"{self.ones} is not declared as the vector of ones")
+            raise StepRejected(f"{self.ones} is not declared as the vector of ones")
         G = self._of_diagonal()
         for factor in (self.A, self.L, self.R):
             if any(s.kind not in ("diagonal", "scalar") for s in factor.symbols()):
-                raise Rejected(f"{factor} is not made of diagonal matrices")
+                raise StepRejected(f"{factor} is not made of diagonal matrices")
         try:
             if not known.is_zero(formula[1] - self.A - self.L @ G @ self.R):
-                raise Rejected(f"{self.t} is the trace of another matrix: {formula[1]}")
+                raise StepRejected(f"{self.t} is the trace of another matrix: {formula[1]}")
             return equal(self.t, self.ones.T @ (self.A + self.L @ self.R @ self.Delta) @ self.ones)
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
 
     def _of_diagonal(self) -> Expression:
         """The matrix whose diagonal Delta is."""
@@ -49,7 +50,7 @@ class DiagonalTrace(Step):
             index, entry = formula
             if self.Delta.symbol.kind == "diagonal" and entry.row is entry.column is index:
                 return entry.expression
-        raise Rejected(f"{self.Delta} is not declared as the diagonal of a matrix")
+        raise StepRejected(f"{self.Delta} is not declared as the diagonal of a matrix")
 
     def explanation(self) -> str:
         """The reason."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
 from sdpcert.symbolic.expression import Expression, identity
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.step import Known, Step
 
 #: Powers of the entries of diagonal matrices at one index: what a weight is made of.
 Powers = dict[tuple[object, object], Fraction]
@@ -31,34 +33,34 @@ class Dominance(Step):
         self.T, self.G = T, G
 
     def derive(self, known: Known) -> Statement:
-        """`T >= G`; raises `Rejected` where the formula has another form or its weights are too small."""
+        """`T >= G`; raises `StepRejected` if the formula has another form or its weights are too small."""
         if not known.is_zero(self.G - self.G.T):
-            raise Rejected(f"{self.G} is not known to be symmetric")
+            raise StepRejected(f"{self.G} is not known to be symmetric")
         formula = self.T.symbol.formula
         if not (isinstance(formula, tuple) and isinstance(formula[1], Entry)):
-            raise Rejected(f"{self.T} is not made by a rule")
+            raise StepRejected(f"{self.T} is not made by a rule")
         index, body = formula
         if self.T.is_scalar:
             if not isinstance(body, Largest):
-                raise Rejected(f"{self.T} is no maximum over the rows")
+                raise StepRejected(f"{self.T} is no maximum over the rows")
             index, body = body.index, body.body
         across, own, plain = Fraction(0), Fraction(0), Fraction(0)
         for part in body.parts if isinstance(body, Sum) else (body,):
             if isinstance(part, Total) and not isinstance(part, Largest):
                 factor, weight = self._weight(part.body, index, part.index, known)
                 if weight or factor < 0:
-                    raise Rejected("the weights of (i, j) and (j, i) have a product that is not a constant")
+                    raise StepRejected("the weights of (i, j) and (j, i) have a product that is not a constant")
                 across += factor
                 if part.without is None:
                     own += factor
                 elif part.without is not index:
-                    raise Rejected("a sum may leave out the row's own index only")
+                    raise StepRejected("a sum may leave out the row's own index only")
             else:
                 magnitude, exact = self._own(part, index, known)
                 own, plain = own + magnitude, plain + exact
         # a |g| + b g >= g for every g: a + b >= 1 for g > 0, b - a <= 1 for g < 0.
         if across < 1 or own + plain < 1 or plain - own > 1:
-            raise Rejected(f"the row is counted {across} times, its own entry {own + plain} times: once is needed")
+            raise StepRejected(f"the row is counted {across} times, its own entry {own + plain} times: once is needed")
         target = self.T * identity(self.G.rows) if self.T.is_scalar else self.T
         return positive(target, self.G)
 
@@ -70,15 +72,15 @@ class Dominance(Step):
                 factor *= _constant(part, exponent)
             elif isinstance(part, Absolute) and exponent == 1 and self._is_magnitude(part.body, i, j, known):
                 if seen:
-                    raise Rejected("the entry of G occurs twice")
+                    raise StepRejected("the entry of G occurs twice")
                 seen = True
             elif isinstance(part, Element) and _is_positive_diagonal(part):
                 key = (part.expression, part.row)
                 powers[key] = powers.get(key, Fraction(0)) + exponent
             else:
-                raise Rejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
+                raise StepRejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
         if not seen:
-            raise Rejected(f"{body} does not contain |G_ij|")
+            raise StepRejected(f"{body} does not contain |G_ij|")
         mirrored = dict(powers)
         for (expression, at), exponent in powers.items():
             other = j if at is i else i
@@ -96,9 +98,9 @@ class Dominance(Step):
             elif exponent == 1 and not (magnitude or plain):
                 plain = self._is_entry(inner, i, i, known)
             if not (magnitude or plain or isinstance(inner, Constant)):
-                raise Rejected(f"{inner} is not the row's own entry of G")
+                raise StepRejected(f"{inner} is not the row's own entry of G")
         if factor < 0:
-            raise Rejected(f"{part} may be negative")
+            raise StepRejected(f"{part} may be negative")
         return factor * magnitude, factor * plain
 
     def _is_entry(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
@@ -119,8 +121,6 @@ class Dominance(Step):
 
     def explanation(self) -> str:
         """The argument."""
-        from sdpcert.symbolic.printing import latex
-
         return (
             f"by weighted diagonal dominance: with $G={latex(self.G)}$, where $|G_{{ij}}|$ has the weight $w_{{ij}}$ "
             f"in row "
@@ -131,7 +131,7 @@ class Dominance(Step):
 
 def _constant(part: Constant, exponent: Fraction) -> Fraction:
     if exponent.denominator != 1:
-        raise Rejected(f"the constant {part} to the power {exponent} is not rational: write its value")
+        raise StepRejected(f"the constant {part} to the power {exponent} is not rational: write its value")
     return part.value ** int(exponent)
 
 

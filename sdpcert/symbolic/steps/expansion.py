@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, equal
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class Identity(Step):
@@ -16,10 +17,10 @@ class Identity(Step):
         self.why = why
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `Rejected` where something is left."""
+        """The equality; raises `StepRejected` if something is left."""
         rest = known.normal(self.target.matrix)
         if rest:
-            raise Rejected(f"expanding leaves {rest}")
+            raise StepRejected(f"expanding leaves {rest}")
         return self.target
 
     def retargeted(self, target: Statement) -> Step:

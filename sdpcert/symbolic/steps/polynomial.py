@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, zero
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class Polynomial(Step):
@@ -25,16 +26,16 @@ class Polynomial(Step):
         self.S, self.low, self.high, self.why = S, Fraction(low), None if high is None else Fraction(high), why
 
     def derive(self, known: Known) -> Statement:
-        """`p(S) >= 0`; raises `Rejected` where the spectrum is not known or p has a negative value."""
+        """`p(S) >= 0`; raises `StepRejected` if the spectrum is not known or p has a negative value."""
         one = identity(self.S.rows)
         if not known.is_zero(self.S - self.S.T):
-            raise Rejected(f"{self.S} is not known to be symmetric")
+            raise StepRejected(f"{self.S} is not known to be symmetric")
         if not known.is_positive(self.S - one * self.low):
-            raise Rejected(f"{self.S} >= {self.low} is not known")
+            raise StepRejected(f"{self.S} >= {self.low} is not known")
         if self.high is not None and not known.is_positive(one * self.high - self.S):
-            raise Rejected(f"{self.S} <= {self.high} is not known")
+            raise StepRejected(f"{self.S} <= {self.high} is not known")
         if not is_nonnegative(self.coefficients, self.low, self.high):
-            raise Rejected("the polynomial has a negative value on the interval")
+            raise StepRejected("the polynomial has a negative value on the interval")
         result, power = zero(self.S.rows), one
         for coefficient in self.coefficients:
             result = result + power * coefficient

@@ -6,10 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import as_block
-from sdpcert.symbolic.claim import Statement
-from sdpcert.symbolic.expression import AlgebraError, Expression, number
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.expression import Expression, number
+from sdpcert.symbolic.printing import LINE, sandwich, visible
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,27 @@ class Sandwiches(Step):
     """
 
     def __init__(self, target: Statement | Any, *terms: Any) -> None:
-        from sdpcert.symbolic.claim import positive
-
         self.target = target if isinstance(target, Statement) else positive(target)
         self.terms = [t if isinstance(t, Term) else Term(t) for t in terms]
 
     def derive(self, known: Known) -> Statement:
-        """The target; raises `Rejected` where a term is not known or the sum differs from the target."""
+        """The target; raises `StepRejected` if a term is not known or the sum differs from the target."""
         if self.target.kind != "positive":
-            raise Rejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
+            raise StepRejected("a sum of sandwiches shows that a matrix is positive semidefinite, nothing else")
         difference = self.target.matrix
         try:
             for term in self.terms:
                 scalar = term.coefficient if isinstance(term.coefficient, Expression) else number(term.coefficient)
                 if not known.is_nonnegative(scalar):
-                    raise Rejected(f"the coefficient {scalar} is not known to be nonnegative")
+                    raise StepRejected(f"the coefficient {scalar} is not known to be nonnegative")
                 if not known.is_positive(term.S):
-                    raise Rejected(f"{as_block(term.S)} is not known to be positive semidefinite")
+                    raise StepRejected(f"{as_block(term.S)} is not known to be positive semidefinite")
                 difference = difference - term.matrix()
             rest = known.normal(difference)
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         if rest:
-            raise Rejected(f"the target differs from the sum by {rest}")
+            raise StepRejected(f"the target differs from the sum by {rest}")
         return self.target
 
     def retargeted(self, target: Statement) -> Step:
@@ -72,8 +72,6 @@ class Sandwiches(Step):
 
     def explanation(self) -> str:
         """The sum."""
-        from sdpcert.symbolic.printing import LINE, sandwich, visible
-
         right = self.target.right
         side = "the left side" if right is None or right == 0 else "the left side less the right side"
         parts = [sandwich(term.coefficient, term.S, term.V) for term in self.terms]
@@ -96,7 +94,5 @@ class Monotonicity(Sandwiches):
     """`A >= B` because `A >= C` and `C >= B`: the differences of the chain are known."""
 
     def __init__(self, *chain: Any) -> None:
-        from sdpcert.symbolic.claim import positive
-
         links = [a - b for a, b in itertools.pairwise(chain)]
         super().__init__(positive(chain[0], chain[-1]), *links)

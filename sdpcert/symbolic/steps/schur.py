@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block, as_block, block
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class Schur(Step):
@@ -28,26 +30,28 @@ class Schur(Step):
         return matrix.entries[1 - c][1 - c] - across @ self.inverse @ across.T
 
     def derive(self, known: Known) -> Statement:
-        """The target; raises `Rejected` where the corner, its inverse or the complement are not known."""
+        """The target; raises `StepRejected` if the corner, its inverse or the complement are not known."""
         matrix, c = self.target.matrix, self.corner
         if len(matrix.row_sizes) != 2 or self.target.kind != "positive":
-            raise Rejected("a Schur complement needs a matrix of two by two blocks")
+            raise StepRejected("a Schur complement needs a matrix of two by two blocks")
         try:
             corner, across = matrix.entries[c][c], matrix.entries[1 - c][c]
             if not known.is_zero(corner @ self.inverse - identity(corner.rows)):
-                raise Rejected(f"{self.inverse} is not known to be the inverse of {corner}")
+                raise StepRejected(f"{self.inverse} is not known to be the inverse of {corner}")
             if not known.is_positive(corner):
-                raise Rejected(f"{corner} is not known to be positive semidefinite")
+                raise StepRejected(f"{corner} is not known to be positive semidefinite")
             complement = self.complement()
             if not known.is_positive(complement):
-                raise Rejected(f"the complement {known.normal(complement)} is not known to be positive semidefinite")
+                raise StepRejected(
+                    f"the complement {known.normal(complement)} is not known to be positive semidefinite"
+                )
             # The congruence that this stands for, expanded.
             outer, inner = self._factors(across, complement, corner)
             rest = known.normal(matrix - outer.T @ inner @ outer)
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         if rest:
-            raise Rejected(f"the congruence leaves {rest}")
+            raise StepRejected(f"the congruence leaves {rest}")
         return self.target
 
     def _factors(self, across: Expression, complement: Expression, corner: Expression) -> tuple[Block, Block]:
@@ -62,8 +66,6 @@ class Schur(Step):
 
     def explanation(self) -> str:
         """The complement."""
-        from sdpcert.symbolic.printing import latex
-
         corner = as_block(self.target.matrix.entries[self.corner][self.corner])
         return (
             f"by the Schur complement\\formula{{{latex(self.complement())} \\succeq 0}}of the positive definite block "

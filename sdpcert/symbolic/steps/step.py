@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from sdpcert.errors import StepRejected
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.claim import Claim, Statement
-from sdpcert.symbolic.expression import Expression
-from sdpcert.symbolic.symbols import Word, transposed
-
-Rejected = StepRejected
+from sdpcert.symbolic.expression import Expression, monomial_is_nonnegative, multiplied
+from sdpcert.symbolic.rewriting import Rules
 
 
 class Known:
@@ -28,7 +25,7 @@ class Known:
         if statement.kind == "positive":
             self.facts.append(self.normal(statement.matrix))
         else:
-            self.rules = _extended(self.rules, self.claim, statement)
+            self.rules = _extended(self.rules, statement)
             self.facts = [self.normal(f) for f in self.facts]
 
     def normal(self, value: Any) -> Block:
@@ -50,7 +47,7 @@ class Known:
             for k, entry in enumerate(row):
                 if i != k and entry:
                     return False
-                if i == k and not is_sum_of_atoms(entry):
+                if i == k and not entry.is_sum_of_atoms:
                     one = as_block(entry)
                     if not any(_is_positive_multiple(one, fact) for fact in self.facts):
                         return False
@@ -61,41 +58,10 @@ class Known:
         return scalar.is_scalar and self.is_positive(scalar)
 
 
-def _extended(rules: Any, claim: Claim, statement: Statement) -> Any:
-    from sdpcert.symbolic.rewriting import Rules
-
+def _extended(rules: Rules, statement: Statement) -> Rules:
     equalities = [(Expression(e.rows, e.columns, {((), w): Fraction(1)}), e) for w, e in rules.rules.items()]
     equalities += [(e, e * 0) for row in statement.matrix.entries for e in row if any(w for _, w in e.terms)]
     return Rules(equalities)
-
-
-def is_sum_of_atoms(entry: Expression) -> bool:
-    """Whether every term is a nonnegative number times u'Su, S the identity or positive."""
-    return all(
-        c > 0 and monomial_is_nonnegative(monomial) and _is_atom(word) for (monomial, word), c in entry.terms.items()
-    )
-
-
-def monomial_is_nonnegative(monomial: Any) -> bool:
-    """Whether every factor is a power of a positive scalar, or an even power that exists for zero as well."""
-    return all(s.positive or s.square is not None or (e.denominator == 1 and e % 2 == 0 and e > 0) for s, e in monomial)
-
-
-def _is_atom(word: Word) -> bool:
-    sign, turned = transposed(word)
-    if turned != word or sign < 0:
-        return False
-    while len(word) > 1 and not all(letter.symbol.kind == "diagonal" for letter in word):
-        sign, mirrored = word[-1].transpose()
-        if sign < 0 or mirrored != word[0]:
-            return False
-        word = word[1:-1]
-    if all(letter.symbol.kind == "diagonal" for letter in word):
-        return all(
-            x.symbol.positive or (x.exponent.denominator == 1 and x.exponent % 2 == 0 and x.exponent > 0) for x in word
-        )
-    # What is left is one letter that is not diagonal.
-    return all(x.symbol.kind == "symmetric" and (x.symbol.positive or x.exponent % 2 == 0) for x in word)
 
 
 def _is_positive_multiple(matrix: Block, fact: Block) -> bool:
@@ -109,8 +75,6 @@ def _is_positive_multiple(matrix: Block, fact: Block) -> bool:
         for (other, its_word), its in given.terms.items():
             if its_word != word:
                 continue
-            from sdpcert.symbolic.expression import multiplied
-
             ratio = multiplied(monomial, tuple((s, -e) for s, e in other))
             if coefficient / its > 0 and monomial_is_nonnegative(ratio):
                 factor = Expression(1, 1, {(ratio, ()): coefficient / its})
@@ -121,7 +85,7 @@ def _is_positive_multiple(matrix: Block, fact: Block) -> bool:
 
 
 class Step(ABC):
-    """One step; `derive` returns the statement that it adds, or raises `Rejected`."""
+    """One step; `derive` returns the statement that it adds, or raises `StepRejected`."""
 
     @abstractmethod
     def derive(self, known: Known) -> Statement:
@@ -129,10 +93,10 @@ class Step(ABC):
 
     @abstractmethod
     def explanation(self) -> str:
-        """Why it follows, in LaTeX, to be printed behind the statement."""
+        """Why it follows, in LaTeX, to be printed after the statement."""
 
     def retargeted(self, target: Statement) -> Step | None:
-        """The same step for another statement, where the step says what it derives; None where it does not."""
+        """The same step for another statement; None if the step does not say what it derives."""
         return None
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.expression import Expression, identity, matrix
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.symbols import Dimension
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Free taps c_-r, ..., c_r with the reach r = `torus` - `size`, or with the reach `reach` where it is a number."""
+    """Free taps c_-r, ..., c_r with the reach r = `torus` - `size`, or with the reach `reach` if that is a number."""
 
     name: str
     size: Dimension
@@ -69,7 +70,7 @@ class First:
     count: Dimension
 
     def __call__(self, instance: Instance) -> Any:
-        """The columns; raises ZeroDivisionError where there are not so many."""
+        """The columns; raises ZeroDivisionError if there are not so many."""
         if instance.size(self.count) > instance.size(self.size):
             raise ZeroDivisionError("the torus is smaller than the image")
         return instance.identity(instance.size(self.size))[:, : instance.size(self.count)]
@@ -89,28 +90,28 @@ def crop(name: str, torus: Dimension, size: Dimension, latex: str | None = None)
 
 
 class Crop(Step):
-    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel, whose reach is what the torus has more."""
+    """`Z = P' C P` for a zero-padded Z and a circular C of one kernel, which reaches as far as the torus exceeds it."""
 
     def __init__(self, Z: Expression, C: Expression, P: Expression) -> None:
         self.Z, self.C, self.P = Z, C, P
 
     def derive(self, known: Known) -> Statement:
-        """The equality; raises `Rejected` for matrices of other kinds, kernels or sizes."""
+        """The equality; raises `StepRejected` for matrices of other kinds, kernels or sizes."""
         small, large, columns = (e.symbol.definition for e in (self.Z, self.C, self.P))
         if not isinstance(small, Convolution) or small.padding != "zeros":
-            raise Rejected(f"{self.Z} is no convolution with zero padding")
+            raise StepRejected(f"{self.Z} is no convolution with zero padding")
         if not isinstance(large, Convolution) or large.padding != "circular":
-            raise Rejected(f"{self.C} is no circular convolution")
+            raise StepRejected(f"{self.C} is no circular convolution")
         kernel = small.kernel
         if kernel != large.kernel:
-            raise Rejected(f"{self.Z} and {self.C} are made of different kernels")
+            raise StepRejected(f"{self.Z} and {self.C} are made of different kernels")
         if kernel.reach is not None:
-            raise Rejected("the torus is larger than the image by the reach only if the reach is defined so")
+            raise StepRejected("the torus is larger than the image by the reach only if the reach is defined so")
         if columns != First(kernel.torus, kernel.size):
-            raise Rejected(f"{self.P} does not crop the torus to the image")
+            raise StepRejected(f"{self.P} does not crop the torus to the image")
         sizes = [self.Z.shape, self.C.shape, self.P.shape]
         if sizes != [(kernel.size,) * 2, (kernel.torus,) * 2, (kernel.torus, kernel.size)]:
-            raise Rejected("the matrices have other sizes than their definitions")
+            raise StepRejected("the matrices have other sizes than their definitions")
         return equal(self.Z, self.P.T @ self.C @ self.P)
 
     def explanation(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import Expression, identity
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, identity, letter
+from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.symbols import Symbol
 
 
 class Trace(Step):
@@ -19,11 +21,11 @@ class Trace(Step):
         self.trace, self.S = trace, S
 
     def derive(self, known: Known) -> Statement:
-        """The bound; raises `Rejected` where S is not known to be positive or the scalar is not its trace."""
+        """The bound; raises `StepRejected` if S is not known to be positive or the scalar is not its trace."""
         if self.trace.symbol.formula != ("trace", self.S):
-            raise Rejected(f"{self.trace} is not declared as the trace of {self.S}")
+            raise StepRejected(f"{self.trace} is not declared as the trace of {self.S}")
         if not known.is_positive(self.S):
-            raise Rejected(f"{self.S} is not known to be positive semidefinite")
+            raise StepRejected(f"{self.S} is not known to be positive semidefinite")
         return positive(self.trace * identity(self.S.rows), self.S)
 
     def explanation(self) -> str:
@@ -32,9 +34,7 @@ class Trace(Step):
 
 
 def trace_of(name: str, S: Expression, latex: str | None = None) -> Any:
-    """The trace of a square matrix as a positive scalar (one where it is zero)."""
-    from sdpcert.symbolic.expression import letter
-    from sdpcert.symbolic.symbols import Symbol
+    """The trace of a square matrix as a positive scalar (one if it is zero)."""
 
     def definition(instance: Any) -> Any:
         value = instance.value(S)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.expression import AlgebraError, Expression, identity
-from sdpcert.symbolic.steps.step import Known, Rejected, Step
+from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.printing import sandwich
+from sdpcert.symbolic.steps.step import Known, Step
 
 
 class Young(Step):
@@ -18,21 +20,19 @@ class Young(Step):
         self.R = (identity(X.rows) if S is None else S**-1) if R is None else R
 
     def derive(self, known: Known) -> Statement:
-        """The inequality; raises `Rejected` where R is not known to be positive or to be the inverse of S."""
+        """The inequality; raises `StepRejected` if R is not known to be positive or to be the inverse of S."""
         X, Y, S, R = self.X, self.Y, self.S, self.R
         try:
             if not known.is_zero(S @ R - identity(S.rows)) or not known.is_positive(R):
-                raise Rejected(f"{R} is not known to be positive semidefinite and the inverse of {S}")
+                raise StepRejected(f"{R} is not known to be positive semidefinite and the inverse of {S}")
             left, right = X.T @ S @ X + Y.T @ R @ Y, X.T @ Y + Y.T @ X
             square = (S @ X - Y).T @ R @ (S @ X - Y)
             if not known.is_zero(left - right - square):
-                raise Rejected("the square does not expand to the difference")
+                raise StepRejected("the square does not expand to the difference")
         except AlgebraError as error:
-            raise Rejected(str(error)) from None
+            raise StepRejected(str(error)) from None
         return positive(left, right)
 
     def explanation(self) -> str:
         """The square."""
-        from sdpcert.symbolic.printing import sandwich
-
         return f"by Young's inequality: the difference is\\formula{{{sandwich(1, self.R, self.S @ self.X - self.Y)}}}"
