@@ -1,6 +1,7 @@
 """The independent certificate checker: one program, which needs the standard library and for large networks NumPy."""
 
 from . import checker as checker  # first: it says so if Python is too old for the other files
+from .part import Part as Part
 from .reading import Rejected as Rejected
 from .reading import Unreadable as Unreadable
 from .tree import Content as Content

@@ -10,9 +10,9 @@ What a certificate claims: the network in the file satisfies |f(x) - f(x')| <= u
 all inputs, in real arithmetic. The proof in the file is not believed but replayed:
 
 1. `reading.py` parses JSON and single values;
-2. `tree.py` turns them into the claim tree, in which `condition.py` has what is proved by matrices, with `stacked.py`
-   and `torus.py` for the two forms of a network, and `sequence.py` how parts fit together;
-3. `stacked.py`, `integers.py` and `floating.py` prove the conditions;
+2. `tree.py` turns them into the claim tree; its parts are conditions (`condition.py`), of a stacked form (`stacked.py`)
+   or of a network on a torus (`torus.py`), and sequences of parts that fit together (`sequence.py`);
+3. `stacked.py` proves a condition in integers, `torus_integers.py` or `floating.py` those on a torus;
 4. `verdict.py` says what came out.
 """
 

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import integers, stacked, torus
+from . import stacked, torus, torus_integers
 from .part import EXACT, FLOATING, Part, ReadPart, agreeing, read_claim
-from .reading import Rejected, members, within
+from .reading import Rejected, members, text, within
 from .stacked import Stacked
 from .torus import Torus
 
 
 @dataclass(frozen=True)
-class StackedCondition(Part):
+class Condition(Part):
+    """A leaf of the claim tree; `content` has its network, its multipliers and its proof."""
+
+    content: Stacked | Torus
+
+    def leaves(self) -> Iterator[Condition]:
+        """The condition itself."""
+        yield self
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the claim is about every network with weights within some radii."""
+        return any(block.radius for block in self.content.blocks)
+
+
+@dataclass(frozen=True)
+class StackedCondition(Condition):
     """The condition of a stacked form; its proof is in integers."""
 
     content: Stacked
@@ -35,18 +51,9 @@ class StackedCondition(Part):
             stacked.prove(self.content)
         return EXACT
 
-    def leaves(self) -> Iterator[Part]:
-        """The condition itself."""
-        yield self
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the claim is about every network with weights within some radii."""
-        return any(block.radius for block in self.content.blocks)
-
 
 @dataclass(frozen=True)
-class TorusCondition(Part):
+class TorusCondition(Condition):
     """The conditions at all frequencies of a network on a torus."""
 
     content: Torus
@@ -64,28 +71,19 @@ class TorusCondition(Part):
         exact = self.content.work <= torus.MAX_WORK if exact is None else exact
         with within(self.name):
             if exact:
-                integers.prove(self.content)
+                torus_integers.prove(self.content)
                 return EXACT
             try:
                 from . import floating  # the one file that needs more than the standard library
             except ModuleNotFoundError as error:
-                raise Rejected(f"its proof needs floating point, and Python finds no {error.name}") from None
+                raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
             floating.prove(self.content)
             return FLOATING
-
-    def leaves(self) -> Iterator[Part]:
-        """The condition itself."""
-        yield self
 
     @property
     def embedded(self) -> bool:
         """An image is embedded in the torus."""
         return True
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the claim is about every network with weights within some radii."""
-        return any(block.radius for block in self.content.blocks)
 
     @property
     def weights(self) -> array[float]:
@@ -96,10 +94,16 @@ class TorusCondition(Part):
 FORMS = {"stacked": StackedCondition.read, "torus": TorusCondition.read}
 
 
+def form_of(value: Any, name: str) -> Callable[[str, float, Any, Any, Any, Any], Part]:
+    """What reads a condition of the form that the file names."""
+    read = FORMS.get(text(value, name))
+    if read is None:
+        raise Rejected(f"{name} is none of {', '.join(map(repr, FORMS))}")
+    return read
+
+
 def read(value: Any, name: str, read_part: ReadPart) -> Part:
     """Return a part of kind `condition`; it has no parts inside."""
     _, form, claim, network, multipliers, proof = members(value, name, "kind form claim network multipliers proof")
-    if type(form) is not str or form not in FORMS:
-        raise Rejected(f"{name}.form is none of {', '.join(map(repr, FORMS))}")
-    claim = read_claim(claim, f"{name}.claim")
-    return agreeing(FORMS[form](name, claim.upper, claim.metric, network, multipliers, proof), claim)
+    read_form, claim = form_of(form, f"{name}.form"), read_claim(claim, f"{name}.claim")
+    return agreeing(read_form(name, claim.upper, claim.metric, network, multipliers, proof), claim)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .integers import BITS, Roots
 from .reading import Rejected
 from .torus import Torus
+from .torus_integers import BITS, Roots
 
 Array = np.ndarray
 
@@ -62,7 +62,7 @@ class TorusMatrices:
         self.mixed = -product(self.weight, self.alpha + self.beta) * own
         self.square = 2 * product(self.weight, product(self.alpha, self.beta))
         cells = float(condition.cells if condition.pooled else 1)
-        # The power is exact: a power of two, or zero where it underflows, which `product` would not notice.
+        # The power is exact: a power of two, or zero if it underflows, which `product` would not notice.
         if not 4.0**-condition.exponent >= SMALLEST:
             raise Rejected(RANGE)
         self.metric = product(np.array(condition.metric), np.array(4.0**-condition.exponent), np.array(cells))
@@ -129,7 +129,7 @@ class TorusMatrices:
         return np.abs(self.square[first : first + self.condition.sizes[target]])
 
     def at(self, frequencies: list[tuple[int, int]]) -> Iterator[Array]:
-        """The matrices at some frequencies: real symmetric, of twice the order (of the order where k = -k)."""
+        """The matrices at some frequencies: real symmetric, of twice the order (of the order if k = -k)."""
         rows, columns = self.condition.torus
         symbols = []
         for block, taps in zip(self.condition.blocks, self.taps, strict=True):

@@ -20,13 +20,21 @@ ReadPart = Callable[[Any, str], "Part"]
 
 
 @dataclass(frozen=True)
+class Joint:
+    """How a part reads the one before it: its input j is output `layout[j]` over `scale[j]`."""
+
+    layout: array[int]
+    scale: array[float]
+
+
+@dataclass(frozen=True)
 class Part(ABC):
     """A part of the claim tree: for all x, x' the outputs satisfy |f(x) - f(x')| <= upper |x - x'|.
 
     The norms are Euclidean. That of the output is weighted: the square of entry i counts `weight(i)` times.
 
     Args:
-        name: where the part stands in the file, for messages; empty for a file that is one part.
+        name: the part's place in the file, for messages; empty for a file that is one part.
         upper: the bound.
         inputs: number of entries of x.
         outputs: number of entries of f(x).
@@ -43,12 +51,16 @@ class Part(ABC):
     def prove(self, exact: bool | None) -> str:
         """Prove the claim and return the arithmetic, `EXACT` or `FLOATING`; raise `Rejected` if there is no proof.
 
-        `exact` asks for integers (True) or floating point (False) where there are both; None chooses by size.
+        `exact` asks for integers (True) or floating point (False) if a proof can be in both; None chooses by size.
         """
 
     @abstractmethod
     def leaves(self) -> Iterator[Part]:
         """The conditions of the part, from input to output."""
+
+    def joints(self) -> Iterator[Joint]:
+        """How each of the leaves but the first reads the one before it."""
+        yield from ()
 
     @property
     def embedded(self) -> bool:

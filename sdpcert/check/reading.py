@@ -139,17 +139,21 @@ def real(value: Any, name: str, low: float = -math.inf) -> float:
     return number
 
 
-def values(value: Any, name: str, code: str, count: int, low: float = -math.inf, high: float = math.inf) -> array[Any]:
-    """Return exactly `count` values (code "d": float64, "q": signed 64-bit) from base64 of zlib, each in the range."""
-    if type(value) is not str:
-        raise Rejected(f"{name} is not a string")
+def unpacked(value: Any, name: str, limit: int) -> bytes | None:
+    """Return the bytes of base64 of a zlib stream; None if it is not one whole stream of at most `limit` bytes."""
     stream = zlib.decompressobj()
     try:
-        # One byte more than expected is all that is ever unpacked, however much the stream holds.
-        data = stream.decompress(base64.b64decode(value, validate=True), 8 * count + 1)
+        # One byte more is all that is ever unpacked, however much the stream holds.
+        data = stream.decompress(base64.b64decode(text(value, name), validate=True), limit + 1)
     except (ValueError, binascii.Error, zlib.error):
         raise Rejected(f"{name} is not base64 of a zlib stream") from None
-    if len(data) != 8 * count or not stream.eof or stream.unused_data:
+    return None if len(data) > limit or not stream.eof or stream.unused_data else data
+
+
+def values(value: Any, name: str, code: str, count: int, low: float = -math.inf, high: float = math.inf) -> array[Any]:
+    """Return exactly `count` values (code "d": float64, "q": signed 64-bit) from base64 of zlib, each in the range."""
+    data = unpacked(value, name, 8 * count)
+    if data is None or len(data) != 8 * count:
         raise Rejected(f"{name} does not hold exactly {count} values")
     result = array(code, data)
     if sys.byteorder == "big":

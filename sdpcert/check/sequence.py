@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
-from .part import EXACT, FLOATING, Part, ReadPart, agreeing, read_claim
+from .part import EXACT, FLOATING, Joint, Part, ReadPart, agreeing, read_claim
 from .reading import Rejected, items, members, values
 
 MAX_PARTS = 1000
-
-
-@dataclass(frozen=True)
-class Joint:
-    """How a part reads the one before it: its input j is output `layout[j]` over `scale[j]`."""
-
-    layout: array[int]
-    scale: array[float]
 
 
 @dataclass(frozen=True)
@@ -29,6 +21,7 @@ class Sequence(Part):
     """Parts from input to output."""
 
     parts: tuple[Part, ...]
+    between: tuple[Joint, ...]
 
     def prove(self, exact: bool | None) -> str:
         """Prove every part; the arithmetic is exact if that of every part is."""
@@ -39,6 +32,13 @@ class Sequence(Part):
         """The conditions of the parts."""
         for part in self.parts:
             yield from part.leaves()
+
+    def joints(self) -> Iterator[Joint]:
+        """How each of the leaves but the first reads the one before it."""
+        for part, joint in zip(self.parts, (None, *self.between), strict=True):
+            if joint is not None:
+                yield joint
+            yield from part.joints()
 
     @property
     def embedded(self) -> bool:
@@ -79,7 +79,7 @@ def joined(name: str, upper: float, parts: list[Part], joints: list[Joint]) -> S
 
     Raises `Rejected` if a part reads more than was bounded before it, or if the bound is less than the product.
     """
-    for before, after, joint in zip(parts, parts[1:], joints, strict=False):
+    for (before, after), joint in zip(pairwise(parts), joints, strict=True):
         check_joint(before, after, joint)
     if not parts[-1].bounds_plain_norm():
         raise Rejected(f"{parts[-1].name}: a weight of the output's norm is below 1, and no part reads the output")
@@ -89,7 +89,7 @@ def joined(name: str, upper: float, parts: list[Part], joints: list[Joint]) -> S
     if Fraction(upper) < product:
         raise Rejected(f"{name + ': ' if name else ''}upper is less than the product of the parts' bounds")
     digest = hashlib.sha256("\n".join(leaf.sha256 for part in parts for leaf in part.leaves()).encode()).hexdigest()
-    return Sequence(name, upper, parts[0].inputs, parts[-1].outputs, digest, tuple(parts))
+    return Sequence(name, upper, parts[0].inputs, parts[-1].outputs, digest, tuple(parts), tuple(joints))
 
 
 def check_joint(before: Part, after: Part, joint: Joint) -> None:

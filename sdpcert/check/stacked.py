@@ -6,9 +6,9 @@
 3. `build_matrix` derives the matrix M of the condition from the weights and the multipliers;
 4. `check_factor` proves that M is positive semidefinite: 2^(2q) D M D - L L' is diagonally dominant.
 
-All numbers of steps 2 to 4 are Python integers. A float64 x is held as the integer x 2^b ("b fraction bits"), with one
-b for all weights, one for all slopes, one for all multipliers; nothing is ever rounded, so the verdict is exact.
-Whatever does not lead to acceptance raises `Rejected`. There is no `assert` here, since `python -O` removes those.
+All numbers of steps 2 to 4 are Python integers: one number of fraction bits for all weights, one for all slopes, one
+for all multipliers. Whatever does not lead to acceptance raises `Rejected`; there is no `assert`, since `python -O`
+removes those.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ import operator
 import struct
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .groups import read_multipliers, read_slopes
+from .integers import Rows, add_squares, check_dominance, fixed, fraction_bits, products
 from .reading import MAX_FILE_BYTES, Rejected, constant, integer, items, little_endian, members, real, values
 
 MAX_COORDINATES = 20_000
 MAX_FACTOR_ENTRIES = 10**8
 MAX_WEIGHTS = 10**8
-PANEL = 32  # rows multiplied at once; a matter of speed only
-
-Rows = list[defaultdict[int, int]]  # lower triangle of a symmetric matrix: rows[i][j] is entry (i, j), j <= i
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Block:
     columns: int  # size of the source
     radius: float  # how far each true weight may be from the stored one
     weights: array[float]  # row major
-    low: array[float] | None = None  # what is added to the weights, None where nothing is
+    low: array[float] | None = None  # what is added to the weights, None if nothing is
 
     def numbers(self) -> array[float]:
         """Return all floats of the block: their fraction bits are those of the stored weights and of the radius."""
@@ -60,8 +58,8 @@ class Stacked:
     """Everything in a condition that matters to the proof; types, lengths, ranges and the hash are already checked."""
 
     sizes: list[int]  # of the input, of each group, of the output
-    activations: list[str]  # one name a group, for people
-    alpha: list[array[float]]  # one array a group; index 0 is group 1
+    activations: list[str]  # one name per group, for people
+    alpha: list[array[float]]  # one array per group; index 0 is group 1
     beta: list[array[float]]
     multipliers: list[array[float]]
     blocks: list[Block]  # increasing in (target, source)
@@ -72,7 +70,7 @@ class Stacked:
     scaling: list[int]  # d
     start: list[int]  # for row i of L the column of its first stored entry
     factor: list[list[int]]  # row i of L from start[i] to i
-    input_scaling: list[int] | None  # c, None where there is no input factor
+    input_scaling: list[int] | None  # c, None if there is no input factor
     input_weights: array[float] | None  # R
 
 
@@ -164,93 +162,6 @@ def read(upper: float, network: Any, multipliers: Any, proof: Any) -> Stacked:
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------- exact arithmetic
-
-
-def fraction_bits(numbers: Iterable[float]) -> int:
-    """Return the least b >= 0 for which every number times 2^b is an integer."""
-    return max((x.as_integer_ratio()[1].bit_length() for x in numbers), default=1) - 1
-
-
-def fixed(number: float, bits: int) -> int:
-    """Return number times 2^bits, exactly; bits is at least `fraction_bits` of the number."""
-    numerator, denominator = number.as_integer_ratio()
-    return numerator << (bits + 1 - denominator.bit_length())
-
-
-def products(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]], start: list[int]) -> Iterator[list[int]]:
-    """For i = 0, 1, ... yield the exact dot products of left row i with the right rows j = start[i], ..., i.
-
-    Row i, left or right, is stored from column start[i] on and zero elsewhere; where two rows j < i may have columns in
-    common, start[i] <= j. Nearly all the time of a check is spent here, so a panel of left rows goes into one long
-    integer a column, sum over rows t of left_t 2^(8 size t), and one multiplication serves the whole panel. The fields
-    of the result are signed; `size` bytes hold the largest dot product possible, so none runs into the next.
-    """
-    bound = max((max(map(len, rows)) * largest(left) * largest(right) for rows in (left, right) if rows), default=0)
-    size = bound.bit_length() // 8 + 1  # bound < 2^(8 size - 1)
-    half = 1 << (8 * size - 1)
-    for top in range(0, len(left), PANEL):
-        panel = range(top, min(top + PANEL, len(left)))
-        base = min(start[i] for i in panel)
-        packed = [0] * (max(start[i] + len(left[i]) for i in panel) - base)
-        for i in reversed(panel):
-            packed = [x << 8 * size for x in packed]
-            for column, x in enumerate(left[i], start[i] - base):
-                packed[column] += x
-        bias = sum(half << 8 * size * t for t in range(len(panel)))  # makes every field nonnegative
-        results: list[list[int]] = [[] for _ in panel]
-        for j in range(base, panel.stop):
-            begin = max(base, start[j])
-            total = sum(map(operator.mul, right[j][begin - start[j] :], packed[begin - base :]))
-            fields = (total + bias).to_bytes(size * len(panel), "little")
-            for t, i in enumerate(panel):
-                if start[i] <= j <= i:
-                    results[t].append(int.from_bytes(fields[t * size : (t + 1) * size], "little") - half)
-        yield from results
-
-
-def largest(rows: Sequence[Sequence[int]]) -> int:
-    """Return the largest absolute value."""
-    return max((max(max(row), -min(row)) for row in rows if row), default=0)
-
-
-def add_squares(matrix: Rows, terms: Iterable[tuple[list[tuple[int, int]], int]]) -> None:
-    """Add the sum of weight v v' over the terms (v, weight), a sparse v given as (index, value), index increasing."""
-    # Vectors with the same nonzero positions (a dense layer, one place of a convolution) are added together.
-    families: defaultdict[tuple[int, ...], list[tuple[list[int], int]]] = defaultdict(list)
-    for vector, weight in terms:
-        families[tuple(i for i, _ in vector)].append(([x for _, x in vector], weight))
-    for positions, members_of_family in families.items():
-        weights = [weight for _, weight in members_of_family]
-        right = list(zip(*(vector for vector, _ in members_of_family), strict=True))
-        left = [list(map(operator.mul, weights, column)) for column in right]
-        for i, row in zip(positions, products(left, right, [0] * len(positions)), strict=True):
-            target = matrix[i]
-            for j, x in zip(positions, row, strict=False):  # j <= i
-                target[j] += x
-
-
-def check_dominance(rows: Iterable[dict[int, int]], allowances: list[int], name: str) -> None:
-    """Prove that a symmetric matrix, and each one near it, is diagonally dominant with nonnegative diagonal.
-
-    The rows are those of the lower triangle; a allowance is the sum of what the entries of a row, the diagonal one
-    included, may change.
-    """
-    diagonal = [0] * len(allowances)
-    needed = list(allowances)
-    for i, row in enumerate(rows):
-        for j, entry in row.items():
-            if i == j:
-                diagonal[i] = entry
-            else:
-                size = abs(entry)
-                needed[i] += size
-                needed[j] += size
-    for i in range(len(allowances)):
-        if diagonal[i] < needed[i]:
-            raise Rejected(f"{name} is not diagonally dominant in row {i}")
-
-
 # ---------------------------------------------------------------- the proof
 
 
@@ -273,7 +184,7 @@ def check_input_factor(blocks: list[Block], scaling: list[int], factor: array[fl
     shifts = [max(scaling) - c for c in scaling] if scaling else []
     allowances = [0] * m
     if any(block.radius for block in readers):
-        radii = []  # one a row of G, and below the sums of absolute values
+        radii = []  # one per row of G, and below the sums of absolute values
         for block in readers:
             radii += [fixed(block.radius, bits)] * block.rows
         sums = [sum(map(abs, gathered[i * inputs : (i + 1) * inputs])) for i in range(m)]
@@ -321,7 +232,7 @@ def build_matrix(condition: Stacked, blocks: list[Block], shifts: list[int]) -> 
         matrix[j][j] = fixed(condition.rho, bits)
     for target in range(1, groups + 2):
         inward = [(block, block.fixed(weight_bits)) for block in blocks if block.target == target]
-        # The factors of -(e_i k_i' + k_i e_i') and of k_i k_i', one a row.
+        # The factors of -(e_i k_i' + k_i e_i') and of k_i k_i', one per row.
         linear, square, terms = [], [], []
         for i in range(condition.sizes[target]):
             if target > groups:
@@ -411,7 +322,7 @@ def check_factor(condition: Stacked, matrix: Rows, allowances: list[int], bits: 
 
 
 def prove(condition: Stacked) -> None:
-    """Replay the proof in a certificate; raise Rejected if it is not one."""
+    """Replay the proof of a condition; raise `Rejected` if it is not one."""
     blocks = condition.blocks
     if condition.input_scaling is not None and condition.input_weights is not None:
         blocks = check_input_factor(blocks, condition.input_scaling, condition.input_weights)

@@ -1,7 +1,7 @@
 """The condition of a network on a torus, one Hermitian matrix for each frequency: what a file states of it.
 
 `read` turns the file's objects into checked values; every limit is compared before the work starts. That all the
-matrices are positive semidefinite is proved in integers by `integers.py`, and for large networks by `floating.py`.
+matrices are positive semidefinite is proved by `torus_integers.py`, and for large networks by `floating.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Filter:
     source: int
     radius: float
     offsets: list[tuple[int, int]]
-    weights: list[array[float]]  # one array of rows * columns a tap
+    weights: list[array[float]]  # one array of rows * columns per tap
     rows: int
     columns: int
 
@@ -46,8 +46,8 @@ class Torus:
     torus: tuple[int, int]
     pooled: bool
     sizes: list[int]  # channels of the input, of each group, of the output
-    activations: list[str]  # one name a group, for people
-    alpha: list[array[float]]  # one array a group; index 0 is group 1
+    activations: list[str]  # one name per group, for people
+    alpha: list[array[float]]  # one array per group; index 0 is group 1
     beta: list[array[float]]
     multipliers: list[array[float]]
     blocks: list[Filter]

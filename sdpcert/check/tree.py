@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from . import condition, sequence
-from .condition import FORMS
+from .condition import StackedCondition, form_of
 from .part import Part, ReadPart
-from .reading import Rejected, constant, integer, items, members, real, text, values
+from .reading import Rejected, constant, integer, items, members, real, text, unpacked, values
 
 KINDS: dict[str, Callable[[Any, str, ReadPart], Part]] = {"condition": condition.read, "sequence": sequence.read}
 
@@ -23,6 +23,7 @@ MAX_DEPTH = 10
 #: Parts of a tree, and of the list in a file of version 2.
 MAX_PARTS, MAX_LISTED = 1000, 100
 MAX_ASSUMPTIONS, MAX_CHARACTERS = 10, 1000
+MAX_POINT = 10**7
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,22 @@ class Content:
 
 def read_content(document: Any) -> Content:
     """Return the content of a certificate that is already parsed from JSON; raise `Rejected` if anything is wrong."""
-    version = document.get("version") if type(document) is dict else None
-    if type(version) is int and version in (2, 3):
-        return (version_2 if version == 2 else version_3)(document)
-    return version_1(document)
+    (version,) = members(document, "the certificate", "version", closed=False)
+    return VERSIONS[integer(version, "version", 1, len(VERSIONS))](document)
 
 
 def version_1(document: Any) -> Content:
     """The content of a certificate of one stacked form."""
     keys = "format version claim upper network multipliers proof attained information"
-    form, version, claim, upper, network, multipliers, proof, attained, information = members(
+    form, _, claim, upper, network, multipliers, proof, attained, information = members(
         document, "the certificate", keys, closed=False
     )
     check_head(form, claim, information)
-    integer(version, "version", 1, 3)
     upper = real(upper, "upper", 0.0)
-    tree = FORMS["stacked"]("", upper, None, network, multipliers, proof)
-    return Content(upper, read_attained(attained, upper, tree, closed=False), tree)
+    tree = StackedCondition.read("", upper, None, network, multipliers, proof)
+    lower, points = read_attained(attained, upper, closed=False)
+    check_points(points, tree.inputs)
+    return Content(upper, lower, tree)
 
 
 def version_2(document: Any) -> Content:
@@ -75,21 +75,20 @@ def version_2(document: Any) -> Content:
         kind, own, network, multipliers, proof, reads = members(
             part, name, "kind upper network multipliers proof reads"
         )
-        if type(kind) is not str or kind not in FORMS:
-            raise Rejected(f"{name}.kind is none of {', '.join(map(repr, FORMS))}")
         metric = None
-        if kind == "torus" and type(multipliers) is dict and "metric" in multipliers:
-            metric = multipliers["metric"]
+        if kind == "torus":
+            (metric,) = members(multipliers, f"{name}.multipliers", "metric", closed=False)
+            text(metric, f"{name}.multipliers.metric")  # null stands for ones in later versions alone
             multipliers = {key: value for key, value in multipliers.items() if key != "metric"}
-        if kind == "torus" and metric is None:
-            raise Rejected(f"{name}.multipliers has no metric")
-        parts.append(FORMS[kind](name, real(own, f"{name}.upper", 0.0), metric, network, multipliers, proof))
+        own = real(own, f"{name}.upper", 0.0)
+        parts.append(form_of(kind, f"{name}.kind")(name, own, metric, network, multipliers, proof))
         if (reads is None) != (p == 0):
             raise Rejected(f"{name}.reads is not null for the first part and an object for the others")
         if reads is not None:
             joints.append(sequence.read_joint(reads, f"{name}.reads", parts[-1]))
     tree = sequence.joined("", upper, parts, joints)
-    return Content(upper, read_attained(attained, upper, None), tree)
+    lower, _ = read_attained(attained, upper)
+    return Content(upper, lower, tree)
 
 
 def version_3(document: Any) -> Content:
@@ -113,7 +112,12 @@ def version_3(document: Any) -> Content:
     if integer(size, "region.size", 1, tree.inputs) != tree.inputs:
         raise Rejected("region.size is not the number of the tree's inputs")
     constant(claim, "claim", claim_of(tree, upper))
-    return Content(upper, read_attained(attained, upper, tree), tree, tuple(assumptions))
+    lower, points = read_attained(attained, upper)
+    check_points(points, None if tree.embedded else tree.inputs)
+    return Content(upper, lower, tree, tuple(assumptions))
+
+
+VERSIONS = {1: version_1, 2: version_2, 3: version_3}
 
 
 def claim_of(tree: Part, upper: float) -> str:
@@ -152,22 +156,27 @@ def check_head(form: Any, claim: Any, information: Any) -> None:
         raise Rejected("information is not an object")
 
 
-def read_attained(value: Any, upper: float, tree: Part | None, closed: bool = True) -> float | None:
-    """Return the lower bound that the file states, None if there is none.
+def read_attained(value: Any, upper: float, closed: bool = True) -> tuple[float | None, list[Any]]:
+    """Return the lower bound that the file states, None if there is none, and the two inputs, still encoded.
 
-    The two inputs are those of the network before it is embedded in a torus; their length is compared with the inputs
-    of the tree unless that is None or on a torus.
+    The inputs are those of the network before any reduction or embedding, and no proof is about them.
     """
     if value is None:
-        return None
+        return None, []
     lower, *points = members(value, "attained", "lower x x_prime", closed)
     lower = real(lower, "attained.lower")
     if lower > upper:
         raise Rejected("attained.lower is greater than upper")
-    if tree is not None and not tree.embedded:
-        for name, point in zip(("x", "x_prime"), points, strict=True):
-            values(point, f"attained.{name}", "d", tree.inputs)
-    return lower
+    return lower, points
+
+
+def check_points(points: list[Any], count: int | None) -> None:
+    """Check that the two inputs hold `count` values each; as many as one another if that is None."""
+    for name, point in zip(("attained.x", "attained.x_prime"), points, strict=False):
+        if count is None:
+            data = unpacked(point, name, 8 * MAX_POINT)
+            count = 0 if data is None else len(data) // 8
+        values(point, name, "d", count)
 
 
 def read_assumption(value: Any) -> str:

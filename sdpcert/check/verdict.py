@@ -104,7 +104,7 @@ def statement(content: Content, level: str) -> str:
         if level == EXACT
         else "proved by floating-point Cholesky with rigorous error bounds on the torus, in exact integers elsewhere",
         f"network sha256 {tree.sha256}",
-        *(f"assumed, not proved: {line!a}" for line in content.assumptions),
+        *(f"stated and not proved: {line!a}" for line in content.assumptions),
     ]
     return f"|f(x)-f(x')| <= {bound} |x-x'| for all inputs x, x' ({'; '.join(said)})"
 

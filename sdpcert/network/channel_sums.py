@@ -1,6 +1,6 @@
 """Whether a network reads an image through the sums over its channels alone, decided on its layers' numbers.
 
-A head after a torus may only be folded into it as a function of these sums (`TorusForm.pooled`) where its true weights
+A head after a torus may only be folded into it as a function of these sums (`TorusForm.pooled`) if its true weights
 are the same in every place. Equal results of a floating-point evaluation do not show that: weights that differ from
 place to place by less than rounding leave the sums alone and still react to what the sums do not see.
 """
@@ -16,7 +16,7 @@ from sdpcert.network.graph import Network
 def reads_channel_sums(network: Network) -> bool:
     """Whether every layer that reads pixels of the input, moved or not, adds up whole channels with one weight each.
 
-    False where stored weights do not show it: those of a layer that were rounded may differ from place to place.
+    False if stored weights do not show it: those of a layer that were rounded may differ from place to place.
     """
     shape = network.input_shape
     pixels = {0: np.arange(int(np.prod(shape))).reshape(shape)}  # values whose entries are pixels, -1 for zero

@@ -1,6 +1,6 @@
 """Merging affine layers in doubled precision: the coefficients of a product as high + low with an error of 2^-100.
 
-Each kind of layer merges what is given in its own way (`AffineLayer.merge`); where the result is a float64 there is no
+Each kind of layer merges what is given in its own way (`AffineLayer.merge`); if the result is a float64 there is no
 low part and no error. What the errors of the arguments become is the same for all kinds, and is found here.
 """
 

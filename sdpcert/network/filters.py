@@ -22,9 +22,7 @@ UNIT_ROUNDOFF = 2.0**-53
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pixels that a layer reads: `stride` and, an axis, the least and the largest coordinate; whether it wraps
-    around.
-    """
+    """The pixels that a layer reads: its stride, the least and the largest coordinate per axis, whether it wraps."""
 
     stride: tuple[int, int]
     lowest: tuple[int, int]

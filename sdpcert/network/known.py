@@ -23,8 +23,8 @@ SLACK = 1 + 1e-9
 class Known:
     """The numbers `high + low`, entrywise up to `error`, and row by row (first axis) up to `norm` in Euclidean norm.
 
-    `low` is None where it is zero everywhere; `error` is an array like `high`, or 0.0 where every number is exact;
-    `norm` is an array with one entry a row, or None where nothing is known but the entrywise bound.
+    `low` is None if it is zero everywhere; `error` is an array like `high`, or 0.0 if every number is exact;
+    `norm` is an array with one entry for each row, or None if nothing is known but the entrywise bound.
     """
 
     high: Array

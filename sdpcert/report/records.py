@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sdpcert.certificate.document import digest_of
-from sdpcert.check import CheckResult, check
+from sdpcert.check import CheckResult, Part, check, read_content
+from sdpcert.check.condition import StackedCondition
 from sdpcert.errors import NotVerified
 from sdpcert.running.outputs import reads
 
@@ -36,6 +38,11 @@ class Record:
     document: dict[str, Any] = field(repr=False)
     file_hash: str
     digest: str
+
+    @cached_property
+    def tree(self) -> Part:
+        """The claim tree that was proved."""
+        return read_content(self.document).tree
 
     @property
     def information(self) -> dict[str, Any]:
@@ -103,12 +110,11 @@ class Record:
     @property
     def sizes(self) -> tuple[int | None, int, int | None]:
         """Inputs, neurons of the certified form, and outputs; None if the parts do not say."""
-        if self.document["version"] == 1:
-            network = self.document["network"]
-            return network["inputs"], sum(g["size"] for g in network["groups"]), network["outputs"]
-        last = self.document["parts"][-1]
-        neurons = self.stated("neurons", int)
-        return None, neurons or 0, last["network"]["outputs"] if last["kind"] == "stacked" else None
+        *_, last = self.tree.leaves()
+        outputs = last.outputs if isinstance(last, StackedCondition) else None
+        if isinstance(self.tree, StackedCondition):
+            return self.tree.inputs, sum(self.tree.content.sizes[1:-1]), outputs
+        return None, self.stated("neurons", int) or 0, outputs
 
     @property
     def versions(self) -> dict[str, str]:
@@ -217,7 +223,7 @@ def same_network(left: Record, right: Record) -> bool:
     if left.verdict.sha256 == right.verdict.sha256:
         return True
     both = (left, right)
-    if all(r.document["version"] == 1 for r in both):
+    if all(isinstance(r.tree, StackedCondition) for r in both):
         return False
     return left.source == right.source and left.output_rows == right.output_rows and left.source not in _NAMELESS
 

@@ -149,7 +149,7 @@ def _block_diagonal(target: Statement, known: Known) -> Found | None:
 
 
 def combination(target: Expression, known: Known) -> list[Term] | None:
-    """Nonnegative numbers c_k with `target = sum c_k V_k'S_kV_k`, each S_k known or a square; None if there are none."""
+    """Nonnegative numbers c_k with `target = sum c_k V_k'S_kV_k`, each S_k known or a square; None if none exist."""
     target = known.normal(target).entries[0][0]
     if not target:
         return []

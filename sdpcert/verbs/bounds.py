@@ -11,7 +11,7 @@ from rich.table import Table
 import sdpcert
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
-from sdpcert.running import choices
+from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 
 app = typer.Typer()
@@ -34,8 +34,8 @@ def bounds(
 ) -> int:
     """Print the ladder of bounds: attained, one multiplier per neuron, one per layer, product of norms."""
     network = sdpcert.load(net, **options.array_options(activation, orientation))
+    methods: tuple[Method, ...] = ("neuron", "layer", "product")
     ladder, stopped = [], False
-    methods: tuple[choices.Method, ...] = ("neuron", "layer", "product")
     for method in methods:
         try:
             with options.progress(method) as progress:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import CheckResult, check, check_document, reading, stacked
+from sdpcert.check import CheckResult, check, check_document, integers, reading, stacked
 from sdpcert.check.verdict import main
 
 RELU, LEAKY, SIGNED, NARROW = (0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.1, 0.7)
@@ -571,7 +571,7 @@ def test_no_groups_and_no_blocks() -> None:
 @pytest.mark.parametrize("panel", [1, 2, 5])
 @pytest.mark.parametrize("name", ["relu three layers", "skip", "mixed", "wide uncertain", "rational"])
 def test_panels_do_not_change_the_verdict(name: str, panel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacked, "PANEL", panel)
+    monkeypatch.setattr(integers, "PANEL", panel)
     plain = copy.deepcopy(CASES[name])
     assert verdict(plain)
     plain.rows[-1][-1] += 4 << plain.precision
@@ -588,7 +588,7 @@ def test_products_over_many_panels(bits: int) -> None:
         left, right = (
             [[int(rng.choice(signs)) * high for _ in range(i + 1 - start[i])] for i in range(n)] for _ in "lr"
         )
-        got = list(stacked.products(left, right, start))
+        got = list(integers.products(left, right, start))
         assert len(got) == n
         for i in range(n):
             wanted = []
@@ -605,8 +605,8 @@ def test_squares_of_mixed_families() -> None:
         positions = [[0, 1, 2], [1, 4], [], list(range(40))][int(rng.integers(4))]
         vector = [(i, int(rng.integers(-9, 10)) << int(rng.integers(80))) for i in positions]
         terms.append((vector, int(rng.integers(-5, 6))))
-    matrix: stacked.Rows = [defaultdict(int) for _ in range(40)]
-    stacked.add_squares(matrix, terms)
+    matrix: integers.Rows = [defaultdict(int) for _ in range(40)]
+    integers.add_squares(matrix, terms)
     for i in range(40):
         for j in range(i + 1):
             assert matrix[i].get(j, 0) == sum(w * dict(v).get(i, 0) * dict(v).get(j, 0) for v, w in terms)

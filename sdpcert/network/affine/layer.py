@@ -185,7 +185,7 @@ class AffineLayer(ShortRepr, ABC):
         raise NotInvariant(f"{type(self).__name__} layer does not act on every pixel alone")
 
     def adds_channels(self, image: Array, output: Shape, places: int) -> bool:
-        """Whether the output reads the image of `places` pixels a channel by sums over whole channels alone.
+        """Whether the output reads an image of `places` pixels per channel by sums over whole channels alone.
 
         `image` has the argument's shape and says which pixel each entry is, -1 for zero; `output` is the output's
         shape. False if stored coefficients do not show it.

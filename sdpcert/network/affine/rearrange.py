@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Rearrange(Moves):
-    """Move entries: output entry k is input entry `indices[k]` (row major), or zero where the index is -1.
+    """Move entries: output entry k is input entry `indices[k]` (row major), or zero if the index is -1.
 
     Reshape, transpose, slice, gather, flip and zero padding are of this kind. `indices` has the output's shape.
     """

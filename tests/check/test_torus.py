@@ -1,4 +1,4 @@
-"""Certificates of parts in both arithmetics, with an eigenvalue oracle, mutations, and the binding to a network."""
+"""Conditions on a torus in both arithmetics, with an eigenvalue oracle, mutations, and the binding to a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdpcert.certificate.parts import TorusPart, build_parts_document
 
 import sdpcert
-from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.document import encode
-from sdpcert.certificate.torus_proof import TorusProof, prove_torus
+from sdpcert.certificate.document import build_document
+from sdpcert.certificate.encoding import encode
+from sdpcert.certificate.torus_condition import TorusCondition
+from sdpcert.certificate.torus_proof import prove_torus
 from sdpcert.certify.binding import check_with_network
 from sdpcert.check import check_document
 from sdpcert.check.floating import rounds_to_nearest
-from sdpcert.check.integers import BITS, Roots
+from sdpcert.check.torus_integers import BITS, Roots
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph
@@ -30,37 +31,42 @@ from sdpcert.network.torus import TorusForm
 from sdpcert.running.choices import Method
 from sdpcert.solvers import Budget
 from sdpcert.solvers.working_set import solve_frequencies
+from tests.check.version3 import with_claim
 from tests.network.torus_networks import random_convolutional, random_torus
 
 #: Both arithmetics: integers, and floating point with rigorous error bounds.
 EXACT = [True, False]
 
 
-def proved(form: TorusForm, method: Method = "neuron") -> TorusProof:
+def proved(form: TorusForm, method: str = "neuron") -> TorusCondition:
     solved = solve_frequencies(form, method, Budget(1e-8))
     proof = prove_torus(solved.condition, solved.point.y)
     assert proof is not None
-    return proof
+    return TorusCondition(form, proof)
 
 
-def document_of(proof: TorusProof, upper: float | None = None) -> dict[str, Any]:
-    part = TorusPart(proof, square_root_up(proof.rho, proof.exponent) if upper is None else upper)
-    return json.loads(json.dumps(build_parts_document((part,), part.upper, None, {})))
+def document_of(condition: TorusCondition) -> dict[str, Any]:
+    return json.loads(json.dumps(build_document(condition, None, {})))
 
 
-def least_eigenvalue(proof: TorusProof, rho: float, multipliers: list[np.ndarray], metric: np.ndarray) -> float:
+def with_point(condition: TorusCondition, **changes: Any) -> TorusCondition:
+    """The condition at another point: a claim that nobody has proved."""
+    return TorusCondition(condition.form, replace(condition.proof, **changes))
+
+
+def least_eigenvalue(condition: TorusCondition) -> float:
     """The least eigenvalue of D M D over all frequencies, from the definition."""
-    form, least = proof.form, np.inf
+    form, proof, least = condition.form, condition.proof, np.inf
     sizes = form.sizes[:-1]
     bounds = np.cumsum([0, *sizes])
     down = np.ldexp(1.0, -proof.scaling)
     for k in form.frequencies:
         n = int(bounds[-1])
-        M = np.diag(np.concatenate([np.full(sizes[0], rho), np.zeros(n - sizes[0])])).astype(complex)
+        M = np.diag(np.concatenate([np.full(sizes[0], proof.rho), np.zeros(n - sizes[0])])).astype(complex)
         rows = {to: np.zeros((form.sizes[to], n), dtype=complex) for to in range(1, form.output_row + 1)}
         for (to, s), block in form.blocks.items():
             rows[to][:, bounds[s] : bounds[s + 1]] = block.symbol(k, form.torus)
-        for g, (group, t) in enumerate(zip(form.groups, multipliers, strict=True), start=1):
+        for g, (group, t) in enumerate(zip(form.groups, proof.multipliers, strict=True), start=1):
             for i in range(group.size):
                 e = np.zeros(n)
                 e[bounds[g] + i] = 1
@@ -69,7 +75,7 @@ def least_eigenvalue(proof: TorusProof, rho: float, multipliers: list[np.ndarray
         F = rows[form.output_row] * 2.0**-proof.exponent
         if form.pooled:
             F = F * (np.sqrt(form.cells) if k == (0, 0) else 0)
-        M -= F.conj().T @ (metric[:, None] * F)
+        M -= F.conj().T @ (proof.metric[:, None] * F)
         least = min(least, float(np.linalg.eigvalsh(down[:, None] * M * down)[0]))
     return least
 
@@ -85,41 +91,41 @@ def test_both_arithmetics_accept_what_was_proved_and_nothing_below(seed: int, po
         taps = type(taps)(np.zeros((1, 2), dtype=int), taps.weights[:1])
         blocks = {k: t for k, t in form.blocks.items() if k[0] != row} | {key: taps}
         form = type(form)(form.torus, form.inputs, form.outputs, form.groups, blocks, True)
-    proof = proved(form)
-    document = document_of(proof)
+    condition = proved(form)
+    document = document_of(condition)
     for exact in EXACT:
         result = check_document(document, exact)
         assert result.ok, result.reason
         assert result.level == ("exact" if exact else "floating-point")
     for less in (1e-8, 1e-5):
-        low = TorusProof(
-            form, proof.rho * (1 - less), proof.multipliers, proof.metric, proof.exponent, proof.scaling, 0.0
-        )
-        assert least_eigenvalue(low, low.rho, list(low.multipliers), low.metric) < 0
+        low = with_point(condition, rho=condition.proof.rho * (1 - less))
+        assert least_eigenvalue(low) < 0
         for exact in EXACT:
             assert not check_document(document_of(low), exact).ok
 
 
 def test_near_the_boundary_neither_accepts_what_is_false() -> None:
     """Multipliers of a proved point, rho at one part in 10^12 steps around the least that they allow."""
-    form = random_torus(7)
-    proof = proved(form)
-    multipliers = [1.01 * t for t in proof.multipliers]
-    low, high = 0.5 * proof.rho, 4 * proof.rho
+    condition = proved(random_torus(7))
+    multipliers = tuple(1.01 * t for t in condition.proof.multipliers)
+    low, high = 0.5 * condition.proof.rho, 4 * condition.proof.rho
+
+    def at(rho: float) -> TorusCondition:
+        return with_point(condition, rho=rho, multipliers=multipliers)
+
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (low, middle) if least_eigenvalue(proof, middle, multipliers, proof.metric) > 0 else (middle, high)
+        low, high = (low, middle) if least_eigenvalue(at(middle)) > 0 else (middle, high)
     for step in (-1e-7, -1e-10, -1e-12, 1e-9):
-        rho = high * (1 + step)
-        point = TorusProof(form, rho, tuple(multipliers), proof.metric, proof.exponent, proof.scaling, 0.0)
+        document = document_of(at(high * (1 + step)))
         for exact in EXACT:
-            verdict = check_document(document_of(point), exact).ok
+            verdict = check_document(document, exact).ok
             assert verdict == (step > 0) or abs(step) < 1e-11
 
 
 def _mutate(document: dict[str, Any], rng: np.random.Generator) -> str:
     """Change a document at random; returns what was done."""
-    part = document["parts"][0]
+    part = document["tree"]
     kind = int(rng.integers(0, 16))
     groups = len(part["network"]["groups"])
 
@@ -147,13 +153,14 @@ def _mutate(document: dict[str, Any], rng: np.random.Generator) -> str:
         part["network"]["torus"][0] += 1
         return "torus without hash"
     if kind == 5:
-        part["multipliers"]["metric"] = encode(decode(part["multipliers"]["metric"]) * 0.99)
+        part["claim"]["metric"] = encode(np.full(part["network"]["outputs"], 0.99))
         return "metric below one"
     if kind == 6:
-        document["upper"] = (float.fromhex(document["upper"]) * (1 - 1e-12)).hex()
+        document["upper"] = part["claim"]["upper"] = (float.fromhex(document["upper"]) * (1 - 1e-12)).hex()
+        with_claim(document)
         return "upper"
     if kind == 7:
-        part["upper"] = (float.fromhex(part["upper"]) * (1 - 1e-12)).hex()
+        part["claim"]["upper"] = (float.fromhex(part["claim"]["upper"]) * (1 - 1e-12)).hex()
         return "upper of the part"
     if kind == 8:
         part["network"]["groups"][0]["alpha"] = part["network"]["groups"][0]["alpha"][:-3]
@@ -165,7 +172,7 @@ def _mutate(document: dict[str, Any], rng: np.random.Generator) -> str:
         document["extra"] = 1
         return "extra key"
     if kind == 11:
-        document["version"] = 3
+        document["version"] = 2
         return "version"
     if kind == 12:
         part["multipliers"]["lambda"][0] = encode(decode(part["multipliers"]["lambda"][0]) * np.nan)
@@ -174,8 +181,8 @@ def _mutate(document: dict[str, Any], rng: np.random.Generator) -> str:
         part["multipliers"]["exponent"] -= 1
         return "exponent"
     if kind == 14:
-        part["reads"] = {"layout": "", "scale": ""}
-        return "reads"
+        part["joints"] = []
+        return "joints"
     part["network"]["pooled"] = not part["network"]["pooled"]
     return "pooled"
 
@@ -184,8 +191,8 @@ def test_mutated_certificates_are_rejected_or_true() -> None:
     rng = np.random.default_rng(0)
     rejected = 0
     for seed in range(10):
-        proof = proved(random_torus(seed))
-        original = document_of(proof)
+        condition = proved(random_torus(seed))
+        original = document_of(condition)
         for _ in range(20):
             document = copy.deepcopy(original)
             what = _mutate(document, rng)
@@ -193,11 +200,11 @@ def test_mutated_certificates_are_rejected_or_true() -> None:
             rejected += not any(verdicts)
             if any(verdicts):  # one multiplier may be changed without harm: then the claim is still true
                 assert what == "lambda"
-                multipliers = [
+                multipliers = tuple(
                     np.frombuffer(zlib.decompress(base64.b64decode(t)), dtype="<f8")
-                    for t in document["parts"][0]["multipliers"]["lambda"]
-                ]
-                assert least_eigenvalue(proof, proof.rho, multipliers, proof.metric) > 0
+                    for t in document["tree"]["multipliers"]["lambda"]
+                )
+                assert least_eigenvalue(with_point(condition, multipliers=multipliers)) > 0
     assert rejected >= 180
 
 
