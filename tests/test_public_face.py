@@ -33,7 +33,9 @@ def in_a_new_process(program: str) -> str:
 
 
 def submodules() -> list[str]:
-    return [module.name for module in pkgutil.walk_packages(sdpcert.__path__, "sdpcert.")]
+    """All but programs, which run when they are imported."""
+    names = [module.name for module in pkgutil.walk_packages(sdpcert.__path__, "sdpcert.")]
+    return [name for name in names if not name.endswith("__main__")]
 
 
 def public_functions(module: ModuleType) -> set[str]:
@@ -48,10 +50,10 @@ def test_names_are_what_they_were_after_every_submodule_was_imported() -> None:
     for extra in ("torch", "sympy", "matplotlib", "pydantic"):
         pytest.importorskip(extra)
     in_a_new_process(
-        "import importlib, pkgutil, sdpcert\n"
+        "import importlib, sdpcert\n"
         "before = {name: getattr(sdpcert, name) for name in sdpcert.__all__}\n"
-        "for module in pkgutil.walk_packages(sdpcert.__path__, 'sdpcert.'):\n"
-        "    importlib.import_module(module.name)\n"
+        f"for name in {submodules()}:\n"
+        "    importlib.import_module(name)\n"
         "changed = [name for name, value in before.items() if getattr(sdpcert, name) is not value]\n"
         "assert not changed, changed\n"
     )
@@ -94,9 +96,13 @@ def test_evaluations_are_read_without_torch() -> None:
     ("missing", "asked", "says"),
     [
         ("torch", "sdpcert.layers", "sdpcert.layers needs torch: pip install 'sdpcert[torch]'"),
-        ("torch", "sdpcert.evaluation.evaluate", "sdpcert.evaluation.evaluate needs torch: .*"),
-        ("torch", "sdpcert.from_torch(None, 3)", "from_torch needs torch: .*"),
-        ("pydantic", "sdpcert.training", "training needs pydantic: pip install 'sdpcert[train]'"),
+        (
+            "torch",
+            "sdpcert.evaluation.evaluate",
+            "sdpcert.evaluation.evaluate needs torch: pip install 'sdpcert[torch]'",
+        ),
+        ("torch", "sdpcert.training", "sdpcert.training needs torch: pip install 'sdpcert[torch]'"),
+        ("pydantic", "sdpcert.training", "sdpcert.training needs pydantic: pip install 'sdpcert[train]'"),
     ],
 )
 def test_a_missing_extra_is_one_line(missing: str, asked: str, says: str) -> None:
@@ -106,7 +112,7 @@ def test_a_missing_extra_is_one_line(missing: str, asked: str, says: str) -> Non
         f"import sys\nsys.modules[{missing!r}] = None\nimport sdpcert\n"
         f"try:\n    {asked}\nexcept ModuleNotFoundError as error:\n    print(error)\n"
     )
-    assert re.fullmatch(says, in_a_new_process(program))
+    assert in_a_new_process(program) == says
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
@@ -125,7 +131,7 @@ def test_nothing_below_the_command_line_imports_the_face() -> None:
                     found.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
                 case ast.ImportFrom(module="sdpcert"):
                     found.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
-    assert [f for f in found if not f.startswith("derivations/")] == []
+    assert found == []
 
 
 def test_choices_are_types_and_lists_of_the_same_names() -> None:

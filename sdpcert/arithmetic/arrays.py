@@ -1,7 +1,7 @@
 """The few array operations that solvers need beyond arithmetic and slicing, for NumPy and for torch.
 
 Everything else in the solvers is written in the part of the two libraries that is common: `*`, `.T`, `.sum(axis)`,
-slices. Factorizations return None instead of raising where a matrix is not positive definite.
+slices. Factorizations return None instead of raising if a matrix is not positive definite.
 
 NumPy and SciPy each carry a BLAS with its own threads, which wait for work by spinning: a product in one and a
 factorization in the other fight for the cores (measured: 128 ms instead of 6 ms for the pair at order 512 on 4
@@ -224,7 +224,7 @@ class TorchArrays:
 def arrays_on(device: str) -> Arrays:
     """The array library for a device: NumPy for "cpu", torch for everything else ("cuda", "cuda:1", "torch:cpu").
 
-    Raises ValueError where the device does not exist and ImportError where torch is missing.
+    Raises ValueError if the device does not exist and ImportError if torch is missing.
     """
     if device == "cpu":
         return NumpyArrays()

@@ -27,8 +27,8 @@ _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
 #: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
 SMALL = 20_000
-#: From this many multiplications on, the main thread divides products and solves among a few threads. The library's own
-#: threads wait for work by spinning, which costs a loaded machine far more than they save.
+#: Products and solves of this many multiplications or more are divided among a few threads by the main thread. The
+#: library's own threads spin while they wait, which costs a loaded machine far more than they save.
 DIVIDED = 30_000_000
 WORKERS = min(cpu_count() or 1, 8)
 #: Columns of a Cholesky factor that are computed in one call.
@@ -55,7 +55,7 @@ def undivided() -> Iterator[None]:
 
 
 def _panels(size: int, work: int) -> list[slice]:
-    """Slices of one axis for several threads, one slice where that does not pay or another thread divides already."""
+    """Slices of one axis for several threads: a single one if more would not pay, or if this is not the main thread."""
     main = threading.current_thread() is threading.main_thread()
     if work < DIVIDED or WORKERS == 1 or _undivided or not main:
         return [slice(0, size)]
@@ -154,7 +154,7 @@ def apply(matrix: Array, vector: Array) -> Array:
 
 
 def cholesky(matrix: Array) -> Array | None:
-    """Lower Cholesky factor of a Hermitian matrix (column major), or None where it is not positive definite."""
+    """Lower Cholesky factor of a Hermitian matrix (column major), or None if it is not positive definite."""
     factor = np.array(matrix, order="F")
     if not factor.size:
         return factor
@@ -166,7 +166,7 @@ def cholesky(matrix: Array) -> Array | None:
             return None
         below = factor[own + PANEL :, own : own + PANEL]
         if below.size:
-            # Column by column from here on, each the work of a few threads: what is behind needs its lower part only.
+            # Column by column from here on, each the work of a few threads: only the lower part is needed downstream.
             below[:] = triangular_solve(np.tril(diagonal), below.conj().T).conj().T
             for column in range(own + PANEL, len(factor), PANEL):
                 rows = factor[column:, own : own + PANEL]

@@ -1,4 +1,4 @@
-"""Bounds of errors: zero where a value is exact, a positive number, or infinity where nothing is known.
+"""Bounds of errors: zero if a value is exact, a positive number, or infinity if nothing is known.
 
 A bound that overflowed on the way is often no number (`0 * inf`), and comparisons with that are false: `bound > 0`
 would call it exact. So a bound is made, maximised and compared by the functions here alone; what is not a number is
@@ -21,7 +21,7 @@ def bounds(values: Array | float) -> Array:
 
 
 def largest(*values: Array | float) -> float:
-    """The largest of all bounds, infinite if one of them is not a number or negative; 0 where there is none."""
+    """The largest of all bounds, infinite if one of them is not a number or negative; 0 if there is none."""
     result = 0.0
     for value in values:
         array = np.asarray(value, dtype=float)

@@ -48,7 +48,7 @@ class Total:
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """`a + b` as high + low, exact where nothing overflows (Knuth)."""
+    """`a + b` as high + low, exact if nothing overflows (Knuth)."""
     high = a + b
     back = high - a
     return high, (a - (high - back)) + (b - back)
@@ -111,15 +111,10 @@ def add_product(total: Total, left: Array, right: Array, sign: float = 1.0) -> N
         )
 
 
-def round_up(value: float) -> float:
-    """The next float64 above."""
-    return math.nextafter(value, math.inf)
-
-
 def square_root_up(value: float, exponent: int) -> float:
     """The least float64 u with u^2 >= 4^exponent * value, compared in integers.
 
-    Raises OverflowError where u is not a finite float64.
+    Raises OverflowError if u is not a finite float64.
     """
     if value == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Eigenvalues and norms in float64 that are infinite where they cannot be computed.
+"""Eigenvalues and norms in float64 that are infinite if they cannot be computed.
 
 LAPACK's iterations raise, or give NaN, on entries that are not finite and now and then on finite ones. Whoever asks for
 a point of a condition wants "no point" then, so that something else is tried.
@@ -14,19 +14,19 @@ Array = np.ndarray
 
 
 def largest_eigenvalue(matrix: Array) -> float:
-    """The largest eigenvalue of a Hermitian matrix (its lower triangle), of an empty one 0; infinite where LAPACK gives
+    """The largest eigenvalue of a Hermitian matrix (its lower triangle), of an empty one 0; infinite if LAPACK gives
     none.
     """
     return _finite(lambda: np.linalg.eigvalsh(matrix)[-1]) if matrix.size else 0.0
 
 
 def spectral_norm(matrix: Array) -> float:
-    """The largest singular value of a matrix, of an empty one 0; infinite where LAPACK gives none."""
+    """The largest singular value of a matrix, of an empty one 0; infinite if LAPACK gives none."""
     return _finite(lambda: np.linalg.norm(matrix, 2)) if matrix.size else 0.0
 
 
 def eigenpairs(matrix: Array) -> tuple[Array, Array] | None:
-    """Eigenvalues, ascending, and eigenvectors (columns) of a Hermitian matrix, or None where LAPACK gives none."""
+    """Eigenvalues, ascending, and eigenvectors (columns) of a Hermitian matrix, or None if LAPACK gives none."""
     try:
         values, vectors = np.linalg.eigh(matrix)
     except np.linalg.LinAlgError:
@@ -35,7 +35,7 @@ def eigenpairs(matrix: Array) -> tuple[Array, Array] | None:
 
 
 def least_squares(matrix: Array, right: Array) -> Array | None:
-    """The shortest x with the least `|matrix x - right|`, or None where LAPACK gives none."""
+    """The shortest x with the least `|matrix x - right|`, or None if LAPACK gives none."""
     try:
         return np.linalg.lstsq(matrix, right, rcond=None)[0]
     except np.linalg.LinAlgError:

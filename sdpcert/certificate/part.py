@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.certificate.encoding import encode
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 NORM = "l2"
@@ -39,7 +40,7 @@ class AllInputs(Region):
 
 
 @dataclass(frozen=True, eq=False)
-class Claim:
+class Claim(ShortRepr):
     """`|f(x) - f(x')| <= upper |x - x'|` for all x, x' in `region`, in Euclidean norms.
 
     `inputs` and `outputs` count entries. With a `metric`, one weight d_c per output channel (an equal share of the
@@ -64,7 +65,7 @@ class Claim:
         }
 
 
-class Part(ABC):
+class Part(ShortRepr, ABC):
     """A node of the claim tree, proved."""
 
     #: What the input's entries are: those of the network's input, or those of a torus that an image is embedded in.

@@ -12,13 +12,14 @@ import numpy as np
 
 from sdpcert.certificate.encoding import encode
 from sdpcert.certificate.part import Claim, Part, hash_of
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 One = TypeVar("One", bound=Part)
 
 
 @dataclass(frozen=True, eq=False)
-class Joint:
+class Joint(ShortRepr):
     """How a part reads the one before it: input j is entry `layout[j]` of that part's output over `scale[j]`.
 
     A metric d of the part before is undone by its scale: `d scale^2` is at least one.

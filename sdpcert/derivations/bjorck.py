@@ -46,7 +46,7 @@ def numbers():
     """Certify a layer of orthonormalised weights; and one step at singular values up to 2."""
     import torch
 
-    from sdpcert import layers
+    import sdpcert.layers as layers
     from sdpcert.certify import certify
     from sdpcert.network import Network
     from sdpcert.torch_modules.reader import from_torch

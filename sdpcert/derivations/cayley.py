@@ -53,7 +53,7 @@ def numbers():
     """Certify a Cayley layer of random weights, square and rectangular."""
     import torch
 
-    from sdpcert import layers
+    import sdpcert.layers as layers
     from sdpcert.certify import certify
     from sdpcert.torch_modules.reader import from_torch
 

@@ -115,7 +115,7 @@ def numbers():
     import numpy as np
     import torch
 
-    from sdpcert import layers
+    import sdpcert.layers as layers
     from sdpcert.certify import certify
     from sdpcert.network import Network
     from sdpcert.torch_modules.reader import from_torch

@@ -98,7 +98,7 @@ def numbers():
     """Certify a sandwich network of random weights by construction, and by the semidefinite program."""
     import torch
 
-    from sdpcert import layers
+    import sdpcert.layers as layers
     from sdpcert.certify import certify
     from sdpcert.torch_modules.reader import from_torch
 

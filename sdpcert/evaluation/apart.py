@@ -13,6 +13,7 @@ from sdpcert.check import CheckResult, check
 from sdpcert.errors import ProcessFailed
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running import processes
+from sdpcert.running.choices import Method
 from sdpcert.running.outputs import reads
 
 #: From so many certificates on, they are proved again in processes of their own.
@@ -24,7 +25,7 @@ def can_go_apart(form: StackedForm) -> bool:
     return all(type(group.activation).__module__.startswith("sdpcert.") for group in form.groups)
 
 
-def certify_apart(form: StackedForm, method: str, tol: float, seed: int, path: Path) -> dict[str, Any]:
+def certify_apart(form: StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
     """Certify in another process and save the certificate to `path` if it was proved; the certificate's summary.
 
     Raises what `certify` raises, and ValueError if the process died.
@@ -35,7 +36,7 @@ def certify_apart(form: StackedForm, method: str, tol: float, seed: int, path: P
         raise ValueError(f"a process that was to prove {path.stem} ended: {error}") from None
 
 
-def certify_and_save(form: StackedForm, method: Any, tol: float, seed: int, path: Path) -> dict[str, Any]:
+def certify_and_save(form: StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
     """Certify a form, interrupted or not, and save the certificate if it was proved; its summary."""
     with blas.undivided():
         made = certify(form, method, tol=tol, seed=seed, on_interrupt="prove")

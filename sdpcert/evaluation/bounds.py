@@ -26,6 +26,7 @@ from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Network, Node
 from sdpcert.running import processes
+from sdpcert.running.choices import Method
 from sdpcert.solvers.effort import estimate
 from sdpcert.torch_modules.reader import from_torch
 
@@ -103,7 +104,7 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
 
     Raises ValueError where one cannot be proved, and `BoundContradiction` where an attained value is above it.
     """
-    method = "by-construction" if name == "by-construction" else "neuron"
+    method: Method = "by-construction" if name == "by-construction" else "neuron"
     done, started = Proved(name, []), time.perf_counter()
     (folder / CERTIFICATES).mkdir(exist_ok=True)
     report(name, 0.0)

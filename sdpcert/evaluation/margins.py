@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds, largest
+from sdpcert.arithmetic.norms import difference_norms_up, matrix_norm_up
 
 Array = np.ndarray
 #: Relative room for the few roundings of one quotient, each of 2^-53.
@@ -48,7 +49,7 @@ def pair_constants(upper: float, rows: Array | None, classes: int) -> Array:
     if rows is None:
         constants = np.full((classes, classes), ROOT_TWO)
     else:
-        constants = np.stack([_norms_up(rows - row) for row in rows])
+        constants = np.stack([difference_norms_up(rows - row) for row in rows])
     constants, upper = bounds(constants), largest(upper)  # what is not a number is no constant of 0
     constants = np.where(constants > 0, np.nextafter(constants * (1 + 2.0**-50) * upper, np.inf), 0.0)
     np.fill_diagonal(constants, 0.0)
@@ -85,11 +86,11 @@ def linear_radii(
 
 
 def margins_down(logits: Array, y: int, missed: Array) -> Array:
-    """Lower bounds of `f_y - f_j` (samples, classes); a difference of two floats is 0 only where they are equal."""
+    """Lower bounds of `f_y - f_j` (samples, classes); a difference of two floats is 0 only if they are equal."""
     with np.errstate(invalid="ignore", over="ignore"):
         margins = np.nextafter(logits[:, y, None] - logits, -np.inf)
-        charge = np.nextafter(ROOT_TWO * missed * (1 + 2.0**-50), np.inf)[:, None]
-        return np.nextafter(margins - charge, -np.inf)
+        lost = np.nextafter(ROOT_TWO * missed * (1 + 2.0**-50), np.inf)[:, None]
+        return np.nextafter(margins - lost, -np.inf)
 
 
 def surely_wrong(logits: Array, labels: Array, missed: Array) -> Array:
@@ -103,7 +104,7 @@ def surely_wrong(logits: Array, labels: Array, missed: Array) -> Array:
 def curved_radii(
     margins: Array, steepest: Array, curvatures: Array, labels: Array, missed: Array, upper: float
 ) -> Array:
-    """Radii (samples,) of a curved head behind a part with the constant `upper`, rounded down.
+    """Radii (samples,) of a curved head after a part with the constant `upper`, rounded down.
 
     At the computed features, `margins` (samples, classes) are lower bounds of `f_y - f_j`, `steepest` upper bounds of
     the norms of its gradients, and its Hessian is at least `-curvatures[y, j]` everywhere: within the positive root R
@@ -136,29 +137,6 @@ def curvature_bounds(inward: Array, outward: Array, beta: float) -> Array:
     w_y)_+` does; the norm is bounded from above by powers of the Gram matrix. `inward` is (hidden, features), `outward`
     (classes, hidden), both exact.
     """
-    squared = matrix_norm_up(inward) ** 2 * (1 + 2.0**-48)
+    squared = matrix_norm_up(inward, most=math.inf) ** 2 * (1 + 2.0**-48)
     most = np.stack([np.maximum(outward - row, 0.0).max(1, initial=0.0) for row in outward])
     return most * (beta / 4 * squared) * (1 + 2.0**-48)
-
-
-def matrix_norm_up(matrix: Array, squarings: int = 6) -> float:
-    """An upper bound of the spectral norm: `|A|^2 = |A A'|`, repeated, and the Frobenius norm at last."""
-    size = largest(np.abs(matrix))
-    if not 0 < size < math.inf:
-        return size
-    exponent = math.frexp(size)[1]
-    scaled = np.ldexp(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, -exponent)
-    inner = scaled.shape[1]
-    bound = math.sqrt(float(np.square(scaled).sum()) * (1 + (matrix.size + 8) * 2.0**-53)) * (1 + 2.0**-50)
-    if squarings:
-        # Entries of the product are wrong by at most gamma sum |a||b|, in norm by gamma |A|_F^2; so is their underflow.
-        rounding = 2 * (inner + 2) * 2.0**-53 * bound**2 + matrix.size * 1e-300
-        bound = min(bound, math.sqrt(matrix_norm_up(scaled @ scaled.T, squarings - 1) + rounding) * (1 + 2.0**-50))
-    return math.nextafter(math.ldexp(bound, exponent), math.inf)
-
-
-def _norms_up(rows: Array) -> Array:
-    """Upper bounds of the norms of differences of float64 rows; 0 only where all entries are."""
-    size = np.abs(rows).max(1, keepdims=True, initial=0.0)
-    unit = rows / np.where(size > 0, size, 1.0)
-    return np.sqrt(np.square(unit).sum(1)) * size[:, 0] * (1 + (rows.shape[1] + 8) * 2.0**-52)

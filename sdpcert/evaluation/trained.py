@@ -35,7 +35,7 @@ from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.graph import Network
 from sdpcert.running.arguments import choice
-from sdpcert.running.choices import ON_INTERRUPT
+from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
 from sdpcert.torch_modules.geometry import Operator, array
 from sdpcert.training.datasets import Description, load_data
@@ -68,7 +68,7 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
     command: str | None = None,
-    on_interrupt: str = "raise",
+    on_interrupt: OnInterrupt = "raise",
 ) -> Evaluation:
     """Certified accuracy of a finished run's network on the test images; writes `evaluation.json` and certificates.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdpcert.arithmetic.norms import difference_norms_up
 from sdpcert.layers.cayley import CayleyLinear
 from sdpcert.layers.linear import check_sizes, inverse_root
 from sdpcert.torch_modules.block import Block
@@ -120,7 +121,11 @@ def certified_radii(
     for y in np.unique(chosen):
         samples = np.flatnonzero(chosen == y)
         others = np.arange(logits.shape[1]) != y
-        gaps = np.full(int(others.sum()), math.sqrt(2)) if weight is None else _norms_up(weight[others] - weight[y])
+        gaps = (
+            np.full(int(others.sum()), math.sqrt(2))
+            if weight is None
+            else difference_norms_up(weight[others] - weight[y])
+        )
         gaps = np.where(gaps > 0, np.nextafter(gaps * (1 + 2.0**-50) * lipschitz, np.inf), 0.0)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             # A difference of two floats is zero only if they are equal: ties stay ties.
@@ -142,10 +147,3 @@ def check_radius_arguments(outputs: Array, labels: Array | None, lipschitz: floa
         labels.shape != outputs.shape[:1] or np.any((labels < 0) | (labels >= outputs.shape[1]))
     ):
         raise ValueError(f"labels must be {len(outputs)} numbers below {outputs.shape[1]}")
-
-
-def _norms_up(rows: Array) -> Array:
-    """Upper bounds of the norms of differences of float64 rows; 0 only where all entries are."""
-    largest = np.abs(rows).max(1, keepdims=True, initial=0.0)
-    unit = rows / np.where(largest > 0, largest, 1.0)
-    return np.sqrt(np.square(unit).sum(1)) * largest[:, 0] * (1 + (rows.shape[1] + 8) * 2.0**-52)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from sdpcert.arithmetic.spectra import largest_eigenvalue
 from sdpcert.check.floating import is_definite
 
 Array = np.ndarray
@@ -52,7 +53,7 @@ def proved_largest_eigenvalue(matrix: Array, charges: Array | float = 0.0) -> fl
     exponent = math.frexp(largest)[1]
     # Entries that vanish by scaling count as well.
     unit, known = np.ldexp(matrix, -exponent), np.ldexp(charges, -exponent) * (1 + 2.0**-50) + n * 1e-300
-    guess = float(np.linalg.eigvalsh(unit)[-1])
+    guess = largest_eigenvalue(unit)
     room = (n + 4) * U * (n * abs(guess) + float(np.abs(unit.diagonal()).sum()) + 1)
     for k in range(40):
         c = guess + float(known.max()) * (1 + 2.0**-50) + room * 2.0**k

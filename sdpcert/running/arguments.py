@@ -1,4 +1,4 @@
-"""Arguments of public functions: what they have to be, and one sentence where they are something else."""
+"""Arguments of public functions: what they have to be, and one sentence if they are something else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM in work that gives the best that it has: who notices them, and where they wait.
+"""Ctrl-C and SIGTERM during work that can give the best result so far: who notices them, and what makes them wait.
 
-Signals come to the main thread. Handlers are put on top of each other: each is told the one before, and an interrupt
-counts where that one raises KeyboardInterrupt, so that a program which ignores Ctrl-C, or has a handler of its own, is
-left to it.
+Signals arrive in the main thread. Every block below installs a handler that first calls the one installed before it,
+and counts an interrupt only if that one raises KeyboardInterrupt: a program that ignores Ctrl-C, or handles it itself,
+keeps doing so.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], Any]
 #: Exit code of a command that was stopped before it had done everything.
 INTERRUPTED = 130
-#: The events of the blocks that notice interrupts, the outermost first; the main thread's alone.
+#: The events of the blocks that notice interrupts, the outermost first; of the main thread only.
 _noticing: list[threading.Event] = []
 
 
 @contextmanager
 def interrupts_noticed() -> Iterator[threading.Event]:
-    """Remember in an event that Ctrl-C came, for callers of what catches the KeyboardInterrupt that it raises."""
+    """An event that is set once Ctrl-C came, also if something inside of the block caught its KeyboardInterrupt."""
     came = threading.Event()
 
     def notice(number: int, frame: FrameType | None, before: Handler) -> None:
@@ -46,9 +46,9 @@ def interrupts_noticed() -> Iterator[threading.Event]:
 
 @contextmanager
 def first_interrupt_waits() -> Iterator[None]:
-    """Pass over the first Ctrl-C inside of the block: a proof is the end of the work, and without it a point is lost.
+    """Ignore the first Ctrl-C inside of the block: it is there for proofs, without which the solver's point is lost.
 
-    A second one interrupts, and so does the first here where one was noticed before the block began.
+    The second one interrupts, and so does the first if one was noticed before the block began.
     """
     passed = any(came.is_set() for came in _noticing)
 
@@ -87,9 +87,9 @@ def terminations_interrupt() -> Iterator[None]:
 
 @contextmanager
 def interrupts_of_a_command() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt inside of the block; a list of the signals that came.
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt inside of the block; the list of the signals that came.
 
-    Where Ctrl-C is ignored, as in background jobs of a shell, it stays so, and SIGTERM counts all the same.
+    If Ctrl-C is ignored, as in background jobs of a shell, it stays so, and SIGTERM counts all the same.
     """
     came: list[int] = []
     if not _in_main_thread():
@@ -114,7 +114,7 @@ def interrupts_of_a_command() -> Iterator[list[int]]:
 
 @contextmanager
 def _handler(handle: Callable[[int, FrameType | None, Handler], None]) -> Iterator[bool]:
-    """Handle Ctrl-C by a function that is told the handler before, inside of the block; whether it does."""
+    """Handle Ctrl-C inside of the block by a function that is given the handler before; yields whether that is done."""
     before = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
     if not callable(before):
         yield False

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from sdpcert.running.arguments import path as as_path
 
-#: Files that the running command reads; None where a program, which knows what it does, is running.
+#: Files that the running command reads; None in a program, which is responsible for its own files.
 _read: list[str] | None = None
 
 
@@ -31,20 +31,20 @@ def command() -> Iterator[None]:
 
 
 def reads(path: str | os.PathLike[str]) -> None:
-    """Tell that the running command reads a file."""
+    """Note that the running command reads a file."""
     if _read is not None:
         _read.append(os.path.abspath(path))
 
 
 def check_not_read(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
-    """Raise ValueError with one line where `path` is a file that the command reads, one of `inputs` among them."""
+    """Raise ValueError with one line if `path` is a file that the command reads, one of `inputs` among them."""
     for read in (*inputs, *(_read or ())):
         if is_same(path, read):
             raise ValueError(f"cannot write {os.fspath(path)}: the command reads that file; name another one")
 
 
 def is_same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths name one file, through links of any kind too, or will where there is none yet."""
+    """Whether two paths name one file, through links of any kind too, or will once there is one."""
     try:
         return os.path.samefile(path, other)
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def is_same(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool
 
 
 def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
-    """Raise ValueError with one line where no file can be written or replaced at `path`, or it is one of `inputs`.
+    """Raise ValueError with one line if no file can be written or replaced at `path`, or it is one of `inputs`.
 
     Folders, links and devices are refused: files are written beside their place and renamed, which would replace them.
     """
@@ -74,7 +74,7 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file that is at `path`, whole, when the block ends without an exception; before that nothing is there.
 
-    Raises ValueError with one line where it cannot be written.
+    Raises ValueError with one line if it cannot be written.
     """
     target, temporary = as_path(path, "the output"), None
     check_not_read(target)
@@ -96,7 +96,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
-    """Write a file whole or not at all, text as UTF-8; raises ValueError with one line where that fails."""
+    """Write a file whole or not at all, text as UTF-8; raises ValueError with one line if that fails."""
     data = data.encode() if isinstance(data, str) else data
     if _read and any(is_same(path, read) for read in _read) and _holds(path, data):
         return  # a run that goes on from its own configuration

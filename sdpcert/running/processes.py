@@ -1,7 +1,8 @@
 """Work in processes of its own, several side by side: called, interrupted together, ended together.
 
-Threads do not help where Python's lock is held. The processes are in sessions of their own, so that Ctrl-C at the
-terminal comes to them once, and from here. What is sent to them and back is pickled: both ends are this program.
+Threads do not help: the search for attained points and the solver's small steps hold Python's lock. The processes are
+in sessions of their own, so that Ctrl-C at the terminal comes to them once, and from here. What is sent to them and
+back is pickled: both ends are this program.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def watch() -> None:
 
 
 def watched() -> None:
-    """End the watch: Ctrl-C and SIGTERM are as Python has them again."""
+    """End the watch: give Ctrl-C and SIGTERM the handlers that Python starts with."""
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is end_quietly:
             signal.signal(number, usual)

@@ -26,7 +26,7 @@ Array = np.ndarray
 SMALLEST_READING = 2.0**-40
 #: Neurons of a group whose readings differ by less than this factor (in squares) start from one multiplier.
 ALIKE = 16.0
-#: Where the search of a start ends.
+#: The smallest theta that the search of a start tries.
 SMALLEST_THETA = 2.0**-10
 
 
@@ -70,7 +70,7 @@ def product(form: StackedForm, inflation: float = 0.0, uncertainty: float = 0.0)
 
 
 def product_multipliers(norms: dict[tuple[int, int], float], groups: Sequence[Slopes]) -> tuple[float, list[Array]]:
-    """The square of the product bound and multipliers, one a neuron by group, from the norms of all blocks.
+    """The square of the product bound, and multipliers (an array per group), from the norms of all blocks.
 
     See `product`; `norms[to, source]` bounds the block from source to row, `len(groups) + 1` being the output.
     """
@@ -114,7 +114,7 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
     """A point y well inside of every inequality.
 
     The output of the condition is rescaled by the power of two that brings rho to order one, so that tolerances mean
-    something at any depth. Raises `SolverError` where float64 cannot hold the point.
+    something at any depth. Raises `SolverError` if float64 cannot hold the point.
     """
     y = np.zeros(condition.variables)
     amount = 1.0
@@ -166,7 +166,7 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
     """Multipliers from a forward recursion over the groups, and the bound's square rho that goes with them.
 
     With X the matrix of the groups before g, A = K_g X^-1 K_g*, W the widths `beta_i - alpha_i` and T the multipliers
-    of group g, the groups up to g are positive definite where `W A W T` has eigenvalues below 2. The recursion takes
+    of group g, the groups up to g are positive definite if `W A W T` has eigenvalues below 2. The recursion takes
     the share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron,
     theta = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest;
     for slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share
@@ -175,7 +175,7 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
 
     Returns the multipliers per neuron for rho = 1 without output and the least rho that they then allow, the output
     being F z or, where a metric variable measures it, those coordinates: (rho t, rho) is the point. Both are infinite
-    where float64 does not hold them.
+    if float64 does not hold them.
     """
     recursions = [_Recursion(part) for part in stage]
     first = stage[0]

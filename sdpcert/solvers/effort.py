@@ -10,16 +10,16 @@ from sdpcert.check.torus import MAX_WORK
 from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import TorusForm
 
-#: Operations a second and core that the estimate assumes, and how many cores help: cautious figures.
+#: Operations per second and core that the estimate assumes, and how many cores help: cautious figures.
 RATE, CORES = 6e9, 4
 ITERATIONS = 30
 #: Cubes of the order that a proof in exact arithmetic takes: products of slices, factors, repairs.
 PROOF = 16.0
-#: Frequencies that are worked on at once, at the most common.
+#: Frequencies that are usually worked on at once.
 WORKING_SET = 16
 #: Seconds of Python for one inequality and iteration, whatever its size.
 OVERHEAD = 2e-3
-#: Frequencies times order cubed a second in the exact checker.
+#: Frequencies times order cubed per second in the exact checker.
 EXACT_RATE = 1e6
 
 
@@ -45,7 +45,7 @@ class Effort:
 
 
 def estimate(form: StackedForm, method: str) -> Effort:
-    """The effort of an unrolled network: about ten cubes of the matrix order an iteration, sixteen matrices at once."""
+    """The effort of an unrolled network: about ten cubes of the matrix order per iteration, sixteen matrices."""
     readers = sum(len(b.weights) for (_, source), b in form.blocks.items() if source == 0)
     order = min(form.inputs, readers) + form.neurons
     return estimate_of_order(order, form.neurons if method == "neuron" else len(form.groups))
@@ -72,7 +72,7 @@ def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str)
         own = head.neurons if method == "neuron" else len(head.groups)
         variables += own + form.outputs
         alone = estimate_of_order(inputs + head.neurons, own)
-    # Four real operations for a complex one.
+    # A complex operation is four real ones.
     each = working * 4 * 8.0 * order**3 + count * 4 / 3 * order**3 + variables**3 / 3
     rate = _rate()
     solving = ITERATIONS * (each / rate + OVERHEAD * working) + 2 * alone.seconds
@@ -83,7 +83,7 @@ def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str)
 
 
 def exact_check_seconds(form: TorusForm) -> float:
-    """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite where it
+    """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite if it
     refuses.
     """
     work = (form.cells // 2 + 1) * float(form.inputs + form.channels) ** 3
@@ -93,14 +93,17 @@ def exact_check_seconds(form: TorusForm) -> float:
 def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> tuple[str, str]:
     """The best method that fits, and a sentence that says why it is not the best of all ("" if it is).
 
-    One multiplier a layer needs the same matrix, so it costs nearly as much; where "neuron" does not fit, it is the
+    One multiplier per layer needs the same matrix, so it costs nearly as much; if "neuron" does not fit, it is the
     product.
     """
     for method in ("neuron", "layer"):
         if estimate(form, method).fits(time_limit, memory_limit):
-            return method, "" if method == "neuron" else "one multiplier a layer: one a neuron would not fit the budget"
+            return (
+                method,
+                "" if method == "neuron" else "one multiplier per layer: one per neuron would not fit the budget",
+            )
     return "product", (
-        f"product of norms: one multiplier a neuron is estimated at {estimate(form, 'neuron')}, above the budget"
+        f"product of norms: one multiplier per neuron is estimated at {estimate(form, 'neuron')}, above the budget"
     )
 
 

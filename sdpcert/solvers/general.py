@@ -77,7 +77,7 @@ class GeneralProblem:
         self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
         order = condition.order
         constant = (self.congruence[:, None] * condition.constant * self.congruence).ravel()
-        # Where no slope interval lies on one side of zero, the diagonal of M alone makes every variable nonnegative.
+        # If no slope interval lies on one side of zero, the diagonal of M alone makes every variable nonnegative.
         self.variable = cvxpy.Variable(condition.variables, nonneg=condition.nonnegative_binds)
         vector = self._coefficients() @ self.variable - constant
         self.constraint = cvxpy.reshape(vector, (order, order), order="F") >> 0
@@ -87,7 +87,7 @@ class GeneralProblem:
     def compile(self, name: str) -> None:
         """Bring the problem to the form of the CVXPY solver `name` ("CLARABEL", "SCS", "SDPA", "MOSEK").
 
-        Raises `SolverError` where CVXPY does not find it.
+        Raises `SolverError` if CVXPY does not find it.
         """
         # A point of a solver that stopped early is as good as any: it is proved or not.
         try:
@@ -98,7 +98,7 @@ class GeneralProblem:
     def solve(self, options: Mapping[str, Any]) -> Solution:
         """Run the solver that `compile` was called for; what it answers is returned as it is.
 
-        Raises `SolverError` where it gives no finite point.
+        Raises `SolverError` if it gives no finite point.
         """
         if self._compiled is None:
             raise RuntimeError("compile comes before solve")
@@ -192,7 +192,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _power_of_two(values: Array) -> Array:
-    """The nearest powers of two of positive values, 1 where a value is not positive."""
+    """The nearest powers of two of positive values, 1 if a value is not positive."""
     positive = np.isfinite(values) & (values > 0)
     return np.exp2(np.round(np.log2(np.where(positive, values, 1.0))))
 

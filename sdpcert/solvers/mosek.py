@@ -1,4 +1,4 @@
-"""MOSEK through CVXPY, where the package and a licence are installed."""
+"""MOSEK through CVXPY, if the package and a licence are installed."""
 
 from __future__ import annotations
 

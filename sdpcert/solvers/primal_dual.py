@@ -184,7 +184,7 @@ class _Run:
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"
                 return
-            # Rounding may leave nothing of mu where the last digits are asked for.
+            # Rounding may leave nothing of mu if the last digits are asked for.
             centred = not done and measured.mu > 0
             step = search_direction(now, measured.schur, measured.mu, self.order, self._map) if centred else None
             moved = None if step is None else self._move(now, step)
@@ -311,7 +311,7 @@ class _Run:
         return None
 
     def _move_dual(self, pairs: list[Pair], length: float) -> float:
-        """Move the dual matrices and return the length that was possible (0 where none was)."""
+        """Move the dual matrices and return the length that was possible (0 if none was)."""
         for _ in range(12):
 
             def attempt(pair: Pair, length: float = length) -> tuple[Matrix, Matrix | None]:

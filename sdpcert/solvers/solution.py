@@ -61,9 +61,9 @@ class Budget:
 class Solution(ShortRepr):
     """A point of the condition that a solver offers; nothing in it is believed before it is proved.
 
-    The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array a group, one entry a neuron, for the original
-    network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition in the
-    units of the bound (0 where none is known).
+    The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array per group, one entry per neuron, for the
+    original network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition
+    in the units of the bound (0 if none is known).
     """
 
     rho: float
@@ -84,5 +84,5 @@ class Solver(Protocol):
     """A function from a reduced stacked form to a point; `method` is "neuron" or "layer"."""
 
     def __call__(self, form: StackedForm, method: str, budget: Budget, device: str = "cpu") -> Solution:
-        """Solve the condition; raise `SolverError` where the solver gives no point."""
+        """Solve the condition; raise `SolverError` if the solver gives no point."""
         ...

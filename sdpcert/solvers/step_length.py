@@ -29,7 +29,7 @@ def length_to_boundary(
 
     Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector
     to its image under the operator and G times that, `gram` to its product with G. Each vector is measured with G
-    anew: where B^-1 D is nearly a multiple of the identity (orthogonal layers), what remains of an image is rounding,
+    anew: if B^-1 D is nearly a multiple of the identity (orthogonal layers), what remains of an image is rounding,
     and a recurrence for G times it would drift away from it.
     """
     vector = start * _norm(start, gram) ** -1

@@ -50,7 +50,7 @@ def solve_frequencies(
 ) -> FrequencySolution:
     """Solve the condition over all frequencies of a torus to `budget.tol`.
 
-    `method` is "neuron" (one multiplier a channel) or "layer". Interrupted or out of time, the best point is
+    `method` is "neuron" (one multiplier per channel) or "layer". Interrupted or out of time, the best point is
     returned, which satisfies every frequency too.
     """
     every = form.frequencies

@@ -53,7 +53,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a file; ValueError with one line if it is damaged or none."""
+    """The checkpoint of a file; ValueError with one line if it is damaged or no checkpoint."""
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: is no checkpoint of this version; start the run again in another folder")

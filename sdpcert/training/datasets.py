@@ -1,4 +1,4 @@
-"""Data sets by name, from the formats they are distributed in: uint8 arrays, read once a process.
+"""Data sets by name, from the formats they are distributed in: uint8 arrays, read once per process.
 
 The folder that the user names may hold the files themselves, or have torchvision's layout (`MNIST/raw`,
 `cifar-10-batches-bin`), or hold packs. Nothing is downloaded and nothing is unpickled.
@@ -94,7 +94,7 @@ _LOADED: dict[tuple[str, str, str], Data] = {}
 
 
 def load_data(name: str, root: str | Path | None = None, cache: str | Path | None = None) -> Data:
-    """The data set `name` from the folder `root`; "digits" needs none. Arrays are read once a process.
+    """The data set `name` from the folder `root`; "digits" needs none. Arrays are read once per process.
 
     `cache` is a folder for decoded packs: a set may come pack by pack, each of which is decoded once and kept. Raises
     ValueError with one line for unknown names and for files that are missing, damaged or not safe to read.

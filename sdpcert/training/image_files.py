@@ -1,4 +1,4 @@
-"""What readers of image files share: limits, whole files, and one line where something is wrong."""
+"""What readers of image files share: limits, whole files, and one line if something is wrong."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 class ProgressBar:
-    """A bar with the latest numbers on stderr, gone when done; nothing where stderr is no terminal."""
+    """A bar with the latest numbers on stderr, gone when done; nothing if stderr is no terminal."""
 
     def __init__(self, shown: bool) -> None:
         from rich.console import Console

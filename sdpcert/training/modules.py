@@ -1,4 +1,4 @@
-"""What networks need beside the families of layers: the data's normalisation, and fewer channels."""
+"""What networks need besides the families of layers: the data's normalisation, and fewer channels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Normalisation(Certified):
         return float(self.factor.abs().max())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch."""
+        """Normalise a batch."""
         return inputs * self.factor[:, None, None] + self.shift[:, None, None]
 
     def squared_constant(self) -> float:
@@ -49,7 +49,7 @@ class Normalisation(Certified):
         return 1.0 if bool((self.factor == 1).all()) else self.constant**2 * (1 + 2 * STRICT)
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One scaling."""
+        """The chain: one scaling."""
         return graph.add(Scale(array(self.factor)[:, None, None], array(self.shift)[:, None, None]), value)
 
     def export(self) -> nn.Module:
@@ -79,7 +79,7 @@ class KeepChannels(Nonexpansive):
         self.channels = channels
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Select."""
+        """The first channels of a batch."""
         if inputs.shape[1] < self.channels:
             raise ValueError(f"cannot keep {self.channels} of {inputs.shape[1]} channels")
         return inputs[:, : self.channels]
@@ -89,7 +89,7 @@ class KeepChannels(Nonexpansive):
         return 1.0
 
     def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One rearrangement."""
+        """The chain: one rearrangement."""
         shape = graph.shape(value)
         indices = np.arange(int(np.prod(shape))).reshape(shape)
         return graph.add(Rearrange(indices[: self.channels]), value)

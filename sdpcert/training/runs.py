@@ -2,7 +2,7 @@
 
     config.toml        the resolved configuration
     environment.json   versions, device and processes of the last start
-    log.jsonl log.csv  one record an epoch
+    log.jsonl log.csv  one record per epoch
     checkpoint.safetensors
     model.safetensors  the weights, once the run is finished
     model.json         the configuration, the data's description, the hash of the weights, accuracies

@@ -10,7 +10,7 @@ Schedule = ConstantSchedule | CosineSchedule | StepSchedule | TriangularSchedule
 
 
 def factor(schedule: Schedule, progress: float) -> float:
-    """What the learning rate is multiplied with at `progress`, 0 at the first step and below 1 at the last one."""
+    """What the learning rate is multiplied by at `progress`, 0 at the first step and below 1 at the last one."""
     done = min(max(progress, 0.0), 1.0)
     if isinstance(schedule, CosineSchedule):
         if done < schedule.warmup:

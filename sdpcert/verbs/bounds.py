@@ -32,7 +32,7 @@ def bounds(
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> int:
-    """Print the ladder of bounds: attained, one multiplier a neuron, one a layer, product of norms."""
+    """Print the ladder of bounds: attained, one multiplier per neuron, one per layer, product of norms."""
     network = sdpcert.load(net, **options.array_options(activation, orientation))
     methods: tuple[Method, ...] = ("neuron", "layer", "product")
     ladder, stopped = [], False

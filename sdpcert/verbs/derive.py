@@ -6,17 +6,17 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-import sdpcert
 from sdpcert.errors import CommandInterrupted
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
+from sdpcert.version import __version__
 
 app = typer.Typer()
 
@@ -37,16 +37,10 @@ def derive(
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
-    from sdpcert.symbolic.deriving import derive as settle
-    from sdpcert.symbolic.document import document, pdf, tex_engine
-    from sdpcert.symbolic.printing import plain
+    from sdpcert.symbolic.document import tex_engine
 
     if name is None:
-        table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
-        for known in names():
-            for derivation in load(known):
-                table.add_row(known, plain(derivation.title), plain(derivation.source))
-        Console(width=max(Console().width, 160)).print(table)
+        _print_library()
         return 0
     chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
     if not chosen:
@@ -55,14 +49,44 @@ def derive(
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
         folder.mkdir(parents=True, exist_ok=True)
-    target, stem = folder or Path(), Path(name).stem if name != "all" else "derivations"
     if Path(name).is_file():
         reads(name)
+    stem = (folder or Path()) / (Path(name).stem if name != "all" else "derivations")
+    tex, compiled = stem.with_name(f"{stem.name}.tex"), stem.with_name(f"{stem.name}.pdf")
     if folder is not None:
-        check_output(target / f"{stem}.tex")
+        check_output(tex)
     if as_pdf:
         tex_engine()  # raises before the work, not after it
-        check_output(target / f"{stem}.pdf")
+        check_output(compiled)
+    results, finished = _settled(chosen, seed, numbers, shown=not as_json)
+    if as_json:
+        entries = [{"name": r.derivation.name, "title": r.derivation.title} for r in results]
+        print(json.dumps([e | {"status": r.status, "seconds": r.seconds} for e, r in zip(entries, results)]))
+    if finished:
+        _write(results, tex if folder is not None else None, compiled if as_pdf else None)
+    proved = sum(r.status == PROVED for r in results)
+    if len(results) > 1 and not as_json:
+        print(f"{proved} of {len(results)} results proved")
+    if not finished:
+        raise CommandInterrupted(f"interrupted after {len(results)} of {len(chosen)} results")
+    return 0 if proved == len(chosen) else 1
+
+
+def _print_library() -> None:
+    from sdpcert.derivations.library import load, names
+    from sdpcert.symbolic.printing import plain
+
+    table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
+    for known in names():
+        for derivation in load(known):
+            table.add_row(known, plain(derivation.title), plain(derivation.source))
+    Console(width=max(Console().width, 160)).print(table)
+
+
+def _settled(chosen: list[Any], seed: int, numbers: bool, shown: bool) -> tuple[list[Any], bool]:
+    """The results of derivations, printed as they come, and whether that was all of them."""
+    from sdpcert.symbolic.deriving import derive as settle
+
     results, finished = [], False
     with (
         suppress(KeyboardInterrupt),  # what was settled is printed
@@ -75,31 +99,21 @@ def derive(
             if interrupted.is_set():  # its numbers are those of solves that were cut short
                 break
             results.append(result)
-            if not as_json:
+            if shown:
                 print(result.text(), flush=True)
         finished = not interrupted.is_set()
-    if as_json:
-        keys = ("status", "seconds")
-        print(
-            json.dumps(
-                [
-                    {"name": r.derivation.name, "title": r.derivation.title} | {k: getattr(r, k) for k in keys}
-                    for r in results
-                ]
-            )
-        )
-    if finished and (folder is not None or as_pdf):
-        title = "Derivations" if len(results) != 1 else results[0].derivation.title
-        source = document(results, title, sdpcert.__version__)
-        if folder is not None:
-            write_whole(target / f"{stem}.tex", source)
-            print(f"written {target / f'{stem}.tex'}", file=sys.stderr)
-        if as_pdf:
-            pdf(source, target / f"{stem}.pdf")
-            print(f"written {target / f'{stem}.pdf'}", file=sys.stderr)
-    proved = sum(r.status == PROVED for r in results)
-    if len(results) > 1 and not as_json:
-        print(f"{proved} of {len(results)} results proved")
-    if not finished:
-        raise CommandInterrupted(f"interrupted after {len(results)} of {len(chosen)} results")
-    return 0 if proved == len(chosen) else 1
+    return results, finished
+
+
+def _write(results: list[Any], tex: Path | None, compiled: Path | None) -> None:
+    from sdpcert.symbolic.document import document, pdf
+
+    if tex is None and compiled is None:
+        return
+    source = document(results, "Derivations" if len(results) != 1 else results[0].derivation.title, __version__)
+    if tex is not None:
+        write_whole(tex, source)
+        print(f"written {tex}", file=sys.stderr)
+    if compiled is not None:
+        pdf(source, compiled)
+        print(f"written {compiled}", file=sys.stderr)

@@ -38,7 +38,7 @@ BACK_ENDS = [installed(name) for name in TOLERANCES]
 @pytest.fixture(autouse=True)
 def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short search for attained values: what is tested here are upper bounds."""
-    module = importlib.import_module("sdpcert.certify")
+    module = importlib.import_module("sdpcert.certify.witness")
     monkeypatch.setattr(module, "attained_lower_bound", partial(attained_lower_bound, operations=1e8))
 
 
