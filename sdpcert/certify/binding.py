@@ -113,20 +113,20 @@ def _same_parts(document: dict[str, Any], network: Network, rows: list[int] | No
         return _same_pieces(document, with_rows(network, rows))
     if len(behind) > 1:
         return False
-    for earlier in (False, True):
+    for earlier, share in ((False, True), (False, False), (True, False)):
         with earlier_rules() if earlier else nullcontext():
-            if _same_front_and_head(document, network, rows):
+            if _same_front_and_head(document, network, rows, share):
                 return True
     return False
 
 
-def _same_front_and_head(document: dict[str, Any], network: Network, rows: list[int] | None) -> bool:
+def _same_front_and_head(document: dict[str, Any], network: Network, rows: list[int] | None, share: bool) -> bool:
     from sdpcert.certify.frequencies import front_and_head, read_scaled
 
     front, *behind = document["parts"]
     torus = front["network"]["torus"]
     try:
-        embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
+        embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), share)
     except ValueError:  # this way of embedding may have no front, or a larger torus
         return False
     if form.sha256 != front["network"]["sha256"] or (head is None) != (not behind):

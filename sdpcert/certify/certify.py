@@ -24,12 +24,13 @@ from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
 from sdpcert.certificate.parts import product_up
 from sdpcert.certificate.proof import Proof
-from sdpcert.certify.construction import Construction, point_of, prove_construction, prove_point
+from sdpcert.certify.construction import ProvedSequence, point_of, prove_construction, prove_point
 from sdpcert.certify.dense import check_finite, gap_of, prove, range_notes, rounding_notes, solve_and_prove
-from sdpcert.certify.frequencies import CLOSED_FORMS, Convolutional, head_energy
+from sdpcert.certify.frequencies import CLOSED_FORMS, Convolutional
 from sdpcert.certify.ladder import bound_over_frequencies
 from sdpcert.certify.sequence import prove_sequence, with_rows
 from sdpcert.certify.slack import slack_of
+from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -149,7 +150,7 @@ def _certify(
 ) -> Certificate:
     """`certify` with arguments that are checked; interrupted, it proves the best point that there is."""
     network = _as_network(network)
-    if method == "by-construction" and not (isinstance(network, Network) and network.energies):
+    if method == "by-construction" and not isinstance(network, ConstructedNetwork):
         raise ValueError("method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch")
     if method == "by-construction" and output_rows is not None:
         raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
@@ -160,7 +161,7 @@ def _certify(
                 network, method, solver, output_rows, device, budget, head == "joint", seed, interrupted, effort
             )
         if method == "by-construction":
-            assert isinstance(network, Network)
+            assert isinstance(network, ConstructedNetwork)
             return _certify_by_construction(network, budget, seed, interrupted, effort)
         if form == "frequency":
             raise ValueError("a stacked form is unrolled already; certify the network over frequencies")
@@ -219,7 +220,7 @@ def _certify(
         )
 
 
-def _in_sequence(network: Network, output_rows: Sequence[int] | None, upper: float) -> Construction | None:
+def _in_sequence(network: Network, output_rows: Sequence[int] | None, upper: float) -> ProvedSequence | None:
     """The parts of a network that is no chain, where their product is proved to be below `upper`."""
     if upper < np.inf and network.neurons + int(np.prod(network.input_shape)) > LARGEST_UNROLLED:
         return None
@@ -229,7 +230,7 @@ def _in_sequence(network: Network, output_rows: Sequence[int] | None, upper: flo
 
 def _certificate_of_parts(
     network: Network,
-    apart: Construction,
+    apart: ProvedSequence,
     method: str,
     solution: Solution,
     output_rows: Sequence[int] | None,
@@ -351,8 +352,8 @@ def _certify_over_frequencies(
         form: StackedForm, method: str, known: Solution | None, budget: Budget
     ) -> tuple[Solution, Proof | None, tuple[str, ...]]:
         if method == "by-construction":
-            rho = head_energy(problem.embedding)
-            return point_of(form, rho), prove_point(form, rho), ()
+            known_of_head = problem.construction_of_head
+            return point_of(form, known_of_head), prove_point(form, known_of_head), ()
         notes: list[str] = list(rounding_notes(form))
         if known is not None and budget.spent and [len(t) for t in known.multipliers] == [g.size for g in form.groups]:
             proof, _ = prove(form, known, notes=notes)
@@ -365,7 +366,7 @@ def _certify_over_frequencies(
             notes += range_notes(form)
         return solution, proof, tuple(notes)
 
-    problem = Convolutional.of(network, prove_head, output_rows, device)
+    problem = Convolutional.of(network, prove_head, output_rows, device, share=chosen != "by-construction")
     estimated = estimate_frequencies(problem.form, problem.head, chosen)
     plan = _announce(f"over frequencies, {chosen}", estimated, budget) if chosen not in CLOSED_FORMS else []
     result = bound_over_frequencies(problem, chosen, _leaving_time(budget), joint)
@@ -414,11 +415,11 @@ def _leaving_time(budget: Budget) -> Budget:
 
 
 def _certify_by_construction(
-    network: Network, budget: Budget, seed: int, interrupted: Event, effort: float
+    network: ConstructedNetwork, budget: Budget, seed: int, interrupted: Event, effort: float
 ) -> Certificate:
     """Prove the point that the layers know, as one stacked form or as several in sequence."""
     proved = prove_construction(network)
-    solution = Solution(network.energies[0], (), 0, 0.0, 0, "closed form")
+    solution = Solution(network.construction.squared_gain, (), 0, 0.0, 0, "closed form")
     if proved is not None and len(proved.parts) > 1:
         notes = [f"proved in {len(proved.parts)} parts, one after the other"]
         return _certificate_of_parts(

@@ -22,7 +22,9 @@ from sdpcert.arithmetic.spectra import spectral_norm
 from sdpcert.certificate.parts import Part, StackedPart, TorusPart, build_parts_document, product_up
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
+from sdpcert.certify.construction import prove_point_on_torus
 from sdpcert.condition.frequency import FrequencyCondition, Head
+from sdpcert.network.construction import ConstructedNetwork, Construction
 from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.embedding import Embedding, embed
 from sdpcert.network.graph import Network
@@ -76,7 +78,7 @@ class Convolutional:
     embedding: Embedding
     form: TorusForm
     head: StackedForm | None
-    energy: float | None
+    construction: Construction | None
     prove_head: HeadProver
     device: str = "cpu"
 
@@ -87,14 +89,30 @@ class Convolutional:
         output_rows: Sequence[int] | None = None,
         device: str = "cpu",
         torus: tuple[int, int] | None = None,
+        share: bool = True,
     ) -> Convolutional:
-        """Embed a network.
+        """Embed a network; with `share` channels that read the same are one, without it may be proved by construction.
 
-        Raises ValueError where it has no convolutional front, or output rows are asked of a network that ends in an
+        Raises ValueError if it has no convolutional front, or if output rows are asked of a network that ends in an
         image.
         """
-        embedding, form, head = front_and_head(network, output_rows, torus)
-        return Convolutional(embedding, form, head, network.energies.get(0), prove_head, device)
+        embedding, form, head = front_and_head(network, output_rows, torus, share)
+        known = None
+        if isinstance(network, ConstructedNetwork):
+            known = network.construction.arranged(embedding.arrangement)
+        return Convolutional(embedding, form, head, known, prove_head, device)
+
+    @property
+    def construction_of_head(self) -> Construction:
+        """What the layers of the head know by construction; raises ValueError if nothing is known of them."""
+        arranged = self.embedding.arrangement.network
+        return ConstructedNetwork.of(arranged, self._known).part(self.embedding.cut, arranged.output).construction
+
+    @property
+    def _known(self) -> Construction:
+        if self.construction is None:
+            raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
+        return self.construction
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -115,10 +133,9 @@ class Convolutional:
     def _in_closed_form(self, method: str, budget: Budget) -> Attempt:
         form, dual = self.form, 0.0
         if method == "by-construction":
-            if self.energy is None:
-                raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
-            later = head_energy(self.embedding)
-            _, proof = _construction(form, self.energy / later, later)
+            embedding = self.embedding
+            end = embedding.arrangement.network.output if embedding.head is None else embedding.cut
+            proof = prove_point_on_torus(form, self._known.before(end))
         else:
             _, proof = _product(form)
             if not form.groups and proof is not None:  # a norm: the product is the optimum
@@ -225,9 +242,10 @@ def front_and_head(
     network: Network,
     output_rows: Sequence[int] | None = None,
     torus: tuple[int, int] | None = None,
+    share: bool = True,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
     """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
+    embedding = embed(network, torus, share)
     form = embedding.form
     head = None if embedding.head is None else embedding.head.stacked
     if output_rows is not None:
@@ -240,27 +258,6 @@ def front_and_head(
             raise ValueError("output rows cannot be chosen over frequencies where the output is an image")
     form = form.reduced(embedding.output_group if head is not None else 0)
     return embedding, form, None if head is None else head.reduced()
-
-
-def head_energy(embedding: Embedding) -> float:
-    """The square of the constant that the layers after the cut have by construction."""
-    if embedding.head is None:
-        return 1.0
-    if embedding.behind is None:
-        raise ValueError("the network is cut inside of a layer; its multipliers by construction do not apply there")
-    return embedding.behind
-
-
-def _construction(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
-    """The point that the front's layers know in closed form; their multipliers count for everything `behind` too."""
-    condition = FrequencyCondition(form, "neuron", form.frequencies[:1])
-    down = 2.0 ** (-2 * condition.exponent)
-    y = [np.array([rho * down])]
-    for number, group in enumerate(form.groups, start=1):
-        if group.multipliers is None:
-            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
-        y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
-    return condition, prove_torus(condition, np.concatenate(y))
 
 
 def _rows_of_pooled(form: TorusForm, rows: Sequence[int]) -> TorusForm:

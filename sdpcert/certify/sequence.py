@@ -18,7 +18,7 @@ from scipy import sparse
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.parts import StackedPart
 from sdpcert.certificate.proof import ProofProblem
-from sdpcert.certify.construction import Construction
+from sdpcert.certify.construction import ProvedSequence
 from sdpcert.network.activation import Activation
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -34,7 +34,7 @@ ACCURACY = 1e-9
 INFLATIONS = ((0.0, 0.0), (1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0))
 
 
-def prove_sequence(network: Network, below: float) -> Construction | None:
+def prove_sequence(network: Network, below: float) -> ProvedSequence | None:
     """The proved parts of a network, or None where their product would not be below the given bound.
 
     Raises nothing for networks that cannot be cut: they are one part, whose bound is the sum over paths.
@@ -51,7 +51,7 @@ def prove_sequence(network: Network, below: float) -> Construction | None:
         if part is None:
             return None
         parts.append(part)
-    return Construction(tuple(parts), tuple(values[1:-1]))
+    return ProvedSequence(tuple(parts), tuple(values[1:-1]))
 
 
 def cuts(network: Network) -> list[int]:
@@ -85,12 +85,8 @@ def with_rows(network: Network, rows: Sequence[int] | None) -> Network:
     if rows is None:
         return network
     from sdpcert.network.affine import Rearrange
-    from sdpcert.network.graph import Node
 
-    chosen = Rearrange(np.asarray(rows, dtype=int))
-    node = Node(chosen, (network.output,), chosen.output_shape(network.output_shape))
-    nodes = (*network.nodes, node)
-    return replace(network, nodes=nodes, output=len(nodes), energies={})
+    return network.followed_by(Rearrange(np.asarray(rows, dtype=int)))
 
 
 def _point(form: StackedForm) -> Solution:

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def _unpacked(data: bytes) -> StackedForm:
         for k, g in enumerate(header["groups"]):
             kind = crop() if g["name"] == "crop" else activation_by_name(g["name"])
             given = {key: file[f"g{k}.{key}"] for key in ("positions", "alpha", "beta", "bias")}
-            groups.append(Group(replace(kind, multiplier=None), tuple(g["shape"]), **given))
+            groups.append(Group(kind, tuple(g["shape"]), **given))
         blocks = {
             (b["at"][0], b["at"][1]): Block(
                 file[f"b{k}.weights"], b["radius"], *(file.get(f"b{k}.{key}") for key in ("zero", "low"))

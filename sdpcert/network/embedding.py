@@ -9,7 +9,7 @@ need no margin.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from sdpcert.network.filters import Carried, Combination, Filters, NotInvariant,
 from sdpcert.network.graph import Network
 from sdpcert.network.layouts import Arranged, arranged
 from sdpcert.network.piecewise_linear import Crop
-from sdpcert.network.torus import OnTorus, Taps, TorusForm, TorusGroup
+from sdpcert.network.torus import Image, Taps, TorusForm, TorusGroup, per_channel
 
 Array = np.ndarray
 Level = tuple[int, int]
@@ -39,9 +39,8 @@ class Embedding:
     `input_index[j]` is where number j of the input sits in the torus's input signal (flat index of (channels, rows,
     columns)), `output_index` the same for the numbers of the value at the cut (empty where the form is pooled),
     `output_group` the group of neurons that the cut is (0 where it is something else), `head` the network that reads
-    the cut, or None; `cut` is the number of the value at the cut in the network as `layouts.arranged` writes it, whose
-    output has the network's output k at place `output_order[k]`. `behind` is the square of the constant that the layers
-    after the cut have by construction, None where they know none.
+    the cut, or None; `cut` is the number of the value at the cut in `arrangement`, the network as `layouts.arranged`
+    writes it, whose output has the network's output k at place `output_order[k]`.
     """
 
     form: TorusForm
@@ -50,9 +49,13 @@ class Embedding:
     output_index: Array
     output_group: int
     head: Network | None
-    cut: int = 0
-    output_order: Array = field(default_factory=lambda: np.zeros(0, dtype=int))
-    behind: float | None = None
+    cut: int
+    arrangement: Arranged
+
+    @property
+    def output_order(self) -> Array:
+        """The place of every output of the network in the output of `arrangement`."""
+        return self.arrangement.outputs
 
     def signal(self, inputs: Array) -> Array:
         """The torus signals of a batch of inputs."""
@@ -93,18 +96,15 @@ class _Source:
     shape: tuple[int, ...]
 
 
-def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
+def embed(network: Network, torus: tuple[int, int] | None = None, share: bool = True) -> Embedding:
     """Embed the convolutional front of a network in a torus, the smallest valid one or one of `torus` cells.
 
-    By `earlier_rules` images are in the order of (channels, height, width) alone, pooled images are cropped once more,
-    and filters have no low part. Raises ValueError where the network does not begin with shift-invariant layers, or
-    the torus asked for is too small.
+    With `share` channels that read the same are one channel. By `earlier_rules` none are, images are in the order of
+    (channels, height, width) alone, pooled images are cropped once more, and filters have no low part. Raises
+    ValueError if the network does not begin with shift-invariant layers, or if the torus asked for is too small.
     """
-    original = network
-    outputs = int(np.prod(network.output_shape))
-    arrangement = None if by_earlier_rules() else arranged(network)
-    if arrangement is not None:
-        network = arrangement.network
+    original, arrangement = network, Arranged.unchanged(network) if by_earlier_rules() else arranged(network)
+    network = arrangement.network
     if len(network.input_shape) != 3:
         raise ValueError(
             "the condition over frequencies needs an image (channels, height, width) as input, "
@@ -117,24 +117,23 @@ def embed(network: Network, torus: tuple[int, int] | None = None) -> Embedding:
         raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
     trunk = _needed(network, cut)
     total = tuple(int(np.lcm.reduce([levels[k][axis] for k in {0, *trunk}])) for axis in range(2))
-    builder = _Builder(network, levels, (total[0], total[1]))
+    builder = _Builder(arrangement, levels, (total[0], total[1]), share and not by_earlier_rules())
     size = builder.choose_torus(trunk, torus)
     embedding = builder.build(trunk, cut, size)
     if embedding.head is not None:
         pooled = _pooled(embedding, builder.values[cut])
         embedding = embedding if pooled is None else pooled
-    embedding = replace(embedding, behind=network.energies.get(cut), output_order=np.arange(outputs))
-    if arrangement is not None:
-        embedding = _in_order(embedding, arrangement)
+    embedding = _in_order(embedding)
     _compare(original, embedding)
     return embedding
 
 
-def _in_order(embedding: Embedding, arrangement: Arranged) -> Embedding:
+def _in_order(embedding: Embedding) -> Embedding:
     """The embedding with the entries of input and output counted as the original network counts them."""
+    arrangement = embedding.arrangement
     index = np.empty_like(embedding.input_index)
     index[arrangement.inputs] = embedding.input_index
-    embedding = replace(embedding, input_index=index, output_order=arrangement.outputs)
+    embedding = replace(embedding, input_index=index)
     if embedding.head is None and not embedding.form.pooled:
         return replace(embedding, output_index=embedding.output_index[arrangement.outputs])
     return embedding
@@ -163,10 +162,10 @@ def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...]
         raise NotInvariant("its output is no image")
     if isinstance(layer, Activation):
         for slopes in (layer.alpha, layer.beta):
-            _per_channel(slopes, output)
+            per_channel(slopes, output)
         return level
     if isinstance(layer, Scale):
-        _per_channel(layer.factor, output)
+        per_channel(layer.factor, output)
         if layer.coefficient_error and any(n > 1 for n in np.shape(layer.factor)[-2:]) and np.ndim(layer.factor) > 1:
             raise NotInvariant("its coefficients were rounded pixel by pixel")
         return level
@@ -180,14 +179,6 @@ def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...]
         raise NotInvariant("its output is no image")
     stride = stencil(layer, shape, output).pixels.stride
     return level[0] * stride[0], level[1] * stride[1]
-
-
-def _per_channel(values: Array | float, shape: tuple[int, ...]) -> Array:
-    """One value a channel from something that broadcasts against an image; raises `NotInvariant`."""
-    full = np.broadcast_to(np.asarray(values, dtype=float), shape)
-    if np.any(full != full[:, :1, :1]):
-        raise NotInvariant("its coefficients differ over the image")
-    return full[:, 0, 0]
 
 
 def _needed(network: Network, value: int) -> list[int]:
@@ -211,19 +202,20 @@ def _cut(network: Network, levels: dict[int, Level]) -> int | None:
     for k in reversed(needed):
         if k not in levels or not isinstance(network.nodes[k - 1].layer, Activation):
             continue
-        behind = {k}
+        after = {k}  # the values that depend on the front by this one alone
         for later in needed:
-            if all(i in behind for i in network.nodes[later - 1].inputs):
-                behind.add(later)
-        if network.output in behind:
+            if all(i in after for i in network.nodes[later - 1].inputs):
+                after.add(later)
+        if network.output in after:
             return k
     return None
 
 
 class _Builder:
-    def __init__(self, network: Network, levels: dict[int, Level], total: Level) -> None:
+    def __init__(self, arrangement: Arranged, levels: dict[int, Level], total: Level, share: bool) -> None:
         self.filters: Callable[[Filters], Carried] = Combination if by_earlier_rules() else DoubledCombination.of
-        self.network, self.levels, self.total = network, levels, total
+        self.arrangement, self.levels, self.total, self.share = arrangement, levels, total, share
+        self.network = network = arrangement.network
         self.shapes = [network.input_shape, *(n.shape for n in network.nodes)]
         self.values: dict[int, _Value] = {}
         self.groups: list[TorusGroup] = []
@@ -287,7 +279,7 @@ class _Builder:
             node = network.nodes[number - 1]
             arguments = [self.values[k] for k in node.inputs]
             if isinstance(node.layer, Crop):
-                self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], node.layer)
+                self.values[number] = arguments[0] if arguments[0].clean else self._gate(arguments[0], number)
             elif isinstance(node.layer, Activation) and not node.layer.is_linear:
                 self.values[number] = self._activate(node.layer, arguments[0], number)
             else:
@@ -313,6 +305,7 @@ class _Builder:
             group,
             head,
             cut,
+            self.arrangement,
         )
 
     def _affine(self, layer: AffineLayer | Activation, arguments: list[_Value], number: int) -> _Value:
@@ -330,7 +323,7 @@ class _Builder:
         if isinstance(layer, Concat):
             return self._concat(layer, arguments, shape, level)
         if isinstance(layer, Scale):
-            factor = np.repeat(_per_channel(layer.factor, shape), int(np.prod(self.phases(level))))
+            factor = np.repeat(per_channel(layer.factor, shape), int(np.prod(self.phases(level))))
             left, uncertainty = {(0, 0): np.diag(factor)}, layer.coefficient_error
             clean = first.clean
         else:
@@ -375,12 +368,15 @@ class _Builder:
                 return False
         return True
 
-    def _gate(self, value: _Value, gate: Crop | None = None) -> _Value:
-        """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside."""
-        self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
-        return self._activate(replace(gate or Crop(), lowest=0.0), value)
+    def _gate(self, value: _Value, node: int = 0) -> _Value:
+        """Crop a value that no activation has cropped: neurons that pass everything inside and nothing outside.
 
-    def _activate(self, activation: Activation, value: _Value, node: int = 0) -> _Value:
+        `node` is the value of the `Crop` that asks for it, 0 where none does.
+        """
+        self.notes.append("a residual stream is cropped by neurons of slope [0, 1], which may loosen the bound")
+        return self._activate(Crop(lowest=0.0), value, node)
+
+    def _activate(self, activation: Activation, value: _Value, node: int) -> _Value:
         """Neurons for what a value holds; `node` is the activation's value, whose channels may be known already."""
         index, channels = self._index(value), value.shape[0] * int(np.prod(self.phases(value.level)))
         inside = np.zeros(channels * int(np.prod(self.torus)))
@@ -388,18 +384,15 @@ class _Builder:
         bias = np.zeros_like(inside)
         bias[index] = value.constant.ravel()
         alpha, beta = (
-            np.repeat(_per_channel(slopes, value.shape), channels // value.shape[0])
+            np.repeat(per_channel(slopes, value.shape), channels // value.shape[0])
             for slopes in (activation.alpha, activation.beta)
         )
         if not np.all(inside):
             alpha, beta = np.minimum(alpha, 0.0), np.maximum(beta, 0.0)
         shape = (channels, *self.torus)
-        multiplier = activation.multiplier
-        if multiplier is not None:
-            multiplier = np.repeat(_per_channel(multiplier, value.shape), channels // value.shape[0])
-        moved = OnTorus(activation, index, value.shape, multiplier=multiplier)
-        group = TorusGroup(moved, alpha, beta, bias.reshape(shape), inside.reshape(shape))
-        known = self._known_channels(node, activation, value, bool(np.all(inside)))
+        image = Image(node, value.shape, index, np.ones(channels, dtype=bool))
+        group = TorusGroup(activation, alpha, beta, bias.reshape(shape), inside.reshape(shape), image)
+        known = self._known_channels(node, value, bool(np.all(inside)))
         new = np.repeat(known.node == node, channels // value.shape[0])
         if np.any(new):
             number = len(self.groups) + 1
@@ -408,13 +401,13 @@ class _Builder:
             self._sources[node] = _Source(number, np.where(new, np.cumsum(new) - 1, -1), value.level, value.shape)
         return self._outputs(value, known, channels)
 
-    def _known_channels(self, node: int, activation: Activation, value: _Value, whole: bool) -> ChannelSharing:
-        """Which channels depend on earlier ones; all are new for neurons that know their multipliers.
+    def _known_channels(self, node: int, value: _Value, whole: bool) -> ChannelSharing:
+        """Which channels depend on earlier ones.
 
         What is read may lie outside the image, where neurons are zero: unless the image is the `whole` torus, a channel
         is a multiple of an earlier one or new.
         """
-        sharing = None if by_earlier_rules() or activation.multiplier is not None else self.network.sharing.get(node)
+        sharing = self.network.sharing.get(node) if self.share else None
         known = share_channels(sharing, node, value.shape)
         phases = int(np.prod(self.phases(value.level)))
         for c in range(len(known.node)):

@@ -42,9 +42,6 @@ class Network:
     output: int
     source: str = ""
     details: dict[str, str] = field(default_factory=dict)
-    #: What 1-Lipschitz layers know by construction: for values between layers, the square of the Lipschitz constant of
-    #: everything behind them. With the activations' multipliers that is a point of the condition.
-    energies: dict[int, float] = field(default_factory=dict)
 
     @property
     def output_shape(self) -> Shape:
@@ -100,9 +97,21 @@ class Network:
         return last
 
     def between(self, start: int, end: int) -> Network:
-        """The network from the value numbered `start` to the value numbered `end`.
+        """The network from the value numbered `start` to the value numbered `end`, whose values are `path(start, end)`.
 
-        Raises ValueError where something before `start` reaches `end` by another way.
+        Raises ValueError if something before `start` reaches `end` by another way.
+        """
+        graph = Graph(self.shape(start))
+        number = {start: 0}
+        for k in self.path(start, end):
+            node = self.nodes[k - 1]
+            number[k] = graph.add(node.layer, *(number[i] for i in node.inputs))
+        return graph.network(number[end], source=f"a part of {self.source}")
+
+    def path(self, start: int, end: int) -> list[int]:
+        """The values after `start` that the value numbered `end` depends on, itself included, in order.
+
+        Raises ValueError if something before `start` reaches `end` by another way.
         """
         needed, open_values = set(), [end]
         while open_values:
@@ -113,13 +122,12 @@ class Network:
                 raise ValueError(f"value {end} does not depend on value {start} alone")
             needed.add(k)
             open_values.extend(self.nodes[k - 1].inputs)
-        graph = Graph(self.input_shape if start == 0 else self.nodes[start - 1].shape)
-        number = {start: 0}
-        for k in sorted(needed):
-            node = self.nodes[k - 1]
-            number[k] = graph.add(node.layer, *(number[i] for i in node.inputs))
-        graph.energies = {number[k]: e for k, e in self.energies.items() if k in number}
-        return graph.network(number[end], source=f"a part of {self.source}")
+        return sorted(needed)
+
+    def followed_by(self, layer: AffineLayer, source: str | None = None) -> Network:
+        """The network with one more affine layer after its output."""
+        nodes = (*self.nodes, Node(layer, (self.output,), layer.output_shape(self.output_shape)))
+        return Network(self.input_shape, nodes, len(nodes), source or self.source, dict(self.details))
 
     @property
     def neurons(self) -> int:
@@ -185,7 +193,6 @@ class Graph:
         if any(k <= 0 for k in self.input_shape):
             raise ValueError(f"the input shape {self.input_shape} has an empty axis")
         self.nodes: list[Node] = []
-        self.energies: dict[int, float] = {}
 
     def shape(self, value: int) -> Shape:
         """Shape of a value without batch axis."""
@@ -211,7 +218,7 @@ class Graph:
 
     def network(self, output: int, source: str = "", details: dict[str, str] | None = None) -> Network:
         """The finished network with the given value as its output."""
-        return Network(self.input_shape, tuple(self.nodes), output, source, details or {}, dict(self.energies))
+        return Network(self.input_shape, tuple(self.nodes), output, source, details or {})
 
 
 def _checked(values: object, name: str, dimensions: int | None = None) -> Array:

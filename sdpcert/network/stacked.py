@@ -94,7 +94,7 @@ class Group:
     """Neurons that are evaluated together; `alpha` and `beta` have one entry a neuron.
 
     `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before`
-    entries.
+    entries; `value` is the number of that activation's value in the network.
     """
 
     activation: Activation
@@ -103,6 +103,7 @@ class Group:
     alpha: Array
     beta: Array
     bias: Array
+    value: int = 0
 
     @property
     def size(self) -> int:
@@ -123,13 +124,9 @@ class Group:
         slopes = np.broadcast_to(self.activation.derivative(self._tensor(values)), (len(values), *self.shape))
         return slopes.reshape(len(values), -1)[:, self.positions]
 
-    @property
-    def multipliers(self) -> Array | None:
-        """The multipliers by construction, one a neuron, or None where the layers gave none."""
-        known = self.activation.multiplier
-        if known is None:
-            return None
-        return np.broadcast_to(np.asarray(known, dtype=float), self.shape).ravel()[self.positions]
+    def per_neuron(self, values: float | Array) -> Array:
+        """One entry per neuron of what broadcasts against the tensor that the activation reads."""
+        return np.broadcast_to(np.asarray(values, dtype=float), self.shape).ravel()[self.positions]
 
     def select(self, keep: Array) -> Group:
         """The group of the neurons in the boolean mask `keep`."""
@@ -359,7 +356,7 @@ class _Neurons:
             positions = np.flatnonzero(new)
             read = argument if np.all(new) else argument.entries(positions)
             _store_row(self.blocks, number, read)
-            self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new]))
+            self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new], value))
             self._columns[value] = number, columns
         if sharing is None:
             return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape))

@@ -48,7 +48,7 @@ class Normalisation(Certified):
         """The square of the constant; exactly one for unit factors, which move nothing apart."""
         return 1.0 if bool((self.factor == 1).all()) else self.constant**2 * (1 + 2 * STRICT)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """One scaling."""
         return graph.add(Scale(array(self.factor)[:, None, None], array(self.shift)[:, None, None]), value)
 
@@ -88,7 +88,7 @@ class KeepChannels(Nonexpansive):
         """Exactly one: numbers are only left out."""
         return 1.0
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """One rearrangement."""
         shape = graph.shape(value)
         indices = np.arange(int(np.prod(shape))).reshape(shape)
