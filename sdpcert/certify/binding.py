@@ -20,7 +20,8 @@ from sdpcert.check import check_document, document_of
 from sdpcert.check.checker import CheckResult, Rejected, Unreadable, values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
-from sdpcert.network.stacked import StackedForm, stack
+from sdpcert.network.stacked import StackedForm
+from sdpcert.network.stacking import stack
 
 if TYPE_CHECKING:
     from sdpcert.certificate.certificate import Certificate

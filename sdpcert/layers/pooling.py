@@ -207,10 +207,8 @@ class SpaceToDepth(_Windows):
 
     def add_to(self, graph: Graph, value: int) -> int:
         """One rearrangement."""
-        from sdpcert.torch_modules.reader import space_to_depth
-
         self._check(graph.shape(value))
-        return graph.rearrange(value, lambda image: space_to_depth(image, self.size))
+        return graph.space_to_depth(value, self.size)
 
     def export(self) -> nn.Module:
         """`nn.PixelUnshuffle`."""

@@ -1,6 +1,6 @@
 """Whether a network reads an image through the sums over its channels alone, decided on its layers' numbers.
 
-A head behind a torus may only be folded into it as a function of these sums (`TorusForm.pooled`) where its true weights
+A head after a torus may only be folded into it as a function of these sums (`TorusForm.pooled`) where its true weights
 are the same in every place. Equal results of a floating-point evaluation do not show that: weights that differ from
 place to place by less than rounding leave the sums alone and still react to what the sums do not see.
 """
@@ -11,12 +11,12 @@ import numpy as np
 
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Conv2d, Dense, Rearrange
-from sdpcert.network.graph import Network
+from sdpcert.network.nodes import LayerGraph
 
 Array = np.ndarray
 
 
-def reads_channel_sums(network: Network) -> bool:
+def reads_channel_sums(network: LayerGraph) -> bool:
     """Whether every layer that reads pixels of the input, moved or not, adds up whole channels with one weight each.
 
     False where stored weights do not show it: those of a layer that were rounded may differ from place to place.

@@ -11,23 +11,23 @@ import numpy as np
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Concat, Rearrange, Scale, Sum
 from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.graph import Graph
+from sdpcert.network.nodes import GraphBuilder
 
 Array = np.ndarray
 
 
-def maximum(graph: Graph, a: int, b: int) -> int:
+def maximum(graph: GraphBuilder, a: int, b: int) -> int:
     """Elementwise maximum of two values of one shape."""
     larger = graph.add(relu(), graph.add(Sum((1, -1)), a, b))
     return graph.add(Sum(), b, larger)
 
 
-def minimum(graph: Graph, a: int, b: int) -> int:
+def minimum(graph: GraphBuilder, a: int, b: int) -> int:
     """Elementwise minimum of two values of one shape."""
     return graph.add(Sum((1, -1)), a, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
 
 
-def sorted_pairs(graph: Graph, value: int, first: Array, second: Array, ascending: bool = True) -> int:
+def sorted_pairs(graph: GraphBuilder, value: int, first: Array, second: Array, ascending: bool = True) -> int:
     """Sort pairs of entries: entry `first[k]` and entry `second[k]` (row major) of the value, k = 0, 1, ...
 
     The two arrays of one shape together name every entry at most once; entries that are not named pass unchanged.
@@ -43,7 +43,7 @@ def sorted_pairs(graph: Graph, value: int, first: Array, second: Array, ascendin
     return _put_back(graph, value, first, second, *((smaller, larger) if ascending else (larger, smaller)))
 
 
-def _put_back(graph: Graph, value: int, first: Array, second: Array, new_first: int, new_second: int) -> int:
+def _put_back(graph: GraphBuilder, value: int, first: Array, second: Array, new_first: int, new_second: int) -> int:
     """The value with the entries `first` and `second` replaced."""
     shape = graph.shape(value)
     size = int(np.prod(shape))
@@ -61,7 +61,7 @@ def _put_back(graph: Graph, value: int, first: Array, second: Array, new_first: 
     return graph.add(Rearrange(position.reshape(shape)), graph.add(Concat(0), *parts))
 
 
-def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True) -> int:
+def maxmin(graph: GraphBuilder, value: int, axis: int = 0, ascending: bool = True) -> int:
     """MaxMin (GroupSort of size 2): neighbours (0, 1), (2, 3), ... along `axis` are sorted.
 
     Raises ValueError if the axis has an odd length.
@@ -76,7 +76,7 @@ def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True) -> i
     return sorted_pairs(graph, value, first, second, ascending)
 
 
-def householder(graph: Graph, value: int, first: Array, second: Array, angle: Array) -> int:
+def householder(graph: GraphBuilder, value: int, first: Array, second: Array, angle: Array) -> int:
     """Householder activation of order 1 on pairs of entries, `z = v + 2 w relu(-w'v)`.
 
     `first[k]` and `second[k]` are the entries (row major) of pair k, `angle[k]` its angle theta in radians, and
@@ -87,7 +87,7 @@ def householder(graph: Graph, value: int, first: Array, second: Array, angle: Ar
     return reflected_pairs(graph, value, np.asarray(first), np.asarray(second), -np.sin(half), np.cos(half))
 
 
-def reflected_pairs(graph: Graph, value: int, first: Array, second: Array, w1: Array, w2: Array) -> int:
+def reflected_pairs(graph: GraphBuilder, value: int, first: Array, second: Array, w1: Array, w2: Array) -> int:
     """`z = v + 2 w relu(-w'v)` on pairs of entries; w1 and w2 broadcast against the index arrays."""
     a, b = graph.add(Rearrange(first), value), graph.add(Rearrange(second), value)
     below = graph.add(Sum(), graph.add(Scale(-w1), a), graph.add(Scale(-w2), b))
@@ -98,7 +98,7 @@ def reflected_pairs(graph: Graph, value: int, first: Array, second: Array, w1: A
 
 
 def max_pool(
-    graph: Graph,
+    graph: GraphBuilder,
     value: int,
     kernel: tuple[int, int],
     stride: tuple[int, int],

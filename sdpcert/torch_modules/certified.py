@@ -91,7 +91,7 @@ class LipschitzLayer(Certified, ABC):
 
         It is computed anew whenever a parameter or a setting differs from what it was computed from, whatever changed
         it. `values` stand for the layer's own parameters. The tensors are copies: writing into them changes nothing
-        that runs. Raises ValueError where a parameter is not finite.
+        that runs. Raises ValueError if a parameter is not finite.
         """
         return copy.deepcopy(self._kept(values))
 

@@ -16,12 +16,12 @@ from sdpcert.layers.elementwise import nonexpansive_multiplier
 from sdpcert.network.activations import Activation, activation_by_name, crop
 from sdpcert.network.affine import Conv2d, Rearrange, Scale, Sum
 from sdpcert.network.construction import ConstructedNetwork, Construction
-from sdpcert.network.graph import Graph, Node
+from sdpcert.network.graph import Graph
+from sdpcert.network.nodes import Node
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.torch_modules.block import PlainBlock, for_own_slopes
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.leaves import computes_own_form, is_plain, operator_of, pair
-from sdpcert.torch_modules.moves import space_to_depth
 from sdpcert.torch_modules.norms import norm_upper_bound
 
 Array = np.ndarray
@@ -69,7 +69,7 @@ def is_link(module: nn.Module) -> bool:
 
 
 def links_of(nodes: Sequence[Node], input_shape: tuple[int, ...], steps: Sequence[Step], output: int) -> list | None:
-    """The links (path, `Link`) of a traced graph that is a chain of them from 0 to `output`; None where it is not."""
+    """The links (path, `Link`) of a traced graph that is a chain of them from 0 to `output`, else None."""
     found: list[tuple[str, Link]] = []
     waiting = list(reversed(steps))  # in the order of the calls
     value = position = 0
@@ -186,7 +186,7 @@ def _add(link: Link, graph: Graph, value: int) -> int:
     if isinstance(link, nn.AvgPool2d):
         return _add_average(link, graph, value)
     if isinstance(link, nn.PixelUnshuffle):
-        return graph.rearrange(value, lambda image: space_to_depth(image, link.downscale_factor))
+        return graph.space_to_depth(value, link.downscale_factor)
     if isinstance(link, nn.Module):
         return graph.rearrange(value, np.ravel)
     return graph.add(link, value)

@@ -81,15 +81,6 @@ def stack(trace: Trace, tensors: Sequence[Any], dim: int = 0) -> Dynamic:
     return trace.call("Concat", *parts, axis=place)
 
 
-def space_to_depth(image: np.ndarray, factor: int) -> np.ndarray:
-    """Pixels of `factor` by `factor` cells as channels, in torch's order of `PixelUnshuffle`."""
-    channels, height, width = image.shape
-    if height % factor or width % factor:
-        raise ValueError(f"an image of {height} x {width} pixels has no cells of {factor} x {factor}")
-    cells = image.reshape(channels, height // factor, factor, width // factor, factor)
-    return cells.transpose(0, 2, 4, 1, 3).reshape(channels * factor**2, height // factor, width // factor)
-
-
 def _numbers(source: Dynamic) -> Tensor:
     """The entries counted from 1 in float64, so that a zero that is filled in is known."""
     return torch.from_numpy(entries(source.shape) + 1.0)

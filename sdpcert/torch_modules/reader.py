@@ -16,7 +16,6 @@ from sdpcert.network.graph import Network
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.running.arguments import shape as as_shape
 from sdpcert.torch_modules.compare import compare, device_of, inputs_for, outputs_of
-from sdpcert.torch_modules.moves import space_to_depth
 from sdpcert.torch_modules.state import check_computing, evaluated, steady
 
 
@@ -134,6 +133,3 @@ def _widest(module: nn.Module, dtype: torch.dtype) -> torch.dtype:
         if value.is_floating_point() and value.element_size() > 1:  # types of eight bits have no common type
             dtype = torch.promote_types(dtype, value.dtype)
     return dtype
-
-
-__all__ = ["from_torch", "space_to_depth"]
