@@ -15,17 +15,20 @@ import torch
 
 import sdpcert
 from sdpcert.layers import SandwichNetwork
+from sdpcert.network.construction import ConstructedNetwork
 
 
 def main() -> dict[str, float]:
     """Print the smallest eigenvalues and the proved constant, and return them."""
     torch.manual_seed(0)
     network = sdpcert.from_torch(SandwichNetwork([4, 6, 5, 3], 3.0, dtype=torch.float64), (4,))
-    form, rho = network.stacked, network.energies[0]
+    assert isinstance(network, ConstructedNetwork)
+    form, known = network.stacked, network.construction
+    rho, multipliers = known.squared_gain, known.of_neurons(form.groups)
     w0, w1, w2 = (form.blocks[k + 1, k].weights for k in range(3))
 
     def least(factor: float) -> float:
-        t0, t1 = (factor * np.diag(g.multipliers) for g in form.groups)  # type: ignore[arg-type]
+        t0, t1 = (factor * np.diag(given) for given in multipliers)
         zero = np.zeros((5, 4))
         matrix = np.block(
             [

@@ -24,7 +24,8 @@ from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, doc
 from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
-from sdpcert.network.stacked import StackedForm, stack
+from sdpcert.network.stacked import StackedForm
+from sdpcert.network.stacking import stack
 
 Array = np.ndarray
 #: Most characters of a reason that repeats what a file says.
@@ -117,7 +118,8 @@ def _leaves_of_tree(part: dict[str, Any], joint: dict[str, Any] | None) -> Itera
 def _same(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:
     """Whether the network, built as it was built for the certificate, is what the certificate is about."""
     if leaves[0].network.get("torus") is not None:
-        return any(_same_front_and_head(leaves, network, rows, earlier) for earlier in (False, True))
+        ways = ((False, True), (False, False), (True, False))
+        return any(_same_front_and_head(leaves, network, rows, *way) for way in ways)
     if len(leaves) == 1 and document["information"].get("cuts") is None:
         return _whole_form(leaves[0], network, rows) is not None
     return _same_pieces(document, leaves, with_rows(network, rows))
@@ -140,13 +142,15 @@ def _forms(network: Network) -> Iterator[StackedForm]:
         yield stack(network)
 
 
-def _same_front_and_head(leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool) -> bool:
+def _same_front_and_head(
+    leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool, share: bool
+) -> bool:
     """Whether front and head, embedded in the certificate's torus and read in its scales, are the leaves."""
     front, *after = leaves
     torus = front.network["torus"]
     with earlier_rules() if earlier else nullcontext():
         try:
-            embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]))
+            embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), share)
         except ValueError:  # this way of embedding may have no front, or a larger torus
             return False
         if form.sha256 != front.network["sha256"] or len(after) != (head is not None):

@@ -13,6 +13,7 @@ from sdpcert.certify.dense import DensePlan
 from sdpcert.certify.frequencies import FrequencyPlan
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.request import Request
+from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -29,7 +30,7 @@ def plan_of(network: Any, request: Request) -> Plan:
     """
     network = as_network(network)
     if request.method == "by-construction":
-        if not (isinstance(network, Network) and network.energies):
+        if not isinstance(network, ConstructedNetwork):
             raise ValueError(
                 "method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch"
             )
@@ -37,7 +38,7 @@ def plan_of(network: Any, request: Request) -> Plan:
             raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
     if isinstance(network, Network) and goes_over_frequencies(network, request):
         return FrequencyPlan(network, request)
-    if isinstance(network, Network) and request.method == "by-construction":
+    if isinstance(network, ConstructedNetwork) and request.method == "by-construction":
         return ConstructionPlan(network)
     if request.form == "frequency":
         raise ValueError("a stacked form is unrolled already; certify the network over frequencies")

@@ -15,10 +15,13 @@ import numpy as np
 from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
+from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.dense import rounding_notes
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried
-from sdpcert.network.graph import Network
+from sdpcert.condition.frequency import FrequencyCondition
+from sdpcert.network.construction import ConstructedNetwork, Construction
 from sdpcert.network.stacked import StackedForm
+from sdpcert.network.torus import TorusForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.solution import Budget, Solution
 
@@ -36,7 +39,7 @@ class ConstructionPlan(Plan):
     method = "by-construction"
     solver = "closed form"
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: ConstructedNetwork) -> None:
         self.network = self.searched = network
         self.neurons, self.claimed = network.neurons, network.unshared
 
@@ -54,7 +57,7 @@ class ConstructionPlan(Plan):
 class ConstructedPoint(Candidate):
     """The point of a network's layers, whole or in parts."""
 
-    network: Network
+    network: ConstructedNetwork
 
     def prove(self, below: float, budget: Budget) -> Proven:
         with first_interrupt_waits():
@@ -64,15 +67,13 @@ class ConstructedPoint(Candidate):
         return Proven(tree, notes=() if tree is None else tuple(rounding_notes(tree.form)))
 
 
-def prove_construction(network: Network) -> StackedCondition | Sequence | None:
+def prove_construction(network: ConstructedNetwork) -> StackedCondition | Sequence | None:
     """Prove a network of 1-Lipschitz layers at the point that they know, in as few parts as it takes; None if that
     fails.
 
-    Raises ValueError for a network without such a point, or with neurons that have no multiplier.
+    Raises ValueError for a network with neurons that have no multiplier.
     """
-    if not network.energies:
-        raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
-    between = sorted(set(network.energies) - {0, network.output})
+    between = sorted(set(network.construction.squared_gains) - {0, network.output})
     found = _prove_between(network, [0, *between, network.output])
     if found is None:
         return None
@@ -81,15 +82,17 @@ def prove_construction(network: Network) -> StackedCondition | Sequence | None:
     return in_sequence(parts, joints, cuts)
 
 
-def _prove_between(network: Network, values: list[int]) -> tuple[tuple[StackedCondition, ...], tuple[int, ...]] | None:
+def _prove_between(
+    network: ConstructedNetwork, values: list[int]
+) -> tuple[tuple[StackedCondition, ...], tuple[int, ...]] | None:
     """Parts from the first to the last of some values, and the values between the parts."""
     start, end = values[0], values[-1]
-    piece = network if (start, end) == (0, network.output) else network.between(start, end)
+    piece = network if (start, end) == (0, network.output) else network.part(start, end)
     whole = None
     small = piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST and len(values) <= LONGEST
     if small or len(values) == 2:
         form = piece.unshared.reduced()
-        proof = prove_point(form, network.energies[start] / _behind(network, end), _behind(network, end))
+        proof = prove_point(form, piece.construction)
         if proof is not None:
             whole = (StackedCondition(form, proof),), ()
             if proof.tau <= LITTLE:
@@ -104,21 +107,22 @@ def _prove_between(network: Network, values: list[int]) -> tuple[tuple[StackedCo
     return (*first[0], *second[0]), (*first[1], values[middle], *second[1])
 
 
-def _behind(network: Network, value: int) -> float:
-    return 1.0 if value == network.output else network.energies[value]
+def point_of(form: StackedForm, construction: Construction) -> Solution:
+    """The point by construction of the network that the form was made of."""
+    return Solution(construction.squared_gain, construction.of_neurons(form.groups), 0, 0.0, 0, "closed form")
 
 
-def point_of(form: StackedForm, rho: float, behind: float = 1.0) -> Solution:
-    """The point by construction; multipliers count for everything `behind` the form too."""
-    multipliers = []
-    for number, group in enumerate(form.groups, start=1):
-        if group.multipliers is None:
-            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
-        multipliers.append(group.multipliers / behind)
-    return Solution(rho, tuple(multipliers), 0, 0.0, 0, "closed form")
-
-
-def prove_point(form: StackedForm, rho: float, behind: float = 1.0) -> Proof | None:
+def prove_point(form: StackedForm, construction: Construction) -> Proof | None:
     """The proof of the point by construction, repaired as little as needed."""
-    solution = point_of(form, rho, behind)
-    return ProofProblem(form, 0).prove(rho, solution.multipliers, REPAIRS)
+    point = point_of(form, construction)
+    return ProofProblem(form, 0).prove(point.rho, point.multipliers, REPAIRS)
+
+
+def prove_point_on_torus(form: TorusForm, construction: Construction) -> TorusProof | None:
+    """The proof over all frequencies of the point by construction, for the front of a network."""
+    condition = FrequencyCondition(form, "neuron", form.frequencies[:1])
+    down = 2.0 ** (-2 * condition.exponent)
+    y = [np.array([construction.squared_gain * down])]
+    for number, multipliers in enumerate(construction.of_channels(form.groups), start=1):
+        y.append(np.ldexp(multipliers, -2 * condition.exponents[number]) * down)
+    return prove_torus(condition, np.concatenate(y))

@@ -22,7 +22,7 @@ from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
 from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import Rearrange
-from sdpcert.network.graph import Network, Node
+from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, product
@@ -107,10 +107,7 @@ def with_rows(network: Network, rows: Iterable[int] | None) -> Network:
     """The network with only the chosen outputs (row major, counted from 0), all of them for None."""
     if rows is None:
         return network
-    chosen = Rearrange(np.asarray(list(rows), dtype=int))
-    node = Node(chosen, (network.output,), chosen.output_shape(network.output_shape))
-    nodes = (*network.nodes, node)
-    return replace(network, nodes=nodes, output=len(nodes), energies={})
+    return network.followed_by(Rearrange(np.asarray(list(rows), dtype=int)))
 
 
 def _point(form: StackedForm) -> Solution:

@@ -26,14 +26,14 @@ from sdpcert.certificate.part import Part
 from sdpcert.certificate.sequence import Joint, in_sequence
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
-from sdpcert.certify.construction import point_of, prove_point
+from sdpcert.certify.construction import prove_point, prove_point_on_torus
 from sdpcert.certify.dense import DensePlan, DensePoint, range_notes, rounding_notes
 from sdpcert.certify.front import SCALE_BITS, front_and_head, read_scaled
 from sdpcert.certify.plan import FAILURES, Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.proved import prove_best
 from sdpcert.certify.request import CLOSED_FORMS, Request
 from sdpcert.condition.frequency import FrequencyCondition, Head
-from sdpcert.network.embedding import Embedding
+from sdpcert.network.construction import ConstructedNetwork, Construction
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import Taps, TorusForm
@@ -70,9 +70,16 @@ class FrequencyPlan(Plan):
             raise ValueError(
                 f"solver {request.solver!r} does not work over frequencies: use solver 'native', or form='unrolled'"
             )
-        self.embedding, self.form, self.head = front_and_head(network, request.output_rows, torus)
-        self.searched, self.neurons, self.energy = network, network.neurons, network.energies.get(0)
         self.method = "neuron" if request.method == "auto" else request.method
+        # Layers know a multiplier for every channel, so channels that read the same stay apart for them.
+        share = self.method != "by-construction"
+        self.embedding, self.form, self.head = front_and_head(network, request.output_rows, torus, share)
+        self.searched, self.neurons = network, network.neurons
+        self.constructed: ConstructedNetwork | None = None
+        if isinstance(network, ConstructedNetwork):
+            arrangement = self.embedding.arrangement
+            known = network.construction.arranged(arrangement)
+            self.constructed = ConstructedNetwork.of(arrangement.network, known)
         self.solver = "native, over frequencies"
         self.device, self.tol = request.device, request.tol
         self.joint = request.head == "joint" and self.head is not None and not self.is_closed
@@ -83,6 +90,15 @@ class FrequencyPlan(Plan):
     def is_closed(self) -> bool:
         """Whether nothing is solved: a front without neurons is a norm."""
         return self.method in CLOSED_FORMS or not self.form.groups
+
+    def construction(self, front: bool) -> Construction:
+        """What the layers of the front, or of the head, know; raises ValueError if nothing is known of them."""
+        if self.constructed is None:
+            raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
+        cut, end = self.embedding.cut, self.constructed.output
+        if front:
+            return self.constructed.construction.before(end if self.embedding.head is None else cut)
+        return self.constructed.part(cut, end).construction
 
     @property
     def embedded(self) -> tuple[str, ...]:
@@ -201,9 +217,8 @@ class _Front(Candidate):
         """The head by the same method; `known` is a point that is feasible up to rounding, if there is one."""
         plan, method = self.plan, self.how.method
         if method == "by-construction":
-            rho = head_energy(plan.embedding)
-            proof = prove_point(form, rho)
-            return Proven(None if proof is None else StackedCondition(form, proof), point_of(form, rho).dual)
+            proof = prove_point(form, plan.construction(front=False))
+            return Proven(None if proof is None else StackedCondition(form, proof))
         fits = known is not None and [len(t) for t in known.multipliers] == [g.size for g in form.groups]
         if known is not None and fits and self.budget.spent:
             proven = DensePoint(form, known, repaired=True).prove(inf, self.budget)
@@ -223,10 +238,7 @@ class FrontInClosedForm(_Front):
         plan, form, dual = self.plan, self.plan.form, 0.0
         with first_interrupt_waits():
             if self.how.method == "by-construction":
-                if plan.energy is None:
-                    raise ValueError("the network knows no multipliers by construction; see sdpcert.from_torch")
-                later = head_energy(plan.embedding)
-                _, proof = construct_on_torus(form, plan.energy / later, later)
+                proof = prove_point_on_torus(form, plan.construction(front=True))
             else:
                 _, proof = _product(form)
         if not form.groups and proof is not None and self.how.method != "by-construction":  # the norm is the optimum
@@ -282,27 +294,6 @@ def _known(solved: FrequencySolution, t: Array) -> Solution | None:
     rho = float(np.max(condition.metric(point.y) * t * t)) * (1 + 2.0**-50)
     multipliers = condition.head_multipliers(point.y)
     return Solution(rho, multipliers, point.exponent, 0.0, point.iterations, point.status)
-
-
-def head_energy(embedding: Embedding) -> float:
-    """The square of the constant that the layers after the cut have by construction."""
-    if embedding.head is None:
-        return 1.0
-    if embedding.behind is None:
-        raise ValueError("the network is cut inside of a layer; its multipliers by construction do not apply there")
-    return embedding.behind
-
-
-def construct_on_torus(form: TorusForm, rho: float, behind: float) -> tuple[FrequencyCondition, TorusProof | None]:
-    """The point that the front's layers know in closed form; their multipliers count for everything `behind` too."""
-    condition = FrequencyCondition(form, "neuron", form.frequencies[:1])
-    down = 2.0 ** (-2 * condition.exponent)
-    y = [np.array([rho * down])]
-    for number, group in enumerate(form.groups, start=1):
-        if group.multipliers is None:
-            raise ValueError(f"the neurons of group {number} have no multipliers by construction; solve for them")
-        y.append(np.ldexp(group.multipliers / behind, -2 * condition.exponents[number]) * down)
-    return condition, prove_torus(condition, np.concatenate(y))
 
 
 def _metric(d: Array) -> tuple[Array, Array]:

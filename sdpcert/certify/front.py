@@ -23,9 +23,13 @@ def front_and_head(
     network: Network,
     output_rows: Sequence[int] | None = None,
     torus: tuple[int, int] | None = None,
+    share: bool = True,
 ) -> tuple[Embedding, TorusForm, StackedForm | None]:
-    """The embedding, the front on the torus and the head of a network, with the chosen outputs."""
-    embedding = embed(network, torus)
+    """The embedding, the front on the torus and the head of a network, with the chosen outputs.
+
+    With `share` channels that read the same are one; without it the front may be proved by construction.
+    """
+    embedding = embed(network, torus, share)
     form = embedding.form
     head = None if embedding.head is None else embedding.head.stacked
     if output_rows is not None:

@@ -12,7 +12,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sdpcert.certify import certify
 from sdpcert.evaluation.apart import can_go_apart, certify_apart
 from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense
-from sdpcert.network.graph import Network, Node
+from sdpcert.network.graph import Network
 from sdpcert.running import processes
 from sdpcert.running.choices import Method
 from sdpcert.solvers.effort import estimate
@@ -65,13 +65,10 @@ def networks_of(module: nn.Sequential, input_shape: Sequence[int]) -> tuple[Netw
 
 
 def difference(network: Network, y: int, j: int) -> Network:
-    """The network `f_y - f_j`: an exact row of 1 and -1 behind the outputs."""
+    """The network `f_y - f_j`: an exact row of 1 and -1 after the outputs."""
     row = np.zeros((1, int(np.prod(network.output_shape))))
     row[0, y], row[0, j] = 1.0, -1.0
-    node = Node(Dense(row), (network.output,), (1,))
-    source = f"{network.source}, output {y} - output {j}"
-    nodes = (*network.nodes, node)
-    return replace(network, nodes=nodes, output=len(nodes), energies={}, source=source)
+    return network.followed_by(Dense(row), f"{network.source}, output {y} - output {j}")
 
 
 def pairs_of(classes: int) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """The links of a chain of layers, each with a Lipschitz constant that is proved for it alone.
 
-Errors of evaluation pass through the layers behind them: how much they grow is what these constants say. A link's
+Errors of evaluation pass through the layers after them: how much they grow is what these constants say. A link's
 constant is the product of upper bounds of norms, or, where its layer claims less, what the layer's own multipliers
 prove on the materialised weights.
 """
@@ -8,7 +8,7 @@ prove on the materialised weights.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,12 +16,12 @@ import numpy as np
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.document import build_document
 from sdpcert.certificate.torus_condition import TorusCondition
-from sdpcert.certify.construction import LARGEST, prove_point
-from sdpcert.certify.frequencies import construct_on_torus
+from sdpcert.certify.construction import LARGEST, prove_point, prove_point_on_torus
 from sdpcert.certify.front import front_and_head
 from sdpcert.check import check_document
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Sum
+from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
 
 #: Room for the rounding of products of bounds.
@@ -39,31 +39,19 @@ class Link:
 
 def prove_links(network: Network) -> tuple[Link, ...]:
     """The links of a chain of layers that know their constants, each proved by itself; one link for other networks."""
-    energies = network.energies
-    values = sorted({0, network.output, *(energies if 0 in energies else ())})
+    if not isinstance(network, ConstructedNetwork):
+        return (Link(0, network.output, product_of_norms(network)),)
     links = []
-    for start, end in pairwise(values):
-        piece = network.between(start, end)
+    for start, end in pairwise(sorted(network.construction.squared_gains)):
+        piece = network.part(start, end)
         product = product_of_norms(piece)
-        behind = 1.0 if end == network.output else energies[end]
-        if energies and product > math.sqrt(energies[start] / behind) * (1 + 1e-4):
-            product = min(product, _proved(_alone(piece, energies[start] / behind, behind)))
+        if product > math.sqrt(piece.construction.squared_gain) * (1 + 1e-4):
+            product = min(product, _proved(piece))
         links.append(Link(start, end, product))
     return tuple(links)
 
 
-def _alone(piece: Network, energy: float, behind: float) -> Network:
-    """A part of a chain with the multipliers that it has by itself."""
-    nodes = tuple(
-        replace(n, layer=replace(n.layer, multiplier=np.asarray(n.layer.multiplier) / behind))
-        if isinstance(n.layer, Activation) and n.layer.multiplier is not None
-        else n
-        for n in piece.nodes
-    )
-    return replace(piece, nodes=nodes, energies={0: energy, piece.output: 1.0})
-
-
-def _proved(piece: Network) -> float:
+def _proved(piece: ConstructedNetwork) -> float:
     """The constant that the layer's own multipliers prove; infinity where they do not.
 
     In exact arithmetic where that fits, for a convolution by the checker with rigorous floating-point bounds.
@@ -72,10 +60,11 @@ def _proved(piece: Network) -> float:
         return 1.0
     try:
         if piece.neurons + int(np.prod(piece.input_shape)) <= LARGEST:
-            proof = prove_point(piece.unshared.reduced(), piece.energies[0])
+            proof = prove_point(piece.unshared.reduced(), piece.construction)
             return math.inf if proof is None else square_root_up(proof.rho, proof.exponent)
-        _, form, head = front_and_head(piece)
-        torus = None if head is not None else construct_on_torus(form, piece.energies[0], 1.0)[1]
+        embedding, form, head = front_and_head(piece, share=False)
+        known = piece.construction.arranged(embedding.arrangement)
+        torus = None if head is not None else prove_point_on_torus(form, known)
         if torus is None:
             return math.inf
         part = TorusCondition(form, torus)

@@ -33,6 +33,7 @@ from sdpcert.evaluation.rows import BOUNDS, LEVELS, compute, contradiction_of
 from sdpcert.evaluation.saved import Evaluation, read_evaluation
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
+from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
@@ -265,8 +266,9 @@ def _reasons_against(
     bounds: Sequence[str], before: Network, whole: Network, classes: int, pairs: str, limit: float
 ) -> dict[str, str]:
     """Why some of the bounds are left out, by name."""
+    constructed = isinstance(before, ConstructedNetwork)
     reasons: dict[str, str | None] = {
-        "by-construction": None if before.energies else "the network knows no constants by construction",
+        "by-construction": None if constructed else "the network knows no constants by construction",
         "sdp": reason_against(whole, 1, limit) if "sdp" in bounds else None,
     }
     if "pairwise" in bounds and pairs == "none":

@@ -108,10 +108,10 @@ class CayleyConv2d(LipschitzLayer):
         self._check_image(tuple(inputs.shape[-2:]))
         return super().forward(inputs)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Append the kernel; raises ValueError for images of another size."""
         self._check_image(graph.shape(value)[1:])
-        return super().add_to(graph, value, energy)
+        return super().add_to(graph, value)
 
     def _check_image(self, size: tuple[int, ...]) -> None:
         if size != self.image_size:

@@ -16,7 +16,9 @@ from sdpcert.network.activations import activation_by_name
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.geometry import array
-from sdpcert.torch_modules.multipliers import STRICT, with_own_multiplier
+from sdpcert.torch_modules.multipliers import STRICT, nonexpansive_multiplier
+
+Array = np.ndarray
 
 
 class Nonexpansive(Certified):
@@ -51,9 +53,13 @@ class Elementwise(Nonexpansive):
         """Apply to every entry."""
         return activation_by_name(self.name).on_torch(inputs)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One neuron an entry."""
-        return graph.add(with_own_multiplier(activation_by_name(self.name), energy), value)
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One neuron per entry."""
+        return graph.add(activation_by_name(self.name), value)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float | Array]:
+        """One for all neurons."""
+        return [nonexpansive_multiplier(activation_by_name(self.name), downstream)]
 
     def extra_repr(self) -> str:
         return self.name
@@ -80,9 +86,13 @@ class MaxMin(Nonexpansive):
         pairs = torch.stack([torch.minimum(first, second), torch.maximum(first, second)], dim=2)
         return pairs.reshape(inputs.shape)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One ReLU neuron a pair."""
-        return piecewise.maxmin(graph, value, multiplier=energy * (1 + STRICT))
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One ReLU neuron per pair."""
+        return piecewise.maxmin(graph, value)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float | Array]:
+        """One for all neurons."""
+        return [downstream * (1 + STRICT)]
 
 
 class Householder(Nonexpansive):
@@ -102,9 +112,13 @@ class Householder(Nonexpansive):
         """Reflect."""
         return fold(inputs, self.angle)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One ReLU neuron a pair."""
-        return add_fold(graph, value, self.angle, energy)
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One ReLU neuron per pair."""
+        return add_fold(graph, value, self.angle)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float | Array]:
+        """One for all neurons."""
+        return [fold_multiplier(downstream)]
 
 
 class Householder2(Nonexpansive):
@@ -130,10 +144,13 @@ class Householder2(Nonexpansive):
         """Two activations."""
         return super().squared_constant() ** 2
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """Two ReLU neurons a pair."""
-        value = add_fold(graph, value, self.first, energy * super().squared_constant())
-        return add_fold(graph, value, self.second, energy)
+    def add_to(self, graph: Graph, value: int) -> int:
+        """Two ReLU neurons per pair."""
+        return add_fold(graph, add_fold(graph, value, self.first), self.second)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float | Array]:
+        """The multipliers of the first fold carry what the second one is strict by."""
+        return [fold_multiplier(downstream * super().squared_constant()), fold_multiplier(downstream)]
 
 
 def reflection(angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,10 +168,15 @@ def fold(inputs: Tensor, angle: Tensor) -> Tensor:
     return torch.cat([x + 2 * w1 * below, y + 2 * w2 * below], dim=1)
 
 
-def add_fold(graph: Graph, value: int, angle: Tensor, energy: float) -> int:
+def add_fold(graph: Graph, value: int, angle: Tensor) -> int:
     """The fold of `fold` as ReLU neurons."""
     shape = graph.shape(value)
     indices = np.arange(int(np.prod(shape))).reshape(shape)
     half = shape[0] // 2
     w1, w2 = (array(w).reshape(half, *(1,) * (len(shape) - 1)) for w in reflection(angle))
-    return piecewise.reflected_pairs(graph, value, indices[:half], indices[half:], w1, w2, 2 * energy * (1 + STRICT))
+    return piecewise.reflected_pairs(graph, value, indices[:half], indices[half:], w1, w2)
+
+
+def fold_multiplier(downstream: float) -> float:
+    """The multiplier of the neurons of a fold."""
+    return 2 * downstream * (1 + STRICT)

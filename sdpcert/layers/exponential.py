@@ -144,11 +144,11 @@ class SOCConv2d(LipschitzLayer):
         result = result[..., :height, :width] * factor
         return result if self.bias is None else result + self.bias[:, None, None]
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Append the materialised kernel; raises ValueError for images of the wrong size."""
         height, width = graph.shape(value)[1:]
         self._check_image((height, width))
-        return super().add_to(graph, value, energy)
+        return super().add_to(graph, value)
 
     def _check_image(self, size: tuple[int, int]) -> None:
         if self.torus is not None and tuple(size) != self.torus:

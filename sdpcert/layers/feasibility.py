@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sdpcert.certify import certify
 from sdpcert.condition.matrix import Condition
 from sdpcert.layers.families import family
+from sdpcert.network.construction import ConstructedNetwork, Construction
 from sdpcert.network.stacked import StackedForm
 from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 from sdpcert.torch_modules.reader import from_torch
@@ -55,6 +56,7 @@ def check(layer: Certified, input_shape: tuple[int, ...] | None = None, weights:
     shape = input_shape or _input_shape(layer)
     network = from_torch(layer, shape)
     certificate = certify(network, method="by-construction", form="unrolled")
+    assert isinstance(network, ConstructedNetwork)  # or certify had raised
     margin = layer.margin if isinstance(layer, LipschitzLayer) else 0.0
     return LayerCheck(
         type(layer).__name__,
@@ -62,19 +64,19 @@ def check(layer: Certified, input_shape: tuple[int, ...] | None = None, weights:
         layer.constant,
         certificate.upper,
         certificate.lower,
-        smallest_eigenvalue(network.unshared.reduced(), layer.constant**2),
+        smallest_eigenvalue(network.unshared.reduced(), network.construction, layer.constant**2),
         margin,
         time.perf_counter() - started,
     )
 
 
-def smallest_eigenvalue(form: StackedForm, rho: float) -> float:
+def smallest_eigenvalue(form: StackedForm, construction: Construction, rho: float) -> float:
     """The smallest eigenvalue of M(rho, multipliers by construction), scaled to a diagonal of ones."""
     condition = Condition(form, "neuron")
     down = 2.0 ** (-2 * condition.scaling.output)
     scaled = [
-        np.ldexp(np.asarray(g.multipliers), -2 * a) * down
-        for g, a in zip(form.groups, condition.scaling.neurons, strict=True)
+        np.ldexp(multipliers, -2 * a) * down
+        for multipliers, a in zip(construction.of_neurons(form.groups), condition.scaling.neurons, strict=True)
     ]
     matrix = condition.matrix(np.concatenate([[rho * down], *scaled]))
     diagonal = np.abs(np.diagonal(matrix))

@@ -38,18 +38,20 @@ class GroupSort(Nonexpansive):
         """One, and what makes every stage of the sorting network strict."""
         return (1 + 2 * STRICT) ** len(sorting_network(self.size))
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """One ReLU neuron a comparator."""
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One ReLU neuron per comparator."""
         shape = graph.shape(value)
         self._check(shape[0])
         channels = np.arange(int(np.prod(shape))).reshape(-1, self.size, *shape[1:])
-        stages = sorting_network(self.size)
-        for k, stage in enumerate(stages, start=1):
+        for stage in sorting_network(self.size):
             first, second = (channels[:, [pair[end] for pair in stage]].reshape(-1, *shape[1:]) for end in range(2))
-            # What the stages behind this one are strict by, its multipliers have to carry.
-            behind = energy * (1 + 2 * STRICT) ** (len(stages) - k)
-            value = piecewise.sorted_pairs(graph, value, first, second, multiplier=behind * (1 + STRICT))
+            value = piecewise.sorted_pairs(graph, value, first, second)
         return value
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float]:
+        """One per stage, which carries what the stages after it are strict by."""
+        stages = len(sorting_network(self.size))
+        return [downstream * (1 + 2 * STRICT) ** (stages - k) * (1 + STRICT) for k in range(1, stages + 1)]
 
     def extra_repr(self) -> str:
         return str(self.size)

@@ -18,7 +18,6 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.affine import Conv2d, Rearrange, Scale
 from sdpcert.network.graph import Graph
-from sdpcert.network.moves import space_to_depth
 from sdpcert.readers.errors import UnsupportedModel
 
 
@@ -52,7 +51,7 @@ class ProjectionPooling(Nonexpansive):
         across, along = c * y - s * x, c * x + s * y
         return across.clamp(max=0) + _length(across.clamp(min=0), torch.relu(-along))
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Not possible: a distance is no neuron of bounded slopes."""
         raise UnsupportedModel(
             "ProjectionPooling: a distance to a wedge is no neuron of bounded slopes and has no exact form here; "
@@ -95,7 +94,7 @@ class NormPooling(Nonexpansive):
         largest = torch.where(largest > 0, largest, torch.ones_like(largest))
         return torch.linalg.vector_norm(groups / largest, dim=2) * largest[:, :, 0]
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Not possible: a norm is no neuron of bounded slopes."""
         raise UnsupportedModel(
             "NormPooling: a norm of several channels is no neuron of bounded slopes and has no exact form here; "
@@ -146,7 +145,7 @@ class AveragePooling2d(_Windows):
         self._check(inputs.shape[1:])
         return functional.avg_pool2d(inputs, self.size) * self.size
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Sums by a convolution with one group per channel, then the division, whose factor may be rounded."""
         shape = graph.shape(value)
         self._check(shape)
@@ -174,13 +173,16 @@ class MaxPooling2d(_Windows):
         """One, and what makes every stage of the tree of comparisons strict."""
         return super().squared_constant() ** max(math.ceil(math.log2(self.size**2)), 1)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """A tree of ReLU neurons, `size * size - 1` per window."""
         self._check(graph.shape(value))
         window = (self.size, self.size)
-        # Earlier stages need more, by the room that later stages keep; the largest does for all.
-        most = energy * self.squared_constant() / super().squared_constant()
-        return piecewise.max_pool(graph, value, window, window, multiplier=most * (1 + STRICT))
+        return piecewise.max_pool(graph, value, window, window)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float]:
+        """Stages further inside need more, by what the stages after them are strict; the largest does for all."""
+        most = downstream * self.squared_constant() / super().squared_constant()
+        return [most * (1 + STRICT)] * (self.size**2 - 1)
 
 
 class SpaceToDepth(_Windows):
@@ -203,10 +205,10 @@ class SpaceToDepth(_Windows):
         """Exactly one: numbers are only moved."""
         return 1.0
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """One rearrangement."""
         self._check(graph.shape(value))
-        return graph.rearrange(value, lambda image: space_to_depth(image, self.size))
+        return graph.space_to_depth(value, self.size)
 
     def export(self) -> nn.Module:
         """`nn.PixelUnshuffle`."""
@@ -233,7 +235,7 @@ class ZeroChannelPadding(Nonexpansive):
         """Exactly one: numbers are only moved."""
         return 1.0
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """One rearrangement."""
         shape = graph.shape(value)
         indices = np.arange(int(np.prod(shape))).reshape(shape)

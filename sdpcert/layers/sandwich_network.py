@@ -36,7 +36,7 @@ from sdpcert.layers.sandwich import (
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Graph
-from sdpcert.torch_modules.block import Block
+from sdpcert.torch_modules.block import Block, for_own_slopes
 from sdpcert.torch_modules.certified import LEAST_MARGIN, LipschitzLayer
 from sdpcert.torch_modules.geometry import Operator, array
 
@@ -80,14 +80,17 @@ class Chain(Block):
         """The chain with its last weight times `factor`."""
         return replace(self, weights=(*self.weights[:-1], self.weights[-1] * factor))
 
-    def add_to(self, graph: Graph, value: int, multiplier_scale: float) -> int:
-        """Append the layers to a graph, the activations carrying `multiplier_scale` times the multipliers."""
+    def add_to(self, graph: Graph, value: int) -> int:
+        """Append the layers to a graph and return the number of the output."""
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if k:
-                given = array(self.multipliers[k - 1]) * multiplier_scale
-                value = graph.add(activation_by_name(self.activation).with_unit_multiplier(given), value)
+                value = graph.add(activation_by_name(self.activation), value)
             value = graph.add(Dense(array(weight), None if bias is None else array(bias)), value)
         return value
+
+    def neuron_multipliers(self, shape: tuple[int, ...], scale: float) -> list[Array]:
+        """`scale` times the multipliers of the hidden layers."""
+        return [for_own_slopes(activation_by_name(self.activation), array(given) * scale) for given in self.multipliers]
 
     def module(self) -> nn.Module:
         """`nn.Linear` and activations in an `nn.Sequential`."""

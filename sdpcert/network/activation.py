@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,8 +33,7 @@ class Activation(ShortRepr, ABC):
     """An elementwise function whose slopes `(phi(a) - phi(b)) / (a - b)` all lie in `[alpha, beta]`.
 
     A kind of activation is a subclass; its parameters are the fields of the dataclass, floats or arrays that broadcast
-    against the tensor (one for each channel). `multiplier`, where a layer knows one by construction, is the neuron's
-    multiplier in the condition of the whole network (broadcasts like the parameters).
+    against the tensor (one value per channel).
     """
 
     #: The name in certificates.
@@ -53,8 +52,6 @@ class Activation(ShortRepr, ABC):
     torch_functions: ClassVar[tuple[str, ...]] = ()
     #: The ONNX operator that computes it, with the attributes that `from_onnx` reads.
     onnx: ClassVar[str | None] = None
-
-    multiplier: float | Array | None = field(default=None, kw_only=True, repr=False)
 
     @abstractmethod
     def slopes(self) -> tuple[float | Array, float | Array]:
@@ -201,15 +198,4 @@ class Activation(ShortRepr, ABC):
     @property
     def parameters(self) -> tuple[float | Array, ...]:
         """What distinguishes two functions of one kind, in the order of the fields."""
-        return tuple(getattr(self, f.name) for f in fields(self) if f.name != "multiplier")
-
-    def with_unit_multiplier(self, multiplier: float | Array) -> Self:
-        """The activation with the multiplier that does for its own slopes what `multiplier` does for slopes [0, 1].
-
-        For slopes [0, beta], beta <= 1, `z (z - v) <= z (z - beta v) / beta`: the multiplier over beta is as good.
-        Raises ValueError where the slopes are others.
-        """
-        alpha, beta = np.asarray(self.alpha, dtype=float), np.asarray(self.beta, dtype=float)
-        if np.any(alpha != 0) or np.any(beta > 1) or np.any(beta <= 0):
-            raise ValueError(f"activation {self.name!r} has slopes outside [0, 1]")
-        return replace(self, multiplier=multiplier / beta)
+        return tuple(getattr(self, f.name) for f in fields(self))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.network.value_numbers import Sharing
+from sdpcert.network.sharing import Sharing
 
 Array = np.ndarray
 

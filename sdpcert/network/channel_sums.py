@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from sdpcert.network.activations import Activation
-from sdpcert.network.graph import Network
+from sdpcert.network.nodes import LayerGraph
 
 
-def reads_channel_sums(network: Network) -> bool:
+def reads_channel_sums(network: LayerGraph) -> bool:
     """Whether every layer that reads pixels of the input, moved or not, adds up whole channels with one weight each.
 
     False if stored weights do not show it: those of a layer that were rounded may differ from place to place.

@@ -15,7 +15,8 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer, Concat, Rearrange, Shape
 from sdpcert.network.filters import NotInvariant
-from sdpcert.network.graph import Graph, Network, Node
+from sdpcert.network.graph import Graph, Network
+from sdpcert.network.nodes import Node
 
 Array = np.ndarray
 LAST = (1, 2, 0)  # channels last
@@ -26,12 +27,29 @@ class Arranged:
     """A network in which images are images, and how its input and output follow from the original's.
 
     Entry k of its flat input is entry `inputs[k]` of the original's, and entry k of the original's output is entry
-    `outputs[k]` of its output.
+    `outputs[k]` of its output. `values` are the original's values in the new network, None if that is the original.
     """
 
     network: Network
     inputs: Array
     outputs: Array
+    values: list[_Value] | None = None
+
+    @staticmethod
+    def unchanged(network: Network) -> Arranged:
+        """The network as it is."""
+        inputs, outputs = (np.arange(int(np.prod(shape))) for shape in (network.input_shape, network.output_shape))
+        return Arranged(network, inputs, outputs)
+
+    def number(self, value: int) -> int:
+        """The number that a value of the original has."""
+        return value if self.values is None else self.values[value].number
+
+    def entries(self, value: int, entries: Array | float) -> Array | float:
+        """What broadcasts against a value of the original, as it broadcasts against that value of the network."""
+        if self.values is None or np.ndim(entries) == 0:
+            return entries
+        return self.values[value].arrange(entries, self.network.shape(self.values[value].number))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +64,18 @@ class _Value:
         """The shape in the original network."""
         return self.order.shape
 
+    def is_natural(self, shape: Shape) -> bool:
+        """Whether the value is the new one of that shape, entry by entry."""
+        return self.shape == shape and _ascends(self.order)
+
+    def arrange(self, entries: Array | float, shape: Shape) -> Array | float:
+        """What broadcasts against the original's tensor, in the order of the new one of that shape."""
+        if np.ndim(entries) == 0 or self.is_natural(shape):
+            return entries
+        full = np.empty(self.order.size)
+        full[self.order.ravel()] = np.broadcast_to(entries, self.shape).ravel()
+        return full.reshape(shape)
+
 
 def arranged(network: Network) -> Arranged:
     """The network with every image that is only stored in another order as (channels, height, width).
@@ -53,10 +83,9 @@ def arranged(network: Network) -> Arranged:
     Its values are those of the network up to the order of their entries; a network without such layouts stays as it
     is.
     """
-    size = int(np.prod(network.input_shape))
-    same = Arranged(network, np.arange(size), np.arange(int(np.prod(network.output_shape))))
     if not any(_moves(network, n) for n in network.nodes):
-        return same
+        return Arranged.unchanged(network)
+    size = int(np.prod(network.input_shape))
     first = _first_image(network)
     inputs = np.arange(size).reshape(network.input_shape) if first is None else first
     return _Rewriting(network, inputs).result()
@@ -119,18 +148,15 @@ class _Rewriting:
         output = self.values[self.network.output]
         if len(output.shape) != 3:  # rows of a vector can be chosen
             output = self._natural(self._literal(output))
-        self.graph.energies = {self.values[k].number: e for k, e in self.network.energies.items()}
-        if self.network.output in self.network.energies:
-            self.graph.energies[output.number] = self.network.energies[self.network.output]
         network = self.graph.network(output.number, self.network.source, dict(self.network.details))
-        return Arranged(network, self.inputs.ravel(), output.order.ravel())
+        return Arranged(network, self.inputs.ravel(), output.order.ravel(), self.values)
 
     def _natural(self, number: int) -> _Value:
         shape = self.graph.shape(number)
         return _Value(number, np.arange(int(np.prod(shape))).reshape(shape))
 
     def _is_natural(self, value: _Value) -> bool:
-        return value.shape == self.graph.shape(value.number) and _ascends(value.order)
+        return value.is_natural(self.graph.shape(value.number))
 
     def _literal(self, value: _Value) -> int:
         """The number of the value with its entries in the original's order and shape."""
@@ -157,17 +183,13 @@ class _Rewriting:
 
     def _arrange(self, value: _Value, entries: Array | float) -> Array | float:
         """What broadcasts against the original's tensor, in the order of the new one."""
-        if np.ndim(entries) == 0 or self._is_natural(value):
-            return entries
-        full = np.empty(value.order.size)
-        full[value.order.ravel()] = np.broadcast_to(entries, value.shape).ravel()
-        return full.reshape(self.graph.shape(value.number))
+        return value.arrange(entries, self.graph.shape(value.number))
 
     def _activation(self, layer: Activation, value: _Value) -> Activation:
         if self._is_natural(value):
             return layer
         given = {f.name: getattr(layer, f.name) for f in fields(layer)}
-        return replace(layer, **{name: v if v is None else self._arrange(value, v) for name, v in given.items()})
+        return replace(layer, **{name: self._arrange(value, v) for name, v in given.items()})
 
     def _rearrange(self, places: Array, value: _Value) -> _Value:
         image, shape = self.graph.shape(value.number), places.shape

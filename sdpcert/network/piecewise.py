@@ -1,58 +1,49 @@
 """Maximum, MaxMin, max pooling and Householder as ReLU neurons with linear feed-through.
 
-`max(a, b) = b + relu(a - b)` is exact, so these enter the condition with slopes [0, 1], one multiplier a comparison.
+`max(a, b) = b + relu(a - b)` is exact, so these enter the condition with slopes [0, 1], one multiplier per comparison.
 This is tighter than the published constraint for GroupSort, which only uses that sorting preserves norm and sum.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Concat, Rearrange, Scale, Sum
 from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.graph import Graph
+from sdpcert.network.nodes import GraphBuilder
 
 Array = np.ndarray
 
 
-def maximum(graph: Graph, a: int, b: int, multiplier: float | None = None) -> int:
+def maximum(graph: GraphBuilder, a: int, b: int) -> int:
     """Elementwise maximum of two values of one shape."""
-    larger = graph.add(replace(relu(), multiplier=multiplier), graph.add(Sum((1, -1)), a, b))
+    larger = graph.add(relu(), graph.add(Sum((1, -1)), a, b))
     return graph.add(Sum(), b, larger)
 
 
-def minimum(graph: Graph, a: int, b: int) -> int:
+def minimum(graph: GraphBuilder, a: int, b: int) -> int:
     """Elementwise minimum of two values of one shape."""
     return graph.add(Sum((1, -1)), a, graph.add(relu(), graph.add(Sum((1, -1)), a, b)))
 
 
-def sorted_pairs(
-    graph: Graph,
-    value: int,
-    first: Array,
-    second: Array,
-    ascending: bool = True,
-    multiplier: float | None = None,
-) -> int:
+def sorted_pairs(graph: GraphBuilder, value: int, first: Array, second: Array, ascending: bool = True) -> int:
     """Sort pairs of entries: entry `first[k]` and entry `second[k]` (row major) of the value, k = 0, 1, ...
 
     The two arrays of one shape together name every entry at most once; entries that are not named pass unchanged.
     Arrays of shape (channels, height, width) name whole channels of an image, and values stay images. One ReLU neuron
-    a pair: u = relu(a - b), maximum b + u, minimum a - u. `multiplier` is what a layer knows of the neurons.
+    per pair: u = relu(a - b), maximum b + u, minimum a - u. Raises ValueError if the pairs are not disjoint.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape:
         raise ValueError("pairs to be sorted must be disjoint")
     a, b = graph.add(Rearrange(first), value), graph.add(Rearrange(second), value)
-    u = graph.add(replace(relu(), multiplier=multiplier), graph.add(Sum((1, -1)), a, b))
+    u = graph.add(relu(), graph.add(Sum((1, -1)), a, b))
     larger, smaller = graph.add(Sum(), b, u), graph.add(Sum((1, -1)), a, u)
     return _put_back(graph, value, first, second, *((smaller, larger) if ascending else (larger, smaller)))
 
 
-def _put_back(graph: Graph, value: int, first: Array, second: Array, new_first: int, new_second: int) -> int:
+def _put_back(graph: GraphBuilder, value: int, first: Array, second: Array, new_first: int, new_second: int) -> int:
     """The value with the entries `first` and `second` replaced."""
     shape = graph.shape(value)
     size = int(np.prod(shape))
@@ -70,10 +61,10 @@ def _put_back(graph: Graph, value: int, first: Array, second: Array, new_first: 
     return graph.add(Rearrange(position.reshape(shape)), graph.add(Concat(0), *parts))
 
 
-def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True, multiplier: float | None = None) -> int:
+def maxmin(graph: GraphBuilder, value: int, axis: int = 0, ascending: bool = True) -> int:
     """MaxMin (GroupSort of size 2): neighbours (0, 1), (2, 3), ... along `axis` are sorted.
 
-    Raises ValueError where the axis has an odd length.
+    Raises ValueError if the axis has an odd length.
     """
     shape = graph.shape(value)
     if shape[axis] % 2:
@@ -82,10 +73,10 @@ def maxmin(graph: Graph, value: int, axis: int = 0, ascending: bool = True, mult
     first, second = indices[0::2], indices[1::2]
     if axis:
         first, second = first.ravel(), second.ravel()
-    return sorted_pairs(graph, value, first, second, ascending, multiplier)
+    return sorted_pairs(graph, value, first, second, ascending)
 
 
-def householder(graph: Graph, value: int, first: Array, second: Array, angle: Array) -> int:
+def householder(graph: GraphBuilder, value: int, first: Array, second: Array, angle: Array) -> int:
     """Householder activation of order 1 on pairs of entries, `z = v + 2 w relu(-w'v)`.
 
     `first[k]` and `second[k]` are the entries (row major) of pair k, `angle[k]` its angle theta in radians, and
@@ -96,31 +87,28 @@ def householder(graph: Graph, value: int, first: Array, second: Array, angle: Ar
     return reflected_pairs(graph, value, np.asarray(first), np.asarray(second), -np.sin(half), np.cos(half))
 
 
-def reflected_pairs(
-    graph: Graph, value: int, first: Array, second: Array, w1: Array, w2: Array, multiplier: float | None = None
-) -> int:
+def reflected_pairs(graph: GraphBuilder, value: int, first: Array, second: Array, w1: Array, w2: Array) -> int:
     """`z = v + 2 w relu(-w'v)` on pairs of entries; w1 and w2 broadcast against the index arrays."""
     a, b = graph.add(Rearrange(first), value), graph.add(Rearrange(second), value)
     below = graph.add(Sum(), graph.add(Scale(-w1), a), graph.add(Scale(-w2), b))
-    u = graph.add(replace(relu(), multiplier=multiplier), below)
+    u = graph.add(relu(), below)
     new_a = graph.add(Sum(), a, graph.add(Scale(2 * w1), u))
     new_b = graph.add(Sum(), b, graph.add(Scale(2 * w2), u))
     return _put_back(graph, value, first, second, new_a, new_b)
 
 
 def max_pool(
-    graph: Graph,
+    graph: GraphBuilder,
     value: int,
     kernel: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     dilation: tuple[int, int] = (1, 1),
-    multiplier: float | None = None,
 ) -> int:
     """Max pooling of a (channels, height, width) value by a tree of comparisons.
 
     `padding` is (top, left, bottom, right) of minus infinity: a window has the pixels that are inside. Raises
-    ValueError where a window has no pixel inside the image or does not fit.
+    ValueError if a window has no pixel inside the image or does not fit.
     """
     channels, height, width = graph.shape(value)
     top, left, bottom, right = padding
@@ -136,7 +124,7 @@ def max_pool(
         for at_y, at_x in (_first_inside if by_earlier_rules() else _each_once)(y, x, height, width)
     ]
     while len(cells) > 1:
-        pairs = [maximum(graph, a, b, multiplier) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
+        pairs = [maximum(graph, a, b) for a, b in zip(cells[0::2], cells[1::2], strict=False)]
         cells = pairs + ([cells[-1]] if len(cells) % 2 else [])
     return cells[0]
 

@@ -1,37 +1,23 @@
-"""The stacked form v = K_x x + K_z z + b, z = phi(v), y = F_x x + F_z z + c of a network, in blocks.
-
-Every value of the graph is carried as an affine expression in the input and the neurons before it. Moving entries
-around is exact; where layers have to be multiplied together, weights get a low part, and what even that leaves is
-bounded and kept as the block's radius.
-"""
+"""The stacked form v = K_x x + K_z z + b, z = phi(v), y = F_x x + F_z z + c of a network, in blocks."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
-from sdpcert.arithmetic.error_bound import bounds
-from sdpcert.arithmetic.exact import two_sum
-from sdpcert.network.activations import Activation
-from sdpcert.network.affine import AffineLayer, Scale, Sum
+from sdpcert.network.activation import Activation
+from sdpcert.network.affine import Scale
 from sdpcert.network.doubled import merge_doubled
-from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.graph import Network
-from sdpcert.network.known import Known, zeros
-from sdpcert.network.rounded import merge_rounded
-from sdpcert.network.value_numbers import Correction, Sharing
+from sdpcert.network.known import Known
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-Merge = Callable[[AffineLayer, list[Known]], Known]
-#: Memory that the blocks of one stacked form may take, in bytes.
-MEMORY_LIMIT = 8 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +35,31 @@ class Block(ShortRepr):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "radius", error_bound.largest(self.radius))
+
+    @staticmethod
+    def of(known: Known) -> Block:
+        """The block of coefficients (source, *shape).
+
+        An uncertain low part is rounded to multiples of its radius, a power of two: digits beyond that mean nothing,
+        depend on the library of matrix products, and cost room and time. One that is no larger is added to the error
+        instead.
+        """
+        count = len(known.high)
+        weights = np.ascontiguousarray(known.high.reshape(count, -1).T)
+        radius, low = error_bound.up(error_bound.largest(known.error)), None
+        if known.low is not None:
+            low = np.ascontiguousarray(known.low.reshape(count, -1).T)
+            unit = error_bound.power_of_two_up(2 * radius)
+            if radius > 0 and error_bound.largest(np.abs(low)) > unit:
+                radius, low = unit, _multiples(low, unit)
+            elif radius > 0:
+                radius, low = error_bound.up(error_bound.largest(known.error + np.abs(known.low))), None
+        zero = None
+        if radius > 0:
+            uncertain = np.broadcast_to(known.error, known.high.shape).reshape(count, -1).T
+            zero = (weights == 0) & (uncertain == 0)
+            zero = zero if low is None else zero & (low == 0)
+        return Block(weights, radius, zero, low if low is not None and np.any(low) else None)
 
     @property
     def nonzero(self) -> Array:
@@ -87,15 +98,22 @@ class Block(ShortRepr):
         unsure = self.radius if self.zero is None else np.where(self.zero, 0.0, self.radius)
         scaled = merge_doubled(Scale(scale), [Known(self.weights, self.low, unsure)])
         low = None if scaled.low is None else scaled.low.T
-        return _stored(Known(scaled.high.T, low, np.broadcast_to(scaled.error, scaled.high.shape).T))
+        return Block.of(Known(scaled.high.T, low, np.broadcast_to(scaled.error, scaled.high.shape).T))
+
+
+def _multiples(values: Array, unit: float) -> Array:
+    """The values rounded to multiples of a power of two, which moves them by half of it at most."""
+    exponent = int(np.frexp(unit)[1]) - 1
+    short = np.abs(values) < 2.0**53 * unit  # the others are multiples already
+    return np.where(short, np.ldexp(np.rint(np.ldexp(np.where(short, values, 0.0), -exponent)), exponent), values)
 
 
 @dataclass(frozen=True, eq=False)
 class Group(ShortRepr):
-    """Neurons that are evaluated together; `alpha` and `beta` have one entry a neuron.
+    """Neurons that are evaluated together; `alpha` and `beta` have one entry per neuron.
 
     `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before`
-    entries.
+    entries; `value` is the number of that activation's value in the network.
     """
 
     activation: Activation
@@ -104,6 +122,7 @@ class Group(ShortRepr):
     alpha: Array
     beta: Array
     bias: Array
+    value: int = 0
 
     @property
     def size(self) -> int:
@@ -132,13 +151,9 @@ class Group(ShortRepr):
         slope, at_zero = (part.reshape(len(values), -1)[:, self.positions] for part in found)
         return slope, at_zero
 
-    @property
-    def multipliers(self) -> Array | None:
-        """The multipliers by construction, one a neuron, or None where the layers gave none."""
-        known = self.activation.multiplier
-        if known is None:
-            return None
-        return np.broadcast_to(np.asarray(known, dtype=float), self.shape).ravel()[self.positions]
+    def per_neuron(self, values: float | Array) -> Array:
+        """One entry per neuron of what broadcasts against the tensor that the activation reads."""
+        return np.broadcast_to(np.asarray(values, dtype=float), self.shape).ravel()[self.positions]
 
     def select(self, keep: Array) -> Group:
         """The group of the neurons in the boolean mask `keep`."""
@@ -285,216 +300,3 @@ class StackedForm(ShortRepr):
             if block.low is not None:
                 digest.update(np.ascontiguousarray(block.low, dtype="<f8").tobytes())
         return digest.hexdigest()
-
-
-@dataclass
-class _Expression:
-    """A tensor as an affine expression: per source coefficients (size of source, *shape), and a constant."""
-
-    parts: dict[int, Known]
-    constant: Array
-
-    def part(self, source: int, count: int) -> Known:
-        """The coefficients of one source of `count` coordinates."""
-        return self.parts.get(source, zeros((count, *self.constant.shape)))
-
-    def entries(self, places: Array) -> _Expression:
-        """The chosen entries (row major) as a vector."""
-        parts = {source: known.entries(places) for source, known in self.parts.items()}
-        return _Expression(parts, self.constant.ravel()[places])
-
-
-def stack(network: Network, share: bool = True) -> StackedForm:
-    """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
-
-    By `earlier_rules` the form is the one that certificates of that time hold: weights without low parts, a neuron for
-    every entry of every activation.
-
-    Raises ValueError where the blocks would not fit into memory (an unrolled convolutional network of full size).
-    """
-    inputs = int(np.prod(network.input_shape))
-    merge = merge_rounded if by_earlier_rules() else merge_doubled
-    share = share and not by_earlier_rules()
-    _check_memory(inputs * inputs)
-    identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    expressions = {0: _Expression({0: Known(identity)}, np.zeros(network.input_shape))}
-    neurons = _Neurons(merge)
-    needed = network.last_uses
-    for number, node in enumerate(network.nodes, start=1):
-        if number not in needed:
-            continue
-        arguments = [expressions[k] for k in node.inputs]
-        if isinstance(node.layer, AffineLayer):
-            expression = _apply(node.layer, arguments, merge)
-        elif node.layer.is_linear:
-            scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
-            expression = _apply(scaling, arguments, merge)
-        else:
-            sharing = network.sharing.get(number) if share else None
-            expression = neurons.activate(number, node.layer, arguments[0], node.shape, sharing)
-        expressions[number] = expression
-        for k in set(node.inputs):
-            if needed[k] == number:
-                del expressions[k]
-    result = expressions[network.output]
-    _store_row(neurons.blocks, len(neurons.groups) + 1, result)
-    outputs = int(np.prod(network.output_shape))
-    return StackedForm(inputs, outputs, tuple(neurons.groups), neurons.blocks, result.constant.ravel())
-
-
-class _Neurons:
-    """The groups of neurons and the blocks that they read, while a form is made."""
-
-    def __init__(self, merge: Merge) -> None:
-        self.merge = merge
-        self.groups: list[Group] = []
-        self.blocks: dict[tuple[int, int], Block] = {}
-        self._columns: dict[int, tuple[int, Array]] = {}  # of an activation's value: group, column of every entry
-
-    def activate(
-        self, value: int, activation: Activation, argument: _Expression, shape: tuple[int, ...], sharing: Sharing | None
-    ) -> _Expression:
-        """The outputs of an activation; neurons that are new become a group."""
-        size = int(np.prod(shape))
-        new = np.ones(size, dtype=bool) if sharing is None else sharing.new(value)
-        if sharing is not None and sharing.corrections:
-            argument = _apply(Sum(), [argument, self._corrections(sharing.corrections, shape)], self.merge)
-        number, count = len(self.groups) + 1, int(new.sum())
-        _check_memory(size * count + sum(b.weights.size for b in self.blocks.values()))
-        columns = np.cumsum(new) - 1
-        if count:
-            alpha = np.broadcast_to(np.asarray(activation.alpha, dtype=float), shape).ravel()[new]
-            beta = np.broadcast_to(np.asarray(activation.beta, dtype=float), shape).ravel()[new]
-            positions = np.flatnonzero(new)
-            read = argument if np.all(new) else argument.entries(positions)
-            _store_row(self.blocks, number, read)
-            self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new]))
-            self._columns[value] = number, columns
-        if sharing is None:
-            return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape))
-        return self._shared(argument, shape, sharing)
-
-    def _corrections(self, corrections: list[Correction], shape: tuple[int, ...]) -> _Expression:
-        """What has to be added to what an activation reads."""
-        size = int(np.prod(shape))
-        sums: dict[int, tuple[Array, Array, Array]] = {}  # high, low and error by source
-        constant = np.zeros(size)
-
-        def of(source: int) -> tuple[Array, Array, Array]:
-            if source not in sums:
-                high, low, error = np.zeros((3, self._size(source), size))
-                sums[source] = high, low, error
-            return sums[source]
-
-        for number, row, correction in ((*self._neuron(c.node, c.place), c) for c in corrections):
-            k = correction.entry
-            of(number)[0][row, k] -= 1.0
-            if not correction.reads:
-                continue
-            constant[k] += self.groups[number - 1].bias[row]
-            for (to, source), block in self.blocks.items():
-                if to != number:
-                    continue
-                high, low, error = of(source)
-                high[:, k], rest = two_sum(high[:, k], block.weights[row])
-                for term in (rest, np.zeros_like(rest) if block.low is None else block.low[row]):
-                    low[:, k], lost = two_sum(low[:, k], term)
-                    error[:, k] += np.abs(lost)
-                error[:, k] += np.where(block.moving[row], block.radius, 0.0)
-        parts = {
-            source: Known(
-                high.reshape(-1, *shape),
-                low.reshape(-1, *shape) if np.any(low) else None,
-                (error * (1 + 2.0**-40)).reshape(-1, *shape) if np.any(error) else 0.0,
-            ).normalised()
-            for source, (high, low, error) in sums.items()
-        }
-        return _Expression(parts, constant.reshape(shape))
-
-    def _size(self, source: int) -> int:
-        """The number of coordinates of a source that some neuron reads, or of a group of neurons."""
-        if source:
-            return self.groups[source - 1].size
-        return next(block.weights.shape[1] for (_, read), block in self.blocks.items() if read == 0)
-
-    def _neuron(self, node: int, place: int) -> tuple[int, int]:
-        """The group of a neuron, and its row there."""
-        number, columns = self._columns[node]
-        return number, int(columns[place])
-
-    def _shared(self, argument: _Expression, shape: tuple[int, ...], sharing: Sharing) -> _Expression:
-        """`gain z + through w + shift` with z the neurons that stand for the activation's, w what it reads."""
-        through, shift = sharing.through.reshape(shape), sharing.shift.reshape(shape)
-        result = _apply(Scale(through, shift), [argument], self.merge)
-        if np.any(sharing.through_error):
-            uncertain = sharing.through_error.reshape(shape)
-            for source, known in argument.parts.items():
-                size = np.abs(known.high) + (0.0 if known.low is None else np.abs(known.low)) + known.error
-                made = result.parts[source]
-                result.parts[source] = Known(
-                    made.high, made.low, bounds(made.error + uncertain * size * (1 + 2.0**-40))
-                )
-        for node in np.unique(sharing.node[sharing.node > 0]):
-            number, columns = self._columns[int(node)]
-            places = np.flatnonzero(sharing.node == node)
-            own, error = np.zeros((2, self.groups[number - 1].size, len(sharing.node)))
-            own[columns[sharing.place[places]], places] = sharing.gain[places]
-            error[columns[sharing.place[places]], places] = sharing.gain_error[places]
-            outputs = Known(own.reshape(-1, *shape), None, error.reshape(-1, *shape) if np.any(error) else 0.0)
-            result = _apply(Sum(), [_Expression({number: outputs}, np.zeros(shape)), result], self.merge)
-        return result
-
-
-def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expression) -> None:
-    for source, known in sorted(expression.parts.items(), key=lambda item: item[0]):
-        block = _stored(known)
-        if block.radius > 0 or np.any(block.nonzero):
-            blocks[to, source] = block
-
-
-def _stored(known: Known) -> Block:
-    """The block of coefficients (source, *shape).
-
-    An uncertain low part is rounded to multiples of its radius, a power of two: digits beyond that mean nothing, depend
-    on the library of matrix products, and cost room and time. One that is no larger is added to the error instead.
-    """
-    count = len(known.high)
-    weights = np.ascontiguousarray(known.high.reshape(count, -1).T)
-    radius, low = error_bound.up(error_bound.largest(known.error)), None
-    if known.low is not None:
-        low = np.ascontiguousarray(known.low.reshape(count, -1).T)
-        unit = error_bound.power_of_two_up(2 * radius)
-        if radius > 0 and error_bound.largest(np.abs(low)) > unit:
-            radius, low = unit, _multiples(low, unit)
-        elif radius > 0:
-            radius, low = error_bound.up(error_bound.largest(known.error + np.abs(known.low))), None
-    zero = None
-    if radius > 0:
-        uncertain = np.broadcast_to(known.error, known.high.shape).reshape(count, -1).T
-        zero = (weights == 0) & (uncertain == 0)
-        zero = zero if low is None else zero & (low == 0)
-    return Block(weights, radius, zero, low if low is not None and np.any(low) else None)
-
-
-def _multiples(values: Array, unit: float) -> Array:
-    """The values rounded to multiples of a power of two, which moves them by half of it at most."""
-    exponent = int(np.frexp(unit)[1]) - 1
-    short = np.abs(values) < 2.0**53 * unit  # the others are multiples already
-    return np.where(short, np.ldexp(np.rint(np.ldexp(np.where(short, values, 0.0), -exponent)), exponent), values)
-
-
-def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
-    constant = layer(*(a.constant[None] for a in arguments))[0]
-    parts: dict[int, Known] = {}
-    for source in sorted(set().union(*(a.parts for a in arguments))):
-        count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
-        parts[source] = merge(layer, [a.part(source, count) for a in arguments])
-    return _Expression(parts, constant)
-
-
-def _check_memory(entries: int) -> None:
-    if 8 * entries > MEMORY_LIMIT:
-        raise ValueError(
-            f"the unrolled network needs blocks of {8 * entries / 2**30:.0f} GiB, above the limit of "
-            f"{MEMORY_LIMIT / 2**30:.0f} GiB; certify a smaller input or a part of the network"
-        )

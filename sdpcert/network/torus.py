@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
-from sdpcert.network.activations import Activation
+from sdpcert.network.activation import Activation
+from sdpcert.network.filters import per_channel
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
@@ -62,69 +62,50 @@ class Taps(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False)
-class OnTorus(Activation):
-    """An activation of an image whose pixels lie at the flat `places` of the torus's signal; zero elsewhere.
+class Image(ShortRepr):
+    """Where the image that an activation reads lies on a torus.
 
-    Slopes are those of `kind`; the group that holds it widens them where the torus has cells outside the image.
+    `value` is the number of the activation's value in the network, `shape` its shape (channels, height, width),
+    `places` where its entries lie in the torus's signal (flat, row major). Of the channels of that signal only those in
+    the mask `kept` are neurons.
     """
 
-    kind: Activation
-    places: Array
+    value: int
     shape: tuple[int, ...]
+    places: Array
+    kept: Array
 
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.kind.name
+    def select(self, keep: Array) -> Image:
+        """The image of which only the neurons in the mask `keep` are left."""
+        kept = self.kept.copy()
+        kept[self.kept] = keep
+        return replace(self, kept=kept)
 
-    def slopes(self) -> tuple[float | Array, float | Array]:
-        return self.kind.slopes()
-
-    def __call__(self, values: Array) -> Array:
-        return self._on_image(self.kind, values)
-
-    def derivative(self, values: Array) -> Array:
-        return self._on_image(lambda v: np.broadcast_to(self.kind.derivative(v), v.shape), values)
-
-    def _on_image(self, function: Callable[[Array], Array], signal: Array) -> Array:
-        flat = signal.reshape(len(signal), -1)
-        result = np.zeros_like(flat)
+    def evaluate(self, activation: Activation, signal: Array) -> Array:
+        """The activation on the image, zero elsewhere, for a batch of signals of the channels that are neurons."""
+        full = np.zeros((len(signal), len(self.kept), *signal.shape[2:]))
+        full[:, self.kept] = signal
+        flat = full.reshape(len(signal), -1)
         images = flat[:, self.places].reshape(-1, *self.shape)
-        result[:, self.places] = function(images).reshape(len(signal), -1)
-        return result.reshape(signal.shape)
+        flat[:] = 0.0
+        flat[:, self.places] = activation(images).reshape(len(signal), -1)
+        return full[:, self.kept]
 
-
-@dataclass(frozen=True, eq=False)
-class Selected(Activation):
-    """An activation on a torus of which only the channels in the mask `keep` are left."""
-
-    kind: Activation
-    keep: Array
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.kind.name
-
-    def slopes(self) -> tuple[float | Array, float | Array]:
-        return self.kind.slopes()
-
-    def __call__(self, values: Array) -> Array:
-        return self._on_all(self.kind, values)
-
-    def derivative(self, values: Array) -> Array:
-        return self._on_all(self.kind.derivative, values)
-
-    def _on_all(self, function: Callable[[Array], Array], signal: Array) -> Array:
-        full = np.zeros((len(signal), len(self.keep), *signal.shape[2:]))
-        full[:, self.keep] = signal
-        return function(full)[:, self.keep]
+    def per_channel(self, values: float | Array) -> Array:
+        """One entry per channel of neurons of what broadcasts against the image; raises ValueError if it varies over
+        the pixels of a channel.
+        """
+        pixels = len(self.kept) // self.shape[0]
+        return np.repeat(per_channel(values, self.shape), pixels)[self.kept]
 
 
 @dataclass(frozen=True, eq=False)
 class TorusGroup(ShortRepr):
-    """Neurons with the same activation: one entry of `alpha` and `beta` a channel, the same in every cell.
+    """Neurons with the same activation: one entry of `alpha` and `beta` per channel, the same in every cell.
 
     `bias` has shape (channels, rows, columns), `inside` the same shape: 1 where the neuron exists in the network, 0
-    where it was cropped (it is then constantly zero, which is a slope of 0 within [alpha, beta]).
+    where it was cropped (it is then constantly zero, which is a slope of 0 within [alpha, beta]). `image` says which
+    neurons of a network these are; without one the activation is applied to all entries alike.
     """
 
     activation: Activation
@@ -132,24 +113,23 @@ class TorusGroup(ShortRepr):
     beta: Array
     bias: Array
     inside: Array
+    image: Image | None = None
 
     @property
     def size(self) -> int:
         """Number of channels."""
         return len(self.alpha)
 
-    @property
-    def multipliers(self) -> Array | None:
-        """The multipliers by construction, one a channel, or None where the layers gave none."""
-        known = self.activation.multiplier
-        return None if known is None else np.broadcast_to(np.asarray(known, dtype=float), self.size)
+    def evaluate(self, preactivations: Array) -> Array:
+        """The neurons' outputs, on a batch of preactivations of shape (batch, channels, rows, columns)."""
+        if self.image is None:
+            return self.activation(preactivations) * self.inside
+        return self.image.evaluate(self.activation, preactivations) * self.inside
 
     def select(self, keep: Array) -> TorusGroup:
         """The group of the channels in the boolean mask `keep`."""
-        multiplier = self.activation.multiplier
-        multiplier = None if multiplier is None else np.broadcast_to(multiplier, self.size)[keep]
-        activation = Selected(self.activation, keep, multiplier=multiplier)
-        return TorusGroup(activation, self.alpha[keep], self.beta[keep], self.bias[keep], self.inside[keep])
+        image = None if self.image is None else self.image.select(keep)
+        return TorusGroup(self.activation, self.alpha[keep], self.beta[keep], self.bias[keep], self.inside[keep], image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +193,7 @@ class TorusForm(ShortRepr):
         sources: list[Any] = [np.asarray(signal, dtype=float)]
         for number, group in enumerate(self.groups, start=1):
             value = self._combine(number, sources) + group.bias
-            sources.append(group.activation(value) * group.inside)
+            sources.append(group.evaluate(value))
         result = self._combine(self.output_row, sources)
         return result.sum(axis=(2, 3)) if self.pooled else result
 

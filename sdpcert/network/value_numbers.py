@@ -4,32 +4,40 @@ Every entry of every value of the graph is written as a short sum of atoms: entr
 rows of dense layers and channels of convolutions, and the constant 1. Sums, scalings, moves and joins act on these
 sums exactly; where float64 would round, or a sum gets long, the entry becomes an atom of its own. Two entries with the
 same sum are equal for every input. The converse does not hold, which costs tightness and never truth.
-
-A neuron whose preactivation is a multiple of an earlier one's is a function of that neuron and of its own
-preactivation w:
-
-    z = K z_earlier + M w + C,
-
-for ReLU and its relatives by `phi(-v) = -r v + (r - l) relu(v)`, for smooth activations by their reflection
-`phi(-v) = a phi(v) + b v + c`. In the condition that is a substitution, which can only lower its optimum.
+What follows for neurons whose preactivations are multiples of each other is in `sharing.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer
-
-if TYPE_CHECKING:
-    from sdpcert.network.graph import Network
+from sdpcert.network.nodes import LayerGraph
+from sdpcert.network.sharing import Correction, Neuron, Sharing, Table, by_pieces
+from sdpcert.network.sums import (
+    Sums,
+    added,
+    canonical,
+    constants,
+    digest_of,
+    from_terms,
+    gather,
+    is_product,
+    is_stored_exactly,
+    nothing,
+    primitive_rows,
+    row_key,
+    stack_rows,
+    terms,
+    units,
+)
 
 Array = np.ndarray
 #: Atoms of a sum above which an entry becomes an atom of its own.
@@ -38,50 +46,9 @@ LONGEST_SUM = 24
 SHORT_ROW = 4
 #: Rows that are looked at before a sign counts as unknown.
 MOST_ROWS = 64
-#: Columns of every matrix of sums: more atoms than a network can have.
-WIDTH = 2**31 - 1
-
-#: Entries (rows) as sums of atoms (columns): a canonical `scipy.sparse.csr_array` without stored zeros.
-Sums = Any
 
 
-@dataclass(frozen=True)
-class Correction:
-    """Entry `entry` reads one u less, u being the ReLU neuron at `place` of the activation `node`; with `reads` it
-    reads what u reads instead.
-    """
-
-    entry: int
-    node: int
-    place: int
-    reads: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Sharing:
-    """How the neurons of one activation depend on neurons, entry by entry (row major) of its tensor.
-
-    `z = gain z_at + through w + shift`, w being the entry's own preactivation and z_at the neuron at entry `place` of
-    the activation with value number `node`: itself where the neuron is new, an earlier one where it is not. Where
-    `node` is 0, z is linear in w and `gain` is 0. The errors bound the rounding of `gain` and `through`. Some
-    preactivations are changed first, by `corrections`, which changes no z.
-    """
-
-    node: Array
-    place: Array
-    gain: Array
-    gain_error: Array
-    through: Array
-    through_error: Array
-    shift: Array
-    corrections: list[Correction]
-
-    def new(self, number: int) -> Array:
-        """Which neurons of the activation with value number `number` are new."""
-        return (self.node == number) & (self.place == np.arange(len(self.place)))
-
-
-def share_neurons(network: Network) -> dict[int, Sharing]:
+def share_neurons(network: LayerGraph) -> dict[int, Sharing]:
     """For every nonlinear activation, by the number of its value, how its neurons depend on earlier ones.
 
     Activations all of whose neurons are new, and read what the graph says, are left out.
@@ -92,12 +59,12 @@ def share_neurons(network: Network) -> dict[int, Sharing]:
 class _Numbering:
     """One walk over the graph."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: LayerGraph) -> None:
         self.sharing: dict[int, Sharing] = {}
         self._nonnegative: list[bool] = [True]  # of every atom; atom 0 is the constant 1
         self._atoms: dict[Hashable, int] = {}
         self._rows: dict[int, tuple[Sums, Any]] = {}  # of atoms that stand for a sum, that sum
-        self._seen: dict[Hashable, _Neuron] = {}
+        self._seen: dict[Hashable, Neuron] = {}
         self._compared: dict[int, _Comparison] = {}  # by the atoms of ReLU neurons
         self._outputs: dict[int, Array] = {}  # the atoms of an activation's neurons, -1 where one is not new
         values = {0: self.fresh(int(np.prod(network.input_shape)))}
@@ -118,7 +85,7 @@ class _Numbering:
         """Entries that are atoms of their own."""
         first = len(self._nonnegative)
         self._nonnegative += [nonnegative] * count
-        return _units(np.arange(first, first + count))
+        return units(np.arange(first, first + count))
 
     def _atom(self, key: Hashable, count: int = 1) -> int:
         """The first of the `count` atoms of a key, made where there are none."""
@@ -137,7 +104,7 @@ class _Numbering:
             return sums, atoms
         order = np.arange(sums.shape[0])
         order[rows] = sums.shape[0] + np.arange(len(rows))
-        return _stack([sums, _units(atoms, factors)])[order], atoms
+        return stack_rows([sums, units(atoms, factors)])[order], atoms
 
     # ------------------------------------------------------------ affine layers
 
@@ -159,21 +126,21 @@ class _Numbering:
 
     def gathered(self, given: Sequence[Sums], places: Array) -> Sums:
         """See `Numbering`, as for the methods that follow."""
-        return _gather(_stack(given), places)
+        return gather(stack_rows(given), places)
 
     def shifted(self, sums: Sums, shift: Array) -> Sums:
-        return self.plus(sums, _constants(shift))
+        return self.plus(sums, constants(shift))
 
     def plus(self, left: Sums, right: Sums) -> Sums:
         """The sums of two values; rows that float64 would round, and long ones, become atoms."""
-        total = _canonical(left + right)
+        total = canonical(left + right)
         # Of two floats, the larger one subtracted first leaves what the addition lost.
-        lost = [_canonical((total - left) - right), _canonical((total - right) - left)]
+        lost = [canonical((total - left) - right), canonical((total - right) - left)]
         wrong = np.diff(total.indptr) > LONGEST_SUM
         for residual in lost:
             wrong |= np.diff(residual.indptr) > 0
         rows = np.flatnonzero(wrong)
-        return self._replace(total, rows, [("sum", _row(left, k), _row(right, k)) for k in rows])[0]
+        return self._replace(total, rows, [("sum", row_key(left, k), row_key(right, k)) for k in rows])[0]
 
     def scaled(self, sums: Sums, factors: Array) -> Sums:
         """Every row times a factor; rows whose products float64 would round become atoms."""
@@ -181,71 +148,71 @@ class _Numbering:
         spread = np.repeat(factors, lengths)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             data = sums.data * spread
-        exact = _is_product(sums.data, spread, data)
-        scaled = _canonical(sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape))
+        exact = is_product(sums.data, spread, data)
+        scaled = canonical(sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape))
         owner = np.repeat(np.arange(len(factors)), lengths)
         rows = np.unique(owner[~exact])
-        result, atoms = self._replace(scaled, rows, [("row", _row(sums, k)) for k in rows], factors[rows])
+        result, atoms = self._replace(scaled, rows, [("row", row_key(sums, k)) for k in rows], factors[rows])
         self._rows |= {int(atom): (sums, k) for atom, k in zip(atoms, rows, strict=True)}
         return result
 
     def multiplied(self, weight: Array, bias: Array | None, sums: Sums) -> Sums:
-        weights = _canonical(sparse.csr_array(np.asarray(weight, dtype=float)))
+        weights = canonical(sparse.csr_array(np.asarray(weight, dtype=float)))
         outputs, inputs = weight.shape
         lengths = np.diff(weights.indptr)
         long_rows = np.flatnonzero(lengths > SHORT_ROW)
-        primitive, scales = _primitive(weights)
+        primitive, scales = primitive_rows(weights)
         results = []
         for start in range(0, sums.shape[0], inputs):
             read = sums[np.arange(start, start + inputs)]
-            total = _nothing(outputs)
+            total = nothing(outputs)
             for term in range(int(min(lengths.max(initial=0), SHORT_ROW))):
                 at = np.minimum(weights.indptr[:-1] + term, max(len(weights.indices) - 1, 0))
                 used = (lengths > term) & (lengths <= SHORT_ROW)
-                chosen = _gather(read, np.where(used, weights.indices[at], -1))
+                chosen = gather(read, np.where(used, weights.indices[at], -1))
                 total = self.plus(total, self.scaled(chosen, np.where(used, weights.data[at], 0.0)))
             if len(long_rows):
-                identity = _digest(read)
-                atoms = np.array([self._atom(("dense", identity, _row(primitive, k))) for k in long_rows])
+                identity = digest_of(read)
+                atoms = np.array([self._atom(("dense", identity, row_key(primitive, k))) for k in long_rows])
                 order = np.arange(outputs)
                 order[long_rows] = outputs + np.arange(len(long_rows))
-                total = _stack([total, _units(atoms, scales[long_rows])])[order]
+                total = stack_rows([total, units(atoms, scales[long_rows])])[order]
             if bias is not None:
-                total = self.plus(total, _constants(np.asarray(bias, dtype=float).ravel()))
+                total = self.plus(total, constants(np.asarray(bias, dtype=float).ravel()))
             results.append(total)
-        return _stack(results)
+        return stack_rows(results)
 
     def windowed(
         self, rows: Array, bias: Array | None, geometry: Hashable, pixels: int, groups: int, sums: Sums
     ) -> Sums:
         channels = len(rows)
-        kernel = _canonical(sparse.csr_array(np.asarray(rows, dtype=float)))
-        primitive, scales = _primitive(kernel)
-        identity = (_digest(sums), geometry)
+        kernel = canonical(sparse.csr_array(np.asarray(rows, dtype=float)))
+        primitive, scales = primitive_rows(kernel)
+        identity = (digest_of(sums), geometry)
         parts = []
         for channel in range(channels):
             if kernel.indptr[channel] == kernel.indptr[channel + 1]:
-                parts.append(_nothing(pixels))
+                parts.append(nothing(pixels))
                 continue
             group = channel // (channels // groups)
-            first = self._atom(("windows", *identity, group, _row(primitive, channel)), pixels)
-            parts.append(_units(np.arange(first, first + pixels), np.full(pixels, scales[channel])))
-        total = _stack(parts)
+            first = self._atom(("windows", *identity, group, row_key(primitive, channel)), pixels)
+            parts.append(units(np.arange(first, first + pixels), np.full(pixels, scales[channel])))
+        total = stack_rows(parts)
         if bias is None:
             return total
-        return self.plus(total, _constants(np.repeat(np.asarray(bias, dtype=float), pixels)))
+        return self.plus(total, constants(np.repeat(np.asarray(bias, dtype=float), pixels)))
 
     # ------------------------------------------------------------ neurons
 
     def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
         size = read.shape[0]
-        made = _Table(number, size)
+        made = Table(number, size)
         left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.pieces or (0.0, 1.0))
         parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]
         relus = np.zeros(size, dtype=bool) if kind.pieces is None else (left == 0) & (right == 1)
         read = self._corrected(read, relus, made)
         signs = np.zeros(size) if kind.pieces is None else self._signs(read)
-        primitive, scales = _primitive(read)
+        primitive, scales = primitive_rows(read)
         for k in range(size):
             empty = read.indptr[k] == read.indptr[k + 1]
             if kind.pieces is None and empty:
@@ -261,12 +228,12 @@ class _Numbering:
                 key = (own, abs(scale), row)
             else:
                 key = (own, scale, row)
-            neuron = _Neuron(number, k, scale, float(left[k]), float(right[k]))
+            neuron = Neuron(number, k, scale, float(left[k]), float(right[k]))
             earlier = self._seen.setdefault(key, neuron)
             if earlier is neuron:
                 continue
             if kind.pieces is not None:
-                made.share(k, earlier, *_by_pieces(earlier, neuron))
+                made.share(k, earlier, *by_pieces(earlier, neuron))
             elif scale == earlier.scale:
                 made.share(k, earlier, Fraction(1), Fraction(0), 0.0)
             else:
@@ -286,12 +253,12 @@ class _Numbering:
 
     def _direction(self, read: Sums, primitive: Sums, scales: Array, k: int) -> tuple[Fraction, tuple[bytes, bytes]]:
         """The scale and the primitive row of a sum; a multiple of an atom that stands for a sum is one of that sum."""
-        scale, row = Fraction(float(scales[k])), _row(primitive, k)
+        scale, row = Fraction(float(scales[k])), row_key(primitive, k)
         start, end = read.indptr[k], read.indptr[k + 1]
         if end - start == 1 and int(read.indices[start]) in self._rows:
             sums, at = self._rows[int(read.indices[start])]
-            inner, inner_scale = _primitive(sums[[at]])
-            return Fraction(float(read.data[start])) * Fraction(float(inner_scale[0])), _row(inner, 0)
+            inner, inner_scale = primitive_rows(sums[[at]])
+            return Fraction(float(read.data[start])) * Fraction(float(inner_scale[0])), row_key(inner, 0)
         return scale, row
 
     def _signs(self, sums: Sums) -> Array:
@@ -304,7 +271,7 @@ class _Numbering:
         signs = np.where(lengths == 0, 0, upward.astype(int) - downward.astype(int))
         for k in np.unique(owner[self._is_compared(sums.indices)]):
             if signs[k] == 0:
-                row = _terms(sums, k)
+                row = terms(sums, k)
                 signs[k] = self._at_most_zero({a: -c for a, c in row.items()}) - self._at_most_zero(row)
         return signs
 
@@ -330,10 +297,10 @@ class _Numbering:
                     waiting.append(rest)
                     read = self._compared[atom].terms()
                     if any(a in rest for a in read):
-                        waiting.append(_added(rest, read, factor))
+                        waiting.append(added(rest, read, factor))
         return False
 
-    def _corrected(self, read: Sums, relus: Array, made: _Table) -> Sums:
+    def _corrected(self, read: Sums, relus: Array, made: Table) -> Sums:
         """The rows of ReLU neurons without the parts that never decide the maximum of the row and zero.
 
         With u = relu(v), a row `r + u` is the maximum of r + v and r. Where one of the two is never positive, the
@@ -343,15 +310,15 @@ class _Numbering:
         owner = np.repeat(np.arange(read.shape[0]), np.diff(read.indptr))
         changed: dict[int, dict[int, Fraction]] = {}
         for k in np.unique(owner[compared]):
-            row, found = _terms(read, k), relus[k]
+            row, found = terms(read, k), relus[k]
             while found:
                 found = False
                 for atom in sorted(a for a, c in row.items() if c == 1 and a in self._compared):
                     comparison = self._compared[atom]
                     rest = {a: c for a, c in row.items() if a != atom}
-                    above = _added(rest, comparison.terms(), Fraction(1))
+                    above = added(rest, comparison.terms(), Fraction(1))
                     reads = self._at_most_zero(rest)
-                    if reads and not _is_stored_exactly(above):
+                    if reads and not is_stored_exactly(above):
                         continue
                     if reads or self._at_most_zero(above):
                         made.sharing.corrections.append(Correction(int(k), comparison.node, comparison.place, reads))
@@ -362,7 +329,7 @@ class _Numbering:
             return read
         order = np.arange(read.shape[0])
         order[list(changed)] = read.shape[0] + np.arange(len(changed))
-        return _stack([read, _rows(list(changed.values()))])[order]
+        return stack_rows([read, from_terms(list(changed.values()))])[order]
 
     def _outcomes(self, sharing: Sharing, read: Sums) -> Sums:
         """The outputs of an activation as sums."""
@@ -370,21 +337,10 @@ class _Numbering:
         for node in np.unique(sharing.node[sharing.node > 0]):
             chosen = sharing.node == node
             atoms[chosen] = self._outputs[int(node)][sharing.place[chosen]]
-        total = self.plus(_units(atoms, sharing.gain), self.scaled(read, sharing.through))
-        total = self.plus(total, _constants(sharing.shift))
+        total = self.plus(units(atoms, sharing.gain), self.scaled(read, sharing.through))
+        total = self.plus(total, constants(sharing.shift))
         rounded = np.flatnonzero((sharing.gain_error > 0) | (sharing.through_error > 0))
         return self._replace(total, rounded, [object() for _ in rounded])[0]
-
-
-@dataclass(frozen=True)
-class _Neuron:
-    """A neuron: its activation's value number, its entry, the factor of its primitive row, its slopes on both sides."""
-
-    node: int
-    place: int
-    scale: Fraction
-    left: float
-    right: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -397,160 +353,4 @@ class _Comparison:
 
     def terms(self) -> dict[int, Fraction]:
         """What the neuron reads."""
-        return _terms(self.read, self.place)
-
-
-class _Table:
-    """The columns of a `Sharing` while it is made: every neuron is new until something else is said."""
-
-    def __init__(self, number: int, size: int) -> None:
-        none = np.zeros(size)
-        self.sharing = Sharing(
-            np.full(size, number), np.arange(size), np.ones(size), none, none.copy(), none.copy(), none.copy(), []
-        )
-
-    def linear(self, k: int, slope: float) -> None:
-        """Entry k is `slope` times its preactivation."""
-        self.sharing.node[k] = self.sharing.place[k] = 0
-        self.sharing.gain[k], self.sharing.through[k] = 0.0, slope
-
-    def share(self, k: int, earlier: _Neuron, gain: Fraction, through: Fraction, shift: float) -> None:
-        """Entry k is `gain` times the earlier neuron plus `through` times its preactivation plus `shift`."""
-        s = self.sharing
-        s.node[k], s.place[k], s.shift[k] = earlier.node, earlier.place, shift
-        s.gain[k], s.gain_error[k] = _rounded(gain)
-        s.through[k], s.through_error[k] = _rounded(through)
-
-
-def _by_pieces(earlier: _Neuron, neuron: _Neuron) -> tuple[Fraction, Fraction, float]:
-    """Gain and through of a neuron that is linear on both sides of zero by another one with a multiple of its row.
-
-    With v the earlier preactivation, `relu(v) = (z - l v) / (r - l)`, and the neuron reads w = t v.
-    """
-    ratio = neuron.scale / earlier.scale
-    bend = (Fraction(neuron.right) - Fraction(neuron.left)) / (Fraction(earlier.right) - Fraction(earlier.left))
-    if ratio > 0:
-        return ratio * bend, Fraction(neuron.left) - bend * Fraction(earlier.left), 0.0
-    return -ratio * bend, Fraction(neuron.right) + bend * Fraction(earlier.left), 0.0
-
-
-def _rounded(value: Fraction) -> tuple[float, float]:
-    """A float64 near a rational number and a bound of the difference."""
-    near = float(value)
-    error = abs(value - Fraction(near))
-    return near, 0.0 if error == 0 else float(np.nextafter(float(error), np.inf))
-
-
-# ---------------------------------------------------------------- sums
-
-
-def _canonical(sums: Sums) -> Sums:
-    """A canonical copy: SciPy works in place, on arrays that others may hold too."""
-    sums = sums.copy()
-    sums.sum_duplicates()
-    sums.eliminate_zeros()
-    return sums
-
-
-def _units(atoms: Array, factors: Array | None = None) -> Sums:
-    """One atom a row, times a factor each."""
-    rows = len(atoms)
-    data = np.ones(rows) if factors is None else np.asarray(factors, dtype=float)
-    return _canonical(sparse.csr_array((data, atoms.astype(np.int32), np.arange(rows + 1)), shape=(rows, WIDTH)))
-
-
-def _constants(values: Array) -> Sums:
-    return _units(np.zeros(len(values), dtype=np.int32), values)
-
-
-def _nothing(rows: int) -> Sums:
-    return _units(np.zeros(rows, dtype=np.int32), np.zeros(rows))
-
-
-def _stack(parts: Sequence[Sums]) -> Sums:
-    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
-
-
-def _gather(sums: Sums, indices: Array) -> Sums:
-    """The rows of the given numbers, an empty one for -1."""
-    if np.any(indices < 0):
-        sums, indices = _stack([sums, _nothing(1)]), np.where(indices < 0, sums.shape[0], indices)
-    return sums[indices]
-
-
-def _row(sums: Sums, row: Any) -> tuple[bytes, bytes]:
-    """What distinguishes a row."""
-    start, end = sums.indptr[row], sums.indptr[row + 1]
-    return sums.indices[start:end].tobytes(), sums.data[start:end].tobytes()
-
-
-def _terms(sums: Sums, row: Any) -> dict[int, Fraction]:
-    """The factors of a row by atom."""
-    start, end = sums.indptr[row], sums.indptr[row + 1]
-    return {int(a): Fraction(float(c)) for a, c in zip(sums.indices[start:end], sums.data[start:end], strict=True)}
-
-
-def _added(row: dict[int, Fraction], other: dict[int, Fraction], factor: Fraction) -> dict[int, Fraction]:
-    """`row + factor other`, without terms that cancel."""
-    added = {a: row.get(a, Fraction(0)) + factor * c for a, c in other.items()}
-    return {a: c for a, c in (row | added).items() if c}
-
-
-def _is_stored_exactly(row: dict[int, Fraction]) -> bool:
-    return all(abs(c) <= 2**500 and Fraction(float(c)) == c for c in row.values())
-
-
-def _rows(rows: list[dict[int, Fraction]]) -> Sums:
-    """Rows of terms whose factors are float64s."""
-    lengths = np.cumsum([0, *map(len, rows)])
-    atoms = np.array([a for row in rows for a in sorted(row)], dtype=np.int32)
-    factors = np.array([float(row[a]) for row in rows for a in sorted(row)])
-    return _canonical(sparse.csr_array((factors, atoms, lengths), shape=(len(rows), WIDTH)))
-
-
-def _digest(sums: Sums) -> bytes:
-    """What distinguishes a value."""
-    digest = hashlib.sha256()
-    for part in (sums.indptr.astype("<i8"), sums.indices.astype("<i8"), sums.data.astype("<f8")):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.digest()
-
-
-def _is_product(a: Array, b: Array, product: Array) -> Array:
-    """Whether each float64 product is sure to be exact: the odd parts of the factors fit into 53 bits together."""
-    odd_a, odd_b = np.abs(_odd_parts(a)[0]).astype(float), np.abs(_odd_parts(b)[0]).astype(float)
-    short = (np.frexp(odd_a)[1] + np.frexp(odd_b)[1] <= 53) | (odd_a <= 1) | (odd_b <= 1)
-    normal = (np.abs(product) >= np.finfo(float).tiny) | (a == 0) | (b == 0)
-    return short & normal & np.isfinite(product)
-
-
-def _odd_parts(values: Array) -> tuple[Array, Array]:
-    """Odd integers and exponents with `values = odd 2^exponent` (0 for 0)."""
-    mantissa, exponent = np.frexp(values)
-    integer = np.ldexp(mantissa, 53).astype(np.int64)
-    lowest = integer & -integer
-    shift = np.where(integer == 0, 0, np.frexp(lowest.astype(float))[1] - 1)
-    return integer >> shift, exponent - 53 + shift
-
-
-def _primitive(sums: Sums) -> tuple[Sums, Array]:
-    """Every row over its scale, and the scales: rows that are multiples of each other become the same row.
-
-    The primitive row has odd integers without common factor times powers of two, the first entry positive, the least
-    exponent zero. Rows whose entries span more than float64 holds are only made positive at their first entry.
-    """
-    lengths = np.diff(sums.indptr)
-    scales = np.ones(sums.shape[0])
-    full = np.flatnonzero(lengths)
-    if not len(full):
-        return sums, scales
-    starts, owner = sums.indptr[full], np.repeat(np.arange(len(full)), lengths[full])
-    odd, exponent = _odd_parts(sums.data)
-    sign = np.sign(sums.data[starts])
-    divisor = np.gcd.reduceat(np.abs(odd), starts)
-    least = np.minimum.reduceat(exponent, starts)
-    wide = np.maximum.reduceat(exponent, starts) - least > 900
-    divisor, least = np.where(wide, 1, divisor), np.where(wide, 0, least)
-    data = np.ldexp((odd // divisor[owner]).astype(float), exponent - least[owner]) * sign[owner]
-    scales[full] = np.ldexp(divisor.astype(float), least) * sign
-    return sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape), scales
+        return terms(self.read, self.place)

@@ -14,17 +14,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor, nn
 
-from sdpcert.network.activations import activation_by_name
+from sdpcert.network.activations import Activation, activation_by_name
 from sdpcert.network.affine import Scale, Sum
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.geometry import Operator, array
 
+Array = np.ndarray
+
+
+def for_own_slopes(kind: Activation, multipliers: Array) -> Array:
+    """The multipliers that do for the activation's own slopes what the given ones do for slopes [0, 1].
+
+    For slopes [0, beta], beta <= 1, `z (z - v) <= z (z - beta v) / beta`: the multiplier over beta is as good. Raises
+    ValueError for other slopes.
+    """
+    alpha, beta = np.asarray(kind.alpha, dtype=float), np.asarray(kind.beta, dtype=float)
+    if np.any(alpha != 0) or np.any(beta > 1) or np.any(beta <= 0):
+        raise ValueError(f"activation {kind.name!r} has slopes outside [0, 1]")
+    return multipliers / beta
+
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """The nonlinear part `G phi(U x + bias)`; `multipliers` has one entry a hidden channel."""
+    """The nonlinear part `G phi(U x + bias)`; `multipliers` has one entry per hidden channel."""
 
     outward: Operator
     inward: Operator
@@ -104,17 +119,13 @@ class Block:
             hidden = replace(hidden, outward=hidden.outward.map(lambda w: w * factor))
         return replace(self, through=through, hidden=hidden)
 
-    def add_to(self, graph: Graph, value: int, multiplier_scale: float) -> int:
-        """Append the block to a graph, its activation carrying `multiplier_scale` times the multipliers."""
-        images = len(graph.shape(value)) == 3
+    def add_to(self, graph: Graph, value: int) -> int:
+        """Append the block to a graph and return the number of its output."""
         outer: int | None = None
         if self.hidden is not None:
             hidden = self.hidden
             inner = graph.add(hidden.inward.layer(hidden.bias), value)
-            multipliers = array(hidden.multipliers) * multiplier_scale
-            multipliers = multipliers[:, None, None] if images else multipliers
-            kind = activation_by_name(hidden.activation).with_unit_multiplier(multipliers)
-            activated = graph.add(kind, inner)
+            activated = graph.add(activation_by_name(hidden.activation), inner)
             outer = graph.add(hidden.outward.layer(self.shift), activated)
         if self.through is None:
             assert outer is not None
@@ -124,6 +135,16 @@ class Block:
         else:
             direct = graph.add(Scale(self.through), value)
         return direct if outer is None else graph.add(Sum(), direct, outer)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], scale: float) -> list[Array]:
+        """`scale` times the multipliers of the activations that `add_to` appends to a value of that shape, in their
+        order.
+        """
+        if self.hidden is None:
+            return []
+        multipliers = array(self.hidden.multipliers) * scale
+        multipliers = multipliers[:, None, None] if len(shape) == 3 else multipliers
+        return [for_own_slopes(activation_by_name(self.hidden.activation), multipliers)]
 
     def module(self) -> nn.Module:
         """The block made of stock torch modules."""

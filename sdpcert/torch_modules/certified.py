@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 
+Array = np.ndarray
 #: The least shrink of materialised weights. Rounding of float32 weights needs less; a proof of a deep chain in float64
 #: needs about this much room (a chain of eight residual layers in float64: 1e-7 was not enough).
 LEAST_MARGIN = 2.0**-20
@@ -54,16 +55,20 @@ class Certified(nn.Module):
     constant: float = 1.0
 
     def squared_constant(self) -> float:
-        """The square of the constant that `add_to`'s multipliers are feasible for, strictly; the proof's rho."""
+        """The square of the constant that the multipliers are feasible for, strictly; the proof's rho."""
         raise NotImplementedError
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """Append the layer to a certifier's graph and return its output.
+    def add_to(self, graph: Graph, value: int) -> int:
+        """Append the layer to a certifier's graph and return the number of its output."""
+        raise NotImplementedError
 
-        `energy` is what the layers behind need of this one's output, so that the layer's own multipliers are
-        multiplied with it.
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> Sequence[float | Array]:
+        """The multipliers of the activations that `add_to` appends to a value of that shape (without batch axis), in
+        their order; each broadcasts against what its activation reads.
+
+        `downstream` is the squared gain of everything after the layer, which multiplies the layer's own multipliers.
         """
-        raise NotImplementedError
+        return ()
 
     def export(self) -> nn.Module:
         """The layer as stock torch modules with its materialised weights."""
@@ -98,7 +103,7 @@ class LipschitzLayer(Certified, ABC):
 
         It is computed anew whenever a parameter or a setting differs from what it was computed from, whatever changed
         it. `values` stand for the layer's own parameters. The tensors are copies: writing into them changes nothing
-        that runs. Raises ValueError where a parameter is not finite.
+        that runs. Raises ValueError if a parameter is not finite.
         """
         return copy.deepcopy(self._kept(values))
 
@@ -151,12 +156,15 @@ class LipschitzLayer(Certified, ABC):
         own = block.constant * (1 - _margin(block))
         return own**2 * (1 + 2 * SPENT * _margin(block))
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
+    def add_to(self, graph: Graph, value: int) -> int:
         """Append the materialised block."""
+        return self._kept().add_to(graph, value)
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> Sequence[float | Array]:
+        """Those of the block for its materialised weights, which are smaller than the claim needs."""
         block = self._kept()
         margin = _margin(block)
-        scale = energy * (1 - margin) ** 2 * (1 + SPENT * margin)
-        return block.add_to(graph, value, scale)
+        return block.neuron_multipliers(shape, downstream * (1 - margin) ** 2 * (1 + SPENT * margin))
 
     def export(self) -> nn.Module:
         """The layer as `nn.Linear`, `nn.Conv2d` or a `PlainBlock` of them, with its materialised weights."""

@@ -1,29 +1,30 @@
-"""Chains of layers that know their constants: networks with multipliers by construction.
+"""Chains of layers that know their constants: networks with what they know by construction.
 
 A module made of the toolkit's layers brings multipliers along, which make `certify(net, method="by-construction")`
-possible: with c_l the square of the constant that layer l's multipliers are feasible for, everything behind a value
-has the constant c_(l+1) c_(l+2) ..., and layer l's multipliers count so many times.
+possible; `sdpcert.network.construction` says how they become those of the whole network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
 from sdpcert.network.activations import Activation, activation_by_name, crop
 from sdpcert.network.affine import Conv2d, Scale, Sum
-from sdpcert.network.graph import Graph, Network, Node
-from sdpcert.network.moves import space_to_depth
+from sdpcert.network.construction import ConstructedNetwork, Construction
+from sdpcert.network.graph import Graph
+from sdpcert.network.nodes import Node
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.torch_modules.block import PlainBlock
+from sdpcert.torch_modules.block import PlainBlock, for_own_slopes
 from sdpcert.torch_modules.certified import Certified
 from sdpcert.torch_modules.leaves import computes_own_form, is_plain, operator_of, pair
-from sdpcert.torch_modules.multipliers import with_own_multiplier
+from sdpcert.torch_modules.multipliers import nonexpansive_multiplier
 from sdpcert.torch_modules.norms import norm_upper_bound
 
+Array = np.ndarray
 #: Room for float64 rounding of plain layers' norms, relative, which their squared constant has.
 ROOM = 2.0**-30
 _STOCK = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.PixelUnshuffle, nn.Flatten)
@@ -68,7 +69,7 @@ def is_link(module: nn.Module) -> bool:
 
 
 def links_of(nodes: Sequence[Node], input_shape: tuple[int, ...], steps: Sequence[Step], output: int) -> list | None:
-    """The links (path, `Link`) of a traced graph that is a chain of them from 0 to `output`; None where it is not."""
+    """The links (path, `Link`) of a traced graph that is a chain of them from 0 to `output`, else None."""
     found: list[tuple[str, Link]] = []
     waiting = list(reversed(steps))  # in the order of the calls
     value = position = 0
@@ -102,33 +103,49 @@ def _bare_link(node: Node, shape: tuple[int, ...]) -> Link | None:
     return nn.Flatten() if moved is not None and np.array_equal(moved, np.arange(int(np.prod(shape)))) else None
 
 
-def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> Network | None:
-    """The network of a chain, which knows what every layer needs of those behind it.
+def chain(links: Sequence[tuple[str, Link]], shape: tuple[int, ...], source: str) -> ConstructedNetwork | None:
+    """The network of a chain with what its layers know.
 
-    None where squares of the layers' constants, or their product, overflow: then no multipliers are known.
+    None if squares of the layers' constants, or their product, overflow: then no multipliers are known.
     """
     graph, value = Graph(shape), 0
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             constants = [_squared_constant(link) for _, link in links]
-            energies = [float(np.prod(constants[k:])) for k in range(len(links) + 1)]
+            gains = [float(np.prod(constants[k:])) for k in range(len(links) + 1)]
     except OverflowError:
         return None
-    if not np.all(np.isfinite(energies)):
+    if not np.all(np.isfinite(gains)):
         return None
-    graph.energies[0], *energies = energies
-    for (path, link), energy, constant in zip(links, energies, constants, strict=True):
+    known = Construction({0: gains[0]}, {})
+    for (path, link), before, after in zip(links, gains, gains[1:]):
         try:
             if _reads_images(link):
-                value = graph.add(crop(multiplier=energy * constant), value)
-                graph.energies[value] = energy * constant
-            value = _add(link, graph, value, energy)
+                value = graph.add(crop(), value)
+                known.squared_gains[value] = known.multipliers[value] = before
+            value = _add_known(link, graph, value, after, known)
         except UnsupportedModel:
             raise
         except ValueError as error:
             raise UnsupportedModel(f"{path or type(link).__name__}: {error}") from None
-        graph.energies[value] = energy
-    return graph.network(value, source=source)
+    return ConstructedNetwork.of(graph.network(value, source=source), known)
+
+
+def _add_known(link: Link, graph: Graph, value: int, after: float, known: Construction) -> int:
+    """Append one link to the graph, and what it knows; `after` is the squared gain of everything after it."""
+    first, shape = len(graph.nodes) + 1, graph.shape(value)
+    value = _add(link, graph, value)
+    neurons = [k for k, node in enumerate(graph.nodes[first - 1 :], start=first) if _has_neurons(node)]
+    multipliers = _neuron_multipliers(link, shape, after)
+    if len(neurons) != len(multipliers):
+        raise ValueError(f"it appends {len(neurons)} activations and states {len(multipliers)} multipliers")
+    known.multipliers.update(zip(neurons, multipliers, strict=True))
+    known.squared_gains[value] = after
+    return value
+
+
+def _has_neurons(node: Node) -> bool:
+    return isinstance(node.layer, Activation) and not node.layer.is_linear
 
 
 def _squared_constant(link: Link) -> float:
@@ -156,33 +173,47 @@ def _reads_images(link: Link) -> bool:
     return isinstance(link, Certified) and bool(getattr(link, "reads_neighbours", False))
 
 
-def _add(link: Link, graph: Graph, value: int, energy: float) -> int:
-    """Append one link to the graph; `energy` is the squared constant of everything behind it."""
+def _add(link: Link, graph: Graph, value: int) -> int:
+    """Append one link to the graph."""
     if isinstance(link, Certified):
-        return link.add_to(graph, value, energy)
+        return link.add_to(graph, value)
     if isinstance(link, nn.Linear | nn.Conv2d):
         return graph.add(operator_of(link).layer(link.bias), value)
     if isinstance(link, PlainBlock):
-        return _add_block(link, graph, value, energy)
+        return _add_block(link, graph, value)
     if isinstance(link, nn.AvgPool2d):
         return _add_average(link, graph, value)
     if isinstance(link, nn.PixelUnshuffle):
-        return graph.rearrange(value, lambda image: space_to_depth(image, link.downscale_factor))
+        return graph.space_to_depth(value, link.downscale_factor)
     if isinstance(link, nn.Module):
         return graph.rearrange(value, np.ravel)
-    return graph.add(_with_multiplier(link, energy), value)
+    return graph.add(link, value)
 
 
-def _add_block(module: PlainBlock, graph: Graph, value: int, energy: float) -> int:
-    """An exported block: its multipliers are not known any more, those of the product of norms do."""
-    direct, inward, outward = _block_norms(module)
-    multiplier = energy * outward * (direct + outward * inward) / inward if inward > 0 else energy
-    hidden = _add(module.inward, graph, value, energy)
-    kind = activation_by_name(module.activation).with_unit_multiplier(multiplier)
-    result = _add(module.outward, graph, graph.add(kind, hidden), energy)
+def _neuron_multipliers(link: Link, shape: tuple[int, ...], downstream: float) -> Sequence[float | Array]:
+    """The multipliers of the activations that `_add` appends to a value of that shape, in their order."""
+    if isinstance(link, Certified):
+        return link.neuron_multipliers(shape, downstream)
+    if isinstance(link, PlainBlock):
+        return [_block_multiplier(link, downstream)]
+    if isinstance(link, nn.Module) or link.is_linear:
+        return []
+    return [_activation_multiplier(link, downstream)]
+
+
+def _add_block(module: PlainBlock, graph: Graph, value: int) -> int:
+    hidden = graph.add(activation_by_name(module.activation), _add(module.inward, graph, value))
+    result = _add(module.outward, graph, hidden)
     if module.direct is not None:
-        return graph.add(Sum(), _add(module.direct, graph, value, energy), result)
+        return graph.add(Sum(), _add(module.direct, graph, value), result)
     return result if module.scale is None else graph.add(Sum(), graph.add(Scale(module.scale), value), result)
+
+
+def _block_multiplier(module: PlainBlock, downstream: float) -> Array:
+    """An exported block's own multipliers are not known any more; those of the product of norms are."""
+    direct, inward, outward = _block_norms(module)
+    unit = downstream * outward * (direct + outward * inward) / inward if inward > 0 else downstream
+    return for_own_slopes(activation_by_name(module.activation), np.asarray(unit))
 
 
 def _block_norms(module: PlainBlock) -> tuple[float, float, float]:
@@ -196,17 +227,15 @@ def _norm(module: nn.Module) -> float:
     return float(norm_upper_bound(operator_of(module).map(lambda w: w.double())))
 
 
-def _with_multiplier(kind: Activation, energy: float) -> Activation:
+def _activation_multiplier(kind: Activation, downstream: float) -> float | Array:
     steepest = _steepest(kind)
-    if kind.is_linear:
-        return replace(kind, multiplier=None)
     if steepest <= 1:
-        return with_own_multiplier(kind, energy)
+        return nonexpansive_multiplier(kind, downstream)
     # With c the greatest of |alpha| and |beta| of all entries; an entry that attains it has c / (beta - alpha).
     alpha, beta = np.asarray(kind.alpha, dtype=float), np.asarray(kind.beta, dtype=float)
     flatter = np.maximum(np.abs(alpha), np.abs(beta)) < steepest
-    general = energy * (steepest**2 - alpha * beta) / (beta - alpha) ** 2
-    return replace(kind, multiplier=np.where(flatter, general, energy * steepest / (beta - alpha)))
+    general = downstream * (steepest**2 - alpha * beta) / (beta - alpha) ** 2
+    return np.where(flatter, general, downstream * steepest / (beta - alpha))
 
 
 def _steepest(kind: Activation) -> float:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
 from torch import nn
 
-from sdpcert.network.activations import Activation
-from sdpcert.network.graph import Node
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.values import Builder, Dynamic
 from sdpcert.torch_modules.certified import Certified
@@ -71,21 +68,10 @@ def pair(value: object) -> tuple[int, int]:
 
 
 def _certified(module: Certified, builder: Builder, value: Dynamic) -> Dynamic:
-    """The layer's own form; what it knows of multipliers only counts in a chain (`torch_chain`)."""
+    """The layer's own form."""
     _check_batch(value)
-    graph = builder.graph
-    first = len(graph.nodes)
-    number = module.add_to(graph, value.number, 1.0)
-    graph.nodes[first:] = [_forgetful(node) for node in graph.nodes[first:]]
-    return Dynamic(number, (1, *graph.shape(number)))
-
-
-def _forgetful(node: Node) -> Node:
-    """Without multipliers."""
-    kind = node.layer
-    if not isinstance(kind, Activation) or kind.multiplier is None:
-        return node
-    return replace(node, layer=replace(kind, multiplier=None))
+    number = module.add_to(builder.graph, value.number)
+    return Dynamic(number, (1, *builder.graph.shape(number)))
 
 
 def _circular(module: nn.Conv2d, builder: Builder, value: Dynamic) -> Dynamic:

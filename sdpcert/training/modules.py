@@ -48,8 +48,8 @@ class Normalisation(Certified):
         """The square of the constant; exactly one for unit factors, which move nothing apart."""
         return 1.0 if bool((self.factor == 1).all()) else self.constant**2 * (1 + 2 * STRICT)
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """The chain: one scaling."""
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One scaling."""
         return graph.add(Scale(array(self.factor)[:, None, None], array(self.shift)[:, None, None]), value)
 
     def export(self) -> nn.Module:
@@ -88,8 +88,8 @@ class KeepChannels(Nonexpansive):
         """Exactly one: numbers are only left out."""
         return 1.0
 
-    def add_to(self, graph: Graph, value: int, energy: float) -> int:
-        """The chain: one rearrangement."""
+    def add_to(self, graph: Graph, value: int) -> int:
+        """One rearrangement."""
         shape = graph.shape(value)
         indices = np.arange(int(np.prod(shape))).reshape(shape)
         return graph.add(Rearrange(indices[: self.channels]), value)

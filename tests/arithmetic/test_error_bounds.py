@@ -20,7 +20,8 @@ from sdpcert.network.activations import relu
 from sdpcert.network.affine import Dense
 from sdpcert.network.filters import Combination
 from sdpcert.network.graph import Graph
-from sdpcert.network.stacked import Block, stack
+from sdpcert.network.stacked import Block
+from sdpcert.network.stacking import stack
 from sdpcert.network.torus import Taps
 
 BAD = [float("nan"), float("inf"), -1.0, -float("inf")]

@@ -19,7 +19,8 @@ from sdpcert.network import piecewise
 from sdpcert.network.affine import Concat, Dense
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph
-from sdpcert.network.stacked import StackedForm, stack
+from sdpcert.network.stacked import StackedForm
+from sdpcert.network.stacking import stack
 from sdpcert.running.choices import Method
 
 

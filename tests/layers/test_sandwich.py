@@ -13,11 +13,12 @@ torch = pytest.importorskip("torch")
 
 import sdpcert  # noqa: E402
 from sdpcert.arithmetic.exact import square_root_up  # noqa: E402
-from sdpcert.certificate.proof import ProofProblem  # noqa: E402
+from sdpcert.certify.construction import prove_point  # noqa: E402
 from sdpcert.layers.general_residual import GeneralResidual  # noqa: E402
 from sdpcert.layers.rules import AOL, SLL, Perron  # noqa: E402
 from sdpcert.layers.sandwich import SandwichConv2d, SandwichLinear, full_kernel, symbols  # noqa: E402
 from sdpcert.layers.sandwich_network import SandwichNetwork  # noqa: E402
+from sdpcert.network.construction import ConstructedNetwork  # noqa: E402
 from sdpcert.torch_modules.geometry import Operator  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "networks"
@@ -27,10 +28,8 @@ DTYPES = [torch.float32, torch.float64]
 def proved(layer, shape) -> float:
     """The constant that `certify(..., method="by-construction")` proves, without its search for attained values."""
     network = sdpcert.from_torch(layer, shape)
-    form = network.unshared.reduced()
-    multipliers = tuple(g.multipliers for g in form.groups)
-    assert all(m is not None for m in multipliers)
-    proof = ProofProblem(form, 0).prove(network.energies[0], multipliers)  # type: ignore[arg-type]
+    assert isinstance(network, ConstructedNetwork)
+    proof = prove_point(network.unshared.reduced(), network.construction)
     return float("inf") if proof is None else square_root_up(proof.rho, proof.exponent)
 
 

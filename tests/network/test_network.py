@@ -301,3 +301,21 @@ def test_inputs_of_the_wrong_shape_are_refused() -> None:
         network(np.ones(4))
     with pytest.raises(ValueError, match="empty"):
         Graph((3, 0))
+
+
+def test_the_public_names_of_the_folder() -> None:
+    from sdpcert import network
+
+    graph = network.Graph((2,))
+    made = graph.network(graph.add(network.Dense(np.eye(2)), graph.add(network.relu(), 0)))
+    assert isinstance(made, network.Network) and network.Network is Network
+    np.testing.assert_array_equal(made(np.array([-1.0, 2.0])), [0.0, 2.0])
+
+
+def test_space_to_depth_moves_the_pixels_of_cells_into_channels() -> None:
+    graph = Graph((1, 2, 4))
+    network = graph.network(graph.space_to_depth(0, 2))
+    image = np.arange(8.0).reshape(1, 2, 4)
+    np.testing.assert_array_equal(network(image), [[[0, 2]], [[1, 3]], [[4, 6]], [[5, 7]]])
+    with pytest.raises(ValueError, match="2 x 4 pixels has no cells of 3 x 3"):
+        graph.space_to_depth(0, 3)

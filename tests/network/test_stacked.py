@@ -19,7 +19,8 @@ from sdpcert.network.affine import AffineLayer, Concat, Conv2d, Dense, Rearrange
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Graph
 from sdpcert.network.piecewise import householder, max_pool, maxmin
-from sdpcert.network.stacked import Block, StackedForm, stack
+from sdpcert.network.stacked import Block, StackedForm
+from sdpcert.network.stacking import stack
 
 Array = np.ndarray
 
@@ -309,12 +310,15 @@ def test_radius_of_branches_that_meet() -> None:
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    spread=st.sampled_from([0, 30, 300]),
+    spread=st.sampled_from([0, 30, 250]),
     uncertain=st.sampled_from([0.0, 2.0**-40]),
 )
 @settings(max_examples=30)
 def test_merged_convolutions_contain_the_exact_product(seed: int, spread: int, uncertain: float) -> None:
-    """Scale, convolution, scale, convolution of every geometry, against the product of the layers' exact matrices."""
+    """Scale, convolution, scale, convolution of every geometry, against the product of the layers' exact matrices.
+
+    Four factors of 2^250 are within the range of float64, of 2^300 they are not.
+    """
     rng = rng_of(seed)
     graph, value = Graph((2, 4, 3)), 0
     exact = exact_matrix([], 24)

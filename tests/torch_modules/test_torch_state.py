@@ -17,6 +17,7 @@ from torch.nn.utils import parametrizations, parametrize  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert.layers import AOLLinear, lipschitz  # noqa: E402
+from sdpcert.network.construction import ConstructedNetwork  # noqa: E402
 from sdpcert.readers.errors import UnsupportedModel  # noqa: E402
 
 
@@ -176,7 +177,7 @@ def test_a_compiled_forward_keeps_what_a_chain_knows() -> None:
     module: Any = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.ReLU(), nn.Flatten())
     module[0].forward = eager(module[0].forward)
     module.forward = eager(module.forward)
-    assert sdpcert.from_torch(module, (1, 3, 3)).energies
+    assert isinstance(sdpcert.from_torch(module, (1, 3, 3)), ConstructedNetwork)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def test_norms_whose_squares_overflow_are_no_traceback(scales: tuple[float, floa
     with torch.no_grad():
         for layer, scale in zip((module[0], module[2]), scales, strict=True):
             layer.weight.mul_(scale)
-    assert not sdpcert.from_torch(module, (2,)).energies
+    assert not isinstance(sdpcert.from_torch(module, (2,)), ConstructedNetwork)
 
 
 def test_outputs_that_overflow_double_precision_are_the_reason() -> None:

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdpcert.network.graph import Network, Node
+from sdpcert.network.graph import Network
+from sdpcert.network.nodes import Node
 from sdpcert.readers.errors import MAX_FILE_BYTES, UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx.constants import FOLDED
 from sdpcert.readers.onnx.tensors import embed_external

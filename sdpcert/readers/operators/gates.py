@@ -16,7 +16,8 @@ import numpy as np
 from sdpcert.network import activations
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import Scale
-from sdpcert.network.graph import Graph, Node
+from sdpcert.network.graph import Graph
+from sdpcert.network.nodes import Node
 from sdpcert.network.piecewise_linear import HardSigmoid
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS, rounded_product_is_exact
