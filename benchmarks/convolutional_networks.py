@@ -26,6 +26,7 @@ from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d, Dense, Rearrange
 from sdpcert.network.graph import Graph, Network
 from sdpcert.report import rounded_down, rounded_up
+from sdpcert.running.choices import Head, Method
 
 SHARED = Path(__file__).parents[2] / "shared" / "networks"
 RESULTS = Path(__file__).parent / "results" / "convolutional_networks.json"
@@ -85,7 +86,7 @@ CASES: dict[str, tuple[Callable[[], Network], list[int] | None, bool]] = {
     "cifar10_resnet_2b": (file("onnx/cifar10_resnet_2b.onnx"), None, False),
     "cnn_C9_CH16": (file("glipsdp_scalability/cnn_C9_CH16.onnx"), None, False),
 }
-LADDER = (
+LADDER: tuple[tuple[str, Method, Head], ...] = (
     ("joint", "neuron", "joint"),
     ("composed", "neuron", "composed"),
     ("layer", "layer", "joint"),

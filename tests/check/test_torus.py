@@ -285,7 +285,7 @@ def test_out_of_time_the_point_is_proved_or_the_product(tmp_path: Path) -> None:
 def test_bad_arguments_are_one_line(tmp_path: Path) -> None:
     network = random_convolutional(11)
     with pytest.raises(ValueError, match="unknown form"):
-        sdpcert.certify(network, form="fourier")
+        sdpcert.certify(network, form="fourier")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="solver 'scs' does not work over frequencies"):
         sdpcert.certify(network, solver="scs", form="frequency")
     with pytest.raises(ValueError, match="needs an image"):

@@ -12,13 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sdpcert.certificate.parts import TorusPart  # noqa: E402
-from sdpcert.certify.sequence import with_rows  # noqa: E402
-
 import sdpcert  # noqa: E402
 from sdpcert import layers  # noqa: E402
+from sdpcert.certificate.torus_condition import TorusCondition  # noqa: E402
 from sdpcert.certify.binding import check_with_network  # noqa: E402
 from sdpcert.certify.construction import prove_point  # noqa: E402
+from sdpcert.certify.cut import with_rows  # noqa: E402
 from sdpcert.certify.frequencies import front_and_head  # noqa: E402
 from sdpcert.layers.elementwise import STRICT, Nonexpansive  # noqa: E402
 from sdpcert.network.activations import BY_NAME  # noqa: E402
@@ -196,7 +195,7 @@ def test_solving_over_frequencies_does_not_see_what_layers_know(tmp_path: Path) 
     assert [form.channels for form in forms] == [5, 8]  # two are crops
     given = sdpcert.certify(network, method="by-construction", form="frequency")
     part = given.parts[0]
-    assert given.status == "proved" and isinstance(part, TorusPart) and part.proof.form.channels == 8
+    assert given.status == "proved" and isinstance(part, TorusCondition) and part.form.channels == 8
     unrolled = sdpcert.certify(network, method="by-construction", form="unrolled")
     assert unrolled.upper == pytest.approx(given.upper, rel=1e-6)
     for name, certificate in (("solved", solved), ("given", given), ("unrolled", unrolled)):
