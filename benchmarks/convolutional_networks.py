@@ -53,7 +53,7 @@ def digits(name: str) -> Network:
 
 
 def core(name: str, image: int = 28) -> Network:
-    """The inner convolutions of a trained network, ReLU between them, none behind the last."""
+    """The inner convolutions of a trained network, ReLU between them, none after the last."""
     from scipy.io import loadmat
 
     params = loadmat(SHARED / "glipsdp_scalability" / f"{name}.mat", simplify_cells=True)["params"]

@@ -1,6 +1,6 @@
 """Layers that are 1-Lipschitz by construction: what they prove for free, and what their networks' optimum is.
 
-Three layers of every family in `sdpcert.layers.FAMILIES`, with MaxMin behind each, float64, weights of variance one. By
+Three layers of every family in `sdpcert.layers.FAMILIES`, with MaxMin after each, float64, weights of variance one. By
 construction every network's constant is proved to be at most 1 without solving anything; solving for one multiplier a
 neuron shows how far below 1 the condition would go for these weights, and two inputs show what is real. Chains of
 scaled linear layers leave half of it or more unused at random weights; residual and orthogonal layers use

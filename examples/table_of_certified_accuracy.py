@@ -15,7 +15,7 @@ Expected (measured, in percent, rounded down; published figures are for the larg
     sandwich      95.49   94.08   86.47   74.36
 
 What differs: 64 pixels instead of 3072, two dense layers instead of tens of convolutions, seconds instead of hours, and
-one loss for all, while each published row has a recipe of its own. What agrees: AOL is behind in accuracy, SLL is ahead
+one loss for all, while each published row has a recipe of its own. What agrees: AOL is less accurate, SLL is ahead
 of AOL and CPL at 36/255 and 72/255. That CPL falls off so fast at large radii in the paper may be the recipe's doing:
 with the loss of the others it does not here. One percent is three images. The published SLL networks were not
 1-Lipschitz, because of an epsilon on one side; corrected, the largest certifies 64.8 instead of 65.8 percent at 36/255

@@ -6,7 +6,6 @@ tests change a network in ways whose effect on the bound is known.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from sdpcert import Certificate, Network, certify
 from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.certify import witness
 from sdpcert.check import check_document
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Dense, Scale, Sum
@@ -51,7 +51,7 @@ class Lower:
 @pytest.fixture(autouse=True)
 def _short_search() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("sdpcert.certify"), "attained_lower_bound", Lower())
+        patch.setattr(witness, "attained_lower_bound", Lower())
         yield
 
 

@@ -44,7 +44,7 @@ class Work:
 
 
 def default_operations(network: Network | StackedForm) -> float:
-    """What solving with one multiplier a neuron is estimated to take, within `LEAST` and `MOST`.
+    """What solving with one multiplier per neuron is estimated to take, within `LEAST` and `MOST`.
 
     A stacked form is solved as it is, a `Network` over frequencies.
     """

@@ -27,7 +27,7 @@ SHARES = (0.0, *(10.0 ** (k / 2) for k in range(-26, -5)))
 
 @dataclass(frozen=True, eq=False)
 class TorusProof(ShortRepr):
-    """A point that has room at every frequency: `rho`, multipliers by group (one a channel), metric of the output.
+    """A point that has room at every frequency: `rho`, multipliers by group (one per channel), metric of the output.
 
     The bound is `2**exponent * sqrt(rho)`; `scaling` has the exponents of D; `tau` is the share of the repair.
     """

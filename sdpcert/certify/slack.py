@@ -32,8 +32,8 @@ def slack_of(whole: StackedForm, reduced: StackedForm, proof: Proof, attained: A
     """The terms of `upper^2 - attained^2` at the attained pair, in units of the bound squared; not proved, for figures.
 
     `whole` is the network with its biases, `reduced` the form that `proof` is about. Keys: `total`; `neurons`, a list
-    with one number a group; `reading`, one number for the input and each group; `rest`, what the rounding of the proof
-    and input directions without effect leave. None where there is no pair, or where rounding drowns the differences.
+    with one number per group; `reading`, one number for the input and each group; `rest`, what the proof's rounding and
+    input directions without effect leave. None if there is no pair, or if rounding drowns the differences.
     """
     kept = _matching(whole, reduced)
     length = float(np.linalg.norm(attained.x - attained.x_prime))

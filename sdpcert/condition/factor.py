@@ -120,14 +120,14 @@ class Factor:
             own = slices[j]
             small = arrays.triangular_inverse(self.diagonal[j])
             if own.stop < order:
-                behind = slice(own.stop, order)
-                row = result[own, behind]
+                later = slice(own.stop, order)
+                row = result[own, later]
                 for i, block in self.below[j].items():
-                    arrays.add_product(row, block.conj().T, result[slices[i], behind], -1.0)
+                    arrays.add_product(row, block.conj().T, result[slices[i], later], -1.0)
                 if self.below[j]:
                     row = arrays.triangular_solve(self.diagonal[j], row, adjoint=True)
-                    result[own, behind] = row
-                    result[behind, own] = row.conj().T
+                    result[own, later] = row
+                    result[later, own] = row.conj().T
             corner = arrays.contiguous(small)
             for i, block in self.below[j].items():
                 arrays.add_product(corner, block.conj().T, result[slices[i], own], -1.0)

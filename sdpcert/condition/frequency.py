@@ -2,7 +2,7 @@
 
 A shift of all signals leaves the network as it is, so multipliers that are the same in every cell lose nothing, and
 the discrete Fourier transform splits M into blocks of the order of the channels (Parseval). Opposite frequencies have
-conjugate blocks. A head, the dense part behind the convolutions, is a second stage: it is bounded in the metric
+conjugate blocks. A head, the dense part after the convolutions, is a second stage: it is bounded in the metric
 `sum_c d_c |z_c|^2` with one variable d_c for each channel c that it reads, and the first stage has its output
 measured so.
 """
@@ -43,7 +43,7 @@ class FrequencyCondition:
     """The condition over the chosen `frequencies` (all, if none are given), y = (rho, multipliers[, d, head's
     multipliers]).
 
-    `multipliers` is "neuron" (one a channel) or "layer" (one a group). Every choice of frequencies is a relaxation.
+    `multipliers` is "neuron" (one per channel) or "layer" (one per group). Every choice of frequencies is a relaxation.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class FrequencyCondition:
     # -- results -------------------------------------------------------------------------------------------------------
 
     def multipliers(self, y: Array) -> tuple[Array, ...]:
-        """Per group of the torus, the multipliers of the original network, one a channel."""
+        """Per group of the torus, the multipliers of the original network, one per channel."""
         sizes = [g.size for g in self.form.groups]
         return _split(np.asarray(y)[1 : self.first_metric], sizes, self.exponents[1:-1], self.per_group)
 
@@ -169,7 +169,7 @@ class FrequencyCondition:
         return np.ldexp(np.asarray(y)[self.first_metric : self.first_head], 2 * self.exponents[self.head.group])
 
     def head_multipliers(self, y: Array) -> tuple[Array, ...]:
-        """Per group of the head, the multipliers of the original network, one a neuron."""
+        """Per group of the head, the multipliers of the original network, one per neuron."""
         assert self.head is not None
         sizes = [g.size for g in self.head.form.groups]
         return _split(np.asarray(y)[self.first_head :], sizes, self.head_scaling.neurons, self.per_group)

@@ -54,8 +54,8 @@ class Inequality:
     """A matrix inequality in `variables` variables y.
 
     Coordinates are those of the sources, of `sizes` entries: the input, then groups of neurons. `blocks[to, source]`
-    are the rows K of group `to`, `output[source]` those of F. Neuron variables begin at y[first]: one a neuron, or
-    one a group with `per_group`.
+    are the rows K of group `to`, `output[source]` those of F. Neuron variables begin at y[first]: one per neuron, or
+    one per group with `per_group`.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Inequality:
         return slice(self.first, self.first + (len(self.group_sizes) if self.per_group else self.neurons))
 
     def spread(self, y: Matrix) -> Matrix:
-        """One multiplier a neuron from the variables."""
+        """One multiplier per neuron from the variables."""
         mine = y[self.own]
         if not self.per_group:
             return mine

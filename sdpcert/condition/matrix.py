@@ -17,7 +17,7 @@ Matrix = Any
 class Condition(Inequality):
     """The condition of a network at unit scale, in the variables y = (rho, multipliers): a single inequality.
 
-    `multipliers` is "neuron" (one variable a neuron) or "layer" (one a group). `scaling` maps back to the original
+    `multipliers` is "neuron" (one variable per neuron) or "layer" (one per group). `scaling` maps back to the original
     network. A wide input is replaced by an equivalent narrow one, except with `reduce=False`.
     """
 

@@ -99,7 +99,7 @@ def reason_against(network: Network, certificates: int, seconds: float) -> str |
 def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: float, report: Report) -> Proved:
     """Prove and save the certificates of a bound; interrupted, those that are finished are kept.
 
-    Raises ValueError where one cannot be proved, and `BoundContradiction` where an attained value is above it.
+    Raises ValueError if one cannot be proved, and `BoundContradiction` if an attained value is above it.
     """
     method: Method = "by-construction" if name == "by-construction" else "neuron"
     done, started = Proved(name, []), time.perf_counter()

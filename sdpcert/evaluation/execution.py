@@ -14,12 +14,12 @@ the link loses on that input,
 
     e_(i+1) <= c_i e_i + l_i,    |h_i| <= |h_i(centre)| + (c_1 ... c_(i-1)) t + e_i,    t = |x - centre|:
 
-each link's loss counts as often as the proved constants of those behind it say, and all bounds are affine in t
+each link's loss counts as often as the proved constants of the links after it say, and all bounds are affine in t
 (`ErrorBound`). `|h_i(centre)|` is evaluated in float64, whose own error is below e_i at t = 0. Inside of a link the
 same holds with products of norms, each bounded from above. c_i is proved as certificates are (exact arithmetic on the
 materialised weights; `links.py`), or is the product of norms where that is less or nothing could be proved.
 
-The input x is a vector of float32 numbers as it is: its own rounding is not charged.
+The input x is a vector of float32 numbers as it is: its own rounding is no part of the error bound.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from sdpcert.running.short_repr import ShortRepr
 Array = np.ndarray
 BOUNDS = ("by-construction", "sdp", "pairwise")
 LEVELS = {
-    "R": "the real function of the stored weights; logits evaluated in float64, their error charged",
-    "F": "every IEEE float32 evaluation, sums in any order, convolutions by their definition; its error charged",
+    "R": "the real function of the stored weights; logits evaluated in float64, their error added",
+    "F": "every IEEE float32 evaluation, sums in any order, convolutions by their definition; its error added",
 }
 
 
@@ -77,12 +77,12 @@ class Row:
 
 
 def accuracy_down(count: int, samples: int) -> float:
-    """`count / samples` rounded down to six digits behind the point."""
+    """`count / samples` rounded down to six decimals."""
     return (count * 10**6 // samples) / 10**6 if samples else 0.0
 
 
 def accuracy_up(count: int, samples: int) -> float:
-    """`count / samples` rounded up to six digits behind the point."""
+    """`count / samples` rounded up to six decimals."""
     return -(-count * 10**6 // samples) / 10**6 if samples else 0.0
 
 

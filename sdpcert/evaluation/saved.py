@@ -1,4 +1,4 @@
-"""Saved evaluations: certified accuracy with everything that stands behind it, proved again when a file is read.
+"""Saved evaluations: certified accuracy with everything that it rests on, proved again when a file is read.
 
 `evaluation.json` of a run folder has the logits, what evaluating them may have lost, and the certificates of the
 constants. `load_evaluation` believes none of its results: certificates are proved again, hashes are compared, and every

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_charge
+from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_allowance
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes, largest_entry
 from sdpcert.torch_modules.block import Block
@@ -105,7 +105,7 @@ class BCOPConv2d(LipschitzLayer):
             kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
         kernel = kernel.permute(2, 3, 0, 1)[: self.out_channels, : self.in_channels].contiguous()
         if certified:
-            kernel = kernel / (1 + rounding_charge(kernel, self.weight.dtype))
+            kernel = kernel / (1 + rounding_allowance(kernel, self.weight.dtype))
         return Block(Operator(kernel, self.geometry), None, values.get("bias"))
 
 

@@ -99,7 +99,7 @@ class CayleyConv2d(LipschitzLayer):
             kernel = kernel / norm.clamp_min(1)
         kernel = centred(centred(kernel, 2), 3)
         if certified:
-            kernel = kernel / (1 + rounding_charge(kernel, self.kernel.dtype))
+            kernel = kernel / (1 + rounding_allowance(kernel, self.kernel.dtype))
         geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=True)
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
@@ -161,7 +161,7 @@ def cut(matrix: Tensor, largest: float) -> Tensor:
     return matrix / unit * (largest / norm.clamp_min(1e-30)).clamp_max(unit)
 
 
-def rounding_charge(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+def rounding_allowance(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     """What rounding a kernel to `dtype` can add to its norm beyond half of the margin that every layer has.
 
     Taps change by a unit roundoff relative to their Frobenius norms, which add up. Small kernels are within the margin;

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_charge, wrapped
+from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_allowance, wrapped
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
-from sdpcert.torch_modules.certified import LipschitzLayer, _margin
+from sdpcert.torch_modules.certified import LipschitzLayer, margin_of
 from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
@@ -112,12 +112,12 @@ class SOCConv2d(LipschitzLayer):
         kernel = torch.fft.irfft2(series, s=sides) * scale
         kernel = centred(centred(kernel, 2), 3)
         if certified:
-            kernel = kernel / (1 + rounding_charge(kernel, self.kernel.dtype))
+            kernel = kernel / (1 + rounding_allowance(kernel, self.kernel.dtype))
         geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=self.circular)
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
     def _skew(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The skew kernel, at least float32, of norm at most `largest`; the factor that charges the terms left out."""
+        """The skew kernel, at least float32, of norm at most `largest`; the factor that allows for what is left out."""
         free = weight.to(torch.promote_types(weight.dtype, torch.float32))
         skew = (free - free.transpose(0, 1).flip(2, 3)) / 2
         bound = reshaped_bound(skew)
@@ -134,7 +134,7 @@ class SOCConv2d(LipschitzLayer):
         with torch.autocast(device_type=self.kernel.device.type, enabled=False):
             skew, scale = self._skew(self.kernel)
         step = Operator(skew.to(self.kernel.dtype), self.inner)
-        factor = (scale * (1 - _margin(Block(step)))).to(self.kernel.dtype)
+        factor = (scale * (1 - margin_of(Block(step)))).to(self.kernel.dtype)
         # Zeros as wide as the reach: then going around the torus brings nothing back into the image.
         wide = inputs if self.circular else functional.pad(inputs, (0, self.reach, 0, self.reach))
         if self.fast_gradient:

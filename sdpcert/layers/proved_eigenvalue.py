@@ -29,16 +29,16 @@ def proved_weighted_norm(matrix: Array, weights: Array) -> float:
     gram = left @ left.T
     gram = np.tril(gram) + np.tril(gram, -1).T
     magnitude = np.abs(left)
-    charges = rounding_bound(left.shape[1] + 8) * (magnitude @ magnitude.sum(0)) + left.size * 1e-300 * (
+    allowances = rounding_bound(left.shape[1] + 8) * (magnitude @ magnitude.sum(0)) + left.size * 1e-300 * (
         1 + magnitude.max()
     )
-    return proved_largest_eigenvalue(gram, charges)
+    return proved_largest_eigenvalue(gram, allowances)
 
 
-def proved_largest_eigenvalue(matrix: Array, charges: Array | float = 0.0) -> float:
+def proved_largest_eigenvalue(matrix: Array, allowances: Array | float = 0.0) -> float:
     """A number that no eigenvalue of the symmetric matrix (n, n) exceeds, about n^2 2^-53 above the largest one.
 
-    `charges` (n,) or a number bound the sums of magnitudes in the rows of a symmetric matrix that may be added. c is
+    `allowances` (n,) or a number bound the sums of magnitudes in the rows of a symmetric matrix that may be added. c is
     accepted where floating-point Cholesky of `c I - matrix` passes with Rump's shift for its rounding (BIT 46, 2006);
     c starts at float64's eigenvalue and grows. Raises ValueError for matrices that are not symmetric or not finite.
     """
@@ -46,13 +46,13 @@ def proved_largest_eigenvalue(matrix: Array, charges: Array | float = 0.0) -> fl
     if matrix.ndim != 2 or not np.array_equal(matrix, matrix.T) or not np.all(np.isfinite(matrix)):
         raise ValueError("an eigenvalue is proved of a symmetric matrix of finite numbers only")
     n, largest = len(matrix), float(np.abs(matrix).max(initial=0.0))
-    charges = np.broadcast_to(np.asarray(charges, dtype=float), (n,))
-    most = float(charges.max(initial=0.0))
+    allowances = np.broadcast_to(np.asarray(allowances, dtype=float), (n,))
+    most = float(allowances.max(initial=0.0))
     if largest == 0:
         return most
     exponent = math.frexp(largest)[1]
     # Entries that vanish by scaling count as well.
-    unit, known = np.ldexp(matrix, -exponent), np.ldexp(charges, -exponent) * (1 + 2.0**-50) + n * 1e-300
+    unit, known = np.ldexp(matrix, -exponent), np.ldexp(allowances, -exponent) * (1 + 2.0**-50) + n * 1e-300
     guess = largest_eigenvalue(unit)
     room = (n + 4) * U * (n * abs(guess) + float(np.abs(unit.diagonal()).sum()) + 1)
     for k in range(40):

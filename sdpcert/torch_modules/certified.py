@@ -95,7 +95,7 @@ class LipschitzLayer(Certified, ABC):
     @property
     def margin(self) -> float:
         """How much smaller than the claim the materialised weights are made, relative."""
-        return _margin(self._kept())
+        return margin_of(self._kept())
 
     @_eager
     def materialised(self, values: Mapping[str, Tensor] | None = None) -> Block:
@@ -125,7 +125,7 @@ class LipschitzLayer(Certified, ABC):
             first = next(iter(values.values()))
             with torch.no_grad(), torch.autocast(device_type=first.device.type, enabled=False):
                 wide = self.block({k: v.detach().to(torch.float64) for k, v in values.items()}, certified=True)
-                block = wide.scaled(1 - _margin(wide, first.dtype)).map(lambda t: t.to(first.dtype, copy=True))
+                block = wide.scaled(1 - margin_of(wide, first.dtype)).map(lambda t: t.to(first.dtype, copy=True))
             self._cache = ({k: copied(v) for k, v in made_from.items()}, block)
         return self._cache[1]
 
@@ -143,7 +143,7 @@ class LipschitzLayer(Certified, ABC):
     def _differentiable(self, values: Mapping[str, Tensor]) -> Block:
         with torch.autocast(device_type=next(iter(values.values())).device.type, enabled=False):
             block = self.block(values, certified=False)
-            return block.scaled(1 - _margin(block))
+            return block.scaled(1 - margin_of(block))
 
     @property
     def reads_neighbours(self) -> bool:
@@ -153,8 +153,8 @@ class LipschitzLayer(Certified, ABC):
     def squared_constant(self) -> float:
         """The square of the constant that the layer's multipliers are strictly feasible for."""
         block = self._kept()
-        own = block.constant * (1 - _margin(block))
-        return own**2 * (1 + 2 * SPENT * _margin(block))
+        own = block.constant * (1 - margin_of(block))
+        return own**2 * (1 + 2 * SPENT * margin_of(block))
 
     def add_to(self, graph: Graph, value: int) -> int:
         """Append the materialised block."""
@@ -163,7 +163,7 @@ class LipschitzLayer(Certified, ABC):
     def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> Sequence[float | Array]:
         """Those of the block for its materialised weights, which are smaller than the claim needs."""
         block = self._kept()
-        margin = _margin(block)
+        margin = margin_of(block)
         return block.neuron_multipliers(shape, downstream * (1 - margin) ** 2 * (1 + SPENT * margin))
 
     def export(self) -> nn.Module:
@@ -181,7 +181,7 @@ class LipschitzLayer(Certified, ABC):
         return made
 
 
-def _margin(block: Block, dtype: torch.dtype | None = None) -> float:
+def margin_of(block: Block, dtype: torch.dtype | None = None) -> float:
     """The shrink for weights of the block's type: rounding changes a matrix of norm one by at most u sqrt(rank)."""
     weights = [t for t in block.tensors() if t.dim() > 1]
     dtype = dtype or weights[0].dtype

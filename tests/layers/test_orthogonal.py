@@ -15,7 +15,7 @@ from torch import nn
 
 import sdpcert
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear, bjorck
-from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted, rounding_charge
+from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted, rounding_allowance
 from sdpcert.layers.exponential import ExponentialLinear, FastSeries, SOCConv2d, reshaped_bound
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator
@@ -357,9 +357,9 @@ def test_bad_arguments_are_refused(make: Callable[[], nn.Module]) -> None:
 
 
 def test_the_rounding_of_large_kernels_is_charged() -> None:
-    assert rounding_charge(torch.eye(4)[:, :, None, None].double(), torch.float32) == 0
+    assert rounding_allowance(torch.eye(4)[:, :, None, None].double(), torch.float32) == 0
     spread = torch.ones(1, 1, 31, 31, dtype=torch.float64) / 31
-    assert rounding_charge(spread, torch.float32) > 26 * torch.finfo(torch.float32).eps / 2
+    assert rounding_allowance(spread, torch.float32) > 26 * torch.finfo(torch.float32).eps / 2
 
 
 @pytest.mark.parametrize("circular", [False, True])

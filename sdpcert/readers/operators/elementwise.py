@@ -76,7 +76,7 @@ def _prelu(call: Call) -> Dynamic:
     array = slope.weight()
     if not slope.exact:
         raise UnsupportedModel("its slopes are computed with rounding; store their values")
-    if call.opset < 7 and array.ndim == 1 and array.size > 1:  # one slope a channel, before broadcasting was defined
+    if call.opset < 7 and array.ndim == 1 and array.size > 1:  # one slope per channel, before broadcasting was defined
         array = array.reshape(-1, *(1,) * (len(value.shape) - 2))
     if np.broadcast_shapes(value.shape, array.shape) != value.shape:
         raise ValueError(f"slopes of shape {array.shape} do not fit a tensor of shape {value.shape}")
