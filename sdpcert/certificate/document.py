@@ -60,6 +60,11 @@ def assumption(details: Mapping[str, Any]) -> str:
     return f"assumed, as the model's file does not state it: {assumed}" if isinstance(assumed, str) and assumed else ""
 
 
+def printable(text: str) -> str:
+    """A text as the file states it: one line of at most 1000 printable characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:1000]
+
+
 def sealed(document: dict[str, Any]) -> dict[str, Any]:
     """The document with `information.digest`, which tells accidental changes of what no checker proves."""
     information = {k: v for k, v in document["information"].items() if k != "digest"}

@@ -13,7 +13,7 @@ import scipy
 from sdpcert.attained import Attained
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.condition import StackedCondition
-from sdpcert.certificate.document import assumption
+from sdpcert.certificate.document import assumption, printable
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.proved import Proved
@@ -30,7 +30,8 @@ def certificate_of(
     """The certificate, with status "proved" or "unproved"."""
     tree, told = proved.tree, proved.told
     closed = plan.method in CLOSED_FORMS or (isinstance(tree, Sequence) and bool(tree.cuts))
-    assumed = assumption(plan.searched.details) if isinstance(plan.searched, Network) else ""
+    details = plan.searched.details if isinstance(plan.searched, Network) else {}
+    assumed = assumption(details)
     return Certificate(
         upper=proved.upper,
         lower=attained.lower,
@@ -47,7 +48,7 @@ def certificate_of(
         attained=attained,
         information=_information(plan, proved, attained, request),
         notes=(*told.notes, assumed) if assumed else told.notes,
-        assumptions=(assumed,) if assumed else (),
+        assumptions=(printable(details["assumed"]),) if assumed else (),
         neurons=tree.form.neurons if isinstance(tree, StackedCondition) else plan.neurons,
         attained_seconds=attained.seconds,
     )

@@ -33,6 +33,7 @@ from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.choices import Method
 from sdpcert.solvers import closed_form, product
+from tests.check.version3 import with_claim
 
 Array = np.ndarray
 SLOPES = [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2.0), (-2.0, -0.3)]
@@ -597,27 +598,31 @@ def form_of(network: dict[str, Any]) -> StackedForm:
 
 def is_false(document: dict[str, Any]) -> bool:
     """Whether M of a document is indefinite beyond rounding: then no factor at all can prove it."""
-    point = document["multipliers"]
+    point = document["tree"]["multipliers"]
     multipliers = [unpack(t, "<f8") for t in point["lambda"]]
     if any(np.any(t < 0) for t in multipliers):
         return True
-    least = least_eigenvalue(form_of(document["network"]), float.fromhex(point["rho"]), multipliers, point["exponent"])
+    least = least_eigenvalue(
+        form_of(document["tree"]["network"]), float.fromhex(point["rho"]), multipliers, point["exponent"]
+    )
     return least < -1e-12
 
 
 def set_rho(document: dict[str, Any], rho: float) -> None:
-    document["multipliers"]["rho"] = rho.hex()
-    document["upper"] = square_root_up(rho, document["multipliers"]["exponent"]).hex()
+    document["tree"]["multipliers"]["rho"] = rho.hex()
+    document["upper"] = square_root_up(rho, document["tree"]["multipliers"]["exponent"]).hex()
+    document["tree"]["claim"]["upper"] = document["upper"]
     document["attained"] = None
+    with_claim(document)
 
 
 def lower_rho(document: dict[str, Any], rng: np.random.Generator) -> None:
-    rho = float.fromhex(document["multipliers"]["rho"])
+    rho = float.fromhex(document["tree"]["multipliers"]["rho"])
     set_rho(document, rho * (1 - 10.0 ** rng.uniform(-7, -3)))
 
 
 def change_lambda(document: dict[str, Any], rng: np.random.Generator) -> None:
-    point = document["multipliers"]
+    point = document["tree"]["multipliers"]
     if not point["lambda"]:
         return
     g = int(rng.integers(len(point["lambda"])))
@@ -627,22 +632,22 @@ def change_lambda(document: dict[str, Any], rng: np.random.Generator) -> None:
 
 
 def change_weight(document: dict[str, Any], rng: np.random.Generator) -> None:
-    block = document["network"]["blocks"][int(rng.integers(len(document["network"]["blocks"])))]
+    block = document["tree"]["network"]["blocks"][int(rng.integers(len(document["tree"]["network"]["blocks"])))]
     values = unpack(block["weights"], "<f8")
     values[rng.integers(len(values))] *= 1 + 10.0 ** rng.uniform(-3, 0)
     block["weights"] = pack(values, "<f8")
-    rehash(document["network"])
+    rehash(document["tree"]["network"])
 
 
 def change_slope(document: dict[str, Any], rng: np.random.Generator) -> None:
-    if not document["network"]["groups"]:
+    if not document["tree"]["network"]["groups"]:
         return
-    group = document["network"]["groups"][int(rng.integers(len(document["network"]["groups"])))]
+    group = document["tree"]["network"]["groups"][int(rng.integers(len(document["tree"]["network"]["groups"])))]
     key, sign = [("alpha", -1), ("beta", 1)][int(rng.integers(2))]
     values = unpack(group[key], "<f8")
     values[rng.integers(len(values))] += sign * 10.0 ** rng.uniform(-2, 0)
     group[key] = pack(values, "<f8")
-    rehash(document["network"])
+    rehash(document["tree"]["network"])
 
 
 MUTATIONS = [lower_rho, change_lambda, change_weight, change_slope]
@@ -674,7 +679,7 @@ def test_bounds_below_the_optimum_cannot_be_proved(documents: dict[str, dict[str
         lowest = document["information"]["sdp_lower"]
         for relative in 10.0 ** np.arange(-7.0, -2.9, 0.5):
             mutated = copy.deepcopy(document)
-            set_rho(mutated, float.fromhex(document["multipliers"]["rho"]) * (1 - relative))
+            set_rho(mutated, float.fromhex(document["tree"]["multipliers"]["rho"]) * (1 - relative))
             if float.fromhex(mutated["upper"]) < lowest:
                 assert not check_document(mutated).ok
                 count += 1
@@ -687,10 +692,10 @@ def test_bits_of_the_factor_are_all_used(documents: dict[str, dict[str, Any]]) -
     for document in documents.values():
         for _ in range(20):
             mutated = copy.deepcopy(document)
-            values = unpack(mutated["proof"]["factor"], "<i8")
+            values = unpack(mutated["tree"]["proof"]["factor"], "<i8")
             k = int(rng.choice(np.flatnonzero(values)))
             values[k] ^= 1 << int(rng.integers(35, 50))
-            mutated["proof"]["factor"] = pack(values, "<i8")
+            mutated["tree"]["proof"]["factor"] = pack(values, "<i8")
             assert not check_document(mutated).ok
 
 
@@ -700,7 +705,7 @@ def test_swapped_parts_are_rejected(documents: dict[str, dict[str, Any]]) -> Non
             if one != two:
                 for part in ("network", "multipliers", "proof"):
                     mutated = copy.deepcopy(documents[one])
-                    mutated[part] = documents[two][part]
+                    mutated["tree"][part] = documents[two]["tree"][part]
                     assert not check_document(mutated).ok, (one, two, part)
 
 
@@ -708,18 +713,18 @@ def test_swapped_parts_are_rejected(documents: dict[str, dict[str, Any]]) -> Non
 def test_other_exponents_are_rejected(documents: dict[str, dict[str, Any]], shift: int) -> None:
     for document in documents.values():
         mutated = copy.deepcopy(document)
-        mutated["multipliers"]["exponent"] -= shift
-        set_rho(mutated, float.fromhex(mutated["multipliers"]["rho"]))
+        mutated["tree"]["multipliers"]["exponent"] -= shift
+        set_rho(mutated, float.fromhex(mutated["tree"]["multipliers"]["rho"]))
         assert not check_document(mutated).ok
 
 
 def test_a_smaller_input_factor_is_rejected(documents: dict[str, dict[str, Any]]) -> None:
     document = copy.deepcopy(documents["wide"])
-    factor = document["proof"]["input_factor"]
+    factor = document["tree"]["proof"]["input_factor"]
     assert factor is not None
     factor["weights"] = pack(unpack(factor["weights"], "<f8") * (1 - 1e-9), "<f8")
     assert not check_document(document).ok
-    document["proof"]["input_factor"] = None
+    document["tree"]["proof"]["input_factor"] = None
     assert not check_document(document).ok
 
 
@@ -784,7 +789,7 @@ def test_nothing_unproved_is_saved(tmp_path: Path) -> None:
     from dataclasses import replace
 
     certificate = certify(Network.mlp([np.eye(2), np.eye(2)]))
-    unproved = replace(certificate, proof=None, status="unproved", upper=math.inf)
+    unproved = replace(certificate, tree=None, status="unproved", upper=math.inf)
     with pytest.raises(ValueError, match="nothing was proved"):
         unproved.save(tmp_path / "certificate.json")
     assert unproved.gap == math.inf and unproved.summary()["upper"] is None

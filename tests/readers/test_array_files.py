@@ -357,7 +357,8 @@ def test_what_is_assumed_is_said_wherever_the_number_is(suffix, tmp_path):
     assert network.details["assumed"] == "activation relu"
     made = sdpcert.certify(network, "product")
     said = "as the model's file does not state it: activation relu"
-    assert said in made.notes[-1] and said in made.document()["claim"]
+    assert said in made.notes[-1] and made.document()["assumptions"] == ["activation relu"]
+    assert "stated and not proved: 'activation relu'" in sdpcert.check(made).reason
     assert made.document()["information"]["source_details"]["assumed"] == "activation relu"
     made.save(tmp_path / "c.json")
     assert said in sdpcert.Certificate.load(tmp_path / "c.json").notes[-1]
