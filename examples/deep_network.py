@@ -3,7 +3,7 @@
 For such networks published solver values were noise: their tolerances are absolute while the optimum shrinks with
 depth. Here the network is brought to unit scale first, and the dual bound shows that the value is the optimum.
 
-Expected (measured): product 3.70001805, closed form 0.084818397, one multiplier a neuron 0.0058823419, gap 8.2e-10.
+Expected (measured): product 3.70001805, closed form 0.084818397, one multiplier per neuron 0.0058823419, gap 8.2e-10.
 """
 
 from __future__ import annotations

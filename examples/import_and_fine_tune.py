@@ -53,7 +53,7 @@ def main() -> dict[str, float]:
     print(f"gamma               {gamma:.8f}")
     print(f"imported, differs   {difference:.1e}")
     print(f"mean largest logit  {before:.4f} before, {after:.4f} after fifty steps")
-    print(f"proved afterwards   {proved.upper:.8f} by construction, {optimum.upper:.8f} with one multiplier a neuron")
+    print(f"proved afterwards   {proved.upper:.8f} by construction, {optimum.upper:.8f} with one multiplier per neuron")
     return {
         "certified": certified,
         "gamma": gamma,

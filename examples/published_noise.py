@@ -2,7 +2,7 @@
 
 The optimum of the condition shrinks with depth while a solver's tolerances stay as they are. Values published for one
 chain of 32 layers of 16 neurons were 2.9620e-4 and 4.2346e-4, from formulations that are mathematically equal; its
-optimum is 2.34915868e-4. Here the same is seen on chains of four neurons a layer whose weights have norm one. The
+optimum is 2.34915868e-4. Here the same is seen on chains of four neurons per layer whose weights have norm one. The
 problem is handed to CVXPY as it is usually written, unscaled, and both solvers report "optimal".
 
 Expected (measured; the solvers' noise may differ between machines):
@@ -33,7 +33,7 @@ WIDTH = 4
 
 
 def claimed(weights: list[Array], solver: str) -> float:
-    """The square root of rho that a solver of CVXPY returns for LipSDP with one multiplier a neuron."""
+    """The square root of rho that a solver of CVXPY returns for LipSDP with one multiplier per neuron."""
     hidden = len(weights) - 1
     affine = np.zeros((WIDTH * hidden, WIDTH * (hidden + 1)))
     for k, weight in enumerate(weights[:-1]):

@@ -77,7 +77,7 @@ class _Search:
 
     def _prove(self, candidate: Candidate) -> None:
         below = min((t.upper for t in self.tried), default=inf)
-        if candidate.bound >= below:
+        if candidate.bound >= below < inf:
             return
         try:
             proven = candidate.prove(below, self.budget)

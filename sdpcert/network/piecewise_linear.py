@@ -258,7 +258,8 @@ class Softshrink(PiecewiseLinear):
     def on_torch(self, values: Tensor) -> Tensor:
         from torch.nn.functional import softshrink
 
-        return softshrink(values, self.threshold)
+        # Of the threshold zero, torch says that the slope at zero is zero.
+        return softshrink(values, self.threshold) if self.threshold else values * 1.0
 
 
 @dataclass(frozen=True, eq=False)

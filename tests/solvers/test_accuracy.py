@@ -258,7 +258,7 @@ def test_start_of_a_network_whose_rows_read_everything_is_near_its_product() -> 
 
 
 def stalling(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    """A native solver that ends at `factor` times the optimal rho with one multiplier a neuron."""
+    """A native solver that ends at `factor` times the optimal rho with one multiplier per neuron."""
 
     def solve(form: StackedForm, method: Method, budget: Budget, device: str = "cpu") -> Solution:
         solution = interior_point(form, method, budget, device)
@@ -274,7 +274,7 @@ def stalling(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     monkeypatch.setattr(UNROLLED, "SOLVERS", {**SOLVERS, "native": solve})
 
 
-@pytest.mark.parametrize(("factor", "taken"), [(1 + 1e-4, ""), (1e3, "one multiplier a layer")])
+@pytest.mark.parametrize(("factor", "taken"), [(1 + 1e-4, ""), (1e3, "one multiplier per layer")])
 def test_a_stalled_run_gives_the_best_that_is_proved_and_says_so(
     factor: float, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
