@@ -2,10 +2,10 @@
 
     python -m benchmarks.convolutional_networks [--only TEXT] [--output FILE.json]
 
-The networks are not part of this repository (`../shared/networks`). "joint" has one multiplier per channel and front and
-head bounded together, "composed" one after the other, "layer" one multiplier per layer (joint), "product" the product of
-norms. Where a network is small enough, "unrolled" is the optimum with one multiplier per neuron. "core" networks are the
-chains that published values are about: inner convolutions without factors and biases, ReLU between them.
+The networks are not part of this repository (`../shared/networks`). "joint" has one multiplier per channel and front
+and head bounded together, "composed" one after the other, "layer" one multiplier per layer (joint), "product" the
+product of norms. If a network is small enough, "unrolled" has one multiplier per neuron. "core" networks
+are the chains that published values are about: inner convolutions without factors and biases, ReLU between them.
 """
 
 from __future__ import annotations

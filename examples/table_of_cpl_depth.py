@@ -1,7 +1,7 @@
 """Convex potential layers (CPL): depth costs no gradients, and the margin of the loss trades accuracy for radius.
 
 Meunier, Delattre, Araujo, Allauzen (ICML 2022) build 1-Lipschitz networks of residual layers `x - 2 / |W|^2 W' relu(W x
-+ b)` and train them with a multi-margin loss. Here chains of 32 neurons per layer read scikit-learn's digits (1442 images
++ b)` and train them with a multi-margin loss. Here chains of layers of width 32 read scikit-learn's digits (1442 images
 for training, 355 for the test), six epochs each; "within" is the accuracy that margins certify, and the constant of
 what is before the last layer is proved for the trained weights. Below, four layers with other margins of the loss.
 
