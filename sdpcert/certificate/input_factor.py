@@ -25,7 +25,7 @@ class InputFactor(ShortRepr):
 
 
 def factor_input(form: StackedForm) -> InputFactor | None:
-    """A square factor that replaces an input wider than the rows that read it, or None where that saves nothing."""
+    """A square factor that replaces an input wider than the rows that read it, or None if that saves nothing."""
     readers = [form.blocks[key] for key in sorted(form.blocks) if key[1] == 0]
     if not readers or form.inputs <= sum(len(b.weights) for b in readers):
         return None

@@ -79,13 +79,12 @@ class ProofProblem:
         return None
 
     def _balanced(self, rho: float, multipliers: list[Array]) -> list[Array]:
-        """The point with smaller multipliers of the neurons whose stated row is zero or drowned by the radii of its
-        blocks.
+        """The point with smaller multipliers for neurons that read nothing known: their row is zero, or below its radii.
 
-        Next to nothing but these neurons themselves meets their multipliers, so that a solver drives them to infinity
-        (or, where a row has weights of 1e-40, near their inverse squares), and the radius is added to the error bound
-        with them. `ROOM` times what the diagonal has to balance keeps what it costs the rest and what
-        the radius costs both small (the sum of 1 / ROOM and sqrt(ROOM) radius is least near radius^(-2/3)).
+        Such a multiplier meets almost nothing but the neuron itself, so a solver lets it grow without bound (or up to
+        the inverse square of a weight of 1e-40), and the error bound grows with it, by the radius. Its diagonal entry
+        only has to balance the few other entries of its row: it is cut to `ROOM` times that. What this costs the rest
+        is about 1 / ROOM, what the radius costs about sqrt(ROOM) radius, and their sum is least near radius^(-2/3).
         """
         zeros = self._zeros()
         zero = np.concatenate([np.zeros(self.matrix.inputs, bool), *zeros])
@@ -124,7 +123,7 @@ class ProofProblem:
 
     @cached_property
     def interior(self) -> list[Array]:
-        """Multipliers of a strictly feasible point for rho = 1, per group (zeros where there is none)."""
+        """Multipliers of a strictly feasible point for rho = 1, per group (zeros if there is none)."""
         if not self.matrix.slopes:
             return []
         point = closed_form(self.form, theta=0.4)

@@ -75,7 +75,7 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _attained(table: Any) -> Attained:
-    """The two points, empty arrays where the file has none."""
+    """The two points, empty arrays if the file has none."""
     if table is None:
         return Attained(0.0, np.zeros(0), np.zeros(0))
     x, x_prime = (_points(table[key], key) for key in ("x", "x_prime"))

@@ -41,7 +41,7 @@ class TorusProof(ShortRepr):
 
 
 def prove_torus(condition: FrequencyCondition, y: Array) -> TorusProof | None:
-    """The point y, repaired as little as needed, or None where no repair up to the last share is enough.
+    """The point y, repaired as little as needed, or None if no repair up to the last share is enough.
 
     `condition` has no head: its output is measured in the plain norm, or in the metric that its output blocks carry.
     """

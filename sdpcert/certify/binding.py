@@ -74,7 +74,7 @@ def _refused(result: CheckResult, reason: str) -> CheckResult:
 
 
 def _output_rows(document: dict[str, Any]) -> list[int] | None:
-    """The outputs that the certificate says to be about, None for all; raises Rejected where it is no list of them."""
+    """The outputs that the certificate says to be about, None for all; raises Rejected if it is no list of them."""
     rows = document["information"].get("output_rows")
     if rows is None:
         return None

@@ -111,7 +111,7 @@ def with_rows(network: Network, rows: Iterable[int] | None) -> Network:
 
 
 def _point(form: StackedForm) -> Solution:
-    """A point of one part: of its independent pieces where it has small ones, else its product of norms."""
+    """A point of one part: of its independent pieces if it has small ones, else its product of norms."""
     pieces = _pieces(form)
     if not form.neurons or (len(pieces) == 1 and form.inputs + form.neurons > SMALL):
         return product(form)

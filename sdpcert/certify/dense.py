@@ -1,4 +1,4 @@
-"""One stacked form: solve its condition, and fall back on cheaper points where that is not proved near its optimum."""
+"""One stacked form: solve its condition, and fall back on cheaper points if that is not proved near its optimum."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Candidate(ABC):
 
     @abstractmethod
     def prove(self, below: float, budget: Budget) -> Proven:
-        """Prove the tree, or what of it is worth a proof where a bound `below` is proved already."""
+        """Prove the tree, or what of it is worth a proof if a bound `below` is proved already."""
 
 
 @dataclass(eq=False)

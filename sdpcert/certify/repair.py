@@ -74,7 +74,7 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
 
 
 def least_rho(condition: Condition, multipliers: Array) -> float:
-    """The least rho for which M(rho, multipliers) is positive semidefinite, infinite where there is none."""
+    """The least rho for which M(rho, multipliers) is positive semidefinite, infinite if there is none."""
     n0 = condition.inputs
     matrix = condition.matrix(np.concatenate([[0.0], multipliers]))
     if not np.all(np.isfinite(matrix)):

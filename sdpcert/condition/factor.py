@@ -63,7 +63,7 @@ class Factor:
 
     @staticmethod
     def of(arrays: Arrays, elimination: Elimination, matrix: Matrix) -> Factor | None:
-        """The factor of a Hermitian matrix, or None where it is not positive definite."""
+        """The factor of a Hermitian matrix, or None if it is not positive definite."""
         slices = elimination.slices
         updated: dict[tuple[int, int], Matrix] = {}
         diagonal, below = [], []

@@ -153,7 +153,7 @@ class Inequality:
         return self.linear(y) - self.constant
 
     def factor(self, matrix: Matrix) -> Factor | None:
-        """The Cholesky factor of a matrix with the pattern of M, or None where it is not positive definite."""
+        """The Cholesky factor of a matrix with the pattern of M, or None if it is not positive definite."""
         return Factor.of(self.arrays, self._elimination, matrix)
 
     def linear_times(self, direction: Matrix, right: Matrix) -> Matrix:

@@ -62,7 +62,7 @@ def scale_exponents(norms: dict[tuple[int, int], float], output_row: int, first:
 
 
 def _weights(block: Block) -> Array:
-    """The weights to solve for: where a block is nothing but its uncertainty, a matrix far above that."""
+    """The weights to solve for; a block that is nothing but its uncertainty becomes a matrix far above that."""
     if block.radius == 0 or np.any(block.weights):
         return block.weights
     return np.full(block.weights.shape, 1024 * block.radius)

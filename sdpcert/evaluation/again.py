@@ -34,7 +34,7 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
     `sdpcert.evaluation.STATEMENTS` (times, seed, command, versions, settings of the attack, notes and reasons), and
     that the attack found nothing where it states nothing.
 
-    Raises `EvaluationRejected` (a ValueError) with one line where something differs, and ValueError where files or
+    Raises `EvaluationRejected` (a ValueError) with one line if something differs, and ValueError if files or
     the data are not at hand; the message says then what was verified without them.
     """
     checked_device(device)

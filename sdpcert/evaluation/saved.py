@@ -104,7 +104,7 @@ class Evaluation(ShortRepr):
 def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     """Read `evaluation.json` (or the run folder with it) and verify all of it.
 
-    Raises `EvaluationRejected` (a ValueError) with one line, the file and the reason, where a byte of the file was
+    Raises `EvaluationRejected` (a ValueError) with one line, the file and the reason, if a byte of the file was
     changed, a certificate is missing, changed or not proved, the weights beside it are others, or a number differs from
     what is computed again; ValueError where there is no file to read.
     """

@@ -92,7 +92,7 @@ def arranged(network: Network) -> Arranged:
 
 
 def _first_image(network: Network) -> Array | None:
-    """The input's entries as the first convolution reads them, or None where that is a regular pick, or is not all of
+    """The input's entries as the first convolution reads them, or None if that is a regular pick, or is not all of
     them.
     """
     entries = np.arange(int(np.prod(network.input_shape))).reshape(network.input_shape)

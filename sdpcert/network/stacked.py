@@ -85,7 +85,7 @@ class Block(ShortRepr):
         return np.ones(self.weights.shape, dtype=bool) if self.zero is None else ~self.zero
 
     def part(self, rows: Array, columns: Array) -> Block:
-        """The block of some rows and columns, exact where nothing uncertain is left."""
+        """The block of some rows and columns, exact if nothing uncertain is left."""
         cut = np.ix_(rows, columns)
         zero = None if self.zero is None else self.zero[cut]
         weights = np.ascontiguousarray(self.weights[cut])
