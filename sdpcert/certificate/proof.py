@@ -79,7 +79,7 @@ class ProofProblem:
         return None
 
     def _balanced(self, rho: float, multipliers: list[Array]) -> list[Array]:
-        """The point with smaller multipliers for neurons that read nothing known: their row is zero, or below its radii.
+        """The point with smaller multipliers of neurons that read nothing known: a row of zeros, or below its radii.
 
         Such a multiplier meets almost nothing but the neuron itself, so a solver lets it grow without bound (or up to
         the inverse square of a weight of 1e-40), and the error bound grows with it, by the radius. Its diagonal entry
