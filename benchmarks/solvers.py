@@ -43,9 +43,9 @@ import typer
 
 from sdpcert.arithmetic.arrays import NumpyArrays, one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.repair import repair
 from sdpcert.network import Network, StackedForm
 from sdpcert.solvers import SOLVERS, Budget, Solution, SolverError

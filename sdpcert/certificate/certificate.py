@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdpcert.attained import Attained
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.saved import Saved, load_certificate
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.short_repr import ShortRepr
 

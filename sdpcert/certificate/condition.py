@@ -1,31 +1,26 @@
-"""The condition of one stacked form, proved in exact arithmetic."""
+"""A condition: one matrix inequality, or one per frequency, with its multipliers and what proves it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
-import numpy as np
-
-from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.encoding import encode
-from sdpcert.certificate.part import Claim, Part
+from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
-from sdpcert.network.stacked import StackedForm
+from sdpcert.certificate.torus_proof import TorusProof
+from sdpcert.network.stacked import Group, StackedForm
+from sdpcert.network.torus import TorusForm, TorusGroup
 
 
-@dataclass(frozen=True, eq=False)
-class StackedCondition(Part):
-    """M(rho, lambda) >= 0 for a stacked form: the bound is `2**exponent * sqrt(rho)`, rounded up."""
+class Condition(Part):
+    """M(rho, lambda) >= 0 for the form of a network; `proof` has the point."""
 
-    form: StackedForm
-    proof: Proof
-
-    @cached_property
-    def claim(self) -> Claim:  # type: ignore[override]
-        upper = square_root_up(self.proof.rho, self.proof.exponent)
-        return Claim(upper, self.form.inputs, self.form.outputs)
+    #: Which form it is about, as the file calls it.
+    kind: ClassVar[str]
+    form: StackedForm | TorusForm
+    proof: Proof | TorusProof
 
     @property
     def tau(self) -> float:  # type: ignore[override]
@@ -38,48 +33,41 @@ class StackedCondition(Part):
     def document(self) -> dict[str, Any]:
         return {
             "kind": "condition",
-            "form": "stacked",
+            "form": self.kind,
             "claim": self.claim.document(),
-            "network": _network(self.form),
-            "multipliers": {
-                "rho": self.proof.rho.hex(),
-                "lambda": [encode(t) for t in self.proof.multipliers],
-                "exponent": self.proof.exponent,
+            "network": {
+                **self.sizes(),
+                "groups": _groups(self.form.groups),
+                "blocks": [
+                    {"to": to, "from": source, "radius": float(block.radius).hex(), **self.block(block)}
+                    for (to, source), block in sorted(self.form.blocks.items())
+                ],
+                "sha256": self.sha256,
             },
-            "proof": _proof(self.proof),
+            "multipliers": _point(self.proof),
+            "proof": self.argument(),
         }
 
+    @abstractmethod
+    def sizes(self) -> dict[str, Any]:
+        """Inputs, outputs, and what else gives the network its shape."""
 
-def _network(form: StackedForm) -> dict[str, Any]:
-    return {
-        "inputs": form.inputs,
-        "outputs": form.outputs,
-        "groups": [
-            {"size": g.size, "activation": g.activation.name, "alpha": encode(g.alpha), "beta": encode(g.beta)}
-            for g in form.groups
-        ],
-        "blocks": [
-            {"to": to, "from": source, "radius": block.radius.hex(), "weights": encode(block.weights)}
-            | ({} if block.low is None else {"low": encode(block.low)})
-            for (to, source), block in sorted(form.blocks.items())
-        ],
-        "sha256": form.sha256,
-    }
+    @abstractmethod
+    def block(self, block: Any) -> dict[str, Any]:
+        """The entries of a block."""
+
+    @abstractmethod
+    def argument(self) -> dict[str, Any]:
+        """What shows that the matrix is positive semidefinite."""
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
-    rows, columns = np.nonzero(proof.factor)
-    start = np.arange(len(proof.factor))
-    np.minimum.at(start, rows, columns)
-    stored = [proof.factor[i, first : i + 1] for i, first in enumerate(start)]
-    factor = proof.input_factor
-    return {
-        "kind": "diagonal-dominance",
-        "precision": proof.precision,
-        "scaling": encode(proof.scaling, "<i8"),
-        "start": encode(start, "<i8"),
-        "factor": encode(np.concatenate(stored) if stored else np.zeros(0), "<i8"),
-        "input_factor": None
-        if factor is None
-        else {"scaling": encode(factor.scaling, "<i8"), "weights": encode(factor.weights)},
-    }
+def _groups(groups: Iterable[Group | TorusGroup]) -> list[dict[str, Any]]:
+    return [
+        {"size": g.size, "activation": g.activation.name, "alpha": encode(g.alpha), "beta": encode(g.beta)}
+        for g in groups
+    ]
+
+
+def _point(proof: Proof | TorusProof) -> dict[str, Any]:
+    multipliers = [encode(t) for t in proof.multipliers]
+    return {"rho": proof.rho.hex(), "lambda": multipliers, "exponent": proof.exponent}

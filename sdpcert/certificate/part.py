@@ -2,7 +2,7 @@
 
 A part is a function with a claim, `|f(x) - f(x')| <= upper |x - x'|` for all inputs of a region, and what proves it.
 There are four kinds. A **condition** is one matrix inequality with its multipliers, and a **sequence** is parts one
-after the other (`condition.py`, `torus_condition.py`, `sequence.py`). A **cover** (the pieces of a region, with the
+after the other (`condition.py` with its two forms, `sequence.py`). A **cover** (the pieces of a region, with the
 largest of their bounds) and a **restriction** (bounds of preactivations, and a part with the slopes that they leave)
 are kinds for regions that are not everything: each will be one file here and one in `sdpcert/check`.
 """

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.exact import square_root_up
+from sdpcert.certificate.condition import Condition
 from sdpcert.certificate.encoding import encode
-from sdpcert.certificate.part import Claim, Part
+from sdpcert.certificate.part import Claim
 from sdpcert.certificate.torus_proof import TorusProof
-from sdpcert.network.torus import TorusForm
+from sdpcert.network.torus import Taps, TorusForm
 
 
 @dataclass(frozen=True, eq=False)
-class TorusCondition(Part):
-    """M(k) >= 0 at every frequency k of a torus, with the bound in the metric of `proof`.
+class TorusCondition(Condition):
+    """M(k) >= 0 at every frequency k of a torus, with the bound in the metric of `proof`, rounded up.
 
     `level` is the arithmetic in which a checker accepts it: that is decided once the whole tree is there.
     """
@@ -25,6 +26,7 @@ class TorusCondition(Part):
     form: TorusForm
     proof: TorusProof
     level: str = "floating-point"  # type: ignore[override]
+    kind = "torus"
     coordinates = "torus"
 
     @cached_property
@@ -34,49 +36,15 @@ class TorusCondition(Part):
         upper = square_root_up(self.proof.rho, self.proof.exponent)
         return Claim(upper, form.inputs * form.cells, outputs, None if np.all(metric == 1) else metric)
 
-    @property
-    def tau(self) -> float:  # type: ignore[override]
-        return self.proof.tau
+    def sizes(self) -> dict[str, Any]:
+        form = self.form
+        torus = [int(side) for side in form.torus]
+        return {"torus": torus, "inputs": form.inputs, "outputs": form.outputs, "pooled": form.pooled}
 
-    @property
-    def sha256(self) -> str:
-        return self.form.sha256
+    def block(self, block: Taps) -> dict[str, Any]:
+        offsets = encode(block.offsets, "<i8")
+        return {"taps": len(block.offsets), "offsets": offsets, "weights": encode(block.weights)}
 
-    def document(self) -> dict[str, Any]:
-        return {
-            "kind": "condition",
-            "form": "torus",
-            "claim": self.claim.document(),
-            "network": _network(self.form),
-            "multipliers": {
-                "rho": self.proof.rho.hex(),
-                "lambda": [encode(t) for t in self.proof.multipliers],
-                "exponent": self.proof.exponent,
-            },
-            "proof": {"kind": "frequency", "level": self.level, "scaling": encode(self.proof.scaling, "<i8")},
-        }
-
-
-def _network(form: TorusForm) -> dict[str, Any]:
-    return {
-        "torus": [int(side) for side in form.torus],
-        "inputs": form.inputs,
-        "outputs": form.outputs,
-        "pooled": form.pooled,
-        "groups": [
-            {"size": g.size, "activation": g.activation.name, "alpha": encode(g.alpha), "beta": encode(g.beta)}
-            for g in form.groups
-        ],
-        "blocks": [
-            {
-                "to": to,
-                "from": source,
-                "radius": float(block.radius).hex(),
-                "taps": len(block.offsets),
-                "offsets": encode(block.offsets, "<i8"),
-                "weights": encode(block.weights),
-            }
-            for (to, source), block in sorted(form.blocks.items())
-        ],
-        "sha256": form.sha256,
-    }
+    def argument(self) -> dict[str, Any]:
+        """The scaling and the level: what a checker needs it finds itself."""
+        return {"kind": "frequency", "level": self.level, "scaling": encode(self.proof.scaling, "<i8")}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.dense import rounding_notes
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried

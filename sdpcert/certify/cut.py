@@ -16,9 +16,9 @@ from math import inf
 import numpy as np
 from scipy import sparse
 
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import Rearrange

@@ -8,9 +8,9 @@ from math import inf
 
 import numpy as np
 
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.sequence import Sequence
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.cut import CutCandidate
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.repair import repair

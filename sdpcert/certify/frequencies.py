@@ -21,9 +21,9 @@ from math import inf, nextafter
 import numpy as np
 
 from sdpcert.arithmetic.spectra import spectral_norm
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.sequence import Joint, in_sequence
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.construction import prove_point, prove_point_on_torus

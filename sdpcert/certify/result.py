@@ -12,9 +12,9 @@ import scipy
 
 from sdpcert.attained import Attained
 from sdpcert.certificate.certificate import Certificate
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import assumption, printable
 from sdpcert.certificate.sequence import Sequence
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.proved import Proved
 from sdpcert.certify.request import CLOSED_FORMS, Request

@@ -10,7 +10,7 @@ from typing import Any
 
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.attained.work import LEAST, RATE
-from sdpcert.certificate.condition import StackedCondition
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Plan
 from sdpcert.certify.proved import Proved
 from sdpcert.certify.request import CLOSED_FORMS, Request

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from sdpcert import Network, certify
 from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
-from sdpcert.certificate.condition import StackedCondition
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.input_factor import factor_input
 from sdpcert.certificate.proof import Proof, ProofProblem
+from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.check import check, check_document
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Dense, Scale
