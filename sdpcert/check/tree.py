@@ -113,7 +113,7 @@ def version_3(document: Any) -> Content:
         raise Rejected("region.size is not the number of the tree's inputs")
     constant(claim, "claim", claim_of(tree, upper))
     lower, points = read_attained(attained, upper)
-    check_points(points, None if tree.embedded else tree.inputs)
+    check_points(points, tree.inputs, tree.embedded)
     return Content(upper, lower, tree, tuple(assumptions))
 
 
@@ -170,12 +170,14 @@ def read_attained(value: Any, upper: float, closed: bool = True) -> tuple[float 
     return lower, points
 
 
-def check_points(points: list[Any], count: int | None) -> None:
-    """Check that the two inputs hold `count` values each; as many as one another if that is None."""
+def check_points(points: list[Any], count: int, embedded: bool = False) -> None:
+    """Check that the two inputs hold `count` values each; `embedded` ones at most that, as many as one another."""
     for name, point in zip(("attained.x", "attained.x_prime"), points, strict=False):
-        if count is None:
-            data = unpacked(point, name, 8 * MAX_POINT)
-            count = 0 if data is None else len(data) // 8
+        if embedded:
+            data = unpacked(point, name, 8 * min(count, MAX_POINT))
+            if data is None:
+                raise Rejected(f"{name} has more values than the torus has inputs")
+            count, embedded = len(data) // 8, False
         values(point, name, "d", count)
 
 

@@ -122,7 +122,8 @@ def test_attained_points_that_unpack_to_much(bound: dict[str, tuple[Network, dic
     bomb = base64.b64encode(zlib.compress(bytes(50_000_000), 9)).decode()
     for key in ("x", "x_prime"):
         result = bound_to(with_value(document, ("attained", key), bomb), network, tmp_path)
-        assert not result.ok and "does not hold exactly 16 values" in result.reason
+        wrong = ("more values than the torus has inputs", "does not hold exactly 16 values")
+        assert not result.ok and any(reason in result.reason for reason in wrong)
 
 
 def test_cuts_of_a_chain_are_compared(tmp_path: Path) -> None:
