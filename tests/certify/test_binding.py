@@ -86,7 +86,7 @@ def bound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Network, 
     return {name: (network, json.loads(json.dumps(document))) for name, (network, document) in found.items()}
 
 
-@pytest.mark.parametrize("name", ["rows", "frequency"])
+@pytest.mark.parametrize("name", ["rows", pytest.param("frequency", marks=pytest.mark.slow)])
 def test_nothing_in_a_file_is_a_traceback(
     name: str, bound: dict[str, tuple[Network, dict[str, Any]]], tmp_path: Path
 ) -> None:

@@ -121,7 +121,7 @@ def forge(folder: Path, document: dict[str, Any]) -> None:
     (folder / "evaluation.json").write_bytes(document_bytes(document))
 
 
-@pytest.mark.parametrize("head", ["normalized", "mlp"])
+@pytest.mark.parametrize("head", ["normalized", pytest.param("mlp", marks=pytest.mark.slow)])
 def test_every_field_is_compared_or_is_a_stated_statement(
     head: str, evaluated: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
