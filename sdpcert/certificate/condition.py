@@ -23,7 +23,7 @@ class Condition(Part):
     proof: Proof | TorusProof
 
     @property
-    def tau(self) -> float:  # type: ignore[override]
+    def tau(self) -> float:
         return self.proof.tau
 
     @property

@@ -50,7 +50,7 @@ class Sequence(Part):
     cuts: tuple[int, ...] = ()
 
     @cached_property
-    def claim(self) -> Claim:  # type: ignore[override]
+    def claim(self) -> Claim:
         return Claim(product_up(self.parts), self.parts[0].claim.inputs, self.parts[-1].claim.outputs)
 
     @property
@@ -58,15 +58,15 @@ class Sequence(Part):
         return tuple(leaf for part in self.parts for leaf in part.leaves)
 
     @property
-    def coordinates(self) -> str:  # type: ignore[override]
+    def coordinates(self) -> str:
         return self.parts[0].coordinates
 
     @property
-    def level(self) -> str:  # type: ignore[override]
+    def level(self) -> str:
         return "exact" if all(part.level == "exact" for part in self.parts) else "floating-point"
 
     @property
-    def tau(self) -> float:  # type: ignore[override]
+    def tau(self) -> float:
         return max(part.tau for part in self.parts)
 
     @property

@@ -25,7 +25,7 @@ class StackedCondition(Condition):
     kind = "stacked"
 
     @cached_property
-    def claim(self) -> Claim:  # type: ignore[override]
+    def claim(self) -> Claim:
         upper = square_root_up(self.proof.rho, self.proof.exponent)
         return Claim(upper, self.form.inputs, self.form.outputs)
 

@@ -25,12 +25,12 @@ class TorusCondition(Condition):
 
     form: TorusForm
     proof: TorusProof
-    level: str = "floating-point"  # type: ignore[override]
+    level: str = "floating-point"
     kind = "torus"
     coordinates = "torus"
 
     @cached_property
-    def claim(self) -> Claim:  # type: ignore[override]
+    def claim(self) -> Claim:
         form, metric = self.form, self.proof.metric
         outputs = form.outputs * (1 if form.pooled else form.cells)
         upper = square_root_up(self.proof.rho, self.proof.exponent)

@@ -1,4 +1,4 @@
-"""MaxMin as one ReLU neuron a pair: max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
+"""MaxMin as one ReLU neuron per pair: max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
 
 from typing import Any
 

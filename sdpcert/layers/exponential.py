@@ -179,7 +179,7 @@ class FastSeries(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, kernel: Tensor, geometry: Geometry, terms: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, inputs: Tensor, kernel: Tensor, geometry: Geometry, terms: int) -> Tensor:
         step = Operator(kernel, geometry)
         inner = series(inputs, step, terms)
         ctx.save_for_backward(inner, kernel)
@@ -188,7 +188,7 @@ class FastSeries(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor) -> Any:
         inner, kernel = (tensor.to(given.dtype) for tensor in ctx.saved_tensors)  # autocast has two precisions
         back = Operator(-kernel, ctx.geometry)
         outer = series(given, back, ctx.terms)

@@ -120,7 +120,7 @@ class _MatrixSums(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(weight: Tensor, q: Tensor) -> Any:  # type: ignore[override]
+    def forward(weight: Tensor, q: Tensor) -> Any:
         blocks = [weight[start:stop] @ weight[start:].mT for start, stop in _spans(weight)]
         return _product(blocks, q), *blocks
 
@@ -130,7 +130,7 @@ class _MatrixSums(torch.autograd.Function):
         ctx.mark_non_differentiable(*output[1:])
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
         weight, q, *blocks = ctx.saved_tensors
         for_weight = for_q = None
         if ctx.needs_input_grad[0]:
@@ -195,7 +195,7 @@ class _KernelSums(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(kernel: Tensor, q: Tensor) -> Any:  # type: ignore[override]
+    def forward(kernel: Tensor, q: Tensor) -> Any:
         out, count = len(kernel), kernel[0, 0].numel()
         taps = _taps(kernel)
         pairs = (taps @ taps.mT).reshape(count, out, count, out).transpose(1, 2).reshape(-1, out, out)
@@ -209,7 +209,7 @@ class _KernelSums(torch.autograd.Function):
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, _: Tensor | None) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor, _: Tensor | None) -> Any:
         kernel, q, correlations = ctx.saved_tensors
         for_kernel = for_q = None
         if ctx.needs_input_grad[0]:

@@ -50,7 +50,7 @@ class NormalizedHead(LipschitzLayer):
         self.bias = nn.Parameter(torch.zeros(classes, device=device, dtype=dtype)) if bias else None
 
     @property
-    def constant(self) -> float:  # type: ignore[override]
+    def constant(self) -> float:
         """An upper bound of the norm of the materialised matrix."""
         return math.nextafter(math.sqrt(self.squared_constant()), math.inf)
 

@@ -102,7 +102,7 @@ class _Multiplied(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(tensor: Tensor, number: Tensor) -> Any:  # type: ignore[override]
+    def forward(tensor: Tensor, number: Tensor) -> Any:
         return tensor * number
 
     @staticmethod
@@ -110,7 +110,7 @@ class _Multiplied(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor) -> Any:
         tensor, number = ctx.saved_tensors
         return given * number, torch.dot(given.flatten(), tensor.flatten())
 

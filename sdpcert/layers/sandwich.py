@@ -63,7 +63,7 @@ class SandwichLinear(LipschitzLayer):
         nn.init.xavier_normal_(self.tall)
 
     @property
-    def constant(self) -> float:  # type: ignore[override]
+    def constant(self) -> float:
         """The claimed Lipschitz constant."""
         return as_number(gamma_of(self.gamma, self.log_gamma, torch.float64))
 

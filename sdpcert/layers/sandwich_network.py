@@ -138,7 +138,7 @@ class SandwichNetwork(LipschitzLayer):
             nn.init.xavier_normal_(parameter)
 
     @property
-    def constant(self) -> float:  # type: ignore[override]
+    def constant(self) -> float:
         """The claimed Lipschitz constant."""
         return as_number(gamma_of(self.gamma, self.log_gamma, torch.float64))
 

@@ -34,8 +34,8 @@ class PiecewiseLinear(Activation):
 
     def slopes(self) -> tuple[Numbers, Numbers]:
         inclines = [np.asarray(slope, dtype=float) for _, slope, _ in self.segments]
-        ends = reduce(np.minimum, inclines), reduce(np.maximum, inclines)
-        return tuple(end if end.ndim else float(end) for end in ends)  # type: ignore[return-value]
+        low, high = reduce(np.minimum, inclines), reduce(np.maximum, inclines)
+        return (low, high) if np.ndim(low) else (float(low), float(high))
 
     @property
     def pieces(self) -> tuple[Numbers, Numbers] | None:

@@ -1,4 +1,4 @@
-"""How an activation is computed on torch tensors that states nothing of its own: by its NumPy functions."""
+"""Layers on torch tensors: what their torch forms share. Imports torch, so it is imported when one is asked for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ Function = Callable[[Array], Array]
 def through_numpy(function: Function, derivative: Function, values: Tensor) -> Tensor:
     """An elementwise function of a tensor, evaluated by NumPy in float64, with its derivative as the gradient."""
     return _ThroughNumpy.apply(values, function, derivative)  # type: ignore[no-any-return]
+
+
+def tensor_of(values: float | Array, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A copy of a layer's coefficients as a tensor."""
+    return torch.as_tensor(np.array(values, dtype=float)).to(device, dtype)
 
 
 def like(parameter: float | Array, values: Tensor) -> float | Tensor:
@@ -42,13 +47,13 @@ class Pointwise(nn.Module):
 
 class _ThroughNumpy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, function: Function, derivative: Function) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, inputs: Tensor, function: Function, derivative: Function) -> Tensor:
         values = inputs.detach().double().cpu().numpy()
         slopes = np.broadcast_to(derivative(values), values.shape)
         ctx.save_for_backward(torch.as_tensor(slopes.copy()).to(inputs))
         return torch.as_tensor(np.array(function(values))).to(inputs)
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, given: Tensor) -> Any:
         (slopes,) = ctx.saved_tensors
         return given * slopes, None, None

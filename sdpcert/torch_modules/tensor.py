@@ -74,7 +74,7 @@ class Traced(Tensor):
         return repr(self)
 
     @classmethod
-    def __torch_function__(  # type: ignore[override]
+    def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Every torch function, method and property that meets a traced tensor comes here."""

@@ -36,7 +36,7 @@ class Normalisation(Certified):
         self.register_buffer("shift", (-torch.tensor(list(mean), dtype=torch.float64) * factor).float())
 
     @property
-    def constant(self) -> float:  # type: ignore[override]
+    def constant(self) -> float:
         """The largest factor, of the float32 numbers that are applied."""
         return float(self.factor.abs().max())
 

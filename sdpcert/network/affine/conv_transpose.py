@@ -48,7 +48,7 @@ class ConvTranspose(Weighted):
     reads_images = True
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         return self.rows.shape[1]
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -135,8 +135,9 @@ class ConvTranspose(Weighted):
     def on_tensors(self, device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
         import torch
 
-        kernel = torch.as_tensor(np.array(self.kernel, dtype=float)).to(device, dtype)
-        bias = torch.as_tensor(np.array(self.offset(), dtype=float)).to(device, dtype)
+        from sdpcert.network.torch_forms import tensor_of
+
+        kernel, bias = (tensor_of(values, device, dtype) for values in (self.kernel, self.offset()))
         top, left, bottom, right = self._margins
         margins = (left, right, top, bottom)
         added, cut = [max(m, 0) for m in margins], [min(m, 0) for m in margins]

@@ -43,7 +43,7 @@ class Conv2d(Weighted):
     reads_images = True
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         return int(np.prod(self.kernel.shape[1:]))
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -134,10 +134,10 @@ class Conv2d(Weighted):
     def on_tensors(self, device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
         import torch
 
-        kernel, bias = (
-            None if values is None else torch.as_tensor(np.array(values, dtype=float)).to(device, dtype)
-            for values in (self.kernel, self.bias)
-        )
+        from sdpcert.network.torch_forms import tensor_of
+
+        kernel = tensor_of(self.kernel, device, dtype)
+        bias = None if self.bias is None else tensor_of(self.bias, device, dtype)
         top, left, bottom, right = self.padding
         around, mode = (left, right, top, bottom), "circular" if self.circular else "constant"
 
@@ -145,7 +145,7 @@ class Conv2d(Weighted):
             x = torch.nn.functional.pad(x, around, mode=mode) if any(around) else x
             # cuDNN may choose Winograd or Fourier transforms, whose rounding no bound is known for.
             with torch.backends.cudnn.flags(enabled=dtype != torch.float64):
-                return torch.nn.functional.conv2d(x, kernel, bias, self.stride, 0, self.dilation, self.groups)  # type: ignore[arg-type]
+                return torch.nn.functional.conv2d(x, kernel, bias, self.stride, 0, self.dilation, self.groups)
 
         return convolve
 

@@ -28,7 +28,7 @@ class Dense(Weighted):
     coefficient_error: float = 0.0
 
     @property
-    def terms(self) -> int:  # type: ignore[override]
+    def terms(self) -> int:
         return self.weight.shape[1]
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -65,13 +65,13 @@ class Dense(Weighted):
         return with_room(matrix_norm_up(self.weight, self.coefficient_error))
 
     def on_tensors(self, device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
-        import torch
+        from torch.nn.functional import linear
 
-        weight, bias = (
-            None if values is None else torch.as_tensor(np.array(values, dtype=float)).to(device, dtype)
-            for values in (self.weight, self.bias)
-        )
-        return lambda x: torch.nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
+        from sdpcert.network.torch_forms import tensor_of
+
+        weight = tensor_of(self.weight, device, dtype)
+        bias = None if self.bias is None else tensor_of(self.bias, device, dtype)
+        return lambda x: linear(x, weight, bias)
 
     def on_channels(self) -> AffineLayer | None:
         return Conv2d(self.weight[:, :, None, None], self.bias, coefficient_error=self.coefficient_error)

@@ -67,11 +67,9 @@ class Scale(AffineLayer):
         return result.raised(own + power)
 
     def on_tensors(self, device: torch.device, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
-        import torch
+        from sdpcert.network.torch_forms import tensor_of
 
-        factor, shift = (
-            torch.as_tensor(np.array(values, dtype=float)).to(device, dtype) for values in (self.factor, self.shift)
-        )
+        factor, shift = (tensor_of(values, device, dtype) for values in (self.factor, self.shift))
         return lambda x: x * factor + shift
 
     def pixels(self, shape: Shape, output: Shape) -> Pixels:
