@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sdpcert.certificate.encoding import encode
+from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof

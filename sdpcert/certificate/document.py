@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdpcert.attained import Attained
-from sdpcert.certificate.encoding import encode
+from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import NORM, Part
 from sdpcert.running.outputs import whole_file
 

@@ -2,9 +2,9 @@
 
 A part is a function with a claim, `|f(x) - f(x')| <= upper |x - x'|` for all inputs of a region, and what proves it.
 There are four kinds. A **condition** is one matrix inequality with its multipliers, and a **sequence** is parts one
-after the other (`condition.py` with its two forms, `sequence.py`). A **cover** (the pieces of a region, with the
-largest of their bounds) and a **restriction** (bounds of preactivations, and a part with the slopes that they leave)
-are kinds for regions that are not everything: each will be one file here and one in `sdpcert/check`.
+after the other (`condition.py` with its two forms, `sequence.py`). A **restriction** is bounds of preactivations on a
+region and the condition with the slopes that they leave; a **cover** divides a region into such pieces and has the
+largest of their bounds (`cover.py`, `pieces.py`).
 """
 
 from __future__ import annotations
@@ -16,27 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.certificate.encoding import encode
+from sdpcert.regions.region import AllInputs, Region
+from sdpcert.running.encoding import encode
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 NORM = "l2"
-
-
-class Region(ABC):
-    """Where a claim holds: a set of inputs."""
-
-    @abstractmethod
-    def document(self) -> dict[str, Any]:
-        """The region as the format page describes it."""
-
-
-@dataclass(frozen=True)
-class AllInputs(Region):
-    """Every input."""
-
-    def document(self) -> dict[str, Any]:
-        return {"kind": "all"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sdpcert.certificate.encoding import encode
+from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import Claim, Part, hash_of
 from sdpcert.running.short_repr import ShortRepr
 

@@ -113,7 +113,8 @@ class Group(ShortRepr):
     """Neurons that are evaluated together; `alpha` and `beta` have one entry per neuron.
 
     `positions` are the places of the neurons in the tensor that the activation reads (row major) of `size_before`
-    entries; `value` is the number of that activation's value in the network.
+    entries; `value` is the number of that activation's value in the network. `bias_radius` bounds how far the
+    network's own bias of a neuron is from `bias`, which is rounded where layers were multiplied together.
     """
 
     activation: Activation
@@ -123,6 +124,7 @@ class Group(ShortRepr):
     beta: Array
     bias: Array
     value: int = 0
+    bias_radius: Array | None = None
 
     @property
     def size(self) -> int:
@@ -151,14 +153,36 @@ class Group(ShortRepr):
         slope, at_zero = (part.reshape(len(values), -1)[:, self.positions] for part in found)
         return slope, at_zero
 
+    @property
+    def is_piecewise_linear(self) -> bool:
+        """Whether the activation is linear between numbers that float64 holds."""
+        return self.activation.segment(np.zeros((1, *self.shape))) is not None
+
+    def slopes_on(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """`Activation.slopes_on` for intervals of the neurons' preactivations."""
+        ends = [self._tensor(end[None])[0] for end in (low, high)]
+        found = self.activation.slopes_on(*ends)
+        return found[0].ravel()[self.positions], found[1].ravel()[self.positions]
+
+    def linear_on(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """`Activation.linear_on` for intervals of the neurons' preactivations."""
+        found = self.activation.linear_on(*(self._tensor(end[None])[0] for end in (low, high)))
+        return found[0].ravel()[self.positions], found[1].ravel()[self.positions]
+
     def per_neuron(self, values: float | Array) -> Array:
         """One entry per neuron of what broadcasts against the tensor that the activation reads."""
         return np.broadcast_to(np.asarray(values, dtype=float), self.shape).ravel()[self.positions]
 
     def select(self, keep: Array) -> Group:
         """The group of the neurons in the boolean mask `keep`."""
+        radius = None if self.bias_radius is None else self.bias_radius[keep]
         return replace(
-            self, positions=self.positions[keep], alpha=self.alpha[keep], beta=self.beta[keep], bias=self.bias[keep]
+            self,
+            positions=self.positions[keep],
+            alpha=self.alpha[keep],
+            beta=self.beta[keep],
+            bias=self.bias[keep],
+            bias_radius=radius,
         )
 
 

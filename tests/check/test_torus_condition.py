@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert.certificate.document import build_document
-from sdpcert.certificate.encoding import encode
+from sdpcert.running.encoding import encode
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import prove_torus
 from sdpcert.certify.binding import check_with_network

@@ -1,4 +1,4 @@
-"""How a certificate file holds arrays."""
+"""How files hold arrays."""
 
 from __future__ import annotations
 

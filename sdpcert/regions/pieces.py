@@ -1,0 +1,180 @@
+"""The pieces that a region is divided into, and what a certificate states of each.
+
+A piece has what its parent proved, its side of the parent's split, and **steps**: bounds of preactivations, lines
+between which the activations lie, and slopes of smooth activations. Then it **ends**: it is split, bounded by a
+condition with the slopes that its bounds leave, empty, or flat. Nothing of it needs trust:
+`docs/certificate-format.md` says what each has to satisfy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sdpcert.running.encoding import encode
+from sdpcert.running.short_repr import ShortRepr
+
+Array = np.ndarray
+Side = Literal["below", "above"]
+
+
+@dataclass(frozen=True, eq=False)
+class Lines(ShortRepr):
+    """Slopes of the lines below and above the activation of some neurons of one group.
+
+    `neurons` has k indices; `lower` and `upper` have k slopes, or R rows of k where every one of R bounds has its own.
+    """
+
+    group: int
+    neurons: Array
+    lower: Array
+    upper: Array
+
+    def document(self) -> dict[str, Any]:
+        """The lines as the format page describes them."""
+        return {
+            "group": self.group,
+            "neurons": encode(self.neurons, "<i8"),
+            "lower": encode(self.lower),
+            "upper": encode(self.upper),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class LinesStep(ShortRepr):
+    """From here on the bounds of the piece, and of what it is split into, use these lines."""
+
+    lines: Lines
+
+    def document(self) -> dict[str, Any]:
+        """The step as the format page describes it."""
+        return {"kind": "lines", **self.lines.document()}
+
+
+@dataclass(frozen=True, eq=False)
+class BoundsStep(ShortRepr):
+    """`v >= values` ("low") or `v <= values` ("high") for R neurons of one group.
+
+    `lines`, if any, replace those of the piece for this step, row by row; `multipliers` (R, decisions so far) weigh the
+    half-spaces of the splits above.
+    """
+
+    side: Literal["low", "high"]
+    group: int
+    neurons: Array
+    values: Array
+    lines: tuple[Lines, ...] = ()
+    multipliers: Array | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The step as the format page describes it."""
+        return {
+            "kind": "bounds",
+            "side": self.side,
+            "group": self.group,
+            "neurons": encode(self.neurons, "<i8"),
+            "values": encode(self.values),
+            "lines": [lines.document() for lines in self.lines],
+            "multipliers": None if self.multipliers is None else encode(self.multipliers),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SlopesStep(ShortRepr):
+    """All slopes of some smooth activations of one group between two points of their intervals lie in [alpha, beta]."""
+
+    group: int
+    neurons: Array
+    alpha: Array
+    beta: Array
+
+    def document(self) -> dict[str, Any]:
+        """The step as the format page describes it."""
+        return {
+            "kind": "slopes",
+            "group": self.group,
+            "neurons": encode(self.neurons, "<i8"),
+            "alpha": encode(self.alpha),
+            "beta": encode(self.beta),
+        }
+
+
+Step = LinesStep | BoundsStep | SlopesStep
+
+
+@dataclass(frozen=True)
+class Split:
+    """The piece is divided where preactivation `neuron` of `group` is `at` (entry `neuron` of the input for group 0)."""
+
+    group: int
+    neuron: int
+    at: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        """The end as the format page describes it."""
+        return {"kind": "split", "group": self.group, "neuron": self.neuron, "at": float(self.at).hex()}
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded(ShortRepr):
+    """The condition with the slopes that the piece's bounds leave holds at (rho, multipliers).
+
+    `multipliers` has one array for each group, with one entry for each neuron whose slope is not decided.
+    """
+
+    rho: float
+    exponent: int
+    multipliers: tuple[Array, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The end as the format page describes it."""
+        return {
+            "kind": "condition",
+            "rho": float(self.rho).hex(),
+            "exponent": self.exponent,
+            "multipliers": [encode(m) for m in self.multipliers],
+        }
+
+
+@dataclass(frozen=True)
+class Empty:
+    """A bound from below of the piece is above one from above: it has no points."""
+
+    def document(self) -> dict[str, Any]:
+        """The end as the format page describes it."""
+        return {"kind": "empty"}
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The half-spaces of the splits above, weighed by these integers, leave no interior."""
+
+    weights: tuple[int, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The end as the format page describes it."""
+        return {"kind": "flat", "weights": [str(weight) for weight in self.weights]}
+
+
+End = Split | Bounded | Empty | Flat
+
+
+@dataclass(frozen=True, eq=False)
+class Piece(ShortRepr):
+    """One piece: its parent's number (None for the first, the whole region), its side there, its steps and its end."""
+
+    parent: int | None
+    side: Side | None
+    steps: tuple[Step, ...]
+    end: End
+
+    def document(self) -> dict[str, Any]:
+        """The piece as the format page describes it."""
+        return {
+            "parent": self.parent,
+            "side": self.side,
+            "steps": [step.document() for step in self.steps],
+            "end": self.end.document(),
+        }
