@@ -1,9 +1,11 @@
 """Local and exact constants: what is proved on balls and boxes, and what branch and bound reaches.
 
-    python -m benchmarks.regions
+python -m benchmarks.regions
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +30,7 @@ def leaky_chain(seed: int = 10126, hidden: int = 29, width: int = 128, inputs: i
     random = np.random.RandomState(seed)
     sizes = [inputs, *[width] * hidden, outputs]
     weights, biases = [], []
-    for before, size in zip(sizes, sizes[1:], strict=False):
+    for before, size in pairwise(sizes):
         norm = random.uniform(2, 2.5)
         weight = random.randn(size, before)
         weights.append(weight / np.linalg.norm(weight, 2) * norm)

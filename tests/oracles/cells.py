@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
@@ -68,6 +68,15 @@ class Cell:
         step = 1 - Fraction(there) / (2 * (there - here))
         inner = [(x + step * d) / (1 << self.exponent) for x, d in zip(self.point, found)]
         return self._with(rows, inner)
+
+    def cut_by(self, rows: Iterable[Sequence[int]]) -> Cell | None:
+        """The part where all of these rows are positive."""
+        part: Cell | None = self
+        for row in rows:
+            part = part.cut(row)
+            if part is None:
+                return None
+        return part
 
     def _with(self, rows: tuple[Row, ...], inner: list[Fraction]) -> Cell | None:
         """The cell with these rows, where they are positive at `inner`."""

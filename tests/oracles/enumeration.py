@@ -166,20 +166,18 @@ def linear_cells(network: PiecewiseNetwork, domain: Domain = Domain()) -> Iterat
         own = np.zeros((size + 1, read.numbers.shape[1]), dtype=object)
         own[:size] = read.numbers[group * size : (group + 1) * size]
         own[size, -1] = 1 << read.exponent
-        seen = set()
+        parts: dict[tuple[object, ...], tuple[Cell, Array]] = {}
         for inside, outputs in unit.pieces:
-            part: Cell | None = cell
-            for row in inside @ own:
-                part = part.cut(row.tolist())
-                if part is None:
-                    break
-            if part is None:
-                continue
-            result = outputs @ own
-            key = (part.rows, tuple(result.ravel().tolist()))
-            if key not in seen:  # preactivations that are constant, or equal, put a cell on several pieces
-                seen.add(key)
-                yield from groups(number, group + 1, part, read, [*made, result])
+            part = cell.cut_by(row.tolist() for row in inside @ own)
+            if part is not None:
+                result = outputs @ own
+                parts.setdefault((part.rows, *result.ravel().tolist()), (part, result))
+        if not parts:
+            raise ArithmeticError("a cell with interior has none on any piece of a unit")
+        for part, result in parts.values():
+            # A cell on one piece alone is not cut by the piece's rows, which then need not be kept.
+            inner = part if len(parts) > 1 else cell
+            yield from groups(number, group + 1, inner, read, [*made, result])
 
     yield from layers(0, start, Forms(numbers, digits))
 
@@ -193,5 +191,6 @@ def _integers(values: Array, exponent: int) -> Array:
     """The numbers times 2^exponent, as integers."""
     made = np.empty(np.shape(values), dtype=object)
     for place, a in np.ndenumerate(values):
-        made[place] = int(Fraction(float(a)) * (Fraction(2) ** exponent))
+        numerator, denominator = float(a).as_integer_ratio()
+        made[place] = (numerator << exponent) // denominator
     return made

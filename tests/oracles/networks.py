@@ -142,7 +142,7 @@ def _peculiar(random: np.random.Generator, weight: Array, bias: Array) -> None:
 
 
 def three_directions() -> PiecewiseNetwork:
-    """Three directions at 120 degrees, output weights 1, 1, -2: no input has all neurons on, and the constant is 7^(1/2).
+    """Three directions at 120 degrees, output weights 1, 1, -2: no input has all neurons on, the constant is 7^(1/2).
 
     The directions are u, v and -u - v with u = (1, 0) and v as near to (-1/2, 3^(1/2)/2) as float64 goes.
     """

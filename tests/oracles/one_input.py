@@ -7,6 +7,7 @@ where the next units change their pieces. No Jacobian, no linear programme, and 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 from tests.oracles.networks import PiecewiseNetwork
 
@@ -48,4 +49,4 @@ def _stretches(breaks: list[Fraction], low: float | None, high: float | None) ->
         places = [ends[0], *inner, ends[1]]
     else:
         places = [inner[0] - 1, *inner, inner[-1] + 1] if inner else [Fraction(0), Fraction(1)]
-    return list(zip(places, places[1:]))
+    return list(pairwise(places))

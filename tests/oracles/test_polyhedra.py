@@ -95,7 +95,7 @@ def test_cells_are_cut_into_two(programme: tuple[list[int], list[list[int]]], sp
 @pytest.mark.parametrize(("count", "planes"), [(1, 5), (2, 6), (3, 6), (4, 6), (4, 3)])
 @pytest.mark.parametrize("central", [False, True])
 def test_planes_in_general_position_make_the_cells_of_the_formula(count: int, planes: int, central: bool) -> None:
-    """Zaslavsky: sum of binomials (m, k) up to n; through one point, twice that of m - 1 planes in one dimension less."""
+    """Zaslavsky: sum of binomials (m, k) up to n; through one point, twice that of m - 1 and n - 1."""
     random = np.random.default_rng([count, planes])
     rows = [[int(a) for a in random.integers(-(10**6), 10**6, count + 1)] for _ in range(planes)]
     if central:

@@ -23,7 +23,7 @@ Vector = tuple[Fraction, ...]
 
 @dataclass(frozen=True)
 class Piece:
-    """Where all of `inside` are nonnegative the unit is `outputs`: coefficients of the preactivations, and a constant."""
+    """Where all of `inside` are nonnegative the unit is `outputs`: coefficients of preactivations, and a constant."""
 
     inside: tuple[Vector, ...]
     outputs: tuple[Vector, ...]
