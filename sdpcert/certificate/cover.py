@@ -16,12 +16,12 @@ from sdpcert.regions.region import Region
 
 @dataclass(frozen=True, eq=False)
 class OnRegion(Part):
-    """A network on a region, with the pieces that prove its bound; `level` is the arithmetic that a checker used."""
+    """A network on a region, with the pieces that prove its bound; `level` is the arithmetic that a checker used, "" before."""
 
     form: StackedForm
     region: Region
     pieces: tuple[Piece, ...]
-    level: str = "exact"
+    level: str = ""
     kind: ClassVar[str]
 
     @cached_property
