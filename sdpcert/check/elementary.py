@@ -249,4 +249,4 @@ def root(rising: Callable[[Interval], Interval], low: int, high: int, bits: int)
         if value.low <= 0 <= value.high:
             break
         ends[value.low > 0] = middle
-    return Interval(*ends, bits)
+    return Interval(ends[0], ends[1], bits)
