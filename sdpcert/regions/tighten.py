@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.regions.ascent import ascend
 from sdpcert.regions.backward import Relaxation, Rows, sided
+from sdpcert.regions.condensed import Condensed
 from sdpcert.regions.pieces import BoundsStep, Lines, LinesStep, SlopesStep, Step
 from sdpcert.regions.state import Decision, State
 
@@ -40,6 +42,7 @@ class _Work:
         self.state, self.effort = state, effort
         self.steps: list[Step] = []
         self.relaxation = Relaxation(state)
+        self.condensed = Condensed(state.form.inputs)
 
     def run(self, changed: Decision | None) -> None:
         for group in range(1, len(self.state.form.groups) + 1):
@@ -60,8 +63,33 @@ class _Work:
             return
         neurons, signs = sided(wanted)
         rows = Rows(group, neurons, signs)
-        values = self.relaxation.bound(rows)
-        self._state(rows, values)
+        if not self.effort.iterations:
+            self._state(rows, self.relaxation.bound(rows))
+            return
+        if not np.all(np.isfinite(self.state.low[group - 1]) & np.isfinite(self.state.high[group - 1])):
+            self._state(rows, self.relaxation.bound(rows))
+            neurons, signs = sided(self._wanted(group))
+            rows = Rows(group, neurons, signs)
+        self._ascend(rows)
+
+    def _ascend(self, rows: Rows) -> None:
+        """Optimise rows, and state those that this makes better."""
+        half_spaces = self.effort.multipliers and bool(self.state.decisions)
+        group = rows.group
+        self.condensed.upto(self.relaxation, max([group, *(d.group for d in self.state.decisions)]))
+        if not half_spaces and not any(len(self.condensed.bending[h]) for h in range(1, group)):
+            return
+        found = ascend(self.relaxation, self.condensed, rows, self.effort.iterations, half_spaces)
+        low, high = self.state.low[group - 1][rows.neurons], self.state.high[group - 1][rows.neurons]
+        width, before = high - low, np.where(rows.signs > 0, low, -high)
+        with np.errstate(invalid="ignore"):
+            deciding = (before < 0) & (found.reached > 0)
+            worth = (found.reached - before > WORTH * width) | deciding
+        usual = worth & (found.start >= found.reached - WORTH * width) & ~(deciding & (found.start <= 0))
+        for chosen, source in ((usual, rows), (worth & ~usual, found.rows)):
+            if np.any(chosen):
+                part = source.select(np.flatnonzero(chosen))
+                self._state(part, self.relaxation.bound(part))
 
     def _wanted(self, group: int) -> Array:
         """The neurons of a group whose intervals matter."""
