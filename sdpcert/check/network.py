@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 
 from .activations import PiecewiseLinear, Smooth, Unknown
-from .stacked import Block
+from .blocks import Block
 
 
 @dataclass(frozen=True)
