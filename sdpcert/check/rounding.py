@@ -38,6 +38,22 @@ def product(*factors: Array) -> Array:
     return result
 
 
+def total(matrix: Array, sizes: Array) -> Array:
+    """Bounds of `|matrix| @ sizes` from above, for sizes >= 0: infinite ones too, which an entry zero does not count.
+
+    `sizes` has one entry for each column, or for each entry of the matrix. What is not a number stays none.
+    """
+    finite = np.isfinite(sizes)
+    if sizes.ndim == 1 and np.all(finite):
+        return np.abs(matrix) @ sizes * SLACK + TINY
+    if sizes.ndim == 1:
+        result = np.abs(matrix[:, finite]) @ sizes[finite]
+        result[np.any(matrix[:, ~finite] != 0, axis=1)] = np.inf
+    else:
+        result = np.where(matrix == 0, 0.0, np.abs(matrix) * sizes).sum(axis=1)
+    return result * SLACK + TINY
+
+
 def is_definite(matrix: Array, errors: Array) -> bool:
     """Whether every symmetric matrix that differs from this one by row sums within `errors` is positive definite."""
     n = len(matrix)
