@@ -8,7 +8,7 @@ they are infinite. Both take arrays that broadcast: one slope for each neuron, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,24 +25,38 @@ STEP = 2.0**-50
 class Range:
     """What is known of some neurons: intervals [low, high], and slopes [alpha, beta] of their activations there.
 
-    `at_low` and `at_high` enclose the activation at the two ends, two arrays each; only smooth ones have them.
+    `at_low` and `at_high` enclose smooth activations at the two ends, two arrays each. `most` bounds |v| where the
+    intervals do not.
     """
 
     low: Array
     high: Array
     alpha: Array
     beta: Array
-    at_low: tuple[Array, Array] | None = None
-    at_high: tuple[Array, Array] | None = None
+    at_low: tuple[Array, Array]
+    at_high: tuple[Array, Array]
+    most: Array
+
+    def of(self, neurons: Array) -> Range:
+        """What is known of some of them."""
+        low, high = ((end[0][neurons], end[1][neurons]) for end in (self.at_low, self.at_high))
+        return Range(*(x[neurons] for x in (self.low, self.high, self.alpha, self.beta)), low, high, self.most[neurons])
 
     @property
     def largest(self) -> Array:
         """Bounds of |v|."""
-        return np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.minimum(np.maximum(np.abs(self.low), np.abs(self.high)), self.most)
 
 
-class Activation(ABC):
-    """The activations of one group."""
+class Curves(ABC):
+    """The activations of one group.
+
+    `neurons` are indices; what is `known` is known of these neurons, in their order.
+    """
+
+    def enclosed(self, points: Array, neurons: Array) -> tuple[Array, Array]:
+        """Ends of intervals that contain the activations at these points; not numbers if nothing needs them."""
+        return np.full(len(points), np.nan), np.full(len(points), np.nan)
 
     @abstractmethod
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
@@ -65,7 +79,7 @@ class Activation(ABC):
         """Ends of an interval of the slopes between two points of the intervals, exact."""
 
 
-class PiecewiseLinear(Activation):
+class BrokenLines(Curves):
     """On piece k, between two starts, phi(v) = slopes[k] v + values[k]."""
 
     def __init__(self, starts: Sequence[Array], slopes: Sequence[Array], values: Sequence[Array]) -> None:
@@ -114,7 +128,7 @@ class PiecewiseLinear(Activation):
         result = np.zeros(len(every))
         for k, (a, c) in enumerate(self.pieces):
             left, right = self._ends(known, k, every)
-            v = np.maximum(np.abs(left), np.abs(right))
+            v = np.minimum(np.maximum(np.abs(left), np.abs(right)), known.most)
             size = np.where(a == 0, 0.0, np.abs(a) * v) + np.abs(c)
             result = np.where(left <= right, np.maximum(result, size), result)
         return result * SLACK + TINY
@@ -130,34 +144,38 @@ class PiecewiseLinear(Activation):
         return alpha, beta
 
 
-class Smooth(Activation):
-    """phi is bounded from its values at the ends of the interval, in enclosures, and from its slopes between them."""
+class SmoothCurves(Curves):
+    """phi is bounded from enclosures of its values at the ends of the interval, and from its slopes between them."""
+
+    def __init__(self, value: Callable[[float], tuple[float, float]]) -> None:
+        self.value = value
+
+    def enclosed(self, points: Array, neurons: Array) -> tuple[Array, Array]:
+        pairs = [self.value(v) if np.isfinite(v) else (np.nan, np.nan) for v in points.tolist()]
+        low, high = np.array(pairs).reshape(-1, 2).T
+        return low, high
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         return np.zeros(len(neurons), dtype=bool), np.zeros(len(neurons)), np.zeros(len(neurons))
 
     def least(self, known: Range, slope: Array, neurons: Array) -> Array:
-        if known.at_low is None or known.at_high is None:
-            return np.full(np.shape(slope), -np.inf)
         return _least_between(known, known.alpha, known.beta, known.at_low[0], known.at_high[0], slope)
 
     def greatest(self, known: Range, slope: Array, neurons: Array) -> Array:
-        if known.at_low is None or known.at_high is None:
-            return np.full(np.shape(slope), np.inf)
         return -_least_between(known, -known.beta, -known.alpha, -known.at_low[1], -known.at_high[1], -slope)
 
     def largest(self, known: Range) -> Array:
-        if known.at_low is None or known.at_high is None:
-            return np.full(len(known.low), np.inf)
         ends = np.maximum.reduce([np.abs(end) for end in (*known.at_low, *known.at_high)])
         steep = np.maximum(np.abs(known.alpha), np.abs(known.beta))
-        return _number((ends + steep * (known.high - known.low)) * SLACK + TINY, np.inf)
+        between = ends + steep * (known.high - known.low)
+        from_zero = max(map(abs, self.value(0.0))) + steep * known.most
+        return _number(np.fmin(between, from_zero) * SLACK + TINY, np.inf)
 
     def slopes(self, known: Range) -> tuple[Array, Array]:
         return known.alpha, known.beta
 
 
-class Unknown(Activation):
+class UnknownCurves(Curves):
     """Nothing is known of the activation but its slopes: it has no lines."""
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
