@@ -32,6 +32,7 @@ from sdpcert.regions.region import AllInputs, Region
 #: Points around which pairs are evaluated at the end, and the pairs of each.
 FINALISTS = 2
 PAIRS = 3
+EVERYWHERE = AllInputs()
 
 
 def attained_lower_bound(
@@ -40,7 +41,7 @@ def attained_lower_bound(
     operations: float | None = None,
     output_rows: Sequence[int] | None = None,
     *,
-    region: Region = AllInputs(),
+    region: Region = EVERYWHERE,
     output_pair: tuple[int, int] | None = None,
     effort: float = 1.0,
     most: float = np.inf,

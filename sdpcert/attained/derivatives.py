@@ -40,7 +40,8 @@ def averaged_gradients(
     """Gradients of |J v| with averaged slopes, by the point and by the direction v, for every row.
 
     `widths` (rows, 1) are half the length of the intervals, relative to the root mean square of a group's
-    preactivations, or to the `spreads` of its neurons. One sweep and one sweep back over twice the rows: points and directions go through together.
+    preactivations, or to the `spreads` of its neurons. One sweep and one sweep back over twice the rows: points and
+    directions go through together.
     """
     count = len(points)
     saved: list[tuple[Array, Array]] = []
