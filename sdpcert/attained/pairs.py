@@ -68,7 +68,7 @@ def pairs(searched: SearchedMap, domain: Domain, point: Array, direction: Array,
         quotients = (norms(there - back) - noise) / apart
         # to nine digits, so that of equal ones the widest is first
         ranks = np.where(np.isfinite(quotients) & (quotients > 0), np.round(np.log(quotients), 9), -np.inf)
-    order = np.lexsort((-apart, -ranks))[:count]
+    order = np.lexsort((-apart, -ranks))[: None if domain.bounded else count]
     return [Pair(float(quotients[k]), above[k], below[k]) for k in order if ranks[k] > -np.inf]
 
 

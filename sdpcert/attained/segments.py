@@ -18,7 +18,7 @@ INWARD = np.concatenate([[0.0], 2.0 ** -np.arange(1.0, 45.0, 3.0)])
 #: How far a segment reaches towards the nearest kinks on its line.
 INSIDE = 0.9
 #: Lengths of other segments, relative to what the domain has room for.
-SHORTER = 2.0 ** -np.array([1.0, 4.0, 8.0, 13.0, 18.0, 24.0, 30.0])
+SHORTER = 2.0 ** -np.array([1.0, 2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0, 24.0, 30.0])
 
 
 def segments(searched: SearchedMap, domain: Domain, point: Array, direction: Array, size: float) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from sdpcert.attained.attained import Attained
 from sdpcert.attained.domain import Domain, Everywhere
 from sdpcert.attained.graph_map import GraphMap
-from sdpcert.attained.maps import BlockMap, SearchedMap, cost_of_read_space, unit
+from sdpcert.attained.maps import BlockMap, SearchedMap, cost_of_read_space, norms, unit
 from sdpcert.attained.pairs import Pair
 from sdpcert.attained.quotient import evaluate_ratio
 from sdpcert.attained.within import LocalMap, Place
@@ -26,6 +26,8 @@ NEAR = 1e-8
 LARGEST_UNROLLED, MOST_LAYERS = 1024, 16
 #: Rows of a typical sweep, by which maps are compared.
 BATCH = 64
+#: Pairs of a region that are evaluated at most.
+MOST_PROOFS = 12
 #: By how much a pair is drawn together until both its points are surely in the region, relative to where they are.
 SHRUNK = [0.0, *(2.0**-k for k in range(52, 3, -4))]
 
@@ -84,16 +86,28 @@ class Setting:
         return flat
 
     def best(self, pairs: list[Pair]) -> Attained:
-        """The best of pairs, of which the most promising come first; `lower = 0` if none is one of the region."""
+        """The best of pairs, of which the most promising come first; `lower = 0` if none is one of the region.
+
+        What a proof loses is about the same number for all pairs near one point, so in a bounded domain, where there
+        are pairs of many lengths, it is learnt from those that were evaluated.
+        """
         nothing = self.searched.lift(np.zeros((1, self.searched.inputs)))[0]
         best = Attained(0.0, nothing, nothing)
-        for pair in pairs:
-            if best.lower >= pair.quotient * (1 - NEAR):
+        apart = norms(np.stack([pair.x - pair.x_prime for pair in pairs])) if pairs else np.zeros(0)
+        hoped = np.array([pair.quotient for pair in pairs])
+        left, lost = np.ones(len(pairs), dtype=bool), 0.0
+        for _ in range(MOST_PROOFS if self.domain.bounded else len(pairs)):
+            expected = np.where(left, hoped - lost / apart, 0.0)
+            chosen = int(np.argmax(expected)) if self.domain.bounded else int(np.argmax(left))
+            if not np.any(left) or best.lower >= expected[chosen] * (1 - NEAR):
                 break
-            inside = self._inside(np.stack([pair.x, pair.x_prime]))
+            left[chosen] = False
+            inside = self._inside(np.stack([pairs[chosen].x, pairs[chosen].x_prime]))
             if inside is None:
                 continue
             ratio = evaluate_ratio(self.claim, inside[0], inside[1], self.rows)
+            if self.domain.bounded:
+                lost = max(lost, (hoped[chosen] - ratio) * apart[chosen] * (1.0 if ratio else 2.0))
             if ratio > best.lower:
                 best = Attained(ratio, inside[0], inside[1])
         return best
