@@ -42,7 +42,7 @@ class _Work:
         self.state, self.effort = state, effort
         self.steps: list[Step] = []
         self.relaxation = Relaxation(state)
-        self.condensed = Condensed(state.form.inputs)
+        self.condensed = Condensed()
 
     def run(self, changed: Decision | None) -> None:
         for group in range(1, len(self.state.form.groups) + 1):
@@ -70,14 +70,14 @@ class _Work:
             self._state(rows, self.relaxation.bound(rows))
             neurons, signs = sided(self._wanted(group))
             rows = Rows(group, neurons, signs)
-        self._ascend(rows)
+        if len(neurons):
+            self._ascend(rows)
 
     def _ascend(self, rows: Rows) -> None:
         """Optimise rows, and state those that this makes better."""
         half_spaces = self.effort.multipliers and bool(self.state.decisions)
         group = rows.group
-        self.condensed.upto(self.relaxation, max([group, *(d.group for d in self.state.decisions)]))
-        if not half_spaces and not any(len(self.condensed.bending[h]) for h in range(1, group)):
+        if not half_spaces and not any(len(self.condensed.bend(self.relaxation, h)) for h in range(1, group)):
             return
         found = ascend(self.relaxation, self.condensed, rows, self.effort.iterations, half_spaces)
         low, high = self.state.low[group - 1][rows.neurons], self.state.high[group - 1][rows.neurons]
