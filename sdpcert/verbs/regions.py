@@ -41,7 +41,9 @@ BoxEnds = Annotated[
     typer.Option("--box", metavar="LO HI", help="bound on a box: two numbers, or .npy files with an entry per input"),
 ]
 Exact = Annotated[bool, typer.Option("--exact", help="branch and bound until upper and attained meet within --tol")]
-Nodes = Annotated[int | None, typer.Option(min=1, metavar="N", help="pieces that branch and bound looks at, at most")]
+Nodes = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="branch and bound, looking at so many pieces at most")
+]
 Pair = Annotated[str | None, typer.Option(metavar="I,J", help="bound the difference of two outputs, f_I - f_J")]
 Jobs = Annotated[int, typer.Option(min=1, metavar="K", help="processes of the branch and bound")]
 
@@ -96,7 +98,10 @@ class RegionOptions:
             region, shape = self._cube(point, radius, within), f"box of half-width {radius!r}"
         else:
             self._check_meets(point, radius, within)
-            region, shape = Ball(point, radius, None if within is None else Box(*within)), f"ball of radius {radius!r}"
+            region, shape = (
+                Ball(point, radius, None if within is None else Box(np.array(within[0]), np.array(within[1]))),
+                f"ball of radius {radius!r}",
+            )
         place = str(self.around) if self.index is None else f"input {self.index} of {self.around}"
         cut = "" if within is None else f", within [{within[0]:g}, {within[1]:g}]"
         summary = {"kind": "box" if self.norm == "linf" else "ball", "radius": radius, "norm": self.norm or "l2"}
@@ -181,17 +186,17 @@ def chosen_pair(text: str | None, rows: str | None) -> tuple[int, int] | None:
 
 
 def check_together(given: bool, exact: bool, nodes: int | None, jobs: int, method: str, form: str, head: str) -> None:
-    """ValueError with one line if options of branch and bound stand beside others that leave nothing to branch on."""
-    if exact and method not in ("auto", "neuron"):
-        raise ValueError(f"--exact needs one multiplier per neuron: leave out --method {method}")
-    what = "--exact" if exact else "a region"
-    if (exact or given) and form == "frequency":
-        raise ValueError(f"{what} needs every neuron by itself: leave out --form frequency")
-    if (exact or given) and head == "composed":
-        raise ValueError(f"{what} needs the network as a whole: leave out --head composed")
-    if not (exact or given) and (nodes is not None or jobs > 1):
-        name = "--nodes" if nodes is not None else "--jobs"
-        raise ValueError(f"{name} is for branch and bound: add --exact, or a region (--around, --box)")
+    """ValueError with one line if a region or a branch and bound stands beside what does not go with it."""
+    what = "--exact" if exact else "--nodes" if nodes is not None else "a region"
+    if exact or nodes is not None or given:
+        if method not in ("auto", "neuron"):
+            raise ValueError(f"{what} has one multiplier per neuron: leave out --method {method}")
+        if form == "frequency":
+            raise ValueError(f"{what} needs every neuron by itself: leave out --form frequency")
+        if head == "composed":
+            raise ValueError(f"{what} needs the network as a whole: leave out --head composed")
+    if jobs > 1 and not exact and nodes is None:
+        raise ValueError("--jobs is for branch and bound: add --exact or --nodes")
 
 
 @contextmanager
