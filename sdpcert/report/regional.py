@@ -62,7 +62,7 @@ def against_radius(points: Sequence[Local], shape: str, overall: float | None = 
         f"Local bounds against the {what}",
         f"The proved bound is {rounded_up(upper[0], 5)} at {what} {radii[0]:.4g} and {rounded_up(upper[-1], 5)} at "
         f"{what} {radii[-1]:.4g}, where {rounded_down(lower[-1], 5)} is attained.",
-        f"Lipschitz constants on {'balls' if shape == 'ball' else 'boxes'} around one point, l2 to l2, by their {what}. "
+        f"Lipschitz constants on regions around one point (each a {shape}), l2 to l2, by their {what}. "
         "The constant grows with the region: a proved bound holds for every smaller region too, what is attained for "
         "every larger one, and the constant lies in the shaded area.",
         Axis(f"{what} of the {shape}", log=far, low=None if far else 0.0),
