@@ -39,12 +39,18 @@ class Progress:
 
 @dataclass
 class Budget:
-    """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback."""
+    """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback.
+
+    The native solver also stops once its bound is not above `low_enough`, or its dual bound, roughly known, is not
+    below `high_enough`.
+    """
 
     tol: float = 1e-6
     seconds: float = float("inf")
     report: Callable[[Progress], None] | None = None
     started: float = field(default_factory=time.perf_counter)
+    low_enough: float = 0.0
+    high_enough: float = float("inf")
 
     @property
     def elapsed(self) -> float:

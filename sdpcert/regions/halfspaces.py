@@ -1,0 +1,178 @@
+"""The half-spaces of the splits above a piece, where the preactivations that were split are affine functions there.
+
+They are computed in integers: a preactivation whose neurons before are linear on their intervals is an affine function
+of the inputs with dyadic coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sdpcert.network.stacked import Block
+from sdpcert.regions.state import Decision, State
+from sdpcert.running.short_repr import ShortRepr
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class HalfSpace(ShortRepr):
+    """`normal' x + offset >= 0`, both times `2**exponent` in integers; `decision` is the number of the split."""
+
+    decision: int
+    normal: tuple[int, ...]
+    offset: int
+    exponent: int
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the split preactivation does not depend on the inputs."""
+        return not any(self.normal)
+
+
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """Affine functions of the inputs: row i is `(coefficients[i] x + constants[i]) / 2**exponent` where `known`."""
+
+    coefficients: Array
+    constants: Array
+    exponent: int
+    known: Array
+
+    def scaled(self, exponent: int) -> tuple[Array, Array]:
+        """Coefficients and constants over another, larger exponent."""
+        factor = 1 << (exponent - self.exponent)
+        return self.coefficients * factor, self.constants * factor
+
+
+def half_spaces(state: State) -> list[HalfSpace]:
+    """Those of the decisions whose preactivation is an affine function on the piece, in exact arithmetic."""
+    wanted = [d.group for d in state.decisions]
+    if not wanted:
+        return []
+    values = _forward(state, max(wanted))
+    found = []
+    for number, decision in enumerate(state.decisions):
+        row = _row(values[decision.group - 1], decision)
+        if row is not None:
+            found.append(HalfSpace(number, *row))
+    return found
+
+
+def _row(values: _Affine, decision: Decision) -> tuple[tuple[int, ...], int, int] | None:
+    if not values.known[decision.neuron]:
+        return None
+    mantissa, place = dyadic(np.array([decision.at]))
+    exponent = max(values.exponent, place)
+    coefficients, constants = values.scaled(exponent)
+    sign = 1 if decision.side == "above" else -1
+    offset = int(constants[decision.neuron]) - int(mantissa[0]) * (1 << (exponent - place))
+    return tuple(sign * int(c) for c in coefficients[decision.neuron]), sign * offset, exponent
+
+
+def _forward(state: State, last: int) -> list[_Affine]:
+    """The preactivations of the groups up to `last` as affine functions of the inputs."""
+    form = state.form
+    identity = np.array([[int(i == j) for j in range(form.inputs)] for i in range(form.inputs)], dtype=object)
+    zeros = np.array([0] * form.inputs, dtype=object)
+    sources = [_Affine(identity.reshape(form.inputs, form.inputs), zeros, 0, np.ones(form.inputs, bool))]
+    found = []
+    for number in range(1, last + 1):
+        group = form.groups[number - 1]
+        before = _sum(form.row(number), sources, group.size, form.inputs)
+        bias, place = dyadic(group.bias)
+        exponent = max(before.exponent, place)
+        coefficients, constants = before.scaled(exponent)
+        known = before.known
+        if group.bias_radius is not None:
+            known = known & (group.bias_radius == 0)
+        found.append(_Affine(coefficients, constants + bias * (1 << (exponent - place)), exponent, known))
+        sources.append(_activated(state, number, found[-1]))
+    return found
+
+
+def _sum(row: dict[int, Block], sources: Sequence[_Affine], size: int, inputs: int) -> _Affine:
+    """What the blocks of a row make of their sources."""
+    total = _Affine(
+        np.zeros((size, inputs), dtype=int).astype(object), np.zeros(size, int).astype(object), 0, np.ones(size, bool)
+    )
+    for source, block in row.items():
+        read, parts = sources[source], [block.weights] + ([] if block.low is None else [block.low])
+        known = total.known & ~np.any(block.moving[:, ~read.known], axis=1)
+        if block.radius > 0:
+            known &= ~np.any(block.moving, axis=1)
+        for weights in parts:
+            mantissas, place = dyadic(weights)
+            exponent = max(total.exponent, read.exponent + place)
+            coefficients, constants = total.scaled(exponent)
+            factor = 1 << (exponent - read.exponent - place)
+            coefficients = coefficients + mantissas.dot(read.coefficients) * factor
+            constants = constants + mantissas.dot(read.constants) * factor
+            total = _Affine(coefficients, constants, exponent, known)
+    return total
+
+
+def _activated(state: State, number: int, read: _Affine) -> _Affine:
+    """The activations of a group, known where its neurons are linear on their intervals."""
+    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
+    left = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
+    right = np.where(np.isfinite(high), high, left + 2)
+    inside = left + (right - left) / 2
+    sure, slope = group.linear_on(low, high)
+    piece = group.segment(inside[None])
+    if piece is None:
+        sure, at_zero = np.zeros(group.size, bool), np.zeros(group.size)
+    else:
+        sure, at_zero = sure & (piece[0][0] == slope), piece[1][0]
+    slopes, place = dyadic(np.where(sure, slope, 0.0))
+    shifts, shift_place = dyadic(np.where(sure, at_zero, 0.0))
+    exponent = max(read.exponent + place, shift_place)
+    factor = 1 << (exponent - read.exponent - place)
+    return _Affine(
+        slopes[:, None] * read.coefficients * factor,
+        slopes * read.constants * factor + shifts * (1 << (exponent - shift_place)),
+        exponent,
+        read.known & sure,
+    )
+
+
+def dyadic(values: Array) -> tuple[Array, int]:
+    """Integers (objects) and an exponent e >= 0 with `values == integers / 2**e`, exactly."""
+    mantissas, exponents = np.frexp(values)
+    whole = np.ldexp(mantissas, 53).astype(np.int64)
+    places = np.where(whole == 0, 0, 53 - exponents)
+    # trailing zeros cost nothing to drop, and keep the integers of simple weights short
+    while np.any(even := (whole % 2 == 0) & (whole != 0) & (places > 0)):
+        whole, places = np.where(even, whole // 2, whole), np.where(even, places - 1, places)
+    exponent = max(int(places.max(initial=0)), 0)
+    integers = np.array([int(w) << (exponent - int(p)) for w, p in zip(whole.ravel(), places.ravel())], dtype=object)
+    return integers.reshape(values.shape), exponent
+
+
+@dataclass(frozen=True, eq=False)
+class Combination(ShortRepr):
+    """`h = sum_d w_d (half-space d)`, nonnegative on the piece, times a power of two."""
+
+    normal: tuple[int, ...]
+    offset: int
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether h does not depend on the inputs."""
+        return not any(self.normal)
+
+
+def combination(spaces: Sequence[HalfSpace], weights: Sequence[int]) -> Combination:
+    """The combination with a weight for each half-space."""
+    exponent = max((s.exponent for s in spaces), default=0)
+    total, offset = [0] * len(spaces[0].normal), 0
+    for space, weight in zip(spaces, weights, strict=True):
+        if weight:
+            factor = weight * (1 << (exponent - space.exponent))
+            total = [t + factor * c for t, c in zip(total, space.normal, strict=True)]
+            offset += factor * space.offset
+    return Combination(tuple(total), offset)
