@@ -100,11 +100,14 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
         print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, {region.words}")
     else:
         print("upper       unproved: the solver's point could not be proved")
+    inside = "" if region.region is None else " of the region"
     print(
-        f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate, "
+        f"lower       {rounded_down(certificate.lower)}    attained by two inputs{inside} in the certificate, "
         f"found in {seconds(certificate.attained_seconds)}"
     )
-    if certificate.sdp_lower > 0 and certificate.status == "proved":
+    if certificate.sdp_lower is None:
+        _print_pieces(certificate)
+    elif certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
     steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
     print(
@@ -115,3 +118,11 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
         print(f"note        {note}")
     if certificate.status == "proved":
         print(f"certificate {output}    (prove it again: sdpcert check {output})")
+
+
+def _print_pieces(certificate: Any) -> None:
+    """What is said of a bound that is the largest one of several pieces."""
+    if certificate.status == "proved":
+        print(f"gap         {rounded_up(certificate.gap, 2)}    (upper - lower) / upper")
+    pieces, nodes, still = (certificate.information[key] for key in ("pieces", "nodes", "open"))
+    print(f"pieces      {pieces}    with a bound of their own, {nodes} looked at, {still} open")

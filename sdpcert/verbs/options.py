@@ -67,9 +67,7 @@ def numbers(text: str, option: str, example: str, count: int | None = None) -> l
 
 @contextmanager
 def progress(label: str = "") -> Iterator[Any]:
-    """What a long run is estimated to take, on stderr; on a terminal's a line with iteration, bound, gap and time as
-    well.
-    """
+    """What a long run is estimated to take, on stderr; on a terminal a line on how far it is as well."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda line: print(f"{label}{line.message}", file=sys.stderr) if line.message else None
@@ -80,9 +78,7 @@ def progress(label: str = "") -> Iterator[Any]:
             if line.message:
                 console.print(f"{label}{line.message}", highlight=False)
                 return
-            status.update(
-                f"{label} iteration {line.iteration}  bound {line.upper:.9g}  gap {line.gap:.1e}  {line.seconds:.1f} s"
-            )
+            status.update(f"{label} {line.text}")
 
         yield report
 
