@@ -274,7 +274,7 @@ def same_network(left: Record, right: Record) -> bool:
     if left.verdict.sha256 == right.verdict.sha256:
         return True
     both = (left, right)
-    if all(isinstance(r.tree, StackedCondition) for r in both) or all(r.on_region for r in both):
+    if all(r.on_region for r in both) or all(isinstance(r.tree, StackedCondition) for r in both):
         return False
     outputs = left.output_rows == right.output_rows and left.output_pair == right.output_pair
     return left.source == right.source and outputs and left.source not in _NAMELESS
