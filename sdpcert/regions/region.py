@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,6 +53,16 @@ class Region(ABC):
         """Whether the region has an end in every direction."""
         return True
 
+    @property
+    @abstractmethod
+    def shape(self) -> str:
+        """What kind of set it is, in words."""
+
+    @property
+    @abstractmethod
+    def size(self) -> float:
+        """The radius of a ball, the largest half-width of a box, infinity for all inputs; for people."""
+
 
 @dataclass(frozen=True)
 class AllInputs(Region):
@@ -72,6 +83,14 @@ class AllInputs(Region):
     @property
     def bounded(self) -> bool:
         return False
+
+    @property
+    def shape(self) -> str:
+        return "all inputs"
+
+    @property
+    def size(self) -> float:
+        return math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +128,14 @@ class Box(Region, ShortRepr):
 
     def fitted(self, inputs: int) -> Box:
         return Box(*self.box(inputs))
+
+    @property
+    def shape(self) -> str:
+        return "box"
+
+    @property
+    def size(self) -> float:
+        return float(np.max(self.high / 2 - self.low / 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +196,14 @@ class Ball(Region, ShortRepr):
     def fitted(self, inputs: int) -> Ball:
         center = _as_many(self.center, inputs, "the region's center")
         return Ball(center, self.radius, None if self.within is None else self.within.fitted(inputs))
+
+    @property
+    def shape(self) -> str:
+        return "ball" if self.within is None else "ball within a box"
+
+    @property
+    def size(self) -> float:
+        return self.radius
 
 
 def _numbers(values: Any, name: str) -> Array:
