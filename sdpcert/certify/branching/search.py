@@ -39,6 +39,7 @@ class Searched(ShortRepr):
     float64, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a bound above
     the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that cannot be
     divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open pieces, nodes.
+    `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
     """
 
     pieces: tuple[Piece, ...]
@@ -49,6 +50,7 @@ class Searched(ShortRepr):
     open: int
     status: str
     history: tuple[tuple[float, float, float, int, int], ...]
+    dual: float = 0.0
 
 
 def search(
@@ -210,7 +212,8 @@ class _Search:
         pieces = tuple(node.piece(parent, side, self.splits.get(k)) for k, (node, parent, side) in enumerate(self.tree))
         upper = max((_rounded_up(piece) for piece in pieces), default=0.0)
         found = (upper, self.lower, tuple(self.witnesses), len(self.tree), self._open())
-        return Searched(pieces, *found, status, tuple(self.history))
+        dual = self.tree[0][0].dual if len(pieces) == 1 else 0.0
+        return Searched(pieces, *found, status, tuple(self.history), dual)
 
 
 def _rounded_up(piece: Piece) -> float:
