@@ -98,7 +98,7 @@ def test_a_linear_piece_of_a_wide_network(count: int) -> None:
 def test_a_ball_is_bounded_by_the_norm_and_a_box_by_the_sum() -> None:
     net = chain([(np.array([[3.0, 4.0]]), [5.0]), (ONE, [0.0])])
     for region, least in ((ball([0, 0], 1.0), 0.0), (box([-1, -1], [1, 1]), -2.0)):
-        end = condition(25 * ROOM, [] if least == 0 else [0.5])
+        end = condition(25 * ROOM, [] if least == 0 else [1.0])
         assert proved(file(net, region, [piece(end, bounds("low", 1, [least]))], 6.0))
         above = bounds("low", 1, [math.nextafter(least, 1.0)])
         assert "neuron 0 of group 1 is not proved to be as low" in reason(file(net, region, [piece(end, above)], 6.0))
@@ -205,7 +205,7 @@ def test_piecewise_linear_lines_and_slopes() -> None:
         steps += [bounds("low", 2, second[:1]), bounds("high", 2, second[1:])]
         slope = 1.0 if low == 0.25 else 0.0
         # At a kink alone both slopes are met, so that the second neuron is not decided there.
-        end = condition(slope * ROOM, [], [] if slope else [0.0])
+        end = condition(slope * ROOM, [], [] if slope else [1.0])
         assert proved(file(net, box([low], [high]), [piece(end, *steps)], 1.1))
     # Not bounded from above: the line above with slope 0 is at 1, the one with slope -1 is none, as is that with 1.
     steps = [lines_step(1, [0], [0.0], [0.0]), bounds("high", 2, [1.0]), bounds("low", 2, [0.0])]
