@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from math import isfinite
 
@@ -168,14 +167,12 @@ class State:
 
     def after_slopes(self, step: SlopesStep) -> State:
         """The state after slopes of smooth activations, which are verified."""
-        before, function = self.neurons[step.group - 1], self.network.functions[step.group - 1]
-        if function is None:
-            raise Rejected(f"group {step.group} has a step of slopes, and its activation is not smooth")
+        before = self.neurons[step.group - 1]
         for i, alpha, beta in zip(step.neurons, step.alpha, step.beta, strict=True):
             low, high = float(before.known.low[i]), float(before.known.high[i])
             if not (isfinite(low) and isfinite(high)):
                 raise Rejected(f"neuron {i} of group {step.group} has slopes on an interval that is not bounded")
-            least, greatest = function.derivative(Fraction(low), Fraction(high))
+            least, greatest = before.curves.slopes_between(low, high)
             if not alpha <= least <= greatest <= beta:
                 raise Rejected(f"the slopes of neuron {i} of group {step.group} are not within those stated")
         neurons, alpha, beta = (np.array(x) for x in (step.neurons, step.alpha, step.beta))
