@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from .network import Network
-from .reading import Rejected, constant, integer, items, members, real, text, values, values_up_to
+from .reading import Rejected, integer, items, members, real, text, values, values_up_to
 
 MAX_PIECES, MAX_STEPS, MAX_DECISIONS = 10**6, 10**5, 10**4
 #: Entries of all arrays of all pieces, and digits of all weights of flat ones.
