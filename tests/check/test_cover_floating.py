@@ -290,7 +290,7 @@ def bounded_state(rng: np.random.Generator, network: Network, region: Region) ->
     return state, other
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32))
 def test_rows_are_those_of_rational_arithmetic(seed: int) -> None:
     """With no multipliers and rho = 0, M is -F'F; with them, it is definite exactly when it is proved to be."""
