@@ -9,6 +9,7 @@ times the sum of the sizes of the numbers, which is taken off.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 from .backward import Coefficients, Descent, IntegerNetwork, units
@@ -36,9 +37,8 @@ class Bounding(Descent):
 
     def add(self, numbers: Sequence[int], bits: int) -> None:
         """Add one number, over 2^bits, to each row, rounded down."""
-        self.constants = [
-            c + rounded_to(x, bits, self.bits, True) for c, x in zip(self.constants, numbers, strict=True)
-        ]
+        rounded = (rounded_to(x, bits, self.bits, True) for x in numbers)
+        self.constants = list(map(operator.add, self.constants, rounded))
 
     def least(self, direct: dict[int, Coefficients]) -> list[int]:
         """What each row, with these coefficients of preactivations, is at least on the piece."""

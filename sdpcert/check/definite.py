@@ -69,9 +69,8 @@ class Sought:
 
     def __init__(self, rows: Rows, bits: int, sign: int) -> None:
         self.sign = sign
-        self.scaling = [
-            (row.get(i, 0).bit_length() - bits) // 2 if row.get(i, 0) > 0 else 0 for i, row in enumerate(rows)
-        ]
+        diagonal = [max(row.get(i, 0), 0) for i, row in enumerate(rows)]
+        self.scaling = [(x.bit_length() - bits) // 2 if x else 0 for x in diagonal]
         self.start = [min((j for j, x in row.items() if x), default=i) for i, row in enumerate(rows)]
         self.rows = [self._scaled(i, row, bits) for i, row in enumerate(rows)]
         first = FIRST_SHIFT * math.sqrt(len(rows))

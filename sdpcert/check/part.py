@@ -86,7 +86,8 @@ class Part(ABC):
             *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
             "proved in exact integer arithmetic"
             if level == EXACT
-            else "proved by floating-point Cholesky with rigorous error bounds on the torus, in exact integers elsewhere",
+            else "proved by floating-point Cholesky with rigorous error bounds on the torus, "
+            "in exact integers elsewhere",
         ]
 
     @property

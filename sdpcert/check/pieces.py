@@ -159,7 +159,7 @@ class PiecesReader:
         elif parent is not None or side is not None:
             raise Rejected(f"{name}: parent and side of the first piece are not null")
         if (parent, side) not in self.wanted:
-            raise Rejected(f"{name}: another piece is {side} the split of {self.pieces[parent].name}")
+            raise Rejected(f"{name}: another piece is {side} the split of pieces[{parent}]")
         self.wanted.remove((parent, side))
         if decided > MAX_DECISIONS:
             raise Rejected(f"{name} has more than {MAX_DECISIONS} decisions")

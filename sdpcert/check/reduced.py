@@ -76,7 +76,7 @@ class Substitution(Descent):
     def _gain(
         columns: list[tuple[list[int] | None, list[int]]], radius: int, slopes: tuple[list[int], int]
     ) -> tuple[int, int]:
-        """The largest sum over rows i of |alpha_i| (|w_ij| + radius) of a column j; fraction bits are those of slopes."""
+        """The largest sum over rows i of |alpha_i| (|w_ij| + radius) of a column j, and the fraction bits of slopes."""
         sizes, bits = slopes
         if not sizes:
             return 0, 0

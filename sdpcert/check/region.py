@@ -110,7 +110,8 @@ def read_ball(value: Any, name: str, inputs: int) -> Region:
         raise Rejected(f"{name}.radius is zero")
     if box is None:
         return Region("ball", center=center, radius=radius)
-    low, high = read_ends(*members(box, f"{name}.within", "low high"), f"{name}.within", inputs)
+    low, high = members(box, f"{name}.within", "low high")
+    low, high = read_ends(low, high, f"{name}.within", inputs)
     nearest = array("d", map(min, map(max, center, low), high))
     if squared_distance(nearest, center) >= Fraction(radius) ** 2:
         raise Rejected(f"{name}.within has no point inside of the ball")
