@@ -71,8 +71,12 @@ class Column:
         return Cell(value, str(value))
 
 
-_COUNTS = ("neurons", "inputs", "outputs", "iterations", "samples", "certified")
+_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified")
 _STATED = "Dual bounds and gaps are stated by the runs, not proved."
+_RADIUS = (
+    "Regions are in the coordinates that the network reads; the radius of a box is its largest half-width, and a row "
+    "without region is about all inputs."
+)
 _TIMES = "Times are wall-clock seconds of the machine that wrote the certificates."
 
 
@@ -128,10 +132,20 @@ def _of_bound(key: str) -> Callable[[Subject], float | None]:
     return value
 
 
+def _region(subject: Subject) -> str | None:
+    return subject.best.region.shape if subject.best.region.bounded else None
+
+
+def _radius(subject: Subject) -> float | None:
+    return subject.best.region.size if subject.best.region.bounded else None
+
+
 _SECONDS = (float, int)
 CERTIFICATE_COLUMNS = (
     Column("network", "network", lambda s: s.best.name),
     Column("file", "file", lambda s: s.best.path.name),
+    Column("region", "region", _region),
+    Column("radius", "radius", _radius, "down", digits=6, note=_RADIUS),
     Column("inputs", "inputs", _size(0)),
     Column("neurons", "neurons", _size(1)),
     Column("outputs", "outputs", _size(2)),
@@ -141,6 +155,8 @@ CERTIFICATE_COLUMNS = (
     Column("solver", "solver", _stated("solver", str)),
     Column("status", "solver's status", _stated("solver_status", str)),
     Column("iterations", "iterations", _stated("iterations", int)),
+    Column("pieces", "pieces", lambda s: s.best.pieces),
+    Column("nodes", "pieces looked at", _stated("nodes", int)),
     Column("sdp_lower", "dual bound", lambda s: s.best.sdp_lower, "down", note=_STATED),
     Column("gap", "gap", lambda s: s.best.gap, "up", digits=2, note=_STATED),
     Column("ratio", "upper / attained", _ratio, "up", digits=4),
@@ -190,13 +206,18 @@ KINDS = {
     "ladder": Kind(
         "Bounds on the Lipschitz constant, one row per network",
         (*CERTIFICATE_COLUMNS, *METHOD_COLUMNS),
-        ("network", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
+        ("network", "region", "radius", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
         True,
     ),
     "bounds": Kind(
         "Bounds on the Lipschitz constant, one row per bound",
         CERTIFICATE_COLUMNS,
-        ("network", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
+        ("network", "region", "radius", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
+    ),
+    "regions": Kind(
+        "Bounds on regions of inputs, one row per certificate",
+        CERTIFICATE_COLUMNS,
+        ("network", "region", "radius", "lower", "upper", "ratio", "pieces", "nodes", "seconds"),
     ),
     "families": Kind(
         "Bounds by construction against the optimum for the same weights",

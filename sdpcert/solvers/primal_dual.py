@@ -42,6 +42,8 @@ CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
 #: An inequality may leave once the relative gap is below the first number and what its dual matrix holds against all
 #: variables, relative, below the second one times the gap (one that rho hardly meets may rule the multipliers).
 SETTLED, IDLE = 0.05, 1e-2
+#: The relative gap at which a run ends whose dual bound is high enough.
+ROUGH = 2e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +186,9 @@ class _Run:
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"
                 return
+            if not done and self._is_enough(now.pairs, measured.gap):
+                yield iteration, "enough"
+                return
             # Rounding may leave nothing of mu if the last digits are asked for.
             centred = not done and measured.mu > 0
             step = search_direction(now, measured.schur, measured.mu, self.order, self._map) if centred else None
@@ -208,6 +213,17 @@ class _Run:
         self._update_dual(now.pairs)
         assert self.best is not None
         yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
+
+    def _is_enough(self, pairs: list[Pair], gap: float) -> bool:
+        """Whether the bound is as low, or the dual bound as high, as anybody wants to know."""
+        last = self.history[-1]
+        if last.upper <= self.budget.low_enough:
+            self._update_dual(pairs)
+            return True
+        if gap > ROUGH or last.lower < self.budget.high_enough:
+            return False
+        self._update_dual(pairs)
+        return float(np.ldexp(np.sqrt(self.dual_bound), self.condition.exponent)) >= self.budget.high_enough
 
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""

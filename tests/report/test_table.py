@@ -74,7 +74,7 @@ def test_columns_by_name(files: list[Path]) -> None:
     assert list(rows[0]) == ["network", "lower", "upper"]  # an attained value stands beside every bound
     with pytest.raises(ValueError, match="no column 'wrong' in tables of kind bounds; there are network, file,"):
         write_table(files, "bounds", "network,wrong", "csv")
-    for kind, wrong in (("wrong", "no kind 'wrong' of table; there are ladder, bounds, families"),):
+    for kind, wrong in (("wrong", "no kind 'wrong' of table; there are ladder, bounds, regions, families"),):
         with pytest.raises(ValueError, match=wrong):
             write_table(files, kind)
     with pytest.raises(ValueError, match="no format 'html' of tables; there are latex, markdown, csv, json"):
