@@ -16,6 +16,9 @@ from sdpcert.running.short_repr import ShortRepr
 Array = np.ndarray
 #: How many splits of a piece are compared by bounding both sides.
 LOOK_AHEAD = 4
+#: Up to so many neurons that are left are split in the order of their groups. Splits of neurons that are no affine
+#: functions yet leave pieces that have no interior, which bounds alone do not show where a kink passes through the piece.
+FEW = 24
 #: A region with at most so many inputs may also be halved along one of them.
 MOST_INPUTS = 8
 #: Accuracy of bounds while splits are compared.
@@ -58,10 +61,11 @@ def bound_side(node: Node, split: Split, side: Side, goals: Goals) -> Node:
 def candidates(state: State, reduced: Reduced, count: int) -> list[Split]:
     """The most promising splits of a piece, best first; none if there is nothing to split.
 
-    On all inputs they are neurons of the first group that has any left: then all neurons before are decided, and the
-    half-spaces are exact. A region with few inputs may also be halved along one of them.
+    On all inputs, and where `FEW` neurons are left, they are those of the first group that has any: then all neurons
+    before are decided, and the half-spaces are exact. A region with few inputs may also be halved along one of them.
     """
     bounded, found = state.region.bounded, []
+    in_order = not bounded or reduced.form.neurons <= FEW
     for place, number in enumerate(reduced.groups, start=1):
         neurons = np.flatnonzero(reduced.live[number - 1])
         scores = _scores(reduced, place)
@@ -71,7 +75,7 @@ def candidates(state: State, reduced: Reduced, count: int) -> list[Split]:
             for score, k, v in zip(scores, neurons, at)
             if not np.isnan(v)
         ]
-        if not bounded:
+        if in_order and found:
             break
     chosen = [split for _, split in sorted(found, key=lambda pair: -pair[0])[:count]]
     return chosen + (_halves(state, reduced) if bounded else [])
