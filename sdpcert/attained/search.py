@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.attained.derivatives import averaged_gradients, stretch, typical_size
+from sdpcert.attained.derivatives import averaged_gradients, stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.flips import CANDIDATES, ITERATIONS, TRIED, switch
 from sdpcert.attained.maps import CALL, SearchedMap, norms, unit
@@ -38,6 +38,8 @@ MOST_POINTS, ENOUGH_POINTS = 256, 16
 #: with narrower intervals.
 WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
 WIDE_AGAIN = (-1.0, 0.3)
+#: Power iterations at points that a search begins with.
+FIRST = 12
 #: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
 FAR = (-1.0, 0.5)
 #: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
@@ -51,7 +53,7 @@ class Found:
     """Points (rows), the directions in which their Jacobians stretch, the norms reached, and how they were reached.
 
     `settings` (rows, 2) are decimal logarithms: of half the interval of averaging at the start of the climb, and of the
-    first step relative to the distance from the origin.
+    first step relative to the distance from the origin, or to the size of the domain.
     """
 
     points: Array
@@ -98,7 +100,7 @@ class Search:
         #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
         self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.planned
         self.count, self.least = self._plan(work.planned)
-        self.size = typical_size(searched)
+        self.size, self.spreads = domain.size(searched), domain.spreads(searched)
         self.origin = self.generator.random(3)
 
     def _cost_of_switch(self) -> float:
@@ -119,12 +121,14 @@ class Search:
         count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
         return count, least
 
-    def run(self) -> Found:
-        """What was found, the best first."""
+    def run(self, points: Array | None = None) -> Found:
+        """What was found, the best first; from `points` (rows of the domain) on if there are any."""
         if not self.map.groups:
             return self._leading_direction()
         none = np.zeros((0, self.map.inputs))
         pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        if points is not None:
+            pool = self._known(points)
         count, steps, stale = self.count, LEAST_STEPS, 0
         while stale < self.patience:
             before = pool.values[0] if len(pool.values) else 0.0
@@ -176,9 +180,9 @@ class Search:
         wide, first = 10.0 ** settings[:, :1], 10.0 ** settings[:, 1:]
         for k in range(steps):
             shrunk = np.minimum(NARROW / wide, 1.0) ** (k / max(steps - 1, 1))
-            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk)
+            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk, self.spreads)
             directions = unit(by_directions, directions)
-            moves = first * shrunk * norms(points)[:, None] * unit(by_points)
+            moves = first * shrunk * self.domain.lengths(points, self.size)[:, None] * unit(by_points)
             points = self.domain.project(points + moves)
         return Found(points, *stretch(self.map, points, directions, 3), settings)
 
@@ -199,6 +203,14 @@ class Search:
                 point, direction, value = better
             tried.points[k], tried.directions[k], tried.values[k] = point, direction, value
         return climbed.with_(tried)
+
+    def _known(self, points: Array) -> Found:
+        """Points to begin with, with the directions in which they stretch, and neurons switched while that helps."""
+        directions = unit(self.generator.standard_normal(points.shape))
+        settings = np.tile(np.mean([WIDE_AGAIN, STEP], axis=1), (len(points), 1))
+        self.work.spend(FIRST * (self.step + len(points) * self.row))
+        found = Found(points, *stretch(self.map, points, directions, FIRST), settings)
+        return self._switched(found, self._cost_of_round(self.count, LEAST_STEPS)).best(max(self.count, ENOUGH_POINTS))
 
     def _leading_direction(self) -> Found:
         """For a network without neurons, the leading singular vector: the same everywhere."""

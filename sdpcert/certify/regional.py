@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 
 from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.attained.local import pair_at
 from sdpcert.attained.work import RATE
 from sdpcert.certificate.cover import Cover, on_region
 from sdpcert.certify.acceptance import accepted
@@ -77,16 +78,22 @@ class RegionPlan(Plan):
         request = self.request
         left = inf if budget.seconds == inf else budget.seconds * (1 - SHARE_OF_PROOF)
         self.found = self._attained(budget)
-        nodes = request.nodes if request.exact or request.nodes is not None else 1
         searched = search(
             self.form,
             self.region,
             tol=request.tol,
-            nodes=nodes,
+            nodes=request.nodes,
             budget=replace(budget, seconds=left),
             lower=self.found.lower,
             executor=request.executor,
+            report=budget.report,
+            exact=request.exact or request.nodes is not None,
         )
+        for witness in searched.witnesses:
+            if witness.value <= self.found.lower:
+                break
+            pair = pair_at(self.form, self.region, witness.point, witness.direction)
+            self.found = max(self.found, pair, key=lambda attained: attained.lower)
         yield RegionCandidate(self.form, self.region, searched)
 
     def _attained(self, budget: Budget) -> Attained:
@@ -114,7 +121,7 @@ class RegionPlan(Plan):
         information = {
             "pieces": sum(isinstance(piece.end, Bounded) for piece in searched.pieces),
             "nodes": searched.nodes,
-            "open": searched.open_leaves,
+            "open": searched.open,
             "history": [list(map(float, line)) for line in searched.history],
         }
         return Told(dual, searched.status, searched.nodes, (), only.proven.notes, information)

@@ -10,8 +10,6 @@ import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from .reading import Rejected
-
 PANEL = 32  # rows multiplied at once; a matter of speed only
 
 Rows = list[defaultdict[int, int]]  # lower triangle of a symmetric matrix: rows[i][j] is entry (i, j), j <= i
@@ -80,11 +78,12 @@ def add_squares(matrix: Rows, terms: Iterable[tuple[list[tuple[int, int]], int]]
                 target[j] += x
 
 
-def check_dominance(rows: Iterable[dict[int, int]], allowances: list[int], name: str) -> None:
-    """Prove that a symmetric matrix, and each one near it, is diagonally dominant with nonnegative diagonal.
+def missing_dominance(rows: Iterable[dict[int, int]], allowances: list[int]) -> tuple[int, int]:
+    """How far a symmetric matrix, or one near it, may be from diagonally dominant with nonnegative diagonal.
 
     The rows are those of the lower triangle; an allowance is the sum of what the entries of a row, the diagonal one
-    included, may change.
+    included, may change. Returns the worst row and what its diagonal entry lacks; at most 0 proves that the matrices
+    are diagonally dominant.
     """
     diagonal = [0] * len(allowances)
     needed = list(allowances)
@@ -96,6 +95,6 @@ def check_dominance(rows: Iterable[dict[int, int]], allowances: list[int], name:
                 size = abs(entry)
                 needed[i] += size
                 needed[j] += size
-    for i in range(len(allowances)):
-        if diagonal[i] < needed[i]:
-            raise Rejected(f"{name} is not diagonally dominant in row {i}")
+    lacking = list(map(operator.sub, needed, diagonal))
+    worst = max(range(len(lacking)), key=lacking.__getitem__, default=0)
+    return worst, lacking[worst] if lacking else 0

@@ -165,6 +165,16 @@ def values(value: Any, name: str, code: str, count: int, low: float = -math.inf,
     return result
 
 
+def values_up_to(
+    value: Any, name: str, code: str, most: int, low: float = -math.inf, high: float = math.inf
+) -> array[Any]:
+    """Return as many values as there are, at most `most`; otherwise as `values`."""
+    data = unpacked(value, name, 8 * most)
+    if data is None or len(data) % 8:
+        raise Rejected(f"{name} does not hold at most {most} values")
+    return values(value, name, code, len(data) // 8, low, high)
+
+
 def little_endian(numbers: array[Any]) -> bytes:
     """Return the bytes of the values as the file stores and hashes them."""
     if sys.byteorder == "big":

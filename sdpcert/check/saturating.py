@@ -27,7 +27,7 @@ class Saturating(Function):
 
     @abstractmethod
     def at(self, v: Interval) -> tuple[Interval, Interval]:
-        """The value and the derivative at all points of a narrow interval that has not zero in its interior."""
+        """The value and the derivative at all points of a narrow interval without zero in its interior."""
 
     def turns(self, bits: int) -> tuple[Interval, ...]:
         """Where the derivative turns: at zero if nothing else is said."""
@@ -153,9 +153,10 @@ class Softplus(Saturating):
 class Gated(Saturating):
     """A function v h(v), h the gate; h' and |h - (0 or 1)| are at most 2 e^-m for m = |v| >= 2.
 
-    Where this is not plain: P(-m) <= e^(-m^2 / 2); for mish h <= e^v and h' <= 4 e^v e^-2m below zero, where D >= 2,
-    and 1 - h = 2 / D <= 2 e^-2v and h' <= 4 e^-2v above; for gelu_tanh h(-m) <= e^-2u(m) and h' <= 2 u' e^-2u, with
-    2u = 1.595.. m + 0.071.. m^3 and u' = 0.797.. (1 + 0.134.. m^2).
+    Where this is not plain: P(-m) <= e^(-m^2 / 2) <= e^-m. Of mish, h' = 4w (w + 1) / D^2; below zero D >= 2,
+    so that h <= (w^2 + 2w) / 2 and h' <= w (w + 1); above, 1 - h = 2 / D <= 2 w^-2 and h' <= 4 w^-2. Of gelu_tanh,
+    h(-m) and 1 - h(m) are at most e^-2u and h' at most 2u' e^-2u, with 2u = 1.595.. m + 0.071.. m^3 and
+    2u' = 1.595.. (1 + 0.134.. m^2).
     """
 
     right = (ONE, ZERO)

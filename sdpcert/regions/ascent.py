@@ -1,4 +1,9 @@
-"""Lines and multipliers of half-spaces that make bounds of preactivations better, row by row."""
+"""Lines and multipliers of half-spaces that make bounds of preactivations better, row by row.
+
+The bound of a row is maximised over the slopes of lines and the multipliers by projected steps along its gradient,
+scaled entry by entry (Adam), on the condensed form. Nothing here is a proof: the slopes and multipliers that are found
+are good for any numbers, and what they prove is computed by a rigorous pass.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,20 @@ import numpy as np
 
 from sdpcert.arithmetic import blas
 from sdpcert.regions.backward import Relaxation, Rows
-from sdpcert.regions.condensed import Condensed
-from sdpcert.regions.lines import Corners, Envelope
+from sdpcert.regions.condensed import Affine, Condensed
+from sdpcert.regions.lines import Corners
 from sdpcert.regions.pieces import Lines
 from sdpcert.regions.region import Ball
+from sdpcert.regions.state import State
 
 Array = np.ndarray
-#: Slopes are rounded to multiples of this share of their range, so that files stay small.
+#: Slopes are rounded to multiples of about this share of their range, so that files stay small.
 GRID = 2.0**-7
+#: Steps as a share of the ranges, how they shrink, and the memory of gradients and of their squares.
 RATE, DECAY = 0.25, 0.96
 FIRST, SECOND = 0.8, 0.98
+#: Entries of the largest array of a chunk of rows.
+CHUNK = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,243 +41,227 @@ class Ascent:
 def ascend(relaxation: Relaxation, condensed: Condensed, rows: Rows, iterations: int, half_spaces: bool) -> Ascent:
     """Maximise the bounds of rows over slopes of lines below and above, and over multipliers if `half_spaces`."""
     count = len(rows.neurons)
-    chunk = max(16, 2_000_000 // (relaxation.form.inputs + 8 * max(1, relaxation.form.neurons)))
+    chunk = max(16, CHUNK // (relaxation.form.inputs + 4 * relaxation.form.neurons))
     parts = [
         _Climb(relaxation, condensed, rows.select(np.arange(k, min(k + chunk, count))), half_spaces).run(iterations)
         for k in range(0, count, chunk)
     ]
     if len(parts) == 1:
         return parts[0]
-    return Ascent(
-        joined([part.rows for part in parts]),
-        np.concatenate([part.start for part in parts]),
-        np.concatenate([part.reached for part in parts]),
-    )
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """Rows of one group that have lines for the same neurons, one after another."""
-    first = parts[0]
-    lines = tuple(
-        Lines(
-            own.group,
-            own.neurons,
-            np.concatenate([part.lines[k].lower for part in parts]),
-            np.concatenate([part.lines[k].upper for part in parts]),
-        )
-        for k, own in enumerate(first.lines)
-    )
-    multipliers = [part.multipliers for part in parts if part.multipliers is not None]
-    return Rows(
-        first.group,
-        np.concatenate([part.neurons for part in parts]),
-        np.concatenate([part.signs for part in parts]),
-        lines,
-        np.concatenate(multipliers) if multipliers else None,
-    )
+    start, reached = (np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "reached"))
+    return Ascent(Rows.joined([part.rows for part in parts]), start, reached)
 
 
 class _Side:
-    """The lines on one side of one group's bending neurons: slopes within a range, as shares of it, row by row."""
+    """The lines on one side of one group's bending neurons: slopes as shares of their range, row by row."""
 
-    def __init__(self, corners: Corners, start: Array, count: int, may_move: bool) -> None:
-        self.corners = corners
-        self.first, last = corners.slope_range
-        self.width = last - self.first
-        self.usual = start
-        self.moving = (self.width > 1e-9 * (1 + np.abs(self.first))) & may_move
-        share = np.where(self.moving, (start - self.first) / np.where(self.moving, self.width, 1.0), 0.0)
-        self.shares = np.repeat(np.clip(share, 0.0, 1.0)[None], count, axis=0)
+    def __init__(self, corners: Corners, usual: Array, may_move: bool) -> None:
+        self.corners, self.usual = corners, usual
+        self.first, self.last = corners.slope_range
+        self.moving = (self.last - self.first > 1e-9 * (1 + np.abs(self.first))) & may_move
+        self.width = np.where(self.moving, self.last - self.first, 0.0)
+        self.base = np.where(self.moving, self.first, usual)
+
+    def start(self, count: int) -> Array:
+        """The shares of the piece's own slopes."""
+        share = np.clip((self.usual - self.base) / np.where(self.moving, self.width, 1.0), 0.0, 1.0)
+        return np.repeat(share[None], count, axis=0)
 
     def slopes(self, shares: Array) -> Array:
-        return np.where(self.moving, self.first + shares * self.width, self.usual)
+        return self.base + shares * self.width
 
     def rounded(self, shares: Array) -> Array:
         """Slopes of few digits near those of the shares."""
-        with np.errstate(divide="ignore"):
-            unit = GRID * 2.0 ** np.ceil(np.log2(np.where(self.moving, self.width, 1.0)))
-        slopes = np.round((self.first + shares * self.width) / unit) * unit
-        return np.where(self.moving, np.clip(slopes, self.first, self.first + self.width), self.usual)
+        unit = GRID * 2.0 ** np.ceil(np.log2(np.where(self.moving, self.width, 1.0)))
+        slopes = np.clip(np.round(self.slopes(shares) / unit) * unit, self.first, self.last)
+        return np.where(self.moving, slopes, self.usual)
+
+
+class _Inputs:
+    """Linear functions of the input `targets + weights @ base`: least values, and `base` at the points of these."""
+
+    def __init__(self, state: State, targets: Array, base: Array) -> None:
+        self.state, self.targets, self.base = state, targets, base
+        self.ball = False
+        if isinstance(state.region, Ball):
+            self.square, self.cross = np.einsum("ij,ij->i", targets, targets), blas.product(targets, base.T)
+            self.gram = blas.product(base, base.T)
+            self.target_center, self.base_center = targets @ state.region.center, base @ state.region.center
+
+    def least(self, weights: Array) -> tuple[Array, Array]:
+        """Least values, and the values of all base rows there: (rows,), (rows, base rows)."""
+        region = self.state.region
+        if not isinstance(region, Ball):
+            return self._on_box(weights)
+        at_direction = self.cross + blas.product(weights, self.gram)
+        along = np.einsum("ij,ij->i", weights, self.cross + at_direction)
+        length = np.sqrt(np.maximum(self.square + along, 1e-12 * self.square))
+        least = self.target_center + weights @ self.base_center - region.radius * length
+        places = self.base_center - (region.radius / np.maximum(length, 1e-300))[:, None] * at_direction
+        if self.ball:
+            return least, places
+        others, other_places = self._on_box(weights)
+        better = others > least
+        self.ball = not np.any(better)  # the box around a ball of many dimensions helps no row; then nor later on
+        return np.where(better, others, least), np.where(better[:, None], other_places, places)
+
+    def _on_box(self, weights: Array) -> tuple[Array, Array]:
+        rows = self.targets + blas.product(weights, self.base)
+        corners = np.where(rows > 0, self.state.box_low, self.state.box_high)
+        return np.einsum("ij,ij->i", rows, corners), blas.product(corners, self.base.T)
 
 
 class _Climb:
-    """The rows of one chunk on their way up."""
+    """The rows of one chunk on their way up.
+
+    The base rows of the input are those of the bending neurons, group by group, and of the half-spaces.
+    """
 
     def __init__(self, relaxation: Relaxation, condensed: Condensed, rows: Rows, half_spaces: bool) -> None:
-        state = relaxation.state
-        self.state, self.condensed, self.rows = state, condensed, rows
-        count = len(rows.neurons)
+        self.rows, state = rows, relaxation.state
         self.decisions = state.decisions if half_spaces else ()
-        self.top = max([rows.group, *(d.group for d in self.decisions)])
-        self.groups = [h for h in range(1, self.top) if len(condensed.bending.get(h, ()))]
-        self.envelopes: dict[int, Envelope] = {}
+        top = max([rows.group, *(d.group for d in self.decisions)])
+        self.targets = condensed.rows(relaxation, rows.group, rows.neurons).times(rows.signs)
+        self.groups = [h for h in range(1, top) if len(condensed.bend(relaxation, h))]
+        self.bending = {h: condensed.bending[h] for h in self.groups}
         self.below: dict[int, _Side] = {}
         self.above: dict[int, _Side] = {}
+        self.affine: dict[int, Affine] = {}
         for h in self.groups:
-            bending = condensed.bending[h]
-            relaxed = relaxation.relaxed(h)
-            envelope = self.envelopes[h] = relaxed.envelope.select(bending)
-            self.below[h] = _Side(envelope.below, relaxed.lower[bending], count, h < rows.group)
-            self.above[h] = _Side(envelope.above, relaxed.upper[bending], count, h < rows.group)
-        g, t, sign = rows.group, rows.neurons, rows.signs[:, None]
-        self.target = self._row(g, t, sign)
-        places = [(np.array([d.neuron]), d) for d in self.decisions]
-        halves = [self._row(d.group, place, np.array([[d.sign]]), d.at) for place, d in places]
-        self.halves = None
-        if halves:
-            self.halves = (
-                np.concatenate([h[0] for h in halves]),
-                {k: np.concatenate([h[1][k] for h in halves]) for k in self.groups},
-                np.concatenate([h[2] for h in halves]),
-            )
-        self.multipliers = np.zeros((count, len(self.decisions)))
-        self.matrices = {
-            h: (condensed.inputs[h][condensed.bending[h]], self._neurons(h, condensed.bending[h])) for h in self.groups
-        }
-        self.low, self.high = state.box_low, state.box_high
+            relaxed, bending, may_move = relaxation.relaxed(h), self.bending[h], h < rows.group
+            envelope = relaxed.envelope.select(bending)
+            self.below[h] = _Side(envelope.below, relaxed.lower[bending], may_move)
+            self.above[h] = _Side(envelope.above, relaxed.upper[bending], may_move)
+            self.affine[h] = condensed.rows(relaxation, h, bending)
+        halves = [
+            condensed.rows(relaxation, d.group, np.array([d.neuron])).times(np.array([d.sign])) for d in self.decisions
+        ]
+        places = np.array([d.sign * d.at for d in self.decisions])
+        self.halves = [Affine(h.inputs, h.neurons, h.constants - at) for h, at in zip(halves, places, strict=True)]
+        base = [self.affine[h].inputs for h in self.groups] + [half.inputs for half in self.halves]
+        self.inputs = _Inputs(state, self.targets.inputs, np.concatenate(base) if base else np.zeros((0, state.form.inputs)))
+        self.parts = self._slices()
+        self.half_neurons = {h: self._matrix(self.halves, h) for h in self.groups}
+        self.half_constants = np.array([half.constants[0] for half in self.halves])
+        self.scales = self._scales(relaxation)
 
-    def _neurons(self, group: int, places: Array) -> dict[int, Array]:
-        found = self.condensed.neurons[group]
-        return {h: matrix[places] for h, matrix in found.items() if matrix.shape[1]}
+    def _slices(self) -> dict[int, slice]:
+        """Where the base rows of every group are."""
+        ends = np.cumsum([0, *(len(self.bending[h]) for h in self.groups)])
+        return {h: slice(int(a), int(b)) for h, a, b in zip(self.groups, ends[:-1], ends[1:], strict=True)}
 
-    def _row(
-        self, group: int, places: Array, sign: Array, at: float = 0.0
-    ) -> tuple[Array, dict[int, Array], Array]:
-        """`sign (v - at)` as coefficients of the input, of the bending neurons of every group, and a constant."""
-        found = self._neurons(group, places)
-        neurons = {
-            h: sign * found[h] if h in found else np.zeros((len(places), len(self.condensed.bending[h])))
-            for h in self.groups
-        }
-        constant = sign[:, 0] * (self.condensed.constants[group][places] - at)
-        return sign * self.condensed.inputs[group][places], neurons, constant
+    def _matrix(self, rows: list[Affine], group: int) -> Array:
+        """The coefficients of one group's bending neurons in some rows."""
+        zeros = np.zeros((1, len(self.bending[group])))
+        return np.concatenate([row.neurons.get(group, zeros) for row in rows]) if rows else zeros[:0]
+
+    def _scales(self, relaxation: Relaxation) -> Array:
+        """How large multipliers are likely to be: how far a row moves, against how far the half-space's does."""
+        state, count = relaxation.state, len(self.rows.neurons)
+        widths = (state.box_high - state.box_low) / 2
+        radius = state.region.radius if isinstance(state.region, Ball) else np.inf
+        reach = {h: relaxation.relaxed(h).envelope.reach[self.bending[h]] for h in self.groups}
+
+        def spread(row: Affine) -> Array:
+            total = np.abs(row.inputs) @ widths
+            if radius < np.inf:
+                total = np.minimum(total, radius * np.linalg.norm(row.inputs, axis=1))
+            for h, matrix in row.neurons.items():
+                total = total + np.abs(matrix) @ reach[h] if h in reach else total
+            return total
+
+        if not self.halves:
+            return np.zeros((count, 0))
+        others = np.concatenate([spread(half) for half in self.halves])
+        return spread(self.targets)[:, None] / np.maximum(others, 1e-300)
 
     def run(self, iterations: int) -> Ascent:
-        usual = {h: (self.below[h].shares, self.above[h].shares) for h in self.groups}
-        scales = self._scales()
-        rate = RATE
-        moments: dict[object, tuple[Array, Array]] = {}
-        value, gradients = self._value(usual, self.multipliers)
-        start = best = value
-        shares, multipliers = usual, self.multipliers
-        kept, kept_multipliers = {h: pair for h, pair in shares.items()}, multipliers
+        """Climb from the piece's own lines, and keep the best of every row."""
+        count = len(self.rows.neurons)
+        shares: dict[tuple[int, int], Array] = {}
+        for h in self.groups:
+            if h < self.rows.group:
+                shares[h, 0], shares[h, 1] = self.below[h].start(count), self.above[h].start(count)
+        shares[0, 0] = np.zeros_like(self.scales)
+        tops = {key: 1.0 if key[0] else np.inf for key in shares}
+        means = {key: np.zeros_like(value) for key, value in shares.items()}
+        squares = dict(means)
+        best = dict(shares)
+        start, gradients = self._value(shares)
+        reached = start
         for iteration in range(1, iterations + 1):
-            correction = np.sqrt(1 - SECOND**iteration) / (1 - FIRST**iteration)
-
-            def step(key: object, gradient: Array) -> Array:
-                mean, square = moments.get(key, (np.zeros_like(gradient), np.zeros_like(gradient)))
-                mean = FIRST * mean + (1 - FIRST) * gradient
-                square = SECOND * square + (1 - SECOND) * gradient**2
-                moments[key] = mean, square
-                return rate * correction * mean / (np.sqrt(square) + 1e-12 * np.max(np.sqrt(square), initial=1e-280))
-
-            shares = {
-                h: (
-                    np.clip(shares[h][0] + step(("below", h), gradients[h][0]), 0.0, 1.0),
-                    np.clip(shares[h][1] + step(("above", h), gradients[h][1]), 0.0, 1.0),
-                )
-                for h in self.groups
-            }
-            if multipliers.size:
-                multipliers = np.maximum(multipliers + scales * step("half-spaces", gradients[0][0] * scales), 0.0)
-            rate *= DECAY
-            value, gradients = self._value(shares, multipliers)
-            better = (value > best)[:, None]
-            best = np.maximum(best, value)
-            kept = {
-                h: (np.where(better, shares[h][0], kept[h][0]), np.where(better, shares[h][1], kept[h][1]))
-                for h in self.groups
-            }
-            kept_multipliers = np.where(better, multipliers, kept_multipliers)
+            rate = RATE * DECAY**iteration * np.sqrt(1 - SECOND**iteration) / (1 - FIRST**iteration)
+            for key, gradient in gradients.items():
+                means[key] = FIRST * means[key] + (1 - FIRST) * gradient
+                squares[key] = SECOND * squares[key] + (1 - SECOND) * gradient**2
+                move = rate * means[key] / (np.sqrt(squares[key]) + 1e-280)
+                shares[key] = np.clip(shares[key] + move, 0.0, tops[key])
+            values, gradients = self._value(shares)
+            better = (values > reached)[:, None]
+            reached = np.maximum(reached, values)
+            best = {key: np.where(better, shares[key], value) for key, value in best.items()}
         lines = tuple(
-            Lines(
-                h, self.condensed.bending[h], self.below[h].rounded(kept[h][0]), self.above[h].rounded(kept[h][1])
-            )
+            Lines(h, self.bending[h], self.below[h].rounded(best[h, 0]), self.above[h].rounded(best[h, 1]))
             for h in self.groups
             if h < self.rows.group
         )
-        used = _short(kept_multipliers) if np.any(kept_multipliers) else None
-        return Ascent(Rows(self.rows.group, self.rows.neurons, self.rows.signs, lines, used), start, best)
+        multipliers = _short(best[0, 0] * self.scales) if np.any(best[0, 0]) else None
+        return Ascent(Rows(self.rows.group, self.rows.neurons, self.rows.signs, lines, multipliers), start, reached)
 
-    def _scales(self) -> Array:
-        """How large multipliers are likely to be: how far the row's preactivation moves against the half-space's."""
-        if self.halves is None:
-            return self.multipliers
-        own, other = self._spread(self.target), self._spread(self.halves)
-        return own[:, None] / np.maximum(other, 1e-300)[None]
-
-    def _spread(self, row: tuple[Array, dict[int, Array], Array]) -> Array:
-        inputs, neurons, _ = row
-        widths = (self.high - self.low) / 2
-        if isinstance(self.state.region, Ball):
-            total = np.minimum(np.abs(inputs) @ widths, self.state.region.radius * np.linalg.norm(inputs, axis=1))
-        else:
-            total = np.abs(inputs) @ widths
+    def _value(self, shares: dict[tuple[int, int], Array]) -> tuple[Array, dict[tuple[int, int], Array]]:
+        """The bounds of all rows, and their slopes in the shares: of (group, 0) lines below, (group, 1) lines above,
+        and (0, 0) multipliers.
+        """
+        multipliers = shares[0, 0] * self.scales
+        count = len(multipliers)
+        coefficients = {}
         for h in self.groups:
-            total = total + np.abs(neurons[h]) @ self.envelopes[h].reach
-        return total
-
-    def _value(
-        self, shares: dict[int, tuple[Array, Array]], multipliers: Array
-    ) -> tuple[Array, dict[int, tuple[Array, Array]]]:
-        """The bounds of all rows, and their slopes in all shares (by group) and multipliers (group 0)."""
-        inputs, neurons, constant = self.target
-        coefficients = dict(neurons)
-        if self.halves is not None:
-            inputs = inputs - multipliers @ self.halves[0]
-            coefficients = {h: coefficients[h] - multipliers @ self.halves[1][h] for h in self.groups}
-            constant = constant - multipliers @ self.halves[2]
+            own = self.targets.neurons.get(h)
+            own = np.zeros((count, len(self.bending[h]))) if own is None else own
+            coefficients[h] = own - multipliers @ self.half_neurons[h] if self.halves else own
+        constants = self.targets.constants - multipliers @ self.half_constants
+        weights = np.concatenate([*(np.empty_like(coefficients[h]) for h in self.groups), -multipliers], axis=1)
         used: dict[int, tuple[Array, Array, Array, Array]] = {}
         for h in reversed(self.groups):
             through = coefficients[h]
-            lower, upper = self.below[h].slopes(shares[h][0]), self.above[h].slopes(shares[h][1])
             positive = through > 0
-            slopes = np.where(positive, lower, upper)
-            at_zero = np.where(positive, self.below[h].corners.intercepts(lower), self.above[h].corners.intercepts(upper))
-            touched = np.where(positive, self.below[h].corners.touched(lower), self.above[h].corners.touched(upper))
+            slopes, at_zero, touched = self._lines(h, shares, positive)
             used[h] = slopes, at_zero, touched, positive
-            own = through * slopes
-            constant = constant + np.einsum("ij,ij->i", through, at_zero) + own @ self.condensed.constants[h][
-                self.condensed.bending[h]
-            ]
-            by_input, by_neuron = self.matrices[h]
-            inputs = inputs + blas.product(own, by_input)
-            for earlier, matrix in by_neuron.items():
-                coefficients[earlier] = coefficients[earlier] + blas.product(own, matrix)
-        least, point = self._least(inputs)
+            own = weights[:, self.parts[h]] = through * slopes
+            constants = constants + np.einsum("ij,ij->i", through, at_zero) + own @ self.affine[h].constants
+            for earlier, matrix in self.affine[h].neurons.items():
+                if earlier in coefficients:
+                    coefficients[earlier] = coefficients[earlier] + blas.product(own, matrix)
+        least, at_base = self.inputs.least(weights)
         values: dict[int, Array] = {}
-        gradients: dict[int, tuple[Array, Array]] = {}
+        gradients: dict[tuple[int, int], Array] = {}
         for h in self.groups:
-            by_input, by_neuron = self.matrices[h]
-            places = blas.product(point, by_input.T) + self.condensed.constants[h][self.condensed.bending[h]]
-            for earlier, matrix in by_neuron.items():
-                places = places + blas.product(values[earlier], matrix.T)
+            places = at_base[:, self.parts[h]] + self.affine[h].constants
+            for earlier, matrix in self.affine[h].neurons.items():
+                if earlier in values:
+                    places = places + blas.product(values[earlier], matrix.T)
             slopes, at_zero, touched, positive = used[h]
             values[h] = slopes * places + at_zero
-            slope = coefficients[h] * (places - touched)
-            gradients[h] = (
-                np.where(positive, slope * self.below[h].width, 0.0) * self.below[h].moving,
-                np.where(positive, 0.0, slope * self.above[h].width) * self.above[h].moving,
-            )
-        if self.halves is not None:
-            at_point = blas.product(point, self.halves[0].T) + self.halves[2]
+            if (h, 0) in shares:
+                slope = coefficients[h] * (places - touched)
+                gradients[h, 0] = np.where(positive, slope * self.below[h].width, 0.0)
+                gradients[h, 1] = np.where(positive, 0.0, slope * self.above[h].width)
+        if self.halves:
+            heights = at_base[:, len(at_base[0]) - len(self.halves) :] + self.half_constants
             for h in self.groups:
-                at_point = at_point + blas.product(values[h], self.halves[1][h].T)
-            gradients[0] = -at_point, -at_point
-        return constant + least, gradients
+                heights = heights + blas.product(values[h], self.half_neurons[h].T)
+            gradients[0, 0] = -heights * self.scales
+        return constants + least, gradients
 
-    def _least(self, inputs: Array) -> tuple[Array, Array]:
-        """Least values of linear functions on the box or the ball, and where they are."""
-        corner = np.where(inputs > 0, self.low, self.high)
-        least = np.einsum("ij,ij->i", inputs, corner)
-        region = self.state.region
-        if not isinstance(region, Ball):
-            return least, corner
-        length = np.sqrt(np.einsum("ij,ij->i", inputs, inputs))
-        around = inputs @ region.center - region.radius * length
-        point = region.center - inputs * (region.radius / np.maximum(length, 1e-300))[:, None]
-        better = around >= least
-        return np.where(better, around, least), np.where(better[:, None], point, corner)
+    def _lines(self, h: int, shares: dict[tuple[int, int], Array], positive: Array) -> tuple[Array, Array, Array]:
+        """Slopes, intercepts and touching points of the lines that the rows use in one group."""
+        count = len(positive)
+        found = []
+        for k, side in enumerate((self.below[h], self.above[h])):
+            moving = (h, k) in shares and np.any(side.moving)
+            slopes = side.slopes(shares[h, k]) if moving else side.usual[None]
+            found.append((slopes, *side.corners.supports(slopes)))
+        return tuple(np.where(positive, *(np.broadcast_to(part, positive.shape) for part in pair)) for pair in zip(*found, strict=True))
 
 
 def _short(values: Array) -> Array:

@@ -10,7 +10,7 @@ slope of a line, and in every multiplier.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,6 +43,27 @@ class Rows(ShortRepr):
     lines: tuple[Lines, ...] = ()
     multipliers: Array | None = None
 
+    @staticmethod
+    def joined(parts: list[Rows]) -> Rows:
+        """Rows of one group that have lines for the same neurons, one part after another."""
+        first = parts[0]
+        lines = tuple(
+            Lines(
+                own.group,
+                own.neurons,
+                np.concatenate([part.lines[k].lower for part in parts]),
+                np.concatenate([part.lines[k].upper for part in parts]),
+            )
+            for k, own in enumerate(first.lines)
+        )
+        neurons, signs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("neurons", "signs"))
+        multipliers = [part.multipliers for part in parts]
+        if all(own is None for own in multipliers):
+            return Rows(first.group, neurons, signs, lines)
+        width = next(own.shape[1] for own in multipliers if own is not None)
+        filled = [np.zeros((len(p.neurons), width)) if p.multipliers is None else p.multipliers for p in parts]
+        return Rows(first.group, neurons, signs, lines, np.concatenate(filled))
+
     def select(self, rows: Array) -> Rows:
         """Some of the rows."""
         lines = tuple(Lines(own.group, own.neurons, own.lower[rows], own.upper[rows]) for own in self.lines)
@@ -66,19 +87,6 @@ class Relaxed(ShortRepr):
         g = number - 1
         envelope = Envelope.of(state.form.groups[g], state.low[g], state.high[g], state.alpha[g], state.beta[g])
         return Relaxed(envelope, *envelope.lines(state.lower[g], state.upper[g]))
-
-
-@dataclass
-class Passage:
-    """What a backward pass leaves: coefficients of every group's z, of the input, and the bounds.
-
-    `bounds` are as computed, `proved` are below what is true.
-    """
-
-    coefficients: dict[int, Array]
-    inputs: Array
-    bounds: Array
-    proved: Array = field(default_factory=lambda: np.zeros(0))
 
 
 class Relaxation(ShortRepr):

@@ -1,7 +1,7 @@
 """The half-spaces of the splits above a piece, where the preactivations that were split are affine functions there.
 
-They are computed in integers: a preactivation whose neurons before are linear on their intervals is an affine function
-of the inputs with dyadic coefficients.
+A preactivation whose neurons before are linear on their intervals is an affine function of the inputs with dyadic
+coefficients. They are computed in integers for proofs, and in float64 to look for a proof.
 """
 
 from __future__ import annotations
@@ -63,6 +63,31 @@ def half_spaces(state: State) -> list[HalfSpace]:
     return found
 
 
+def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
+    """The same in float64: the numbers of the decisions, normals (rows) and offsets."""
+    form = state.form
+    wanted = [d.group for d in state.decisions]
+    sources = [(np.eye(form.inputs), np.zeros(form.inputs), np.ones(form.inputs, bool))]
+    rows: list[tuple[int, Array, float]] = []
+    for number in range(1, max(wanted, default=0) + 1):
+        group = form.groups[number - 1]
+        normals, offsets = np.zeros((group.size, form.inputs)), group.bias.copy()
+        known = np.ones(group.size, bool) if group.bias_radius is None else group.bias_radius == 0
+        for source, block in form.row(number).items():
+            weights = block.weights if block.low is None else block.weights + block.low
+            normals += weights @ sources[source][0]
+            offsets += weights @ sources[source][1]
+            known &= ~np.any(block.moving if block.radius > 0 else block.moving[:, ~sources[source][2]], axis=1)
+        sure, slope, at_zero = _linear_pieces(state, number)
+        sources.append((slope[:, None] * normals, slope * offsets + at_zero, known & sure))
+        for k, d in enumerate(state.decisions):
+            if d.group == number and known[d.neuron]:
+                rows.append((k, d.sign * normals[d.neuron], d.sign * (offsets[d.neuron] - d.at)))
+    rows.sort(key=lambda row: row[0])
+    found = np.array([row[1] for row in rows]).reshape(len(rows), form.inputs)
+    return np.array([row[0] for row in rows], dtype=int), found, np.array([row[2] for row in rows])
+
+
 def _row(values: _Affine, decision: Decision) -> tuple[tuple[int, ...], int, int] | None:
     if not values.known[decision.neuron]:
         return None
@@ -118,18 +143,9 @@ def _sum(row: dict[int, Block], sources: Sequence[_Affine], size: int, inputs: i
 
 def _activated(state: State, number: int, read: _Affine) -> _Affine:
     """The activations of a group, known where its neurons are linear on their intervals."""
-    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
-    left = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
-    right = np.where(np.isfinite(high), high, left + 2)
-    inside = left + (right - left) / 2
-    sure, slope = group.linear_on(low, high)
-    piece = group.segment(inside[None])
-    if piece is None:
-        sure, at_zero = np.zeros(group.size, bool), np.zeros(group.size)
-    else:
-        sure, at_zero = sure & (piece[0][0] == slope), piece[1][0]
-    slopes, place = dyadic(np.where(sure, slope, 0.0))
-    shifts, shift_place = dyadic(np.where(sure, at_zero, 0.0))
+    sure, slope, at_zero = _linear_pieces(state, number)
+    slopes, place = dyadic(slope)
+    shifts, shift_place = dyadic(at_zero)
     exponent = max(read.exponent + place, shift_place)
     factor = 1 << (exponent - read.exponent - place)
     return _Affine(
@@ -140,14 +156,28 @@ def _activated(state: State, number: int, read: _Affine) -> _Affine:
     )
 
 
+def _linear_pieces(state: State, number: int) -> tuple[Array, Array, Array]:
+    """Which neurons of a group are linear on their intervals, their slopes, and the values of these pieces at zero."""
+    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
+    left = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
+    right = np.where(np.isfinite(high), high, left + 2)
+    sure, slope = group.linear_on(low, high)
+    piece = group.segment((left + (right - left) / 2)[None])
+    if piece is None:
+        return np.zeros(group.size, bool), np.zeros(group.size), np.zeros(group.size)
+    sure = sure & (piece[0][0] == slope)
+    return sure, np.where(sure, slope, 0.0), np.where(sure, piece[1][0], 0.0)
+
+
 def dyadic(values: Array) -> tuple[Array, int]:
     """Integers (objects) and an exponent e >= 0 with `values == integers / 2**e`, exactly."""
     mantissas, exponents = np.frexp(values)
     whole = np.ldexp(mantissas, 53).astype(np.int64)
     places = np.where(whole == 0, 0, 53 - exponents)
-    # trailing zeros cost nothing to drop, and keep the integers of simple weights short
-    while np.any(even := (whole % 2 == 0) & (whole != 0) & (places > 0)):
-        whole, places = np.where(even, whole // 2, whole), np.where(even, places - 1, places)
+    # Trailing zeros cost nothing to drop, and keep the integers of simple weights short.
+    spare = np.where(whole == 0, 0, np.frexp((whole & -whole).astype(float))[1] - 1)
+    spare = np.clip(np.minimum(spare, places), 0, None)
+    whole, places = whole >> spare, places - spare
     exponent = max(int(places.max(initial=0)), 0)
     integers = np.array([int(w) << (exponent - int(p)) for w, p in zip(whole.ravel(), places.ravel())], dtype=object)
     return integers.reshape(values.shape), exponent

@@ -44,11 +44,14 @@ class Corners(ShortRepr):
             best = np.minimum(best, self.sign * (value - moved) - lost)
         return self.sign * best
 
-    def touched(self, slopes: Array) -> Array:
-        """Where the lines with these slopes touch the function: (..., n) for slopes (..., n)."""
-        distances = np.stack([self.sign * (v - slopes * p) for p, v in zip(self.places, self.values, strict=True)])
-        nearest = np.argmin(distances, axis=0)
-        return np.take_along_axis(np.broadcast_to(self.places[:, None], distances.shape), nearest[None], 0)[0]
+    def supports(self, slopes: Array) -> tuple[Array, Array]:
+        """Intercepts of the lines with these slopes, without room for rounding, and where they touch the function."""
+        best, touched = np.full(np.shape(slopes), np.inf), np.zeros(np.shape(slopes))
+        for place, value in zip(self.places, self.values, strict=True):
+            height = self.sign * (value - slopes * place)
+            lower = height < best
+            best, touched = np.where(lower, height, best), np.where(lower, place, touched)
+        return self.sign * best, touched
 
     @cached_property
     def _slopes(self) -> Array:

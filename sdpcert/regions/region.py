@@ -34,6 +34,13 @@ class Region(ABC):
         They are infinite for all inputs. Raises ValueError if the region has another number of inputs.
         """
 
+    def sphere(self, inputs: int) -> tuple[Array, float] | None:
+        """Center and radius of the ball that the region is, or is cut from by its box; None if there is none.
+
+        Raises ValueError if the region has another number of inputs.
+        """
+        return None
+
     @abstractmethod
     def fitted(self, inputs: int) -> Region:
         """The same region with every number stated for each of `inputs` inputs.
@@ -182,6 +189,9 @@ class Ball(Region, ShortRepr):
             return low, high
         ends = self.within.box(inputs)
         return np.maximum(low, ends[0]), np.minimum(high, ends[1])
+
+    def sphere(self, inputs: int) -> tuple[Array, float]:
+        return _as_many(self.center, inputs, "the region's center"), self.radius
 
     def fitted(self, inputs: int) -> Ball:
         center = _as_many(self.center, inputs, "the region's center")

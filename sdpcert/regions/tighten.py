@@ -42,16 +42,26 @@ class _Work:
         self.state, self.effort = state, effort
         self.steps: list[Step] = []
         self.relaxation = Relaxation(state)
-        self.condensed = Condensed(state.form.inputs)
+        self.condensed = Condensed()
 
     def run(self, changed: Decision | None) -> None:
+        if changed is not None and self.effort.iterations and self.effort.multipliers:
+            self._contradict(changed)
         for group in range(1, len(self.state.form.groups) + 1):
-            self._bound(group)
             if self.state.is_empty:
                 return
+            self._bound(group)
             self._slopes(group)
             self._lines(group)
             self.relaxation.after(self.state, group)
+
+    def _contradict(self, changed: Decision) -> None:
+        """Bound the neuron that was split last on its other side: half-spaces before may rule this side out.
+
+        If the piece has no points while its parent may have some, then this half-space is part of the reason.
+        """
+        sign = -changed.sign
+        self._ascend(Rows(changed.group, np.array([changed.neuron]), np.array([sign])), 2 * self.effort.iterations)
 
     def _take(self, step: Step) -> None:
         self.state = self.state.after(step)
@@ -70,16 +80,16 @@ class _Work:
             self._state(rows, self.relaxation.bound(rows))
             neurons, signs = sided(self._wanted(group))
             rows = Rows(group, neurons, signs)
-        self._ascend(rows)
+        if len(neurons):
+            self._ascend(rows, self.effort.iterations)
 
-    def _ascend(self, rows: Rows) -> None:
+    def _ascend(self, rows: Rows, iterations: int) -> None:
         """Optimise rows, and state those that this makes better."""
         half_spaces = self.effort.multipliers and bool(self.state.decisions)
         group = rows.group
-        self.condensed.upto(self.relaxation, max([group, *(d.group for d in self.state.decisions)]))
-        if not half_spaces and not any(len(self.condensed.bending[h]) for h in range(1, group)):
+        if not half_spaces and not any(len(self.condensed.bend(self.relaxation, h)) for h in range(1, group)):
             return
-        found = ascend(self.relaxation, self.condensed, rows, self.effort.iterations, half_spaces)
+        found = ascend(self.relaxation, self.condensed, rows, iterations, half_spaces)
         low, high = self.state.low[group - 1][rows.neurons], self.state.high[group - 1][rows.neurons]
         width, before = high - low, np.where(rows.signs > 0, low, -high)
         with np.errstate(invalid="ignore"):
@@ -96,9 +106,6 @@ class _Work:
         low, high = self.state.low[group - 1], self.state.high[group - 1]
         undecided = self.state.undecided[group - 1].copy()
         undecided |= ~(np.isfinite(low) & np.isfinite(high))
-        for decision in self.state.decisions:
-            if decision.group == group:
-                undecided[decision.neuron] = True
         # What reads something without bounds has none either: on all inputs, all but neurons that are constant.
         return np.flatnonzero(undecided & np.isfinite(self.relaxation.sizes(group)[0]))
 

@@ -248,8 +248,6 @@ def test_rounds_of_a_climb_are_never_too_short() -> None:
 class UnitBall(Domain):
     """What a region has to provide."""
 
-    everywhere = False
-
     def start(self, generator: np.random.Generator, inputs: int, distances: Array) -> Array:
         return self.project(unit(generator.standard_normal((len(distances), inputs))) * distances[:, None])
 
@@ -260,7 +258,7 @@ class UnitBall(Domain):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_both_inputs_lie_in_the_domain(activation: str) -> None:
     network = mlp(np.random.default_rng(2), 6, 12, 3, activation=activation)
-    searched: SearchedMap = BlockMap(network.stacked, reduce=UnitBall.everywhere)
+    searched: SearchedMap = BlockMap(network.stacked, reduce=False)
     candidates = _candidates(searched, UnitBall(), 0, Work(LEAST), 1.0)
     assert candidates
     for pair in candidates:

@@ -5,7 +5,7 @@ All functions are those of a module and what they take and give can be pickled: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,11 +15,10 @@ from sdpcert.certify.branching.node import Node, Witness
 from sdpcert.certify.repair import least_rho
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
-from sdpcert.regions.emptiness import interior
-from sdpcert.regions.pieces import Bounded, Empty, Split, Step
+from sdpcert.regions.emptiness import Interior, interior
+from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
 from sdpcert.regions.state import State
-from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.primal_dual import minimise
 from sdpcert.solvers.solution import Budget
 
@@ -30,63 +29,71 @@ ROOM = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 LEAST_EIGENVALUE = 1e-12
 #: Relative excess of the stated square over that of a norm in float64.
 NORM_ROOM = 1e-9
+#: How far below the target a bound has to be so that it is still there with room, relative.
+BELOW = 1e-8
 #: A bound that is this part of the target is as good as none: so large it is stated, whatever was found.
 NEEDLESS = 0.5
 
 
 @dataclass(frozen=True)
 class Goals:
-    """How well the bound of a piece is wanted: to `tol`, relative; not below `low_enough`, nor any better once the
-    optimum is known to be above `high_enough`.
+    """How well bounds are wanted: to `tol`, relative, within `seconds`; below `target` or above it is all that matters.
 
     `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`.
     """
 
     exponent: int
     tol: float = 1e-6
-    low_enough: float = 0.0
-    high_enough: float = float("inf")
+    target: float = 0.0
     seconds: float = float("inf")
 
-
-@dataclass(frozen=True, eq=False)
-class Parent(ShortRepr):
-    """The state and the stated point of the piece that a piece is part of."""
-
-    state: State
-    end: Bounded
-
-
-def bound_children(parent: Parent, split: Split, goals: Goals) -> tuple[Node, Node]:
-    """Both sides of a split, below first."""
-    below = bound_piece(parent.state.on_side(split, "below"), (), goals, parent)
-    above = bound_piece(parent.state.on_side(split, "above"), (), goals, parent)
-    return below, above
+    @property
+    def budget(self) -> Budget:
+        """For a solver."""
+        low = self.target * (1 - BELOW)
+        high = self.target if self.target > 0 else float("inf")
+        return Budget(self.tol, self.seconds, low_enough=low, high_enough=high)
 
 
-def bound_piece(state: State, steps: tuple[Step, ...], goals: Goals, parent: Parent | None = None) -> Node:
-    """The bound of a piece; not above that of its parent.
+def bound_piece(state: State, goals: Goals, parent: Node | None = None, steps: tuple[Step, ...] = ()) -> Node:
+    """The bound of a piece; not above that of the piece `parent` that it is a part of.
 
     Raises `SolverError` if there is neither a point of the condition nor a parent.
     """
     if state.is_empty:
-        return Node(state, steps, Empty(), 0.0, 0.0, True, False)
-    found = interior(state)
+        return Node(state, steps, Empty(), 0.0, 0.0, True, Interior())
+    known = None if parent is None else parent.interior
+    found = interior(state, known)
     if found.flat is not None:
-        return Node(state, steps, found.flat, 0.0, 0.0, True, False)
-    witness = None if found.point is None else witness_at(state, found.point)
+        return Node(state, steps, found.flat, 0.0, 0.0, True, Interior())
+    new = found.point is not None and (known is None or found.point is not known.point)
+    witness = witness_at(state, found.point) if new and found.point is not None else None
     reduced = reduced_form(state)
     if not reduced.groups:
         norm = _norm(reduced)
-        rho = _square(max(norm, NEEDLESS * goals.low_enough), goals.exponent) * (1 + NORM_ROOM)
+        rho = _square(max(norm, NEEDLESS * goals.target), goals.exponent) * (1 + NORM_ROOM)
         stated = Bounded(rho, goals.exponent, reduced.multipliers([], goals.exponent))
-        return Node(state, steps, stated, bound_of(stated), norm, True, found.point is not None, witness)
+        return Node(state, steps, stated, bound_of(stated), norm, True, found, witness)
     problem = _Problem(reduced, goals)
     if parent is not None:
         problem.inherit(state, parent)
     problem.solve()
     stated = problem.stated()
-    return Node(state, steps, stated, bound_of(stated), problem.dual, False, found.point is not None, witness)
+    return Node(state, steps, stated, bound_of(stated), problem.dual, False, found, witness)
+
+
+def refined(node: Node, parent: Node, goals: Goals) -> Node:
+    """A piece that may be done with a better bound, bounded to the tolerance."""
+    if node.is_closed or node.is_exact or node.bound <= goals.target or node.dual >= goals.target:
+        return node
+    reduced = reduced_form(node.state)
+    problem = _Problem(reduced, goals)
+    problem.inherit(node.state, node)
+    problem.solve()
+    stated = problem.stated()
+    if bound_of(stated) >= node.bound:
+        return node
+    return replace(node, end=stated, bound=bound_of(stated), dual=problem.dual)
 
 
 def bound_of(end: Bounded) -> float:
@@ -133,12 +140,14 @@ class _Problem:
             return float("inf")
         return float(np.ldexp(np.sqrt(max(self.best[0], 0.0)), self.condition.exponent))
 
-    def inherit(self, state: State, parent: Parent) -> None:
+    def inherit(self, state: State, parent: Node) -> None:
         """Take over the parent's multipliers: for slopes [a', b'] within [a, b] times `(b - a) / (b' - a')`.
 
         That makes `(z - a' v)(z - b' v)` at least `(z - a v)(z - b v)` for all v and z, so that the parent's rho is
         enough.
         """
+        if not isinstance(parent.end, Bounded):
+            return
         before = parent.state.undecided
         every = []
         for number in self.reduced.groups:
@@ -148,21 +157,17 @@ class _Problem:
             live = self.reduced.live[number - 1]
             every.append(values[live] * ((b - a)[live] / (d - c)[live]))
         shift = 2 * (parent.end.exponent - self.condition.exponent)
-        scaled = [
-            np.ldexp(t, shift - 2 * a) for t, a in zip(every, self.condition.scaling.neurons, strict=True)
-        ]
+        scaled = [np.ldexp(t, shift - 2 * a) for t, a in zip(every, self.condition.scaling.neurons, strict=True)]
         rho = min(least_rho(self.condition, np.concatenate(scaled)), float(np.ldexp(parent.end.rho, shift)))
         self._offer(np.concatenate([[rho], *scaled]))
 
     def solve(self) -> None:
         """Solve the condition unless the best point is low enough already."""
-        goals = self.goals
-        if self.bound <= goals.low_enough:
+        if self.bound <= self.goals.target * (1 - BELOW):
             return
-        budget = Budget(goals.tol, goals.seconds, None, low_enough=goals.low_enough, high_enough=goals.high_enough)
         inherited, exponent = self.best, self.condition.exponent
         try:
-            point = minimise(self.condition, budget, margin=1.0)
+            point = minimise(self.condition, self.goals.budget, margin=1.0)
         except SolverError:
             if self.best is None:
                 raise
@@ -184,7 +189,7 @@ class _Problem:
         """The best point, enlarged until its matrix has room in float64, as a certificate states it."""
         assert self.best is not None
         condition, goals = self.condition, self.goals
-        least = float(np.ldexp(NEEDLESS * goals.low_enough, -condition.exponent)) ** 2
+        least = float(np.ldexp(NEEDLESS * goals.target, -condition.exponent)) ** 2
         y = self.best
         for room in ROOM:
             y = self.best * (1 + room)
