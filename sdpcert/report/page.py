@@ -84,7 +84,8 @@ class Report:
             numbers=self.numbers,
             figures=[(figure, inline_svg(figure)) for figure in self.figures],
             targets={
-                f.key: "evidence" if f.key == "ladder" and len(self.evidence) > 1 else first for f in self.figures
+                f.key: "evidence" if f.key in ("ladder", "local") and len(self.evidence) > 1 else first
+                for f in self.figures
             },
             missing=self.missing,
             evidence=self.evidence,
@@ -141,7 +142,7 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
     inputs, neurons, outputs = subject.sizes
     sizes = [f"{n} {name}" for n, name in ((inputs, "inputs"), (neurons, "neurons"), (outputs, "outputs")) if n]
     notes = [
-        f"{LEVELS['R']}, l2 to l2, {where(subject)}. Upper bounds are rounded up, attained values down.",
+        f"{LEVELS['R']}, l2 to l2, {'on ' if subject.region.bounded else ''}{where(subject)}. Upper bounds are rounded up, attained values down.",
         "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]

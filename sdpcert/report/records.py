@@ -294,7 +294,7 @@ def where(record: Record) -> str:
     if not region.bounded:
         return region.shape
     what = "half-width" if region.shape == "box" else "radius"
-    return f"a {region.shape} of {what} {rounded_down(region.size, 6)}, whose numbers are in the file"
+    return f"the {region.shape} of {what} {rounded_down(region.size, 6)} that the file states"
 
 
 def by_network(records: Sequence[Record]) -> list[list[Record]]:
