@@ -141,8 +141,9 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
         numbers.append(Number("time", seconds(float(subject.information["seconds"])), "in all, stated", anchors[0]))
     inputs, neurons, outputs = subject.sizes
     sizes = [f"{n} {name}" for n, name in ((inputs, "inputs"), (neurons, "neurons"), (outputs, "outputs")) if n]
+    on = "on " if subject.region.bounded else ""
     notes = [
-        f"{LEVELS['R']}, l2 to l2, {'on ' if subject.region.bounded else ''}{where(subject)}. Upper bounds are rounded up, attained values down.",
+        f"{LEVELS['R']}, l2 to l2, {on}{where(subject)}. Upper bounds are rounded up, attained values down.",
         "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]
