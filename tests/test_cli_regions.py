@@ -255,9 +255,9 @@ def done(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 @pytest.fixture
 def tiny(folder: Path) -> Path:
-    """A network of three inputs and ten neurons, whose constant branch and bound finds at once."""
+    """A network of three inputs and seven neurons, whose constant branch and bound finds at once."""
     rng = np.random.default_rng(3)
-    shapes = ((6, 3), (4, 6), (2, 4))
+    shapes = ((4, 3), (3, 4), (2, 3))
     arrays = {f"weight_{k}": rng.standard_normal(shape) for k, shape in enumerate(shapes)}
     arrays |= {f"bias_{k}": rng.standard_normal(len(arrays[f"weight_{k}"])) for k in range(3)}
     np.savez("tiny.npz", **arrays)  # type: ignore[arg-type]

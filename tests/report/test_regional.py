@@ -188,8 +188,8 @@ def regional(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Certificates of one network: two divided balls around one point, a ball that is not divided, all inputs."""
     folder, network, center = tmp_path_factory.mktemp("regional"), mlp(), np.full(6, 0.3)
     options: list[dict[str, Any]] = [
-        {"region": Ball(center, 0.5), "nodes": 9},
-        {"region": Ball(center, 2.0), "nodes": 9},
+        {"region": Ball(center, 0.5), "nodes": 3},
+        {"region": Ball(center, 2.0), "nodes": 3},
         {"region": Ball(center, 1.0)},
         {},
     ]
