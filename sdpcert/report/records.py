@@ -73,7 +73,7 @@ class Record:
 
     @property
     def looked_at(self) -> int | None:
-        """All pieces of the file, those that were divided further and those without inputs included; None off regions."""
+        """All pieces of the file, those divided further and those without inputs among them; None off regions."""
         return len(self.document["tree"]["pieces"]) if self.on_region else None
 
     @property
