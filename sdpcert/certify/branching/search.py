@@ -202,8 +202,7 @@ class _Search:
         row = (self.budget.elapsed, self.largest, self.lower, self._open(), len(self.tree))
         self.history.append(row)
         if self.report is not None:
-            text = f"{row[3]} open of {row[4]} pieces"
-            self.report(Progress(row[4], row[1], row[2], row[0], text))
+            self.report(Progress(row[4], row[1], row[2], row[0], open=row[3]))
 
     def _open(self) -> int:
         target = self.target
