@@ -134,16 +134,16 @@ def alter(rng: np.random.Generator, document: Document) -> str:
     kind = pick(rng, ["steps", "end", "end", "tree", "network", "region", "upper", "bound", "bound", "weaken"])
     if kind == "bound" and steps:
         step = pick(rng, steps)
-        key = pick(rng, ["values", "multipliers", "side", "group", "lines"] if step["kind"] == "bounds" else ["lower", "upper"])
+        key = pick(
+            rng, ["values", "multipliers", "side", "group", "lines"] if step["kind"] == "bounds" else ["lower", "upper"]
+        )
         if key == "side":
             step["side"] = "high" if step["side"] == "low" else "low"
         elif key == "group":
             step["group"] = 1 + step["group"] % len(net["groups"])
         elif key == "lines":
             other = pick(rng, pieces)["steps"]
-            step["lines"] = [
-                {k: v for k, v in one.items() if k != "kind"} for one in other if one["kind"] == "lines"
-            ]
+            step["lines"] = [{k: v for k, v in one.items() if k != "kind"} for one in other if one["kind"] == "lines"]
         elif step[key] is not None:
             step[key] = floats(rng, step[key])
     elif kind == "steps" and steps:
