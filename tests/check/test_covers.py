@@ -86,7 +86,7 @@ def test_a_linear_piece_of_a_wide_network(count: int) -> None:
     rng = np.random.default_rng(count)
     first, last = rng.normal(size=(4, 6)), rng.normal(size=(count, 4))
     net = chain([(first, [100.0] * 4), (last, [0.0] * count)])
-    upper = np.linalg.norm(last @ first, 2) * ROOM
+    upper = float(np.linalg.norm(last @ first, 2)) * ROOM
     document = file(
         net, box([-1] * 6, [1] * 6), [piece(condition(upper**2, []), bounds("low", 1, [0.0] * 4))], upper * ROOM
     )
@@ -501,7 +501,7 @@ def test_the_small_cover_is_proved() -> None:
 
 def changed(path: tuple[str | int, ...], value: Any) -> Document:
     document = copy.deepcopy(SMALL)
-    place = document
+    place: Any = document
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value(place[path[-1]]) if callable(value) else value
@@ -512,7 +512,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> Document:
 def also_in_claim(path: tuple[str | int, ...], value: Any) -> Document:
     """The same change of the region at the top and of the tree."""
     document = changed(("region", *path), value)
-    place = document["tree"]["claim"]["region"]
+    place: Any = document["tree"]["claim"]["region"]
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value(place[path[-1]]) if callable(value) else value
