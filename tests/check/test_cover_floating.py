@@ -189,6 +189,24 @@ def test_extreme_numbers_prove_nothing_false(seed: int, scale: float) -> None:
     walk(rng, biased, random_region(rng, biased.inputs), strict=False)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_cancels_is_charged(seed: int) -> None:
+    """Weights of a million whose products cancel, at inputs of a thousand: what is left is rounding alone."""
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal((30, 4))
+    second = rng.standard_normal((16, 30))
+    second -= second @ first @ np.linalg.pinv(first)
+    blocks = block(1, 0, first * 1e6), block(2, 1, second * 1e6), block(3, 2, np.ones((1, 16)))
+    network = Network(4, 1, (group("linear", 30, np.zeros(30)), group("linear", 16, np.zeros(16))), blocks, "")
+    region = Region("box", doubles(np.full(4, 1000.0)), doubles(np.full(4, 1000.0 + 1e-9)))
+    state, other = State.of(FloatingNetwork(network), region), ExactState.of(network, region)
+    for side, sign in (("low", 1), ("high", -1)):
+        step = BoundsStep(side, 2, integers(range(16)), doubles(np.zeros(16)), (), None)
+        for got, true in zip(floating_bounds(state, step), other.bounds(step), strict=True):
+            assert sign * Fraction(float(got)) <= sign * true
+            assert abs(Fraction(float(got)) - true) <= 10**4  # of sums of 10^17
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32))
 def test_bounds_on_all_inputs_are_exact_or_none(seed: int) -> None:
