@@ -2,8 +2,8 @@
 
 The row of a bound descends to the inputs, where its least value over the box and the ball is known. A coefficient of a
 neuron is replaced by that of its preactivation with a line below the activation if it is positive, above it if it is
-negative. On a bounded region coefficients are rounded after every layer: what that changes is at most what is dropped
-times the sum of the sizes of the numbers, which is taken off.
+negative. On a bounded region coefficients are rounded down after every layer: that matters where what they multiply is
+negative, and what is dropped times the sum of the largest such numbers is taken off.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Bounding(Descent):
 
     def through(self, group: int, neurons: Coefficients) -> Coefficients:
         known = self.state.neurons(group)
-        neurons = self._rounded(neurons, known.sizes)
+        neurons = self._rounded(neurons, known.depths)
         own = self.own_lines.get(group)
         places = {} if own is None else {neuron: k for k, neuron in enumerate(own.neurons)}
         slope_bits = fraction_bits(
@@ -79,7 +79,7 @@ class Bounding(Descent):
                     constants[row] += x * line[1]
             columns.append(found)
         self.add(constants, neurons.bits + self.bits)
-        return self._rounded(Coefficients(neurons.bits + slope_bits, columns), known.preactivation_sizes)
+        return self._rounded(Coefficients(neurons.bits + slope_bits, columns), known.preactivation_depths)
 
     def reads(self, group: int, coefficients: Coefficients) -> None:
         biases, radii = self.network.biases[group]
@@ -112,20 +112,20 @@ class Bounding(Descent):
         total = sum(max(-low, high) for low, high in zip(box.low, box.high, strict=True))
         return rounded_to(total, box.bits, self.bits, False)
 
-    def _rounded(self, coefficients: Coefficients, sizes: list[int | None]) -> Coefficients:
-        """The coefficients with fewer fraction bits, if the numbers that they multiply are bounded.
+    def _rounded(self, coefficients: Coefficients, depths: list[int | None]) -> Coefficients:
+        """The coefficients with fewer fraction bits, if it is known how far the numbers may be below zero.
 
-        What is dropped of each is between zero and 2^(-kept_bits), and costs no more than that times the number's size.
+        What is dropped of each is between zero and 2^(-kept_bits), and matters only where its number is negative.
         """
         dropped = coefficients.bits - self.kept_bits
         if dropped <= 0 or self.state.box is None:  # on all inputs nothing may be rounded
             return coefficients
         total = 0
-        for column, size in zip(coefficients.columns, sizes, strict=True):
+        for column, depth in zip(coefficients.columns, depths, strict=True):
             if any(column):
-                if size is None:
+                if depth is None:
                     return coefficients
-                total += size
+                total += depth
         self.add([-total] * len(self.constants), self.bits + self.kept_bits)
         return Coefficients(self.kept_bits, [[x >> dropped for x in column] for column in coefficients.columns])
 
@@ -151,7 +151,7 @@ class Bounding(Descent):
             at_center = [t + x * fixed_center for t, x in zip(at_center, column, strict=True)]
             squares = [t + x * x for t, x in zip(squares, column, strict=True)]
         radius = fixed(self.region.radius, box.bits)
-        norms = [math.isqrt(x << 2 * GUARD) + (x > 0) for x in squares]  # rounded up
+        norms = [math.isqrt((x << 2 * GUARD) - 1) + 1 if x else 0 for x in squares]  # rounded up
         on_ball = [(c << GUARD) - radius * norm for c, norm in zip(at_center, norms, strict=True)]
         return list(map(max, least, on_ball)), bits
 

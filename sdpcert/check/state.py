@@ -76,10 +76,18 @@ class Neurons:
         return [self.activation.size(i, self.interval(i), self.stated(i), self.bits) for i in range(len(self.low))]
 
     @cached_property
-    def preactivation_sizes(self) -> list[int | None]:
-        """Bounds of |v|, None where there is none."""
-        largest = (max(-low, high) for low, high in zip(self.low, self.high, strict=True))
-        return [None if math.isinf(size) else rounded_up(size, self.bits) for size in largest]
+    def depths(self) -> list[int | None]:
+        """How far z may be below zero, None where that has no bound."""
+        least = (
+            self.activation.offset(i, self.interval(i), self.stated(i), 0.0, True, self.bits)
+            for i in range(len(self.low))
+        )
+        return [None if low is None else max(-low, 0) for low in least]
+
+    @cached_property
+    def preactivation_depths(self) -> list[int | None]:
+        """How far v may be below zero, None where that has no bound."""
+        return [None if low == -math.inf else rounded_up(max(-low, 0.0), self.bits) for low in self.low]
 
     @cached_property
     def slopes(self) -> list[Ends]:
