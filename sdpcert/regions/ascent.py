@@ -7,7 +7,7 @@ are good for any numbers, and what they prove is computed by a rigorous pass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from sdpcert.regions.lines import Corners
 from sdpcert.regions.pieces import Lines
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Slopes are rounded to multiples of about this share of their range, so that files stay small.
@@ -29,27 +30,40 @@ FIRST, SECOND = 0.8, 0.98
 CHUNK = 2_000_000
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How many steps are taken, how many multiplications they may need, and whether half-spaces are used."""
+
+    iterations: int
+    work: float = np.inf
+    half_spaces: bool = True
+
+
 @dataclass(frozen=True, eq=False)
-class Ascent:
-    """Rows with optimised lines and multipliers; `start` and `reached` are their bounds before and after, unproved."""
+class Ascent(ShortRepr):
+    """Rows with optimised lines and multipliers; `start` and `reached` are their bounds before and after, unproved.
+
+    `work` is how many multiplications it took.
+    """
 
     rows: Rows
     start: Array
     reached: Array
+    work: float
 
 
-def ascend(relaxation: Relaxation, condensed: Condensed, rows: Rows, iterations: int, half_spaces: bool) -> Ascent:
-    """Maximise the bounds of rows over slopes of lines below and above, and over multipliers if `half_spaces`."""
+def ascend(relaxation: Relaxation, condensed: Condensed, rows: Rows, limits: Limits) -> Ascent:
+    """Maximise the bounds of rows over slopes of lines below and above, and over multipliers of half-spaces."""
     count = len(rows.neurons)
     chunk = max(16, CHUNK // (relaxation.form.inputs + 4 * relaxation.form.neurons))
+    places = range(0, count, chunk)
+    share = replace(limits, work=limits.work / len(places))
     parts = [
-        _Climb(relaxation, condensed, rows.select(np.arange(k, min(k + chunk, count))), half_spaces).run(iterations)
-        for k in range(0, count, chunk)
+        _Climb(relaxation, condensed, rows.select(np.arange(k, min(k + chunk, count))), share.half_spaces).run(share)
+        for k in places
     ]
-    if len(parts) == 1:
-        return parts[0]
     start, reached = (np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "reached"))
-    return Ascent(Rows.joined([part.rows for part in parts]), start, reached)
+    return Ascent(Rows.joined([part.rows for part in parts]), start, reached, sum(part.work for part in parts))
 
 
 class _Side:
@@ -105,6 +119,11 @@ class _Inputs:
         self.ball = not np.any(better)  # the box around a ball of many dimensions helps no row; then nor later on
         return np.where(better, others, least), np.where(better[:, None], other_places, places)
 
+    @property
+    def work(self) -> int:
+        """Multiplications for one row, roughly."""
+        return self.base.shape[0] ** 2 // 2 if self.ball else self.base.size
+
     def _on_box(self, weights: Array) -> tuple[Array, Array]:
         rows = self.targets + blas.product(weights, self.base)
         corners = np.where(rows > 0, self.state.box_low, self.state.box_high)
@@ -139,7 +158,9 @@ class _Climb:
         places = np.array([d.sign * d.at for d in self.decisions])
         self.halves = [Affine(h.inputs, h.neurons, h.constants - at) for h, at in zip(halves, places, strict=True)]
         base = [self.affine[h].inputs for h in self.groups] + [half.inputs for half in self.halves]
-        self.inputs = _Inputs(state, self.targets.inputs, np.concatenate(base) if base else np.zeros((0, state.form.inputs)))
+        self.inputs = _Inputs(
+            state, self.targets.inputs, np.concatenate(base) if base else np.zeros((0, state.form.inputs))
+        )
         self.parts = self._slices()
         self.half_neurons = {h: self._matrix(self.halves, h) for h in self.groups}
         self.half_constants = np.array([half.constants[0] for half in self.halves])
@@ -175,8 +196,15 @@ class _Climb:
         others = np.concatenate([spread(half) for half in self.halves])
         return spread(self.targets)[:, None] / np.maximum(others, 1e-300)
 
-    def run(self, iterations: int) -> Ascent:
+    @property
+    def work(self) -> float:
+        """Multiplications of one step."""
+        within = sum(m.size for affine in self.affine.values() for m in affine.neurons.values())
+        return 2.0 * len(self.rows.neurons) * (self.inputs.work + within)
+
+    def run(self, limits: Limits) -> Ascent:
         """Climb from the piece's own lines, and keep the best of every row."""
+        iterations = int(min(limits.iterations, limits.work / max(self.work, 1.0)))
         count = len(self.rows.neurons)
         shares: dict[tuple[int, int], Array] = {}
         for h in self.groups:
@@ -206,7 +234,8 @@ class _Climb:
             if h < self.rows.group
         )
         multipliers = _short(best[0, 0] * self.scales) if np.any(best[0, 0]) else None
-        return Ascent(Rows(self.rows.group, self.rows.neurons, self.rows.signs, lines, multipliers), start, reached)
+        rows = Rows(self.rows.group, self.rows.neurons, self.rows.signs, lines, multipliers)
+        return Ascent(rows, start, reached, (iterations + 1) * self.work)
 
     def _value(self, shares: dict[tuple[int, int], Array]) -> tuple[Array, dict[tuple[int, int], Array]]:
         """The bounds of all rows, and their slopes in the shares: of (group, 0) lines below, (group, 1) lines above,
@@ -255,13 +284,17 @@ class _Climb:
 
     def _lines(self, h: int, shares: dict[tuple[int, int], Array], positive: Array) -> tuple[Array, Array, Array]:
         """Slopes, intercepts and touching points of the lines that the rows use in one group."""
-        count = len(positive)
-        found = []
+        parts: list[tuple[Array, Array, Array]] = []
         for k, side in enumerate((self.below[h], self.above[h])):
             moving = (h, k) in shares and np.any(side.moving)
             slopes = side.slopes(shares[h, k]) if moving else side.usual[None]
-            found.append((slopes, *side.corners.supports(slopes)))
-        return tuple(np.where(positive, *(np.broadcast_to(part, positive.shape) for part in pair)) for pair in zip(*found, strict=True))
+            parts.append((slopes, *side.corners.supports(slopes)))
+        below, above = parts
+        return (
+            np.where(positive, below[0], above[0]),
+            np.where(positive, below[1], above[1]),
+            np.where(positive, below[2], above[2]),
+        )
 
 
 def _short(values: Array) -> Array:
