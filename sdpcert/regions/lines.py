@@ -163,8 +163,14 @@ class Envelope(ShortRepr):
 
     def select(self, neurons: Array) -> Envelope:
         """The envelope of some neurons."""
-        parts = (part[neurons] for part in (self.finite, self.linear, self.slope, self.at_zero))
-        return Envelope(*parts, self.below.select(neurons), self.above.select(neurons))
+        return Envelope(
+            self.finite[neurons],
+            self.linear[neurons],
+            self.slope[neurons],
+            self.at_zero[neurons],
+            self.below.select(neurons),
+            self.above.select(neurons),
+        )
 
 
 def _piece_below(group: Group, places: Array) -> tuple[Array, Array]:

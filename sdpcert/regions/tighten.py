@@ -16,6 +16,8 @@ from sdpcert.regions.state import Decision, State
 Array = np.ndarray
 #: An interval that becomes shorter by less than this share is left as it is.
 WORTH = 1e-3
+#: A bound that is so far beyond what it has to pass is not sought any better.
+ROOM = 1e-6
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ class _Tightening:
         If the piece has no points while its parent may have some, then this half-space is part of the reason.
         """
         neurons = self._bounded(changed.group, np.array([changed.neuron]))
-        self._ascend(Rows(changed.group, neurons, np.full(len(neurons), -changed.sign)), 2 * self.effort.iterations)
+        end = (self.state.low if changed.side == "above" else self.state.high)[changed.group - 1][neurons]
+        rows = Rows(changed.group, neurons, np.full(len(neurons), -changed.sign))
+        self._ascend(rows, 2 * self.effort.iterations, -changed.sign * end * (1 + ROOM) + ROOM)
 
     def _bound(self, group: int) -> None:
         """Bound what is undecided in a group, and what has no bounds yet."""
@@ -89,23 +93,26 @@ class _Tightening:
         self._state_bounds(Rows(group, *sided(self._bounded(group, np.flatnonzero(first)))))
         if self.effort.iterations and not self.state.is_empty:
             undecided = self._bounded(group, np.flatnonzero(self.state.undecided[group - 1]))
-            self._ascend(Rows(group, *sided(undecided)), self.effort.iterations)
+            # A neuron of two pieces that meet at zero needs no better bound than one that decides it.
+            enough = ROOM if self.state.form.groups[group - 1].activation.pieces is not None else np.inf
+            self._ascend(Rows(group, *sided(undecided)), self.effort.iterations, enough)
 
     def _bounded(self, group: int, neurons: Array) -> Array:
         """Those neurons that read nothing without bounds: on all inputs, few but those that are constant."""
         return neurons[np.isfinite(self.relaxation.sizes(group)[0][neurons])] if len(neurons) else neurons
 
-    def _ascend(self, rows: Rows, iterations: int) -> None:
+    def _ascend(self, rows: Rows, iterations: int, enough: Array | float) -> None:
         """Optimise rows, and state those that this makes better."""
         group, half_spaces = rows.group, self._uses_half_spaces
         bending = any(len(self.condensed.bend(self.relaxation, h)) for h in range(1, group))
         if not len(rows.neurons) or not (half_spaces or bending):
             return
-        found = ascend(self.relaxation, self.condensed, rows, Limits(iterations, self.work, half_spaces))
-        self.work -= found.work
         low, high = self.state.low[group - 1][rows.neurons], self.state.high[group - 1][rows.neurons]
         before = np.where(rows.signs > 0, low, -high)
         least = WORTH * (high - low)
+        limits = Limits(iterations, self.work, half_spaces)
+        found = ascend(self.relaxation, self.condensed, rows, limits, before + least, enough)
+        self.work -= found.work
         worth = _worth(found.reached, before, least)
         usual = worth & (found.start >= found.reached - least) & ~((found.reached > 0) & (found.start <= 0))
         for chosen, source in ((usual, rows), (worth & ~usual, found.rows)):
