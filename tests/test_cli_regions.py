@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 from fractions import Fraction
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdpcert import Ball, Box, cli
+from sdpcert import Ball, Box, Certificate, cli
 from sdpcert.readers.points import load_point
 from sdpcert.verbs.regions import ChosenRegion, RegionOptions, chosen_pair
 
@@ -238,3 +239,90 @@ def test_boxes_of_numbers_and_files(folder: Path) -> None:
 def test_pairs() -> None:
     assert chosen_pair("3,7", None) == (3, 7)
     assert chosen_pair(None, "3") is None
+
+
+# ---------------------------------------------------------------- from the command line to the file
+
+
+def done(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The standard output of a command that has to end with exit code 0 and say nothing else."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.err) == (0, ""), captured.out
+    return captured.out
+
+
+@pytest.fixture
+def tiny(folder: Path) -> Path:
+    """A network of three inputs and seven neurons, whose constant branch and bound finds at once."""
+    rng = np.random.default_rng(3)
+    shapes = ((4, 3), (3, 4), (2, 3))
+    arrays = {f"weight_{k}": rng.standard_normal(shape) for k, shape in enumerate(shapes)}
+    arrays |= {f"bias_{k}": rng.standard_normal(len(arrays[f"weight_{k}"])) for k in range(3)}
+    np.savez("tiny.npz", **arrays)  # type: ignore[arg-type]
+    np.save("origin.npy", np.zeros(3))
+    return Path("tiny.npz")
+
+
+ASSUMED = ("--activation", "relu", "--orientation", "out_in")
+
+
+def test_a_ball_is_certified_checked_and_bound_to_its_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    around = ("--around", "image.npy", "--radius", "0.1", "--within", "-1,2", "--rows", "3")
+    shown = done(capsys, "certify", MLP, *ASSUMED, *around, "-o", "ball.json")
+    assert "l2 to l2, on the ball of radius 0.1 around image.npy, within [-1, 2]\n" in shown
+    assert "attained by two inputs of the region in the certificate" in shown
+    assert done(capsys, "check", "ball.json", "--network", MLP, *ASSUMED).startswith("proved: ")
+    saved = Certificate.load("ball.json")
+    assert isinstance(saved.region, Ball) and saved.region.radius == 0.1
+    assert all(saved.region.contains(point) for point in (saved.attained.x, saved.attained.x_prime))
+    everywhere = json.loads(done(capsys, "certify", MLP, *ASSUMED, "--rows", "3", "--json"))
+    assert saved.lower <= saved.upper <= everywhere["upper"] * (1 + 1e-6)
+
+
+def test_a_divided_region_in_json_and_on_the_screen(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("certify", tiny, *ASSUMED, "--around", "origin.npy", "--radius", "1", "--norm", "linf", "--exact")
+    values = json.loads(done(capsys, *asked, "--json"))
+    assert values["region"] == {
+        "kind": "box",
+        "radius": 1.0,
+        "norm": "linf",
+        "around": "origin.npy",
+        "index": None,
+        "within": None,
+    }
+    assert values["sdp_lower"] is None
+    assert values["gap"] == (values["upper"] - values["lower"]) / values["upper"] <= 1e-6
+    shown = done(capsys, *asked)
+    assert "(upper - lower) / upper" in shown and "looked at, 0 open" in shown
+    assert "on the box of half-width 1.0 around origin.npy" in shown
+    gap = next(float(line.split()[1]) for line in shown.splitlines() if line.startswith("gap"))
+    assert gap >= values["gap"]
+
+
+def test_an_exact_constant_of_all_inputs(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = json.loads(done(capsys, "certify", tiny, *ASSUMED, "--exact", "--json"))
+    assert values["region"] == {"kind": "all", "radius": None, "norm": None}
+    assert values["lower"] <= values["upper"] <= values["lower"] * (1 + 2e-6)
+    undivided = json.loads(done(capsys, "certify", tiny, *ASSUMED, "--json"))
+    assert values["upper"] <= undivided["upper"] * (1 + 1e-6)
+
+
+def test_a_pair_of_outputs_is_the_network_with_their_difference(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = json.loads(done(capsys, "certify", tiny, *ASSUMED, "--pair", "0,1", "--json"))
+    arrays = dict(np.load(tiny))
+    for key in ("weight_2", "bias_2"):
+        arrays[key] = arrays[key][:1] - arrays[key][1:]
+    np.savez("difference.npz", **arrays)  # type: ignore[arg-type]
+    difference = json.loads(done(capsys, "certify", "difference.npz", *ASSUMED, "--json"))
+    assert pair["upper"] == pytest.approx(difference["upper"], rel=2e-6)
+    assert failed(capsys, "--pair", "3,10").startswith("sdpcert: ")
+
+
+@pytest.mark.slow
+def test_several_processes_prove_the_same(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("certify", tiny, *ASSUMED, "--box", "-1", "1", "--exact", "--json")
+    one, two = (json.loads(done(capsys, *asked, "--jobs", jobs)) for jobs in ("1", "2"))
+    assert one["upper"] == pytest.approx(two["upper"], rel=2e-6)
+    assert multiprocessing.active_children() == []

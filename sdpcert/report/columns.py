@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
-from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up
+from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, rounded_up
 
 #: Significant digits of bounds; gaps and seconds need fewer.
 DIGITS = 7
@@ -42,7 +42,10 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One column: its name, its header, how its values are rounded ("up", "down" or "") and where they come from."""
+    """One column: its name, its header, how its values are rounded and where they come from.
+
+    `rounding` is "up", "down", "" or, for a number that somebody chose, "stated".
+    """
 
     name: str
     header: str
@@ -65,6 +68,8 @@ class Column:
             return Cell(None, "")
         if self.unit == "%":
             return Cell(value, (percent_up if self.rounding == "up" else percent_down)(value))
+        if self.rounding == "stated":
+            return Cell(value, as_stated(value))
         if self.rounding and isinstance(value, int | float):
             rounded = rounded_up if self.rounding == "up" else rounded_down
             return Cell(value, rounded(float(value), self.digits or digits))
@@ -145,7 +150,7 @@ CERTIFICATE_COLUMNS = (
     Column("network", "network", lambda s: s.best.name),
     Column("file", "file", lambda s: s.best.path.name),
     Column("region", "region", _region),
-    Column("radius", "radius", _radius, "down", digits=6, note=_RADIUS),
+    Column("radius", "radius", _radius, "stated", note=_RADIUS),
     Column("inputs", "inputs", _size(0)),
     Column("neurons", "neurons", _size(1)),
     Column("outputs", "outputs", _size(2)),
@@ -155,8 +160,8 @@ CERTIFICATE_COLUMNS = (
     Column("solver", "solver", _stated("solver", str)),
     Column("status", "solver's status", _stated("solver_status", str)),
     Column("iterations", "iterations", _stated("iterations", int)),
-    Column("pieces", "pieces", lambda s: s.best.pieces),
-    Column("nodes", "pieces looked at", _stated("nodes", int)),
+    Column("pieces", "pieces with a bound", lambda s: s.best.pieces),
+    Column("nodes", "pieces in all", lambda s: s.best.looked_at),
     Column("sdp_lower", "dual bound", lambda s: s.best.sdp_lower, "down", note=_STATED),
     Column("gap", "gap", lambda s: s.best.gap, "up", digits=2, note=_STATED),
     Column("ratio", "upper / attained", _ratio, "up", digits=4),

@@ -28,7 +28,8 @@ def figures_of(records: Sequence[Record], times: bool = True) -> tuple[list[Figu
     to the ladder, and regions around one point are drawn by their radius.
     """
     subject = records[0]
-    found: list[Figure] = [ladder([r for r in records if same_region(r, subject)])]
+    wider = [r for r in records if subject.region.bounded and not r.region.bounded]
+    found: list[Figure] = [ladder([r for r in records if same_region(r, subject)], wider)]
     missing: list[str] = []
     results: tuple[Figure | str | None, ...] = (local_bounds(records),)
     if subject.on_region:
@@ -74,8 +75,8 @@ def _inside(small: Record, large: Record) -> bool:
     return bool(np.all(least <= low) and np.all(high <= most))
 
 
-def ladder(records: Sequence[Record]) -> Figure:
-    """Every bound as a rung: attained, dual bound, and the proved upper bounds."""
+def ladder(records: Sequence[Record], wider: Sequence[Record] = ()) -> Figure:
+    """Every bound as a rung: attained, dual bound, and the proved upper bounds; those of `wider` are for all inputs."""
     lower = max((r.lower for r in records if r.lower), default=None)
     rungs: list[tuple[str, float, str, str]] = []
     if lower is not None:
@@ -87,6 +88,8 @@ def ladder(records: Sequence[Record]) -> Figure:
             )
     for record in records:
         rungs.append((_rung(record), record.upper, rounded_up(record.upper), "proved"))
+    for record in wider:
+        rungs.append((f"all inputs, {_rung(record)}", record.upper, rounded_up(record.upper), "proved"))
     order = {"attained by two inputs": 0, "stated by the run": 1, "proved": 2}
     rungs.sort(key=lambda r: (r[1], order[r[3]]))
     named = {"attained by two inputs": "attained", "stated by the run": "dual bound", "proved": "proved upper bound"}

@@ -84,7 +84,8 @@ class Report:
             numbers=self.numbers,
             figures=[(figure, inline_svg(figure)) for figure in self.figures],
             targets={
-                f.key: "evidence" if f.key == "ladder" and len(self.evidence) > 1 else first for f in self.figures
+                f.key: "evidence" if f.key in ("ladder", "local") and len(self.evidence) > 1 else first
+                for f in self.figures
             },
             missing=self.missing,
             evidence=self.evidence,
@@ -135,13 +136,15 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
         what = "(upper − attained) / upper" if subject.divided else "to the optimum of the condition, stated"
         numbers.append(Number("gap, at most", rounded_up(subject.gap, 2), what, anchors[0]))
     if subject.divided:
-        numbers.append(Number("pieces", str(subject.pieces), "each with a proved bound", anchors[0]))
+        what = f"with a proved bound, of {subject.looked_at}"
+        numbers.append(Number("pieces", str(subject.pieces), what, anchors[0]))
     if times and subject.stated("seconds", (int, float)) is not None:
         numbers.append(Number("time", seconds(float(subject.information["seconds"])), "in all, stated", anchors[0]))
     inputs, neurons, outputs = subject.sizes
     sizes = [f"{n} {name}" for n, name in ((inputs, "inputs"), (neurons, "neurons"), (outputs, "outputs")) if n]
+    on = "on " if subject.region.bounded else ""
     notes = [
-        f"{LEVELS['R']}, l2 to l2, {where(subject)}. Upper bounds are rounded up, attained values down.",
+        f"{LEVELS['R']}, l2 to l2, {on}{where(subject)}. Upper bounds are rounded up, attained values down.",
         "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]

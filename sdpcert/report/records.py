@@ -19,7 +19,7 @@ from sdpcert.check.condition import StackedCondition
 from sdpcert.errors import NotVerified
 from sdpcert.regions.region import AllInputs, Region
 from sdpcert.report.regional import Moment
-from sdpcert.report.rounding import rounded_down
+from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -70,6 +70,11 @@ class Record:
         if not self.on_region:
             return None
         return sum(piece["end"]["kind"] == "condition" for piece in self.document["tree"]["pieces"])
+
+    @property
+    def looked_at(self) -> int | None:
+        """All pieces of the file, those divided further and those without inputs among them; None off regions."""
+        return len(self.document["tree"]["pieces"]) if self.on_region else None
 
     @property
     def divided(self) -> bool:
@@ -294,7 +299,7 @@ def where(record: Record) -> str:
     if not region.bounded:
         return region.shape
     what = "half-width" if region.shape == "box" else "radius"
-    return f"a {region.shape} of {what} {rounded_down(region.size, 6)}, whose numbers are in the file"
+    return f"the {region.shape} of {what} {as_stated(region.size)} that the file states"
 
 
 def by_network(records: Sequence[Record]) -> list[list[Record]]:

@@ -109,7 +109,8 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
         _print_pieces(certificate)
     elif certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
-    steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
+    counted = certificate.iterations and "pieces" not in certificate.information
+    steps = f"{certificate.iterations} iterations, " if counted else ""
     print(
         f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
         f"solved in {seconds(certificate.solve_seconds)}, proved in {seconds(certificate.proof_seconds)}"

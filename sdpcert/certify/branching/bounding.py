@@ -18,8 +18,9 @@ from sdpcert.errors import SolverError
 from sdpcert.regions.emptiness import Interior, interior
 from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
-from sdpcert.regions.state import State
-from sdpcert.solvers.primal_dual import minimise
+from sdpcert.regions.state import Decision, State
+from sdpcert.regions.tighten import Effort, tighten
+from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
@@ -35,17 +36,23 @@ BELOW = 1e-8
 NEEDLESS = 0.5
 
 
+#: How hard bounds of preactivations are sought while splits are compared, and for pieces that are kept.
+QUICK, THOROUGH = Effort(0), Effort(10)
+
+
 @dataclass(frozen=True)
 class Goals:
     """How well bounds are wanted: to `tol`, relative, within `seconds`; below `target` or above it is all that matters.
 
-    `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`.
+    `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`. `effort` is that of bounding
+    preactivations.
     """
 
     exponent: int
     tol: float = 1e-6
     target: float = 0.0
     seconds: float = float("inf")
+    effort: Effort = THOROUGH
 
     @property
     def budget(self) -> Budget:
@@ -55,19 +62,40 @@ class Goals:
         return Budget(self.tol, self.seconds, low_enough=low, high_enough=high)
 
 
-def bound_piece(state: State, goals: Goals, parent: Node | None = None, steps: tuple[Step, ...] = ()) -> Node:
+def bound_piece(state: State, goals: Goals, parent: Node | None = None, changed: Decision | None = None) -> Node:
     """The bound of a piece; not above that of the piece `parent` that it is a part of.
 
-    Raises `SolverError` if there is neither a point of the condition nor a parent.
+    `changed` is the decision that is new. Raises `SolverError` if there is neither a point of the condition nor a
+    parent.
     """
+    found = Interior()
+    if not state.is_empty:
+        found = interior(state, None if parent is None else parent.interior)
+        if found.flat is not None:
+            return Node(state, (), found.flat, 0.0, 0.0, True, Interior())
+    state, steps = tighten(state, goals.effort, changed)
+    return _bounded(state, tuple(steps), goals, parent, found)
+
+
+def refined(node: Node, parent: Node, goals: Goals) -> Node:
+    """A piece that may be done with better bounds, bounded again."""
+    if node.is_closed or node.is_exact or node.bound <= goals.target:
+        return node
+    state, steps = node.state, []
+    if goals.effort.iterations and state.region.bounded:
+        state, steps = tighten(state, goals.effort)
+    if not steps and node.dual >= goals.target:
+        return node
+    again = _bounded(state, (*node.steps, *steps), goals, node, node.interior)
+    return replace(again, witness=node.witness) if again.bound <= node.bound else node
+
+
+def _bounded(state: State, steps: tuple[Step, ...], goals: Goals, parent: Node | None, found: Interior) -> Node:
+    """The piece with a state after some steps."""
     if state.is_empty:
         return Node(state, steps, Empty(), 0.0, 0.0, True, Interior())
-    known = None if parent is None else parent.interior
-    found = interior(state, known)
-    if found.flat is not None:
-        return Node(state, steps, found.flat, 0.0, 0.0, True, Interior())
-    new = found.point is not None and (known is None or found.point is not known.point)
-    witness = witness_at(state, found.point) if new and found.point is not None else None
+    known = None if parent is None else parent.interior.point
+    witness = None if found.point is None or found.point is known else witness_at(state, found.point)
     reduced = reduced_form(state)
     if not reduced.groups:
         norm = _norm(reduced)
@@ -79,21 +107,8 @@ def bound_piece(state: State, goals: Goals, parent: Node | None = None, steps: t
         problem.inherit(state, parent)
     problem.solve()
     stated = problem.stated()
-    return Node(state, steps, stated, bound_of(stated), problem.dual, False, found, witness)
-
-
-def refined(node: Node, parent: Node, goals: Goals) -> Node:
-    """A piece that may be done with a better bound, bounded to the tolerance."""
-    if node.is_closed or node.is_exact or node.bound <= goals.target or node.dual >= goals.target:
-        return node
-    reduced = reduced_form(node.state)
-    problem = _Problem(reduced, goals)
-    problem.inherit(node.state, node)
-    problem.solve()
-    stated = problem.stated()
-    if bound_of(stated) >= node.bound:
-        return node
-    return replace(node, end=stated, bound=bound_of(stated), dual=problem.dual)
+    bound = bound_of(stated)
+    return Node(state, steps, stated, bound, problem.dual, False, found, witness, problem.contradictions)
 
 
 def bound_of(end: Bounded) -> float:
@@ -124,7 +139,7 @@ def _square(bound: float, exponent: int) -> float:
 class _Problem:
     """The condition of a piece, and the best point of it so far: multipliers of live neurons at the condition's scale.
 
-    A point is a vector y as solvers have it; `best` is None before there is one.
+    A point is a vector y as solvers have it; `best` is None before there is one. `contradictions` are those of `Node`.
     """
 
     def __init__(self, reduced: Reduced, goals: Goals) -> None:
@@ -132,6 +147,7 @@ class _Problem:
         self.condition = Condition(reduced.form, "neuron")
         self.best: Array | None = None
         self.dual = 0.0
+        self.contradictions: tuple[Array, ...] | None = None
 
     @property
     def bound(self) -> float:
@@ -175,11 +191,36 @@ class _Problem:
         if inherited is not None:  # the condition was rescaled for the solver
             self.best = np.ldexp(inherited, 2 * (exponent - self.condition.exponent))
         self.dual = point.dual
+        self._contradict(point)
         self._offer(point.y)
         polished = np.array(point.y)
         polished[0] = least_rho(self.condition, polished[1:])
         if np.isfinite(polished[0]) and polished[0] > 0:
             self._offer(polished)
+
+    def _contradict(self, point: Point) -> None:
+        """Where the dual matrix has neurons that are on none of their slopes.
+
+        It has vectors z and v for every neuron with `(z - a v) . (z - b v) = 0` in the optimum. A neuron that is
+        decided is on one of the slopes a and b: the multiplier times the lesser square of the distances is what that
+        costs the dual objective, to first order.
+        """
+        if not point.dual_matrices:
+            return
+        condition, matrix = self.condition, point.dual_matrices[0]
+        through = condition.times_k(matrix)
+        first = condition.inputs
+        z = np.diagonal(matrix)[first:]
+        mixed = np.diagonal(through[:, first:])
+        v = np.diagonal(condition.times_k(through.T))
+        flat, steep = (
+            np.maximum(z - 2 * slope * mixed + slope**2 * v, 0.0) for slope in (condition.alpha, condition.beta)
+        )
+        cost = condition.spread(point.y) * np.where(steep <= flat, steep, -flat)
+        every = [np.zeros(len(mask)) for mask in self.reduced.live]
+        for number, rows in zip(self.reduced.groups, condition.rows[1:], strict=True):
+            every[number - 1][self.reduced.live[number - 1]] = cost[rows]
+        self.contradictions = tuple(every)
 
     def _offer(self, y: Array) -> None:
         if np.all(np.isfinite(y)) and (self.best is None or y[0] < self.best[0]):
