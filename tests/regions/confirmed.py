@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,8 +13,9 @@ from sdpcert.certificate.region_network import network_document
 from sdpcert.check import network as networks
 from sdpcert.check import pieces as pieces_of_files
 from sdpcert.check import region as regions
-from sdpcert.check.cover_floating import after_steps
-from sdpcert.check.network_floating import FloatingNetwork
+from sdpcert.check.cover_floating import FloatingReplay
+from sdpcert.check.pieces import Split
+from sdpcert.check.replay import Replay
 from sdpcert.check.state_floating import State as CheckedState
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Empty, Piece
@@ -20,28 +23,44 @@ from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
 
 
-def confirm(form: StackedForm, region: Region, pieces: Sequence[Piece], last: State) -> None:
-    """Replay the steps of a path of pieces with the checker's floating-point code.
+class ExactSteps(Replay):
+    """A replay that does not look at conditions and flat pieces."""
 
-    Raises `sdpcert.check.reading.Rejected` for a step that is not proved, AssertionError if the checker's state in the
-    end is not `last`. Ends but splits are not looked at, except that `Empty` has to be empty.
+    def _check_end(self, end: Any, state: Any) -> None:
+        pass
+
+
+class FloatingSteps(FloatingReplay):
+    """The same in floating point."""
+
+    def _check_end(self, end: Any, state: Any) -> None:
+        pass
+
+
+def confirm(form: StackedForm, region: Region, pieces: Sequence[Piece], last: State) -> None:
+    """Replay the steps of a path of pieces with the checker's code, in floating point and in integers.
+
+    Raises `sdpcert.check.reading.Rejected` for a step that is not proved, AssertionError if the checker's intervals in
+    the end are not those of `last`.
     """
     network = networks.read(json.loads(json.dumps(network_document(form))), "network")
     read_region = regions.read(region.fitted(form.inputs).document(), "region", form.inputs)
     reader = pieces_of_files.PiecesReader(network)
     for k, piece in enumerate(pieces):
         reader.add(json.loads(json.dumps(piece.document())), f"pieces[{k}]")
+    floating = FloatingSteps(cast(Any, SimpleNamespace(network=network)))
+    splits = [piece.end for piece in reader.pieces if isinstance(piece.end, Split)]
+    exact = ExactSteps(network, read_region, splits, 1.0)
+    state, exact_state = CheckedState.of(floating.network, read_region), exact.first
     with np.errstate(all="ignore"):
-        state = CheckedState.of(FloatingNetwork(network), read_region)
         for k, piece in enumerate(reader.pieces):
-            state = after_steps(state, piece)
-            if k + 1 < len(reader.pieces):
-                assert isinstance(piece.end, pieces_of_files.Split)
-                state = state.on_side(piece.end, reader.pieces[k + 1].side or "")
-    assert state.is_empty == last.is_empty
-    for group, checked in enumerate(state.neurons):
-        np.testing.assert_array_equal(checked.known.low, last.low[group])
-        np.testing.assert_array_equal(checked.known.high, last.high[group])
+            state, exact_state = floating.after(piece, state), exact.after(piece, exact_state)
+            if isinstance(piece.end, Split):
+                side = reader.pieces[k + 1].side or ""
+                state, exact_state = state.on_side(piece.end, side), exact_state.on_side(piece.end, side)
+    for g, checked in enumerate(state.neurons):
+        np.testing.assert_array_equal(checked.known.low, last.low[g])
+        np.testing.assert_array_equal(checked.known.high, last.high[g])
 
 
 def ending(state: State) -> Bounded | Empty:
