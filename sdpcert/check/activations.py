@@ -21,7 +21,7 @@ from typing import Any
 
 from . import functions
 from .functions import Function
-from .integers import fixed, fraction_bits
+from .integers import fixed, fraction_bits, rounded_to
 from .reading import Rejected, items, little_endian, members, real, text, values
 
 MAX_PIECES, MAX_PARAMETERS = 16, 16
@@ -40,6 +40,10 @@ class Activation(ABC):
 
     #: Whether a file may state slopes on an interval.
     takes_slopes = False
+
+    def has_slopes(self, interval: Ends, wanted: Ends) -> bool:
+        """Whether all slopes on an interval are proved to lie between these."""
+        return False
 
     @abstractmethod
     def hashed(self) -> bytes:
@@ -167,6 +171,12 @@ class Smooth(Activation):
         if any(a > low for a in alpha) or any(b < high for b in beta):
             raise Rejected(f"the slopes of {self.name} do not lie within alpha and beta")
 
+    def has_slopes(self, interval: Ends, wanted: Ends) -> bool:
+        if not all(map(math.isfinite, interval)):
+            return False
+        low, high = self.function.derivative(*map(Fraction, interval))
+        return wanted[0] <= low and high <= wanted[1]
+
     @cached_property
     def _kept(self) -> dict[tuple[float, int], tuple[int, int]]:
         return {}
@@ -219,13 +229,6 @@ def least_between(ends: Sequence[int], at: Sequence[int], slopes: Sequence[int],
     if low * width < first - second < high * width:  # they meet at (first - second) / (b - a)
         found.append(first + (a - own) * (first - second) // width)
     return min(found)
-
-
-def rounded_to(number: int, bits: int, wanted: int, down: bool) -> int:
-    """An integer over 2^bits as one over 2^wanted, rounded down or up."""
-    if wanted >= bits:
-        return number << wanted - bits
-    return number >> bits - wanted if down else -(-number >> bits - wanted)
 
 
 def read(value: Any, name: str, size: int) -> tuple[str, Activation]:

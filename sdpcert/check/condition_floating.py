@@ -2,8 +2,8 @@
 
 D M D is formed from the rows, D a diagonal matrix of powers of two that brings the diagonal near one. Every entry has
 a bound of its error, and the row sums of the bounds are taken off the diagonal. Where more inputs than rows are left, a
-triangular R with `R R' - G G'` positive semidefinite, G the rows in terms of the inputs, takes the place of G: as in the
-input factor of a stacked form the condition for R implies that for G.
+triangular R with `R R' - G G'` positive semidefinite, G the rows in terms of the inputs, takes the place of G: as
+in the input factor of a stacked form the condition for R implies that for G.
 """
 
 from __future__ import annotations

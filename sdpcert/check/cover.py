@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from . import network, pieces, replay
 from .network import Network
-from .part import Part
-from .pieces import Piece
-from .region import Region
+from .part import EXACT, FLOATING, Part, ReadPart, agreeing, read_claim
+from .pieces import Bounded, BoundsStep, Piece
+from .reading import Rejected, members, within
+
+#: Least and most pieces of each kind.
+PIECES = {"restriction": (1, 1), "cover": (3, pieces.MAX_PIECES)}
+#: Multiplications that integers are used for unless told otherwise: about two minutes.
+MAX_WORK = 4 * 10**9
 
 
 @dataclass(frozen=True)
@@ -16,20 +23,81 @@ class Cover(Part):
     """A bound of a network on a region that is divided into pieces.
 
     Args:
-        region: where the bound holds.
         network: the network.
         pieces: at least one; the first is the whole region, every other one stands after its parent. One that is split
             has exactly two children, one on each side, and no other has any.
     """
 
-    region: Region
     network: Network
     pieces: tuple[Piece, ...]
 
     def prove(self, exact: bool | None) -> str:
-        """Prove the claim of every piece."""
-        raise NotImplementedError
+        """Prove the claim on every piece, in integers if `exact` is True, or None and it is little work."""
+        exact = self.work <= MAX_WORK if exact is None else exact
+        with within(self.name):
+            if exact:
+                replay.prove(self.network, self.region, self.pieces, self.upper)
+                return EXACT
+            try:
+                from . import cover_floating  # needs more than the standard library
+            except ModuleNotFoundError as error:
+                raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
+            cover_floating.prove(self)
+            return FLOATING
+
+    @property
+    def work(self) -> int:
+        """About how many multiplications a proof in integers takes."""
+        sizes = [self.network.inputs, *(group.size for group in self.network.groups), self.network.outputs]
+        through = [0] * len(sizes)  # weights of a descent from each group, those of all groups below included
+        for block in self.network.blocks:
+            through[block.target] += block.rows * block.columns
+        for g in range(1, len(sizes)):
+            through[g] += through[g - 1]
+        total = 0
+        for piece in self.pieces:
+            for step in piece.steps:
+                if isinstance(step, BoundsStep):
+                    top = step.group if step.multipliers is None else len(sizes) - 2
+                    total += len(step.neurons) * through[top]
+            if isinstance(piece.end, Bounded):
+                counts = [*map(len, piece.end.multipliers), sizes[-1]]
+                total += sum(count * through[g] for g, count in enumerate(counts, 1))
+                rows = sum(counts)
+                inputs = min(rows, sizes[0])
+                total += rows * rows * sizes[0] + (rows + inputs) ** 3
+        return total
 
     def leaves(self) -> Iterator[Part]:
         """The part itself."""
         yield self
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the claim is about every network with weights and biases within some radii."""
+        return self.network.uncertain
+
+    def said(self, level: str) -> list[str]:
+        """What a proved claim is about and how it was proved, for people."""
+        of = "every network with weights and biases within the stated radii" if self.uncertain else "the stated weights"
+        return [
+            f"{of}, the stated activations",
+            f"{len(self.pieces)} pieces" if len(self.pieces) > 1 else "1 piece",
+            "proved in exact integer arithmetic"
+            if level == EXACT
+            else "proved in floating point with rigorous error bounds",
+        ]
+
+
+def read(value: Any, name: str, read_part: ReadPart) -> Part:
+    """Return a part of kind `restriction` or `cover`; it has no parts inside."""
+    kind, claim, content, listed = members(value, name, "kind claim network pieces")
+    claim = read_claim(claim, f"{name}.claim", local=True)
+    if claim.metric is not None:
+        raise Rejected(f"{name}.claim.metric is not null")
+    with within(name):
+        content = network.read(content, "network")
+        read_pieces = pieces.read(listed, "pieces", content, *PIECES[kind])
+    sizes = content.inputs, content.outputs
+    part = Cover(name, claim.upper, *sizes, content.sha256, content, read_pieces, region=claim.region)
+    return agreeing(part, claim)

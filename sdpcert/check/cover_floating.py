@@ -1,112 +1,118 @@
-"""Restrictions and covers proved in floating point with rigorous error bounds; needs NumPy.
+"""A cover proved in floating point with rigorous error bounds: every piece's steps, and its end; needs NumPy.
 
-The pieces are visited from the whole region down, children after their parents, so that the states that are kept are
-those of one path. Each step of a piece is verified, and so is its end.
+The pieces are visited from the whole region down, one path at a time, so that few states are kept at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
+from .backward import IntegerNetwork
 from .backward_floating import unproved
 from .condition_floating import prove_condition
 from .cover import Cover
+from .flat import check_flat
 from .network_floating import FloatingNetwork
-from .pieces import Bounded, BoundsStep, Empty, Flat, LinesStep, Piece, SlopesStep, Split
+from .pieces import Bounded, BoundsStep, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
 from .reading import Rejected, within
 from .reduced_floating import reduce
 from .rounding import require_rounding_to_nearest
+from .state import first_state
 from .state_floating import State
 
 
 def prove(cover: Cover) -> None:
-    """Prove the bound of every piece; raise Rejected."""
+    """Prove the bound of every piece; raise `Rejected`."""
     require_rounding_to_nearest()
     children: list[list[int]] = [[] for _ in cover.pieces]
     for p, piece in enumerate(cover.pieces):
         if piece.parent is not None:
             children[piece.parent].append(p)
-    with np.errstate(all="ignore"):
-        waiting = [(0, State.of(FloatingNetwork(cover.network), cover.region))]
+    with np.errstate(all="ignore"):  # what overflows proves nothing
+        replay = FloatingReplay(cover)
+        waiting = [(0, State.of(replay.network, cover.region))]
         while waiting:
-            p, before = waiting.pop()
-            piece = cover.pieces[p]
+            number, before = waiting.pop()
+            piece = cover.pieces[number]
             with within(piece.name):
-                state = after_steps(before, piece)
-                ENDS[type(piece.end)](cover, state, piece.end)
+                state = replay.after(piece, before)
                 if isinstance(piece.end, Split):
-                    waiting += [(q, state.on_side(piece.end, cover.pieces[q].side or "")) for q in children[p]]
+                    for child in reversed(children[number]):
+                        waiting.append((child, state.on_side(piece.end, cover.pieces[child].side or "")))
 
 
-def after_steps(state: State, piece: Piece) -> State:
-    """The state of a piece after its steps, all of which are verified."""
-    for k, step in enumerate(piece.steps):
-        with within(f"steps[{k}]"):
-            if state.is_empty:
-                raise Rejected("a step follows one after which the piece is empty")
-            state = STEPS[type(step)](state, step)
-    return state
+class FloatingReplay:
+    """What all pieces of one cover have in common."""
 
+    def __init__(self, cover: Cover) -> None:
+        self.cover, self.network = cover, FloatingNetwork(cover.network)
 
-def after_bounds(state: State, step: BoundsStep) -> State:
-    """The state after bounds, which are verified."""
-    failed = unproved(state, step)
-    if len(failed):
-        neuron = step.neurons[int(failed[0])]
-        problem = f"the bound of neuron {neuron} of group {step.group} is not proved in floating point"
-        remedy = "" if state.region.bounded else "; on all inputs a proof in integers is needed"
-        raise Rejected(problem + remedy)
-    neurons, values = np.array(step.neurons, dtype=int), np.array(step.values)
-    return state.with_neurons(step.group, state.neurons[step.group - 1].bounded(step.side, neurons, values))
+    def after(self, piece: Piece, state: State) -> State:
+        """The state of a piece after its steps, which are proved, as its end is."""
+        for number, step in enumerate(piece.steps):
+            with within(f"steps[{number}]"):
+                if state.is_empty:
+                    raise Rejected("the piece is empty already")
+                state = self._after_step(step, state)
+        with within("end"):
+            if state.is_empty is not isinstance(piece.end, Empty):
+                raise Rejected("the piece is empty" if state.is_empty else "no interval of the piece is empty")
+            self._check_end(piece.end, state)
+        return state
 
+    def _after_step(self, step: Step, state: State) -> State:
+        match step:
+            case BoundsStep():
+                self._check_bounds(step, state)
+                return state.after_bounds(step)
+            case LinesStep():
+                return state.after_lines(step)
+            case SlopesStep():
+                return state.after_slopes(step)
 
-def prove_bounded(cover: Cover, state: State, end: Bounded) -> None:
-    """Prove the condition at the end of a piece."""
-    not_empty(state)
-    if Fraction(cover.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):
-        raise Rejected("upper is less than 2^s sqrt(rho)")
-    reduced = reduce(state)
-    for g, (mask, values) in enumerate(zip(reduced.active, end.multipliers, strict=True), 1):
-        if len(values) != int(np.sum(mask)):
-            raise Rejected(f"the multipliers of group {g} are not one for each neuron that is not decided")
-    multipliers = np.concatenate([np.zeros(0), *(np.array(values) for values in reversed(end.multipliers))])
-    prove_condition(reduced, end.rho, end.exponent, multipliers)
+    def _check_bounds(self, step: BoundsStep, state: State) -> None:
+        failed = unproved(state, step)
+        if len(failed):
+            neuron = f"neuron {step.neurons[int(failed[0])]} of group {step.group}"
+            why = "" if state.region.bounded else "; on all inputs that may need integers"
+            raise Rejected(f"{neuron} is not proved to be as {step.side} in floating point{why}")
 
+    def _check_end(self, end: End, state: State) -> None:
+        match end:
+            case Bounded():
+                self._check_bounded(end, state)
+            case Flat():
+                self._check_flat(end, state)
+            case _:
+                pass
 
-def prove_empty(cover: Cover, state: State, end: Empty) -> None:
-    """Prove that a piece has no points."""
-    if not state.is_empty:
-        raise Rejected("no interval of a neuron is empty")
+    def _check_bounded(self, end: Bounded, state: State) -> None:
+        if Fraction(self.cover.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):
+            raise Rejected("upper is less than 2^s sqrt(rho)")
+        reduced = reduce(state)
+        for g, (mask, values) in enumerate(zip(reduced.active, end.multipliers, strict=True), 1):
+            if len(values) != int(np.sum(mask)):
+                raise Rejected(f"group {g} has not one multiplier for each neuron that is not decided")
+        multipliers = np.concatenate([np.zeros(0), *(np.array(values) for values in reversed(end.multipliers))])
+        prove_condition(reduced, end.rho, end.exponent, multipliers)
 
+    # ---------------------------------------------------------------- what has to be exact
 
-def prove_flat(cover: Cover, state: State, end: Flat) -> None:
-    """Prove that a piece has no interior points: this has to be exact."""
-    not_empty(state)
-    raise Rejected("that a piece is flat needs a proof in integers")
+    @cached_property
+    def _exact_network(self) -> IntegerNetwork:
+        return IntegerNetwork(self.cover.network)
 
-
-def prove_split(cover: Cover, state: State, end: Split) -> None:
-    """A split needs no proof: two pieces take the place of this one."""
-    not_empty(state)
-
-
-def not_empty(state: State) -> None:
-    """Raise Rejected if an interval of some neuron is empty."""
-    if state.is_empty:
-        raise Rejected("the interval of a neuron is empty, and the end is not")
-
-
-STEPS: dict[type, Callable[..., State]] = {
-    BoundsStep: after_bounds,
-    LinesStep: State.after_lines,
-    SlopesStep: State.after_slopes,
-}
-ENDS: dict[type, Callable[..., None]] = {
-    Bounded: prove_bounded,
-    Empty: prove_empty,
-    Flat: prove_flat,
-    Split: prove_split,
-}
+    def _check_flat(self, end: Flat, state: State) -> None:
+        """Prove that a piece is flat, in integers: nothing may be rounded, and affine functions are all it takes."""
+        cuts = [split for split, _ in state.cuts]
+        exact = first_state(self.cover.network, state.region, cuts, 0)
+        for group, neurons in enumerate(state.neurons, 1):
+            own, every = exact.neurons(group), range(len(neurons.lower))
+            own = own.with_ends("low", every, neurons.known.low.tolist())
+            exact = exact.with_neurons(group, own.with_ends("high", every, neurons.known.high.tolist()))
+        for split, side in (*state.cuts, *((Split(d.group, d.neuron, d.at), d.side) for d in state.decisions)):
+            exact = exact.on_side(split, side)
+        check_flat(end, self._exact_network, exact, state.region)

@@ -175,11 +175,11 @@ class MatrixOfInequality:
                     radius * (all_linear + all_columns + all_square * all_radii) + total * all_radii
                 )
 
-    def missing(self, factor: Factor, keep: bool = True) -> tuple[int, int, int]:
-        """How far E = 2^(2q) D M D - L L' is from diagonally dominant for all weights within their radii.
+    def missing(self, factor: Factor, keep: bool = True) -> tuple[list[int], int]:
+        """What the rows of E = 2^(2q) D M D - L L' lack for diagonal dominance, for all weights within their radii.
 
-        Returns the worst row, what it lacks (at most 0: nothing) times 2^bits of an integer, and these bits. Unless
-        `keep`, the matrix is used up.
+        Returns what each row lacks as integers, above zero if it does, and their fraction bits. Unless `keep`, the
+        matrix is used up.
         """
         highest = max(factor.scaling, default=0)
         shifts = [highest - d for d in factor.scaling]
@@ -198,7 +198,7 @@ class MatrixOfInequality:
                 yield row
 
         allowances = [x << (common + shift) for x, shift in zip(self.allowances(shifts), shifts, strict=True)]
-        return *missing_dominance(rows(), allowances), extra
+        return missing_dominance(rows(), allowances), extra
 
 
 class InputGram:
@@ -228,10 +228,10 @@ class InputGram:
                 found[i] = allowance << shift
         return found
 
-    def missing(self, scaling: list[int], factor: array[float]) -> tuple[int, int, int]:
-        """How far R R' - G G', with rows and columns scaled by 2^(-c_i), is from diagonally dominant.
+    def missing(self, scaling: list[int], factor: array[float]) -> tuple[list[int], int]:
+        """What the rows of R R' - G G', scaled by 2^(-c_i) as columns are too, lack for diagonal dominance.
 
-        Returns the worst row, what it lacks times 2^bits of an integer, and these bits.
+        Returns what each row lacks as integers, above zero if it does, and their fraction bits.
         """
         m, factor_bits = self.size, max(self.bits, fraction_bits(factor))
         more = 2 * (factor_bits - self.bits)
@@ -246,7 +246,7 @@ class InputGram:
                 yield {j: x - (gram.get(j, 0) << more) << (shifts[i] + shifts[j]) for j, x in enumerate(row)}
 
         allowances = [x << more for x in self.allowances(shifts)]
-        return *missing_dominance(rows(), allowances), 2 * factor_bits + 2 * highest
+        return missing_dominance(rows(), allowances), 2 * factor_bits + 2 * highest
 
     def replaced(self, factor: array[float]) -> list[Matrix]:
         """All blocks, those that read the input with their rows of R."""
@@ -261,8 +261,8 @@ class InputGram:
         return found
 
 
-def check_dominant(found: tuple[int, int, int], name: str) -> None:
-    """Raise `Rejected` if a matrix lacks something to be diagonally dominant."""
-    row, lacking, _ = found
-    if lacking > 0:
-        raise Rejected(f"{name} is not diagonally dominant in row {row}")
+def check_dominant(lacking: list[int], name: str) -> None:
+    """Raise `Rejected` if a row of a matrix lacks something for diagonal dominance."""
+    for row, lack in enumerate(lacking):
+        if lack > 0:
+            raise Rejected(f"{name} is not diagonally dominant in row {row}")

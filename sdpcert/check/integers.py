@@ -26,6 +26,19 @@ def fixed(number: float, bits: int) -> int:
     return numerator << (bits + 1 - denominator.bit_length())
 
 
+def rounded_up(number: float, bits: int) -> int:
+    """Return number times 2^bits, rounded up."""
+    numerator, denominator = number.as_integer_ratio()
+    return -((-numerator << bits) // denominator)
+
+
+def rounded_to(number: int, bits: int, wanted: int, down: bool) -> int:
+    """Return an integer over 2^bits as one over 2^wanted, rounded down or up."""
+    if wanted >= bits:
+        return number << wanted - bits
+    return number >> bits - wanted if down else -(-number >> bits - wanted)
+
+
 def products(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]], start: list[int]) -> Iterator[list[int]]:
     """For i = 0, 1, ... yield the exact dot products of left row i with the right rows j = start[i], ..., i.
 
@@ -78,23 +91,19 @@ def add_squares(matrix: Rows, terms: Iterable[tuple[list[tuple[int, int]], int]]
                 target[j] += x
 
 
-def missing_dominance(rows: Iterable[dict[int, int]], allowances: list[int]) -> tuple[int, int]:
-    """How far a symmetric matrix, or one near it, may be from diagonally dominant with nonnegative diagonal.
+def missing_dominance(rows: Iterable[dict[int, int]], allowances: list[int]) -> list[int]:
+    """What each diagonal entry of a symmetric matrix, or of one near it, may lack for diagonal dominance.
 
     The rows are those of the lower triangle; an allowance is the sum of what the entries of a row, the diagonal one
-    included, may change. Returns the worst row and what its diagonal entry lacks; at most 0 proves that the matrices
-    are diagonally dominant.
+    included, may change. If nothing is above zero, the matrices are diagonally dominant with nonnegative diagonal.
     """
-    diagonal = [0] * len(allowances)
-    needed = list(allowances)
+    lacking = list(allowances)
     for i, row in enumerate(rows):
         for j, entry in row.items():
             if i == j:
-                diagonal[i] = entry
+                lacking[i] -= entry
             else:
                 size = abs(entry)
-                needed[i] += size
-                needed[j] += size
-    lacking = list(map(operator.sub, needed, diagonal))
-    worst = max(range(len(lacking)), key=lacking.__getitem__, default=0)
-    return worst, lacking[worst] if lacking else 0
+                lacking[i] += size
+                lacking[j] += size
+    return lacking

@@ -8,17 +8,23 @@ they are infinite. Both take arrays that broadcast: one slope for each neuron, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, isfinite, nan
 
 import numpy as np
 
-from .rounding import SLACK, TINY, U, gamma
+from .function import Function
+from .reading import Rejected
+from .rounding import SLACK, TINY, U, gamma, outward
 
 Array = np.ndarray
 
 #: Weights of two lines are multiples of this, so that they add up to one exactly.
 STEP = 2.0**-50
+#: Fraction bits of the values of smooth functions, and how many values are kept.
+BITS, MAX_KEPT = 80, 10**6
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,9 @@ class Range:
 
     def of(self, neurons: Array) -> Range:
         """What is known of some of them."""
-        low, high = ((end[0][neurons], end[1][neurons]) for end in (self.at_low, self.at_high))
-        return Range(*(x[neurons] for x in (self.low, self.high, self.alpha, self.beta)), low, high, self.most[neurons])
+        ends = [(end[0][neurons], end[1][neurons]) for end in (self.at_low, self.at_high)]
+        low, high, alpha, beta, most = (x[neurons] for x in (self.low, self.high, self.alpha, self.beta, self.most))
+        return Range(low, high, alpha, beta, ends[0], ends[1], most)
 
     @property
     def largest(self) -> Array:
@@ -57,6 +64,10 @@ class Curves(ABC):
     def enclosed(self, points: Array, neurons: Array) -> tuple[Array, Array]:
         """Ends of intervals that contain the activations at these points; not numbers if nothing needs them."""
         return np.full(len(points), np.nan), np.full(len(points), np.nan)
+
+    def slopes_between(self, low: float, high: float) -> tuple[Fraction, Fraction]:
+        """Ends of an interval of the slopes of a smooth activation between two points; raises Rejected if it is not."""
+        raise Rejected("slopes are stated, and the activation is not smooth")
 
     @abstractmethod
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
@@ -108,14 +119,14 @@ class BrokenLines(Curves):
         for k, (a, c) in enumerate(self.pieces):
             ends = self._ends(known, k, neurons)
             rise, value = sign * (a[neurons] - slope), sign * c[neurons]
-            for end, outward in zip(ends, (-1.0, 1.0), strict=True):
+            for end, direction in zip(ends, (-1.0, 1.0), strict=True):
                 finite = np.isfinite(end)
                 v = np.where(finite, end, 0.0)
                 linear = rise * v
                 sum_ = linear + value
                 error = (3 * U * np.abs(linear) + U * np.abs(sum_)) * SLACK + TINY * ((rise != 0) & (v != 0))
                 # Beyond every number it is constant, or it tends to infinity, on the right side or on the wrong one.
-                far = np.where(rise == 0, value, np.where(rise * outward > 0, np.inf, -np.inf))
+                far = np.where(rise == 0, value, np.where(rise * direction > 0, np.inf, -np.inf))
                 candidate = np.where(finite, _below(sum_, error), far)
                 result = np.where(ends[0] <= ends[1], np.minimum(result, candidate), result)
         return result
@@ -138,7 +149,7 @@ class BrokenLines(Curves):
         alpha, beta = np.full(len(every), np.inf), np.full(len(every), -np.inf)
         for k, (a, _) in enumerate(self.pieces):
             left, right = self._ends(known, k, every)
-            meets = (left < right) | ((known.low == known.high) & (left == right) & (alpha > beta))
+            meets = (left < right) | ((known.low == known.high) & (left == right))
             alpha = np.where(meets, np.minimum(alpha, a), alpha)
             beta = np.where(meets, np.maximum(beta, a), beta)
         return alpha, beta
@@ -147,13 +158,25 @@ class BrokenLines(Curves):
 class SmoothCurves(Curves):
     """phi is bounded from enclosures of its values at the ends of the interval, and from its slopes between them."""
 
-    def __init__(self, value: Callable[[float], tuple[float, float]]) -> None:
-        self.value = value
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self._kept: dict[float, tuple[float, float]] = {}
 
     def enclosed(self, points: Array, neurons: Array) -> tuple[Array, Array]:
-        pairs = [self.value(v) if np.isfinite(v) else (np.nan, np.nan) for v in points.tolist()]
+        pairs = [self._value(v) if isfinite(v) else (nan, nan) for v in points.tolist()]
         low, high = np.array(pairs).reshape(-1, 2).T
         return low, high
+
+    def slopes_between(self, low: float, high: float) -> tuple[Fraction, Fraction]:
+        return self.function.derivative(Fraction(low), Fraction(high))
+
+    def _value(self, v: float) -> tuple[float, float]:
+        if v not in self._kept:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            low, high = self.function.value(Fraction(v), BITS)
+            self._kept[v] = outward(low, -inf), outward(high, inf)
+        return self._kept[v]
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         return np.zeros(len(neurons), dtype=bool), np.zeros(len(neurons)), np.zeros(len(neurons))
@@ -168,7 +191,7 @@ class SmoothCurves(Curves):
         ends = np.maximum.reduce([np.abs(end) for end in (*known.at_low, *known.at_high)])
         steep = np.maximum(np.abs(known.alpha), np.abs(known.beta))
         between = ends + steep * (known.high - known.low)
-        from_zero = max(map(abs, self.value(0.0))) + steep * known.most
+        from_zero = max(map(abs, self._value(0.0))) + steep * known.most
         return _number(np.fmin(between, from_zero) * SLACK + TINY, np.inf)
 
     def slopes(self, known: Range) -> tuple[Array, Array]:

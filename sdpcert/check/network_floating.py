@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
-from functools import lru_cache
-from math import inf, nextafter
 from typing import Any
 
 import numpy as np
 
 from .activations import PiecewiseLinear, Smooth, Unknown
+from .blocks import Block
 from .lines_floating import BrokenLines, Curves, SmoothCurves, UnknownCurves
 from .network import Network
 from .reading import Rejected
 from .rounding import RANGE, SLACK, TINY, U, gamma, total
-from .stacked import Block
 
 Array = np.ndarray
 
 #: Weights below this are taken as zero and as uncertain, so that no product of them underflows unnoticed.
 FLUSHED = 1e-100
-#: Fraction bits of the values of smooth functions.
-BITS = 80
 
 
 class Weights:
@@ -70,7 +65,7 @@ class Sizes:
         return self._sums[key]
 
     def charges(self, weights: Weights, steps: int) -> tuple[Array, Array]:
-        """What each row of K costs a bound: by coefficient, if it is multiplied in a sum of `steps`, and if it is taken.
+        """What each row of K costs a bound: by coefficient, if it is multiplied in sums of `steps`, and if it is taken.
 
         A row of coefficients C loses at most |C| times the first to the rounding of `C @ K`, and to what is uncertain
         in K; a coefficient 1 or -1 alone loses the second.
@@ -98,9 +93,6 @@ class FloatingNetwork:
         self.bias = [array(group.bias) for group in network.groups]
         self.bias_radius = [array(group.bias_radius) for group in network.groups]
         self.curves = [CURVES[type(group.activation)](group.activation) for group in network.groups]
-        self.functions = [
-            group.activation.function if isinstance(group.activation, Smooth) else None for group in network.groups
-        ]
 
 
 def _broken_lines(activation: PiecewiseLinear) -> Curves:
@@ -108,27 +100,8 @@ def _broken_lines(activation: PiecewiseLinear) -> Curves:
     return BrokenLines(arrays(activation.starts), arrays(activation.slopes), arrays(activation.values))
 
 
-def _smooth_curves(activation: Smooth) -> Curves:
-    @lru_cache(maxsize=1 << 20)
-    def value(point: float) -> tuple[float, float]:
-        low, high = activation.function.value(Fraction(point), BITS)
-        return outward(low, -inf), outward(high, inf)
-
-    return SmoothCurves(value)
-
-
-def outward(number: Fraction, direction: float) -> float:
-    """The float nearest to a number on its side towards `direction`, an infinity."""
-    try:
-        near = float(number)
-    except OverflowError:
-        return direction
-    beyond = Fraction(near) < number if direction > 0 else Fraction(near) > number
-    return nextafter(near, direction) if beyond else near
-
-
 CURVES: dict[type, Callable[[Any], Curves]] = {
     PiecewiseLinear: _broken_lines,
-    Smooth: _smooth_curves,
+    Smooth: lambda activation: SmoothCurves(activation.function),
     Unknown: lambda _: UnknownCurves(),
 }

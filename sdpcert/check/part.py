@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from . import region as regions
 from .reading import Rejected, constant, integer, members, real
+from .region import ALL, MAX_INPUTS, Region
 
 #: More entries than any input or output has: channels times cells of the largest torus.
 MAX_ENTRIES = 10**12
@@ -29,7 +31,7 @@ class Joint:
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """A part of the claim tree: for all x, x' the outputs satisfy |f(x) - f(x')| <= upper |x - x'|.
+    """A part of the claim tree: for all x, x' in a region the outputs satisfy |f(x) - f(x')| <= upper |x - x'|.
 
     The norms are Euclidean. That of the output is weighted: the square of entry i counts `weight(i)` times.
 
@@ -39,6 +41,7 @@ class Part(ABC):
         inputs: number of entries of x.
         outputs: number of entries of f(x).
         sha256: hash of the network, 64 hexadecimal digits.
+        region: where the bound holds.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Part(ABC):
     inputs: int
     outputs: int
     sha256: str
+    region: Region = field(default=ALL, kw_only=True)
 
     @abstractmethod
     def prove(self, exact: bool | None) -> str:
@@ -72,6 +76,20 @@ class Part(ABC):
         """Whether the claim is about every network with weights within some radii."""
         return any(leaf.uncertain for leaf in self.leaves())
 
+    def said(self, level: str) -> list[str]:
+        """What a proved claim is about and how it was proved, for people; `level` is the arithmetic."""
+        conditions = sum(1 for _ in self.leaves())
+        return [
+            f"{'every network with weights within the stated radii' if self.uncertain else 'the stated weights'}, "
+            "activations with the stated slopes",
+            *(["inputs embedded in a torus"] if self.embedded else []),
+            *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
+            "proved in exact integer arithmetic"
+            if level == EXACT
+            else "proved by floating-point Cholesky with rigorous error bounds on the torus, "
+            "in exact integers elsewhere",
+        ]
+
     @property
     def weights(self) -> array[float] | None:
         """The weights of the output's norm, one for each channel; None for the plain norm."""
@@ -96,19 +114,20 @@ class Claim:
     inputs: int
     outputs: int
     metric: Any
+    region: Region
 
 
-def read_claim(value: Any, name: str) -> Claim:
-    """Return the claim of a part."""
+def read_claim(value: Any, name: str, local: bool = False) -> Claim:
+    """Return the claim of a part; only a `local` one may be about another region than all inputs."""
     upper, norm, region, inputs, outputs, metric = members(value, name, "upper norm region inputs outputs metric")
     constant(norm, f"{name}.norm", "l2")
-    constant(members(region, f"{name}.region", "kind")[0], f"{name}.region.kind", "all")
-    return Claim(
-        real(upper, f"{name}.upper", 0.0),
-        integer(inputs, f"{name}.inputs", 1, MAX_ENTRIES),
-        integer(outputs, f"{name}.outputs", 1, MAX_ENTRIES),
-        metric,
-    )
+    if not local:
+        constant(members(region, f"{name}.region", "kind")[0], f"{name}.region.kind", "all")
+    upper = real(upper, f"{name}.upper", 0.0)
+    inputs = integer(inputs, f"{name}.inputs", 1, MAX_INPUTS if local else MAX_ENTRIES)
+    outputs = integer(outputs, f"{name}.outputs", 1, MAX_ENTRIES)
+    where = regions.read(region, f"{name}.region", inputs) if local else ALL
+    return Claim(upper, inputs, outputs, metric, where)
 
 
 def agreeing(part: Part, claim: Claim) -> Part:

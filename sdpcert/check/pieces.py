@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from .network import Network
-from .reading import Rejected, constant, integer, items, members, real, text, values, values_up_to
+from .reading import Rejected, integer, items, members, real, text, values, values_up_to
 
 MAX_PIECES, MAX_STEPS, MAX_DECISIONS = 10**6, 10**5, 10**4
 #: Entries of all arrays of all pieces, and digits of all weights of flat ones.
@@ -159,7 +159,7 @@ class PiecesReader:
         elif parent is not None or side is not None:
             raise Rejected(f"{name}: parent and side of the first piece are not null")
         if (parent, side) not in self.wanted:
-            raise Rejected(f"{name}: another piece is {side} the split of {self.pieces[parent].name}")
+            raise Rejected(f"{name}: another piece is {side} the split of pieces[{parent}]")
         self.wanted.remove((parent, side))
         if decided > MAX_DECISIONS:
             raise Rejected(f"{name} has more than {MAX_DECISIONS} decisions")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .reading import Rejected, integer, members, real, text, values
+from .reading import Rejected, members, real, text, values
 
 MAX_INPUTS = 10**7
 
@@ -37,7 +37,7 @@ class Region:
         """Whether the region has an end in every direction."""
         return self.kind != "all"
 
-    def ends(self, inputs: int) -> tuple[list[Fraction], list[Fraction]]:
+    def ends(self) -> tuple[list[Fraction], list[Fraction]]:
         """The ends of a box around a bounded region, exact."""
         low, high = (None if end is None else list(map(Fraction, end)) for end in (self.low, self.high))
         if self.center is None:
@@ -86,7 +86,6 @@ def read(value: Any, name: str, inputs: int) -> Region:
     reader = KINDS.get(text(kind, f"{name}.kind"))
     if reader is None:
         raise Rejected(f"{name}.kind is none of {', '.join(map(repr, KINDS))}")
-    integer(inputs, f"the number of inputs of {name}", 1, MAX_INPUTS)
     return reader(value, name, inputs)
 
 
@@ -111,7 +110,8 @@ def read_ball(value: Any, name: str, inputs: int) -> Region:
         raise Rejected(f"{name}.radius is zero")
     if box is None:
         return Region("ball", center=center, radius=radius)
-    low, high = read_ends(*members(box, f"{name}.within", "low high"), f"{name}.within", inputs)
+    low, high = members(box, f"{name}.within", "low high")
+    low, high = read_ends(low, high, f"{name}.within", inputs)
     nearest = array("d", map(min, map(max, center, low), high))
     if squared_distance(nearest, center) >= Fraction(radius) ** 2:
         raise Rejected(f"{name}.within has no point inside of the ball")

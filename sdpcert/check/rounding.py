@@ -8,6 +8,9 @@ and subnormal numbers, which `require_rounding_to_nearest` tests.
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import nextafter
+
 import numpy as np
 
 from .reading import Rejected
@@ -36,6 +39,16 @@ def product(*factors: Array) -> Array:
         if np.any((before != 0) & (factor != 0) & (np.abs(result) < SMALLEST)):
             raise Rejected(RANGE)
     return result
+
+
+def outward(number: Fraction, direction: float) -> float:
+    """The float nearest to a number on its side towards `direction`, an infinity."""
+    try:
+        near = float(number)
+    except OverflowError:
+        return direction
+    beyond = Fraction(near) < number if direction > 0 else Fraction(near) > number
+    return nextafter(near, direction) if beyond else near
 
 
 def total(matrix: Array, sizes: Array) -> Array:

@@ -123,8 +123,9 @@ def prove(condition: Stacked) -> None:
     )  # fmt: skip
     if condition.input_scaling is not None and condition.input_weights is not None:
         gram = InputGram(condition.blocks)
-        found = gram.missing(condition.input_scaling, condition.input_weights)
-        check_dominant(found, "R R' - G G' of the input factor")
+        lacking, _ = gram.missing(condition.input_scaling, condition.input_weights)
+        check_dominant(lacking, "R R' - G G' of the input factor")
         inequality = inequality.reading(gram.replaced(condition.input_weights), gram.size)
     factor = Factor(condition.precision, condition.scaling, condition.start, condition.factor)
-    check_dominant(MatrixOfInequality(inequality).missing(factor, keep=False), "the residue E")
+    lacking, _ = MatrixOfInequality(inequality).missing(factor, keep=False)
+    check_dominant(lacking, "the residue E")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from math import isfinite
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from .lines_floating import Curves, Range
 from .network_floating import FloatingNetwork, Sizes
-from .pieces import LinesStep, SlopesStep, Split
+from .pieces import BoundsStep, LinesStep, SlopesStep, Split
 from .reading import Rejected
 from .region import Region
 from .rounding import SLACK
@@ -27,6 +26,11 @@ class Decision:
     neuron: int
     sign: float
     at: float
+
+    @property
+    def side(self) -> str:
+        """The side of the split that the piece is on."""
+        return "above" if self.sign > 0 else "below"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,7 @@ class Neurons:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What is proved of a piece: `neurons[g - 1]` of group g, ends of the inputs, and its decisions."""
+    """What is proved of a piece: `neurons[g - 1]` of group g, ends of the inputs, decisions, and cuts of the inputs."""
 
     network: FloatingNetwork
     region: Region
@@ -124,6 +128,7 @@ class State:
     high: Array
     inputs: Sizes
     decisions: tuple[Decision, ...] = ()
+    cuts: tuple[tuple[Split, str], ...] = ()
 
     @staticmethod
     def of(network: FloatingNetwork, region: Region) -> State:
@@ -160,25 +165,28 @@ class State:
         """The same with other knowledge of one group."""
         return replace(self, neurons=(*self.neurons[: group - 1], neurons, *self.neurons[group:]))
 
+    def after_bounds(self, step: BoundsStep) -> State:
+        """The state after bounds, which are proved already."""
+        neurons, values = np.array(step.neurons, dtype=int), np.array(step.values)
+        return self.with_neurons(step.group, self.neurons[step.group - 1].bounded(step.side, neurons, values))
+
     def after_lines(self, step: LinesStep) -> State:
         """The state after new slopes of lines."""
         lines = step.lines
-        neurons, lower, upper = (np.array(x) for x in (lines.neurons, lines.lower, lines.upper))
+        neurons, lower, upper = np.array(lines.neurons, dtype=int), np.array(lines.lower), np.array(lines.upper)
         return self.with_neurons(lines.group, self.neurons[lines.group - 1].with_lines(neurons, lower, upper))
 
     def after_slopes(self, step: SlopesStep) -> State:
         """The state after slopes of smooth activations, which are verified."""
-        before, function = self.neurons[step.group - 1], self.network.functions[step.group - 1]
-        if function is None:
-            raise Rejected(f"group {step.group} has a step of slopes, and its activation is not smooth")
+        before = self.neurons[step.group - 1]
         for i, alpha, beta in zip(step.neurons, step.alpha, step.beta, strict=True):
             low, high = float(before.known.low[i]), float(before.known.high[i])
             if not (isfinite(low) and isfinite(high)):
                 raise Rejected(f"neuron {i} of group {step.group} has slopes on an interval that is not bounded")
-            least, greatest = function.derivative(Fraction(low), Fraction(high))
+            least, greatest = before.curves.slopes_between(low, high)
             if not alpha <= least <= greatest <= beta:
                 raise Rejected(f"the slopes of neuron {i} of group {step.group} are not within those stated")
-        neurons, alpha, beta = (np.array(x) for x in (step.neurons, step.alpha, step.beta))
+        neurons, alpha, beta = np.array(step.neurons, dtype=int), np.array(step.alpha), np.array(step.beta)
         return self.with_neurons(step.group, before.with_slopes(neurons, alpha, beta))
 
     def on_side(self, split: Split, side: str) -> State:
@@ -194,7 +202,8 @@ class State:
             raise Rejected(f"input {split.neuron} is split where it has no values on both sides")
         low, high = self.low.copy(), self.high.copy()
         (low if side == "above" else high)[split.neuron] = split.at
-        return replace(self, low=low, high=high, inputs=self.inputs.refined(np.maximum(np.abs(low), np.abs(high))))
+        inputs = self.inputs.refined(np.maximum(np.abs(low), np.abs(high)))
+        return replace(self, low=low, high=high, inputs=inputs, cuts=(*self.cuts, (split, side)))
 
 
 def ends(region: Region, inputs: int) -> tuple[Array, Array]:

@@ -2,22 +2,27 @@
 
 A certificate claims one bound for one network. The claim is that of the root of a tree of parts; a part of kind
 `condition` is proved by a matrix inequality, one of kind `sequence` by the parts inside it. Version 1 of the file is
-one condition, version 2 one sequence, version 3 any tree. Another kind of part is another file and a line in `KINDS`.
+one condition, version 2 one sequence, version 3 any tree. A part of kind `restriction` or `cover` bounds a network on a
+region, and is the whole tree. Another kind of part is another file and a line in `KINDS`.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import condition, sequence
+from . import condition, cover, sequence
+from . import region as regions
 from .condition import StackedCondition, form_of
 from .part import Part, ReadPart
 from .reading import Rejected, constant, integer, items, members, real, text, unpacked, values
 
 KINDS: dict[str, Callable[[Any, str, ReadPart], Part]] = {"condition": condition.read, "sequence": sequence.read}
+#: Kinds that can only be the whole tree.
+ROOTS: dict[str, Callable[[Any, str, ReadPart], Part]] = {"restriction": cover.read, "cover": cover.read}
 
 MAX_DEPTH = 10
 #: Parts of a tree, and of the list in a file of version 2.
@@ -106,24 +111,38 @@ def version_3(document: Any) -> Content:
         raise Rejected("upper is less than the bound of the tree")
     if not tree.bounds_plain_norm():
         raise Rejected("tree: a weight of the output's norm is below 1, and no part reads the output")
-    kind, coordinates, size = members(region, "region", "kind coordinates size")
-    constant(kind, "region.kind", "all")
-    constant(coordinates, "region.coordinates", "torus" if tree.embedded else "input")
-    if integer(size, "region.size", 1, tree.inputs) != tree.inputs:
-        raise Rejected("region.size is not the number of the tree's inputs")
+    check_region(region, tree)
     constant(claim, "claim", claim_of(tree, upper))
     lower, points = read_attained(attained, upper)
-    check_points(points, tree.inputs, tree.embedded)
+    for name, point in check_points(points, tree.inputs, tree.embedded):
+        if not tree.region.contains(point):
+            raise Rejected(f"{name} does not lie in the region")
     return Content(upper, lower, tree, tuple(assumptions))
 
 
 VERSIONS = {1: version_1, 2: version_2, 3: version_3}
 
 
+def check_region(value: Any, tree: Part) -> None:
+    """Check that the region at the top of a file is that of the tree, with coordinates and number of inputs."""
+    name = "region"
+    coordinates, size = members(value, name, "coordinates size", closed=False)
+    own = {key: one for key, one in value.items() if key not in ("coordinates", "size")}
+    if not tree.region.bounded:
+        members(own, name, "kind")
+        constant(own["kind"], "region.kind", "all")
+    constant(coordinates, "region.coordinates", "torus" if tree.embedded else "input")
+    if integer(size, "region.size", 1, tree.inputs) != tree.inputs:
+        raise Rejected("region.size is not the number of the tree's inputs")
+    if tree.region.bounded and regions.read(own, name, tree.inputs) != tree.region:
+        raise Rejected("region is not that of the tree")
+
+
 def claim_of(tree: Part, upper: float) -> str:
     """The claim of a certificate of version 3 in words."""
+    where = "in the region below " if tree.region.bounded else ""
     return (
-        f"For all inputs x, x' of the network of the tree below ({tree.inputs} inputs, {tree.outputs} outputs): "
+        f"For all inputs x, x' {where}of the network of the tree below ({tree.inputs} inputs, {tree.outputs} outputs): "
         f"|f(x) - f(x')| <= {upper!r} |x - x'|, Euclidean norms, real arithmetic."
     )
 
@@ -142,9 +161,11 @@ class TreeReader:
         if depth > MAX_DEPTH:
             raise Rejected(f"the tree has more than {MAX_DEPTH} parts one inside the other")
         (kind,) = members(value, name, "kind", closed=False)
-        read = KINDS.get(text(kind, f"{name}.kind"))
+        read = (KINDS | ROOTS).get(text(kind, f"{name}.kind"))
         if read is None:
-            raise Rejected(f"{name} is of the unknown kind {kind[:40]!a}; known are {', '.join(KINDS)}")
+            raise Rejected(f"{name} is of the unknown kind {kind[:40]!a}; known are {', '.join(KINDS | ROOTS)}")
+        if depth > 1 and kind in ROOTS:
+            raise Rejected(f"{name} is of the kind {kind!r}, which can only be the whole tree")
         return read(value, name, partial(self.part, depth=depth + 1))
 
 
@@ -170,15 +191,20 @@ def read_attained(value: Any, upper: float, closed: bool = True) -> tuple[float 
     return lower, points
 
 
-def check_points(points: list[Any], count: int, embedded: bool = False) -> None:
-    """Check that the two inputs hold `count` values each; `embedded` ones at most that, as many as one another."""
+def check_points(points: list[Any], count: int, embedded: bool = False) -> list[tuple[str, array[float]]]:
+    """Return the two inputs with their names; they hold `count` values each, `embedded` ones at most that.
+
+    Embedded ones have as many as one another.
+    """
+    found = []
     for name, point in zip(("attained.x", "attained.x_prime"), points, strict=False):
         if embedded:
             data = unpacked(point, name, 8 * min(count, MAX_POINT))
             if data is None:
                 raise Rejected(f"{name} has more values than the torus has inputs")
             count, embedded = len(data) // 8, False
-        values(point, name, "d", count)
+        found.append((name, values(point, name, "d", count)))
+    return found
 
 
 def read_assumption(value: Any) -> str:

@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .part import EXACT
 from .reading import Rejected, Unreadable, read_document
 from .tree import Content, read_content
 
@@ -24,7 +23,7 @@ class CheckResult:
         sha256: the hash of the network that the proof is about, empty unless ok.
         lower: the lower bound that the file states, which is not re-evaluated here; None if there is none or not ok.
         level: the arithmetic of the proof, "exact" or "floating-point" (float64 with rigorous error bounds for the
-            conditions on a torus); None unless ok.
+            conditions on a torus and for pieces of a region); None unless ok.
     """
 
     ok: bool
@@ -75,8 +74,9 @@ def document_of(certificate: str | os.PathLike[str] | HasDocument) -> Any:
 def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     """Check a certificate that is already parsed from JSON; a bad one gives ok=False and never an exception.
 
-    `exact` says whether conditions on a torus are proved in integers (True) or in floating point with rigorous error
-    bounds (False, needs NumPy); None chooses integers if they are small enough. All else is proved in integers.
+    `exact` says whether conditions on a torus and pieces of a region are proved in integers (True) or in floating point
+    with rigorous error bounds (False, needs NumPy); None chooses integers if that is little work. All else is proved in
+    integers.
     """
     try:
         content = read_content(document)
@@ -92,21 +92,14 @@ def statement(content: Content, level: str) -> str:
     """What a proved certificate says, in one line, with the bound rounded up."""
     tree = content.tree
     bound = decimal.Context(prec=12, rounding=decimal.ROUND_CEILING).create_decimal_from_float(content.upper)
-    conditions = sum(1 for _ in tree.leaves())
     said = [
         "Euclidean norms",
         "real arithmetic",
-        f"{'every network with weights within the stated radii' if tree.uncertain else 'the stated weights'}, "
-        "activations with the stated slopes",
-        *(["inputs embedded in a torus"] if tree.embedded else []),
-        *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
-        "proved in exact integer arithmetic"
-        if level == EXACT
-        else "proved by floating-point Cholesky with rigorous error bounds on the torus, in exact integers elsewhere",
+        *tree.said(level),
         f"network sha256 {tree.sha256}",
         *(f"stated and not proved: {line!a}" for line in content.assumptions),
     ]
-    return f"|f(x)-f(x')| <= {bound} |x-x'| for all inputs x, x' ({'; '.join(said)})"
+    return f"|f(x)-f(x')| <= {bound} |x-x'| for {tree.region} ({'; '.join(said)})"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -135,15 +135,16 @@ def _live(
                 columns = slice(None) if source == 0 else moves[source - 1]
                 reads |= np.any(rows[number, source][:, columns], axis=1)
         moves[number - 1] &= reads
-    read = [np.zeros(len(mask), bool) for mask in undecided]
-    live = [mask.copy() for mask in moves]
+    live, constant = [mask.copy() for mask in moves], [u & ~m for u, m in zip(undecided, moves, strict=True)]
     for number in range(count, 0, -1):
+        used, read = np.zeros((2, len(undecided[number - 1])), bool)
         for to in range(number + 1, count + 2):
             if (to, number) in rows:
                 weights = rows[to, number]
-                read[number - 1] |= np.any(weights if to == count + 1 else weights[live[to - 1]], axis=0)
-        live[number - 1] &= read[number - 1]
-    constant = [u & ~m & r for u, m, r in zip(undecided, moves, read, strict=True)]
+                used |= np.any(weights if to == count + 1 else weights[live[to - 1]], axis=0)
+                read |= np.any(weights if to == count + 1 else weights[live[to - 1] | constant[to - 1]], axis=0)
+        live[number - 1] &= used
+        constant[number - 1] &= read
     return tuple(live), tuple(constant)
 
 

@@ -115,7 +115,7 @@ class ExactState:
     def over_region(self, a: list[Fraction]) -> Number:
         if not self.region.bounded:
             return -inf if any(a) else Fraction(0)
-        low, high = self.region.ends(len(a))
+        low, high = self.region.ends()
         result = sum((min(x * lo, x * up) for x, lo, up in zip(a, low, high, strict=True)), Fraction(0))
         if self.region.center is not None:
             inner = sum((x * Fraction(c) for x, c in zip(a, self.region.center, strict=True)), Fraction(0))

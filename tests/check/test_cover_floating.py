@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from math import inf
@@ -12,18 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.check import cover_floating
-from sdpcert.check.activations import PiecewiseLinear
+from sdpcert.check import cover_floating, functions, network_floating, replay
+from sdpcert.check.activations import PiecewiseLinear, Smooth
 from sdpcert.check.backward_floating import least_values
+from sdpcert.check.blocks import Block
 from sdpcert.check.condition_floating import input_factor, prove_condition
 from sdpcert.check.cover import Cover
+from sdpcert.check.lines_floating import Range
 from sdpcert.check.network import Group, Network
 from sdpcert.check.network_floating import FloatingNetwork
-from sdpcert.check.pieces import Bounded, BoundsStep, Empty, Lines, LinesStep, Piece, Split
+from sdpcert.check.pieces import Bounded, BoundsStep, Empty, Flat, Lines, LinesStep, Piece, Split
 from sdpcert.check.reading import Rejected
 from sdpcert.check.reduced_floating import reduce
 from sdpcert.check.region import ALL, Region
-from sdpcert.check.stacked import Block
 from sdpcert.check.state_floating import State
 from tests.check.exact_pieces import ExactState, exact
 
@@ -85,7 +88,7 @@ def random_region(rng: np.random.Generator, inputs: int, scale: float = 1.0) -> 
 
 
 def cover(network: Network, region: Region, pieces: list[Piece], upper: float = 1e300) -> Cover:
-    return Cover("", upper, network.inputs, network.outputs, "", region, network, tuple(pieces))
+    return Cover("", upper, network.inputs, network.outputs, "", network, tuple(pieces), region=region)
 
 
 def random_bounds(rng: np.random.Generator, network: Network, g: int, side: str, decisions: int) -> BoundsStep:
@@ -231,6 +234,42 @@ def test_bounds_hold_for_all_networks_within_radii(seed: int) -> None:
             z.append(np.array(slopes)[k] * v + np.array(values)[k])
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(["tanh", "sigmoid", "softplus", "gelu", "sin", "softsign"]),
+    st.floats(-20, 20),
+    st.floats(0, 10),
+    st.floats(-1.5, 1.5),
+)
+def test_lines_of_smooth_activations_are_those_of_integers(name: str, low: float, width: float, slope: float) -> None:
+    smooth = Smooth(name, doubles([]), functions.read(name, []))
+    curves = network_floating.CURVES[Smooth](smooth)
+    ends = np.array([low, low + width])
+    stated = [float(x) for x in curves.slopes_between(float(ends[0]), float(ends[1]))]
+    alpha, beta = np.nextafter(stated[:1], -inf), np.nextafter(stated[1:], inf)
+    one = np.arange(1)
+    known = Range(
+        ends[:1], ends[1:], alpha, beta, curves.enclosed(ends[:1], one), curves.enclosed(ends[1:], one), np.full(1, inf)
+    )
+    own, bits = np.array([slope]), 400
+    interval, slopes = (float(ends[0]), float(ends[1])), (float(alpha[0]), float(beta[0]))
+    for below, got, sign in (
+        (True, curves.least(known, own, one)[0], 1),
+        (False, curves.greatest(known, own, one)[0], -1),
+    ):
+        offset = smooth.offset(0, interval, slopes, slope, below, bits)
+        assert offset is not None
+        wanted = Fraction(offset, 1 << bits)
+        assert sign * Fraction(float(got)) <= sign * wanted + Fraction(2, 1 << bits)
+        assert abs(Fraction(float(got)) - wanted) <= Fraction(1, 10**12) * (1 + abs(wanted))
+    for t in np.linspace(0, 1, 7):
+        v = float(ends[0] + t * (ends[1] - ends[0]))
+        value = float(smooth.function.value(Fraction(v), 80)[0])
+        assert slope * v + curves.least(known, own, one)[0] <= value + 1e-12
+        assert slope * v + curves.greatest(known, own, one)[0] >= value - 1e-12
+        assert abs(value) <= curves.largest(known)[0] + 1e-12
+
+
 def spectrum(matrix: list[list[Fraction]]) -> tuple[float, float]:
     """The least and the greatest eigenvalue after the diagonal is brought to one."""
     dense = np.array([[float(x) for x in row] for row in matrix])
@@ -251,7 +290,7 @@ def bounded_state(rng: np.random.Generator, network: Network, region: Region) ->
     return state, other
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32))
 def test_rows_are_those_of_rational_arithmetic(seed: int) -> None:
     """With no multipliers and rho = 0, M is -F'F; with them, it is definite exactly when it is proved to be."""
@@ -271,9 +310,16 @@ def test_rows_are_those_of_rational_arithmetic(seed: int) -> None:
             return False
         return True
 
+    base = other.matrix(Fraction(0), 0, lists)
+
+    def at(rho: float) -> list[list[Fraction]]:
+        return [
+            [x + (Fraction(rho) if p == q < reduced.moving else 0) for q, x in enumerate(r)] for p, r in enumerate(base)
+        ]
+
     seen = set()
     for rho in [0.0, *(4.0**k for k in range(-4, 12))]:
-        least, most = spectrum(other.matrix(Fraction(rho), 0, lists)) if reduced.matrix.shape[1] else (1.0, 1.0)
+        least, most = spectrum(at(rho)) if reduced.matrix.shape[1] else (1.0, 1.0)
         if least < -1e-9 * max(most, 1):
             assert not proved(rho)
             seen.add(False)
@@ -286,8 +332,8 @@ def test_rows_are_those_of_rational_arithmetic(seed: int) -> None:
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (low, middle) if proved(middle) else (middle, high)
-        assert spectrum(other.matrix(Fraction(high * (1 + 1e-6)), 0, lists))[0] > -1e-12
-        assert spectrum(other.matrix(Fraction(high * (1 - 1e-6)), 0, lists))[0] < 1e-12
+        assert spectrum(at(high * (1 + 1e-6)))[0] > -1e-12
+        assert spectrum(at(high * (1 - 1e-6)))[0] < 1e-12
 
 
 def test_a_wide_input_is_replaced_by_a_factor() -> None:
@@ -311,54 +357,88 @@ def absolute_value() -> Network:
     return Network(1, 1, groups, (block(1, 0, np.array([[1.0], [-1.0]])), block(2, 1, np.array([[1.0, 1.0]]))), "")
 
 
-def split_pieces(rho: float, at: float = 0.0) -> list[Piece]:
-    """Both sides of x = at, whose neurons are decided if that is zero."""
-    none = (doubles([]),)
-
-    def bounds(side: str, neurons: list[int], values: list[float]) -> BoundsStep:
-        weights = None if side == "" else doubles([[1.0]] * len(neurons))
-        return BoundsStep(side, 1, integers(neurons), doubles(values), (), weights)
-
+def sides(rho: float, multiplier: float, *steps: tuple[BoundsStep, ...]) -> list[Piece]:
+    """Both sides of x = 0, where one neuron is decided, with one multiplier for the other one."""
+    below, above = steps or ((), ())
+    end = Bounded(rho, 0, (doubles([multiplier]),))
     return [
-        Piece("root", None, None, (), Split(1, 0, at)),
-        Piece("below", 0, "below", (bounds("low", [1], [-at]),), Bounded(rho, 0, none)),
-        Piece("above", 0, "above", (bounds("high", [1], [-at]),), Bounded(rho, 0, none)),
+        Piece("root", None, None, (), Split(1, 0, 0.0)),
+        Piece("below", 0, "below", below, end),
+        Piece("above", 0, "above", above, end),
     ]
 
 
-def test_a_cover_of_all_inputs_needs_no_rounding() -> None:
-    """Splits and conditions are fine; the bound of the other neuron is exact, with a multiplier."""
-    pieces = split_pieces(1 + 1e-9)
-    with pytest.raises(Rejected, match="integers"):
+def test_a_cover_of_all_inputs_by_splits_and_conditions() -> None:
+    pieces = sides(1 + 1e-9, 1.0)
+    cover_floating.prove(cover(absolute_value(), ALL, pieces, upper=1 + 1e-9))
+    with pytest.raises(Rejected, match="upper is less"):
+        cover_floating.prove(cover(absolute_value(), ALL, pieces, upper=1.0))
+    with pytest.raises(Rejected, match="below: end: M is not proved"):
+        cover_floating.prove(cover(absolute_value(), ALL, sides(1 - 1e-6, 1.0)))
+    none = [pieces[0], *(replace(piece, end=Bounded(1.1, 0, (doubles([]),))) for piece in pieces[1:])]
+    with pytest.raises(Rejected, match="below: end: group 1 has not one multiplier"):
+        cover_floating.prove(cover(absolute_value(), ALL, none))
+
+
+def test_what_would_be_rounded_on_all_inputs_needs_integers() -> None:
+    """The other neuron is at least zero where x <= 0: -x - (0 - x) is zero, and nothing else would be small enough."""
+    step = BoundsStep("low", 1, integers([1]), doubles([0.0]), (), doubles([1.0]))
+    decided = Bounded(1.0, 0, (doubles([]),))
+    pieces = sides(1 + 1e-9, 1.0, (step,), ())
+    pieces[1] = replace(pieces[1], end=decided)
+    replay.prove(absolute_value(), ALL, pieces, 2.0)
+    with pytest.raises(Rejected, match=r"below: steps.0.: neuron 1 .* integers"):
         cover_floating.prove(cover(absolute_value(), ALL, pieces))
 
 
-def test_a_cover_of_a_box() -> None:
-    margin = 1e-12
-    pieces = split_pieces(1 + 1e-9)
+def test_steps_and_ends_have_to_agree() -> None:
     box = Region("box", doubles([-1.0]), doubles([2.0]))
-    # The intervals end at zero but for rounding, so a neuron stays active on each side.
-    steps = [
-        replace(
-            p,
-            steps=tuple(
-                replace(s, values=doubles([s.values[0] + (margin if s.side == "high" else -margin)])) for s in p.steps
-            ),
-        )
-        for p in pieces
+
+    def piece(end: object, *values: tuple[str, float]) -> Piece:
+        steps = tuple(BoundsStep(side, 1, integers([0]), doubles([x]), (), None) for side, x in values)
+        return Piece("piece", None, None, steps, end)  # type: ignore[arg-type]
+
+    for end, values, problem in (
+        (Empty(), [("low", -1.1)], "end: no interval"),
+        (Bounded(5.0, 0, (doubles([1.0, 1.0]),)), [("low", 2.1)], "steps.0.: neuron 0"),
+        (Bounded(5.0, 0, (doubles([1.0, 1.0]),)), [("low", np.nan)], "steps.0.: neuron 0"),
+    ):
+        with pytest.raises(Rejected, match=problem):
+            cover_floating.prove(cover(absolute_value(), box, [piece(end, *values)]))
+    # Above x = 1.5 and below it, both neurons' bounds contradict the split.
+    cut = [
+        Piece("root", None, None, (), Split(0, 0, 1.5)),
+        Piece("below", 0, "below", (), Split(1, 0, 1.75)),
+        Piece("above", 0, "above", (), Bounded(2.1, 0, (doubles([2.0, 2.0]),))),
+        Piece("below below", 1, "below", (), Bounded(2.1, 0, (doubles([2.0, 2.0]),))),
+        Piece("below above", 1, "above", (BoundsStep("high", 1, integers([0]), doubles([1.6]), (), None),), Empty()),
     ]
-    ends = [steps[0], *(replace(p, end=Bounded(2.0, 0, (doubles([1.0]),))) for p in steps[1:])]
-    cover_floating.prove(cover(absolute_value(), box, ends, upper=1.5))
-    with pytest.raises(Rejected, match="upper"):
-        cover_floating.prove(cover(absolute_value(), box, ends, upper=1.4))
-    with pytest.raises(Rejected, match="multipliers"):
-        cover_floating.prove(cover(absolute_value(), box, steps, upper=1.5))
-    with pytest.raises(Rejected, match="above: M is not proved"):
-        cover_floating.prove(
-            cover(
-                absolute_value(), box, [*ends[:2], replace(ends[2], end=Bounded(0.99, 0, (doubles([1.0]),)))], upper=1.5
-            )
-        )
+    cover_floating.prove(cover(absolute_value(), box, cut, 1.5))
+    with pytest.raises(Rejected, match="below above: end: the piece is empty"):
+        cover_floating.prove(cover(absolute_value(), box, [*cut[:4], replace(cut[4], end=Flat((1,)))]))
+    again = replace(cut[4], steps=cut[4].steps * 2)
+    with pytest.raises(Rejected, match=r"below above: steps.1.: the piece is empty already"):
+        cover_floating.prove(cover(absolute_value(), box, [*cut[:4], again]))
+    outside = replace(cut[0], end=Split(0, 0, 2.5))
+    with pytest.raises(Rejected, match="input 0 is split"):
+        cover_floating.prove(cover(absolute_value(), box, [outside, *cut[1:]]))
+
+
+def test_a_flat_piece_is_proved_in_integers() -> None:
+    """x >= 0 and -x >= 0 leave one point."""
+    both = Bounded(2.1, 0, (doubles([2.0, 2.0]),))
+    pieces = [
+        Piece("root", None, None, (), Split(1, 0, 0.0)),
+        Piece("below", 0, "below", (), Bounded(1.1, 0, (doubles([1.0]),))),
+        Piece("above", 0, "above", (), Split(1, 1, 0.0)),
+        Piece("above below", 2, "below", (), Bounded(1.1, 0, (doubles([]),))),
+        Piece("above above", 2, "above", (), Flat((1, 1))),
+    ]
+    cover_floating.prove(cover(absolute_value(), ALL, pieces, 1.1))
+    with pytest.raises(Rejected, match="above above: end: "):
+        cover_floating.prove(cover(absolute_value(), ALL, [*pieces[:4], replace(pieces[4], end=Flat((1, 2)))], 1.1))
+    with pytest.raises(Rejected, match="above above: end: group 1"):
+        cover_floating.prove(cover(absolute_value(), ALL, [*pieces[:4], replace(pieces[4], end=both)], 3.0))
 
 
 @settings(deadline=None, max_examples=25)
@@ -380,7 +460,7 @@ def test_what_is_beyond_the_exact_bound_is_rejected(seed: int) -> None:
             beyond = doubles([float(b) + sign * 1e-6 * (1 + abs(float(b))) for b in true])
             end = Bounded(0.0, 0, ())
             piece = Piece("piece", None, None, (*steps, replace(step, values=beyond)), end)
-            with pytest.raises(Rejected, match=f"steps\\[{len(steps)}\\]: the bound of neuron 0"):
+            with pytest.raises(Rejected, match=f"steps\\[{len(steps)}\\]: neuron 0 of group {g} is not"):
                 cover_floating.prove(cover(network, region, [piece]))
             steps.append(replace(step, values=safe))
             ends = other.low if side == "low" else other.high
@@ -388,3 +468,71 @@ def test_what_is_beyond_the_exact_bound_is_rejected(seed: int) -> None:
     # All safe ones are accepted, and the piece is not empty.
     with pytest.raises(Rejected, match="no interval"):
         cover_floating.prove(cover(network, region, [Piece("piece", None, None, tuple(steps), Empty())]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32))
+def test_covers_are_accepted_in_both_arithmetics(seed: int) -> None:
+    """Random splits, bounds a little inside of what is proved exactly, conditions as sharp as floating point can."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    region = random_region(rng, network.inputs)
+    pieces: list[Piece] = []
+
+    def grow(other: ExactState, parent: int | None, side: str | None, depth: int) -> None:
+        steps: list[BoundsStep] = []
+        for g in range(1, len(network.groups) + 1):
+            for end, sign in (("low", 1), ("high", -1)):
+                step = random_bounds(rng, network, g, end, len(other.decisions))
+                true = other.bounds(step)
+                if not true or any(b in (inf, -inf) for b in true):
+                    continue
+                values = doubles([float(b) - sign * 1e-9 * (1 + abs(float(b))) for b in true])
+                steps.append(replace(step, values=values))
+                ends, better = (other.low[g - 1], max) if end == "low" else (other.high[g - 1], min)
+                for i, value in zip(step.neurons, values, strict=True):
+                    ends[i] = better(ends[i], Fraction(value))
+                if any(low > high for low, high in zip(other.low[g - 1], other.high[g - 1], strict=True)):
+                    pieces.append(Piece(f"pieces[{len(pieces)}]", parent, side, tuple(steps), Empty()))
+                    return
+        name, number = f"pieces[{len(pieces)}]", len(pieces)
+        g = int(rng.integers(1, len(network.groups) + 1))
+        i = int(rng.integers(network.groups[g - 1].size))
+        if depth and other.low[g - 1][i] < other.high[g - 1][i]:
+            at = float(rng.standard_normal())
+            pieces.append(Piece(name, parent, side, tuple(steps), Split(g, i, at)))
+            for s, where in ((-1, "below"), (1, "above")):
+                child = copy.deepcopy(other)
+                child.decisions.append((g, i, s, Fraction(at)))
+                if s > 0:
+                    child.low[g - 1][i] = max(child.low[g - 1][i], Fraction(at))
+                else:
+                    child.high[g - 1][i] = min(child.high[g - 1][i], Fraction(at))
+                if child.low[g - 1][i] > child.high[g - 1][i]:
+                    pieces.append(Piece(f"pieces[{len(pieces)}]", number, where, (), Empty()))
+                else:
+                    grow(child, number, where, depth - 1)
+            return
+        multipliers = []
+        for h, some in enumerate(network.groups, 1):
+            slopes = [other.slopes(h, j) for j in range(some.size)]
+            multipliers.append(doubles([4.0 ** (len(network.groups) - h) for a, b in slopes if a != b]))
+        pieces.append(Piece(name, parent, side, tuple(steps), Bounded(1e6, 0, tuple(multipliers))))
+
+    grow(ExactState.of(network, region), None, None, 2)
+    floating, integers_ = (
+        reason(lambda: cover_floating.prove(cover(network, region, pieces))),
+        reason(lambda: replay.prove(network, region, pieces, 1e300)),
+    )
+    # The multipliers are guessed, so that a condition may be false; all else is true.
+    assert floating is None or floating.endswith("is not positive") or "M is not proved" in floating
+    assert (floating is None) == (integers_ is None)
+
+
+def reason(prove: Callable[[], None]) -> str | None:
+    """Why a proof is rejected; None if it is not."""
+    try:
+        prove()
+    except Rejected as error:
+        return str(error)
+    return None

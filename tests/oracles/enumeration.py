@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class Constant:
 
     def is_at_most(self, bound: float | Fraction) -> bool:
         """Whether the constant is at most the bound, decided exactly."""
-        return all(jacobian.norm_is_at_most(Fraction(bound)) for jacobian in self.candidates)
+        return bound == inf or all(jacobian.norm_is_at_most(Fraction(bound)) for jacobian in self.candidates)
 
     def is_at_least(self, bound: float | Fraction) -> bool:
         """Whether the constant is at least the bound, decided exactly."""

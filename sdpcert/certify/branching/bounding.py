@@ -18,7 +18,8 @@ from sdpcert.errors import SolverError
 from sdpcert.regions.emptiness import Interior, interior
 from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
-from sdpcert.regions.state import State
+from sdpcert.regions.state import Decision, State
+from sdpcert.regions.tighten import Effort, tighten
 from sdpcert.solvers.primal_dual import minimise
 from sdpcert.solvers.solution import Budget
 
@@ -35,17 +36,23 @@ BELOW = 1e-8
 NEEDLESS = 0.5
 
 
+#: How hard bounds of preactivations are sought while splits are compared, and for pieces that are kept.
+QUICK, THOROUGH = Effort(0), Effort(10)
+
+
 @dataclass(frozen=True)
 class Goals:
     """How well bounds are wanted: to `tol`, relative, within `seconds`; below `target` or above it is all that matters.
 
-    `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`.
+    `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`. `effort` is that of bounding
+    preactivations.
     """
 
     exponent: int
     tol: float = 1e-6
     target: float = 0.0
     seconds: float = float("inf")
+    effort: Effort = THOROUGH
 
     @property
     def budget(self) -> Budget:
@@ -55,19 +62,40 @@ class Goals:
         return Budget(self.tol, self.seconds, low_enough=low, high_enough=high)
 
 
-def bound_piece(state: State, goals: Goals, parent: Node | None = None, steps: tuple[Step, ...] = ()) -> Node:
+def bound_piece(state: State, goals: Goals, parent: Node | None = None, changed: Decision | None = None) -> Node:
     """The bound of a piece; not above that of the piece `parent` that it is a part of.
 
-    Raises `SolverError` if there is neither a point of the condition nor a parent.
+    `changed` is the decision that is new. Raises `SolverError` if there is neither a point of the condition nor a
+    parent.
     """
+    found = Interior()
+    if not state.is_empty:
+        found = interior(state, None if parent is None else parent.interior)
+        if found.flat is not None:
+            return Node(state, (), found.flat, 0.0, 0.0, True, Interior())
+    state, steps = tighten(state, goals.effort, changed)
+    return _bounded(state, tuple(steps), goals, parent, found)
+
+
+def refined(node: Node, parent: Node, goals: Goals) -> Node:
+    """A piece that may be done with better bounds, bounded again."""
+    if node.is_closed or node.is_exact or node.bound <= goals.target:
+        return node
+    state, steps = node.state, []
+    if goals.effort.iterations and state.region.bounded:
+        state, steps = tighten(state, goals.effort)
+    if not steps and node.dual >= goals.target:
+        return node
+    again = _bounded(state, (*node.steps, *steps), goals, node, node.interior)
+    return replace(again, witness=node.witness) if again.bound <= node.bound else node
+
+
+def _bounded(state: State, steps: tuple[Step, ...], goals: Goals, parent: Node | None, found: Interior) -> Node:
+    """The piece with a state after some steps."""
     if state.is_empty:
         return Node(state, steps, Empty(), 0.0, 0.0, True, Interior())
-    known = None if parent is None else parent.interior
-    found = interior(state, known)
-    if found.flat is not None:
-        return Node(state, steps, found.flat, 0.0, 0.0, True, Interior())
-    new = found.point is not None and (known is None or found.point is not known.point)
-    witness = witness_at(state, found.point) if new and found.point is not None else None
+    known = None if parent is None else parent.interior.point
+    witness = None if found.point is None or found.point is known else witness_at(state, found.point)
     reduced = reduced_form(state)
     if not reduced.groups:
         norm = _norm(reduced)
@@ -80,20 +108,6 @@ def bound_piece(state: State, goals: Goals, parent: Node | None = None, steps: t
     problem.solve()
     stated = problem.stated()
     return Node(state, steps, stated, bound_of(stated), problem.dual, False, found, witness)
-
-
-def refined(node: Node, parent: Node, goals: Goals) -> Node:
-    """A piece that may be done with a better bound, bounded to the tolerance."""
-    if node.is_closed or node.is_exact or node.bound <= goals.target or node.dual >= goals.target:
-        return node
-    reduced = reduced_form(node.state)
-    problem = _Problem(reduced, goals)
-    problem.inherit(node.state, node)
-    problem.solve()
-    stated = problem.stated()
-    if bound_of(stated) >= node.bound:
-        return node
-    return replace(node, end=stated, bound=bound_of(stated), dual=problem.dual)
 
 
 def bound_of(end: Bounded) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.certify.branching.bounding import Goals, bound_piece, refined
+from sdpcert.certify.branching.bounding import QUICK, Goals, bound_piece, refined
 from sdpcert.certify.branching.node import Node
 from sdpcert.regions.pieces import Side, Split
 from sdpcert.regions.reduced import Reduced, reduced_form
@@ -16,6 +16,11 @@ from sdpcert.running.short_repr import ShortRepr
 Array = np.ndarray
 #: How many splits of a piece are compared by bounding both sides.
 LOOK_AHEAD = 4
+#: Up to so many neurons that are left are split in the order of their groups. Splits of neurons that are no affine
+#: functions yet leave pieces that have no interior, which bounds alone do not show where a kink passes through the piece.
+FEW = 24
+#: A region with at most so many inputs may also be halved along one of them.
+MOST_INPUTS = 8
 #: Accuracy of bounds while splits are compared.
 COARSE = 1e-3
 
@@ -34,7 +39,7 @@ def divide(node: Node, goals: Goals) -> Division | None:
 
     A function of a module, of things that can be pickled: it runs in other processes too.
     """
-    coarse = replace(goals, tol=max(COARSE, goals.tol))
+    coarse = replace(goals, tol=max(COARSE, goals.tol), effort=QUICK)
     best: Division | None = None
     worse = total = float("inf")
     for split in candidates(node.state, reduced_form(node.state), LOOK_AHEAD):
@@ -49,30 +54,76 @@ def divide(node: Node, goals: Goals) -> Division | None:
 
 def bound_side(node: Node, split: Split, side: Side, goals: Goals) -> Node:
     """One side of a split, bounded."""
-    return bound_piece(node.state.on_side(split, side), goals, node)
+    state = node.state.on_side(split, side)
+    return bound_piece(state, goals, node, state.decisions[-1] if split.group else None)
 
 
 def candidates(state: State, reduced: Reduced, count: int) -> list[Split]:
-    """The most promising splits of a piece, best first; none if no slope is left undecided.
+    """The most promising splits of a piece, best first; none if there is nothing to split.
 
-    On all inputs they are neurons of the first group that has any left: then all neurons before are decided, and the
-    half-spaces are exact.
+    On all inputs, and where `FEW` neurons are left, they are those of the first group that has any: then all neurons
+    before are decided, and the half-spaces are exact. A region with few inputs may also be halved along one of them.
     """
-    if not reduced.groups:
+    bounded, found = state.region.bounded, []
+    in_order = not bounded or reduced.form.neurons <= FEW
+    for place, number in enumerate(reduced.groups, start=1):
+        neurons = np.flatnonzero(reduced.live[number - 1])
+        scores = _scores(reduced, place)
+        at = _places(state, number)[neurons]
+        found += [
+            (float(score), Split(number, int(k), float(v)))
+            for score, k, v in zip(scores, neurons, at)
+            if not np.isnan(v)
+        ]
+        if in_order and found:
+            break
+    chosen = [split for _, split in sorted(found, key=lambda pair: -pair[0])[:count]]
+    return chosen + (_halves(state, reduced) if bounded else [])
+
+
+def _places(state: State, number: int) -> Array:
+    """Where each neuron of a group may be split: at the kink inside of its interval that is nearest to the middle, or
+    in the middle of a smooth one; NaN where it may not.
+    """
+    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
+    with np.errstate(invalid="ignore"):
+        middle = np.where(np.isfinite(low) & np.isfinite(high), low + (high - low) / 2, np.nan)
+        if not group.is_piecewise_linear:
+            return np.where((low < middle) & (middle < high), middle, np.nan)
+        found, nearest = np.full(group.size, np.nan), np.full(group.size, np.inf)
+        for kink in group.activation.kinks:
+            at = group.per_neuron(kink)
+            distance = np.where(np.isnan(middle), 0.0, np.abs(at - middle))
+            nearer = (low < at) & (at < high) & (distance < nearest)
+            found, nearest = np.where(nearer, at, found), np.where(nearer, distance, nearest)
+    return found
+
+
+def _halves(state: State, reduced: Reduced) -> list[Split]:
+    """The halves of a box with few inputs, along the input that moves undecided neurons most."""
+    moving = np.flatnonzero(state.moving)
+    if len(moving) > MOST_INPUTS:
         return []
-    number = reduced.groups[0]
-    neurons = np.flatnonzero(reduced.live[number - 1])
-    order = np.argsort(-_scores(reduced, 1), kind="stable")[:count]
-    return [Split(number, int(neurons[k]), 0.0) for k in order]
+    low, high = state.box_low[moving], state.box_high[moving]
+    reach = np.zeros(len(moving))
+    for (to, source), block in reduced.form.blocks.items():
+        if source == 0 and to < reduced.form.output_row:
+            reach += np.square(block.weights).sum(axis=0)
+    middle = low + (high - low) / 2
+    scores = np.where((low < middle) & (middle < high), np.sqrt(reach) * (high - low), -1.0)
+    k = int(np.argmax(scores))
+    return [Split(0, int(moving[k]), float(middle[k]))] if scores[k] > 0 else []
 
 
 def _scores(reduced: Reduced, group: int) -> Array:
     """How much goes through each neuron of a group of the reduced form: what it reads times what reads it."""
     form = reduced.form
-    reads = sum(np.square(block.weights).sum(axis=1) for block in form.row(group).values())
-    read = np.zeros(form.groups[group - 1].size)
+    own = form.groups[group - 1]
+    reads, read = np.zeros(own.size), np.zeros(own.size)
+    for block in form.row(group).values():
+        reads += np.square(block.weights).sum(axis=1)
     for to in range(group + 1, form.output_row + 1):
         block = form.blocks.get((to, group))
         if block is not None:
             read += np.square(block.weights).sum(axis=0)
-    return np.sqrt(np.asarray(reads) * read)
+    return np.sqrt(reads * read) * (own.beta - own.alpha)

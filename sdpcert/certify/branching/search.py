@@ -27,6 +27,8 @@ IN_FLIGHT = WORKERS
 MOST_WITNESSES = 8
 #: What is subtracted from the norm of a Jacobian in float64, relative, before it counts as attained.
 ROUNDING = 1e-12
+#: A bound that is as good as zero, which nothing attains of a constant network.
+NOTHING = 1e-100
 #: Accuracy of the bound of the whole region, relative.
 ROOT = 1e-7
 
@@ -162,7 +164,7 @@ class _Search:
 
     def _over(self, nodes: int | None, under_way: int = 0) -> str:
         """Why no further piece is divided, or nothing."""
-        if self.largest <= self.target:
+        if self.largest <= max(self.target, NOTHING):
             return "optimal"
         if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
             return "nodes"

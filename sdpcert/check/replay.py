@@ -1,0 +1,86 @@
+"""A cover proved in integers: every piece with what it has from its parent, its steps, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from . import definite
+from .backward import IntegerNetwork
+from .bounding import GUARD, MORE_BITS, check_bounds
+from .flat import check_flat
+from .network import Network
+from .pieces import Bounded, BoundsStep, Empty, Flat, LinesStep, Piece, SlopesStep, Split, Step
+from .reading import Rejected, within
+from .reduced import reduced
+from .region import Region
+from .state import State, first_state, input_bits
+
+
+def prove(network: Network, region: Region, pieces: Sequence[Piece], upper: float) -> None:
+    """Prove that `upper` bounds the network on a region that is divided into pieces; raise `Rejected`."""
+    replay = Replay(network, region, [piece.end for piece in pieces if isinstance(piece.end, Split)], upper)
+    states: dict[int, tuple[State, int]] = {}  # of pieces that are split, with the children still to come
+    for number, piece in enumerate(pieces):
+        with within(piece.name):
+            if piece.parent is None or piece.side is None:
+                state = replay.first
+            else:
+                before, children = states.pop(piece.parent)
+                if children > 1:
+                    states[piece.parent] = before, children - 1
+                split = pieces[piece.parent].end
+                if not isinstance(split, Split):
+                    raise Rejected("its parent is not split")
+                state = before.on_side(split, piece.side)
+            state = replay.after(piece, state)
+            if isinstance(piece.end, Split):
+                states[number] = state, 2
+
+
+class Replay:
+    """What all pieces of one region have in common."""
+
+    def __init__(self, network: Network, region: Region, splits: Sequence[Split], upper: float) -> None:
+        self.network, self.region, self.upper = IntegerNetwork(network), region, upper
+        self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(region, splits)
+        self.first = first_state(network, region, splits, self.bits)
+
+    def after(self, piece: Piece, state: State) -> State:
+        """The state of a piece after its steps, which are proved, as its end is."""
+        for number, step in enumerate(piece.steps):
+            with within(f"steps[{number}]"):
+                if state.empty:
+                    raise Rejected("the piece is empty already")
+                state = self._after_step(step, state)
+        with within("end"):
+            if state.empty is not isinstance(piece.end, Empty):
+                raise Rejected("the piece is empty" if state.empty else "no interval of the piece is empty")
+            self._check_end(piece.end, state)
+        return state
+
+    def _after_step(self, step: Step, state: State) -> State:
+        match step:
+            case BoundsStep():
+                check_bounds(step, self.network, state, self.region, self.bits)
+                cut = state.neurons(step.group).with_ends(step.side, step.neurons, step.values)
+                return state.with_neurons(step.group, cut, step.neurons)
+            case LinesStep(lines):
+                neurons = state.neurons(lines.group).with_lines(lines.neurons, lines.lower, lines.upper)
+                return state.with_neurons(lines.group, neurons)
+            case SlopesStep():
+                neurons = state.neurons(step.group)
+                neurons.check_slopes(step.neurons, step.alpha, step.beta)
+                return state.with_neurons(step.group, neurons.with_slopes(step.neurons, step.alpha, step.beta))
+
+    def _check_end(self, end: Any, state: State) -> None:
+        match end:
+            case Bounded():
+                if Fraction(self.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):
+                    raise Rejected("upper is less than 2^s sqrt(rho)")
+                definite.prove(reduced(end, self.network, state, self.region))
+            case Flat():
+                check_flat(end, self.network, state, self.region)
+            case _:
+                pass
