@@ -49,7 +49,7 @@ ROUGH = 2e-3
 @dataclass(frozen=True, eq=False)
 class Point(ShortRepr):
     """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of
-    it.
+    it, and `dual_matrices` what the run ended with, one for each inequality.
     """
 
     y: Matrix
@@ -58,6 +58,7 @@ class Point(ShortRepr):
     iterations: int
     status: str
     history: tuple[Progress, ...]
+    dual_matrices: tuple[Matrix, ...] = ()
 
 
 class Watch(Protocol):
@@ -136,6 +137,7 @@ class _Run:
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.dual_bound = 0.0
+        self.dual_matrices: tuple[Matrix, ...] = ()
         self.history: list[Progress] = []
         self.stopped: dict[Any, int] = {}
         self.start = self.arrays.asarray(start)
@@ -170,7 +172,8 @@ class _Run:
         y = self.start if self.best is None else self.best
         scale = self.condition.exponent
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
-        return Point(self.arrays.numpy(y), scale, dual, iteration, status, tuple(self.history))
+        history = tuple(self.history)
+        return Point(self.arrays.numpy(y), scale, dual, iteration, status, history, self.dual_matrices)
 
     def _iterate(self) -> Iterator[tuple[int, str]]:
         target, now = 2 * self.budget.tol, self._started(self.start)
@@ -343,6 +346,7 @@ class _Run:
         return 0.0
 
     def _update_dual(self, pairs: list[Pair]) -> None:
+        self.dual_matrices = tuple(p.dual for p in pairs)
         factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
         value = feasible_dual_value(self.condition, factors)
         self.dual_bound = max(self.dual_bound, value)

@@ -20,7 +20,7 @@ from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
 from sdpcert.regions.state import Decision, State
 from sdpcert.regions.tighten import Effort, tighten
-from sdpcert.solvers.primal_dual import minimise
+from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
@@ -107,7 +107,8 @@ def _bounded(state: State, steps: tuple[Step, ...], goals: Goals, parent: Node |
         problem.inherit(state, parent)
     problem.solve()
     stated = problem.stated()
-    return Node(state, steps, stated, bound_of(stated), problem.dual, False, found, witness)
+    bound = bound_of(stated)
+    return Node(state, steps, stated, bound, problem.dual, False, found, witness, problem.contradictions)
 
 
 def bound_of(end: Bounded) -> float:
@@ -138,7 +139,7 @@ def _square(bound: float, exponent: int) -> float:
 class _Problem:
     """The condition of a piece, and the best point of it so far: multipliers of live neurons at the condition's scale.
 
-    A point is a vector y as solvers have it; `best` is None before there is one.
+    A point is a vector y as solvers have it; `best` is None before there is one. `contradictions` are those of `Node`.
     """
 
     def __init__(self, reduced: Reduced, goals: Goals) -> None:
@@ -146,6 +147,7 @@ class _Problem:
         self.condition = Condition(reduced.form, "neuron")
         self.best: Array | None = None
         self.dual = 0.0
+        self.contradictions: tuple[Array, ...] | None = None
 
     @property
     def bound(self) -> float:
@@ -189,11 +191,36 @@ class _Problem:
         if inherited is not None:  # the condition was rescaled for the solver
             self.best = np.ldexp(inherited, 2 * (exponent - self.condition.exponent))
         self.dual = point.dual
+        self._contradict(point)
         self._offer(point.y)
         polished = np.array(point.y)
         polished[0] = least_rho(self.condition, polished[1:])
         if np.isfinite(polished[0]) and polished[0] > 0:
             self._offer(polished)
+
+    def _contradict(self, point: Point) -> None:
+        """Where the dual matrix has neurons that are on none of their slopes.
+
+        It has vectors z and v for every neuron with `(z - a v) . (z - b v) = 0` in the optimum. A neuron that is
+        decided is on one of the slopes a and b: the multiplier times the lesser square of the distances is what that
+        costs the dual objective, to first order.
+        """
+        if not point.dual_matrices:
+            return
+        condition, matrix = self.condition, point.dual_matrices[0]
+        through = condition.times_k(matrix)
+        first = condition.inputs
+        z = np.diagonal(matrix)[first:]
+        mixed = np.diagonal(through[:, first:])
+        v = np.diagonal(condition.times_k(through.T))
+        flat, steep = (
+            np.maximum(z - 2 * slope * mixed + slope**2 * v, 0.0) for slope in (condition.alpha, condition.beta)
+        )
+        cost = condition.spread(point.y) * np.where(steep <= flat, steep, -flat)
+        every = [np.zeros(len(mask)) for mask in self.reduced.live]
+        for number, rows in zip(self.reduced.groups, condition.rows[1:], strict=True):
+            every[number - 1][self.reduced.live[number - 1]] = cost[rows]
+        self.contradictions = tuple(every)
 
     def _offer(self, y: Array) -> None:
         if np.all(np.isfinite(y)) and (self.best is None or y[0] < self.best[0]):

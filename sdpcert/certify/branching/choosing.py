@@ -15,9 +15,9 @@ from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: How many splits of a piece are compared by bounding both sides.
-LOOK_AHEAD = 4
-#: Up to so many neurons that are left are split in the order of their groups. Splits of neurons that are no affine
-#: functions yet leave pieces that have no interior, which bounds alone do not show where a kink passes through the piece.
+LOOK_AHEAD = 3
+#: Up to so many neurons that are left are split in the order of their groups: splits of neurons that are no affine
+#: functions yet leave pieces without interior, which bounds do not show where a kink passes through the piece.
 FEW = 24
 #: A region with at most so many inputs may also be halved along one of them.
 MOST_INPUTS = 8
@@ -41,12 +41,18 @@ def divide(node: Node, goals: Goals) -> Division | None:
     """
     coarse = replace(goals, tol=max(COARSE, goals.tol), effort=QUICK)
     best: Division | None = None
-    worse = total = float("inf")
-    for split in candidates(node.state, reduced_form(node.state), LOOK_AHEAD):
-        below, above = (bound_side(node, split, side, coarse) for side in ("below", "above"))
-        larger, both = max(below.bound, above.bound, goals.target), below.bound + above.bound
-        if best is None or (larger, both) < (worse, total):
-            best, worse, total = Division(split, below, above), larger, both
+    worse = float("inf")
+    for split, larger in candidates(node, reduced_form(node.state), LOOK_AHEAD):
+        first = bound_side(node, split, larger, coarse)
+        if first.bound >= worse and best is not None:
+            continue
+        second = bound_side(node, split, "below" if larger == "above" else "above", coarse)
+        bound = max(first.bound, second.bound, goals.target)
+        if best is None or bound < worse:
+            worse = bound
+            best = Division(split, *((first, second) if larger == "below" else (second, first)))
+        if worse <= goals.target:
+            break
     if best is None:
         return None
     return Division(best.split, refined(best.below, node, goals), refined(best.above, node, goals))
@@ -58,17 +64,19 @@ def bound_side(node: Node, split: Split, side: Side, goals: Goals) -> Node:
     return bound_piece(state, goals, node, state.decisions[-1] if split.group else None)
 
 
-def candidates(state: State, reduced: Reduced, count: int) -> list[Split]:
-    """The most promising splits of a piece, best first; none if there is nothing to split.
+def candidates(node: Node, reduced: Reduced, count: int) -> list[tuple[Split, Side]]:
+    """The most promising splits of a piece, best first, each with the side that is likely to have the larger bound.
 
-    On all inputs, and where `FEW` neurons are left, they are those of the first group that has any: then all neurons
-    before are decided, and the half-spaces are exact. A region with few inputs may also be halved along one of them.
+    None if there is nothing to split. On all inputs, and where `FEW` neurons are left, they are those of the first
+    group that has any: then all neurons before are decided, and the half-spaces are exact. A region with few inputs may
+    also be halved along one of them.
     """
-    bounded, found = state.region.bounded, []
-    in_order = not bounded or reduced.form.neurons <= FEW
+    state, found = node.state, []
+    in_order = not state.region.bounded or reduced.form.neurons <= FEW
     for place, number in enumerate(reduced.groups, start=1):
         neurons = np.flatnonzero(reduced.live[number - 1])
-        scores = _scores(reduced, place)
+        known = node.contradictions
+        scores = _scores(reduced, place) if known is None else known[number - 1][neurons]
         at = _places(state, number)[neurons]
         found += [
             (float(score), Split(number, int(k), float(v)))
@@ -77,8 +85,9 @@ def candidates(state: State, reduced: Reduced, count: int) -> list[Split]:
         ]
         if in_order and found:
             break
-    chosen = [split for _, split in sorted(found, key=lambda pair: -pair[0])[:count]]
-    return chosen + (_halves(state, reduced) if bounded else [])
+    found.sort(key=lambda pair: -abs(pair[0]))
+    chosen: list[tuple[Split, Side]] = [(split, "above" if score >= 0 else "below") for score, split in found[:count]]
+    return chosen + [(split, "below") for split in _halves(state, reduced)]
 
 
 def _places(state: State, number: int) -> Array:
@@ -102,7 +111,7 @@ def _places(state: State, number: int) -> Array:
 def _halves(state: State, reduced: Reduced) -> list[Split]:
     """The halves of a box with few inputs, along the input that moves undecided neurons most."""
     moving = np.flatnonzero(state.moving)
-    if len(moving) > MOST_INPUTS:
+    if not state.region.bounded or len(moving) > MOST_INPUTS:
         return []
     low, high = state.box_low[moving], state.box_high[moving]
     reach = np.zeros(len(moving))

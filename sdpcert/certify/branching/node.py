@@ -30,7 +30,8 @@ class Node(ShortRepr):
     `bound` is that of the end (0 if the piece is flat or empty), `dual` a lower bound on what the condition can prove
     of the piece, `is_exact` whether no slope is left undecided: then dividing the piece does not lower the bound.
     `interior` is an interior point, where one is known, and `witness` how the network stretches there, unless the piece
-    that this one is a part of has the same point.
+    that this one is a part of has the same point. `contradictions`, if known, has an array for each group: how much
+    each neuron's slopes disagree in the optimum of the condition, negative if the steeper one is farther away.
     """
 
     state: State
@@ -41,6 +42,7 @@ class Node(ShortRepr):
     is_exact: bool
     interior: Interior
     witness: Witness | None = None
+    contradictions: tuple[Array, ...] | None = None
 
     @property
     def is_closed(self) -> bool:
