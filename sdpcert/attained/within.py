@@ -128,6 +128,8 @@ class Within(Domain):
     """The points of a ball and of a box that has the origin in it; either may be infinite, not both."""
 
     bounded = True
+    far = (-2.0, 0.5)
+    patience = 8
 
     def __init__(self, low: Array, high: Array, center: Array, radius: float) -> None:
         self.low, self.high, self.center = low, high, center
