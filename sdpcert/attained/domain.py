@@ -24,6 +24,8 @@ class Domain(ABC):
     far: tuple[float, float] = (-1.0, 0.5)
     #: Rounds without growth after which a search ends.
     patience: int = 3
+    #: What a round spends on switching neurons, relative to what climbing takes.
+    switching: float = 2.0
 
     @abstractmethod
     def start(self, generator: np.random.Generator, inputs: int, distances: Array) -> Array:

@@ -23,8 +23,6 @@ Array = np.ndarray
 NARROW = 0.02
 #: A round that raises the best value by less, relatively, counts as none.
 GROWTH = 1e-4
-#: What a round spends on switching neurons, relative to what climbing takes.
-SWITCHING = 2.0
 #: The first round takes one part in so many of what may be spent.
 ROUNDS = 5
 #: Bounds of the steps of a climb.
@@ -86,7 +84,9 @@ class Search:
     more finds at least as much.
     """
 
-    def __init__(self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int | None = None) -> None:
+    def __init__(
+        self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int | None = None
+    ) -> None:
         self.map, self.domain, self.work = searched, domain, work
         self.patience = domain.patience if patience is None else patience
         self.rounds = self.drawn = 0
@@ -113,18 +113,23 @@ class Search:
         The plan follows from what a search of usual effort may spend, so that one of more effort makes the same rounds
         and others after them.
         """
-        climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
+        climbing = operations / (ROUNDS * (1 + (self.domain.switching if self.switches else 0.0)))
         cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
         least = max(2, int(cheap / LESS))
         count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
         return count, least
 
     def run(self, points: Array | None = None) -> Found:
-        """What was found, the best first; from `points` (rows of the domain) on if there are any."""
+        """What was found, the best first; from `points` (rows of the domain) on if there are any.
+
+        In a bounded domain the origin is one that may be near the best already.
+        """
         if not self.map.groups:
             return self._leading_direction()
         none = np.zeros((0, self.map.inputs))
         pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        if points is None and self.domain.bounded:
+            points = np.zeros((1, self.map.inputs))
         if points is not None:
             pool = self._known(points)
         count, steps, stale = self.count, LEAST_STEPS, 0
@@ -189,7 +194,7 @@ class Search:
         """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
         if not self.switches:
             return climbed
-        budget = min(self.work.left, self.work.left_of_plan or self.work.left, SWITCHING * climbing)
+        budget = min(self.work.left, self.work.left_of_plan or self.work.left, self.domain.switching * climbing)
         tried = climbed.best(self.count)
         for k in range(len(tried.values)):
             point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])

@@ -144,7 +144,9 @@ def test_never_above_a_dense_sampling_of_one_input(seed: int, activation: str) -
     steepest = np.max([np.linalg.norm(network.stacked.jacobian(x)) for x in grid[::50]])
     largest = max(float(np.max(slopes)), float(steepest))
     # what the grid may miss: a piece between two of its points
-    missed = np.max([np.linalg.norm(network.stacked.jacobian(x)) for x in _between_kinks(network, low, high)], initial=0)
+    missed = np.max(
+        [np.linalg.norm(network.stacked.jacobian(x)) for x in _between_kinks(network, low, high)], initial=0
+    )
     for region in (Box(low, high), Ball(np.array([0.5 * low + 0.5 * high]), (high - low) / 2)):
         found = attained_lower_bound(network, region=region, operations=SMALL)
         assert lies_in(region, found.x, found.x_prime)
