@@ -80,8 +80,8 @@ class Found:
 class Search:
     """A search on a map within a domain.
 
-    `patience` is the number of rounds without growth after which it ends, by default that of the domain. With the same seed a search that may spend
-    more finds at least as much.
+    `patience` is the number of rounds without growth after which it ends, by default that of the domain. With the same
+    seed a search that may spend more finds at least as much.
     """
 
     def __init__(

@@ -147,7 +147,7 @@ def test_never_above_a_dense_sampling_of_one_input(seed: int, activation: str) -
     missed = np.max(
         [np.linalg.norm(network.stacked.jacobian(x)) for x in _between_kinks(network, low, high)], initial=0
     )
-    for region in (Box(low, high), Ball(np.array([0.5 * low + 0.5 * high]), (high - low) / 2)):
+    for region in (Box(np.array([low]), np.array([high])), Ball(np.array([0.5 * low + 0.5 * high]), (high - low) / 2)):
         found = attained_lower_bound(network, region=region, operations=SMALL)
         assert lies_in(region, found.x, found.x_prime)
         assert found.lower <= max(largest, missed) * (1 + 1e-6)
@@ -159,13 +159,11 @@ def _between_kinks(network: Network, low: float, high: float) -> list[Array]:
     form = network.stacked
     grid = np.linspace(low, high, 20001)
     places = [low, high]
-    for values in form._forward(grid[:, None])[1]:  # noqa: SLF001
-        at, _ = np.nonzero(np.signbit(values[1:]) != np.signbit(values[:-1]))
+    for values in form._forward(grid[:, None])[1]:
         before, after = values[:-1], values[1:]
         row, column = np.nonzero(np.signbit(after) != np.signbit(before))
         part = before[row, column] / (before[row, column] - after[row, column])
         places += list(grid[row] + part * (grid[row + 1] - grid[row]))
-        assert len(at) == len(row)
     ends = np.unique(places)
     return [np.array([middle]) for middle in 0.5 * ends[1:] + 0.5 * ends[:-1]]
 
@@ -186,7 +184,7 @@ def test_two_inputs_attain_what_a_grid_sees(activation: str, seed: int) -> None:
         (Ball(center, 0.5), in_ball),
         (Ball(center, 0.5, half), in_ball & np.array([half.contains(x) for x in grid])),
     ):
-        found = attained_lower_bound(network, region=region, operations=3e8)
+        found = attained_lower_bound(network, region=region, operations=1e8)
         assert lies_in(region, found.x, found.x_prime)
         assert found.lower >= (1 - 1e-3) * np.max(jacobians[seen])
 
@@ -265,7 +263,7 @@ def test_a_pair_at_a_point_reaches_the_norm_there(seed: int) -> None:
         direction[moving] = 3.0 * right[0]
         found = pair_at(form, region, point, direction)
         assert lies_in(region, found.x, found.x_prime)
-        near = min(float(np.min(np.abs(z), initial=1.0)) for z in form._forward(point[None])[1])  # noqa: SLF001
+        near = min(float(np.min(np.abs(z), initial=1.0)) for z in form._forward(point[None])[1])
         if near > 1e-3:
             assert found.lower >= values[0] * (1 - 1e-12)
 
@@ -276,7 +274,8 @@ def test_a_pair_at_the_edge_of_the_region() -> None:
     corner = np.array([1.0, 1.0])
     direction = np.array([1.0, -1.0])
     slope = np.linalg.norm(form.jacobian(corner - 1e-9) @ direction) / np.sqrt(2)
-    for region in (Box(np.zeros(2), np.ones(2)), Ball(np.zeros(2), np.sqrt(2.0)), Ball(np.zeros(2), 1.4, Box(0, 1))):
+    square = Box(np.zeros(2), np.ones(2))
+    for region in (square, Ball(np.zeros(2), np.sqrt(2.0)), Ball(np.zeros(2), 1.4, square)):
         found = pair_at(form, region, corner, direction)
         assert lies_in(region, found.x, found.x_prime)
         assert found.lower >= slope * (1 - 1e-9)
@@ -356,7 +355,7 @@ def test_a_convolutional_network_is_searched_as_a_graph() -> None:
     flat = graph.rearrange(graph.add(relu(), value), np.ravel)
     network = graph.network(graph.add(Dense(rng.standard_normal((3, graph.shape(flat)[0]))), flat))
     center = rng.uniform(0, 1, 196)
-    region = Ball(center, 0.2, Box(0.0, 1.0))
+    region = Ball(center, 0.2, Box(np.zeros(196), np.ones(196)))
     found = attained_lower_bound(network, region=region, operations=3e9)
     assert "stacked" not in vars(network)
     assert lies_in(region, found.x, found.x_prime)
