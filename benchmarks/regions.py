@@ -87,7 +87,11 @@ class Source:
     radii: tuple[float, ...]
 
     def load(self, name: str) -> Network:
-        return sdpcert.load(self.networks / f"onnx/{name}.onnx")
+        """A network of the folder `onnx`; raises FileNotFoundError."""
+        file = self.networks / f"onnx/{name}.onnx"
+        if not file.is_file():
+            raise FileNotFoundError(file)
+        return sdpcert.load(file)
 
     def test_images(self, name: str) -> tuple[Array, Array]:
         """The first test images (count, channels, height, width) from 0 to 1, and their labels."""
