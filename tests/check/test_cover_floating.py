@@ -410,7 +410,7 @@ def test_what_would_be_rounded_on_all_inputs_needs_integers() -> None:
     decided = Bounded(1.0, 0, (doubles([]),))
     pieces = sides(1 + 1e-9, 1.0, (step,), ())
     pieces[1] = replace(pieces[1], end=decided)
-    replay.prove(absolute_value(), ALL, pieces, 2.0)
+    replay.prove(cover(absolute_value(), ALL, pieces, 2.0))
     with pytest.raises(Rejected, match=r"below: steps.0.: neuron 1 .* integers"):
         cover_floating.prove(cover(absolute_value(), ALL, pieces))
 
@@ -546,7 +546,7 @@ def test_covers_are_accepted_in_both_arithmetics(seed: int) -> None:
     grow(ExactState.of(network, region), None, None, 2)
     floating, integers_ = (
         reason(lambda: cover_floating.prove(cover(network, region, pieces))),
-        reason(lambda: replay.prove(network, region, pieces, 1e300)),
+        reason(lambda: replay.prove(cover(network, region, pieces))),
     )
     # The multipliers are guessed, so that a condition may be false; all else is true.
     assert floating is None or floating.endswith("is not positive") or "M is not proved" in floating
@@ -594,7 +594,7 @@ def test_smooth_networks_are_accepted_in_both_arithmetics(seed: int, name: str) 
     pieces = [Piece("pieces[0]", None, None, tuple(steps), Bounded(1e7, 0, multipliers))]
     floating, integers_ = (
         reason(lambda: cover_floating.prove(cover(network, region, pieces))),
-        reason(lambda: replay.prove(network, region, pieces, 1e300)),
+        reason(lambda: replay.prove(cover(network, region, pieces))),
     )
     assert floating is None or "M is not proved" in floating
     assert (floating is None) == (integers_ is None)
