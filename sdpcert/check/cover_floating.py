@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from . import definite
 from .backward import IntegerNetwork
 from .backward_floating import unproved
 from .condition_floating import prove_condition
@@ -17,10 +18,15 @@ from .flat import check_flat
 from .network_floating import FloatingNetwork
 from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
 from .reading import Rejected, within
-from .reduced_floating import reduce
+from .reduced import reduced as exactly
+from .reduced_floating import Reduced, reduce
 from .rounding import require_rounding_to_nearest
+from .state import State as ExactState
 from .state import first_state
 from .state_floating import State
+
+#: Multiplications of integers that a condition may take where floating point does not do: some seconds.
+MAX_WORK = 2 * 10**8
 
 
 def prove(divided: Divided) -> None:
@@ -96,22 +102,37 @@ class FloatingReplay:
             if len(values) != int(np.sum(mask)):
                 raise Rejected(f"group {g} has not one multiplier for each neuron that is not decided")
         multipliers = np.concatenate([np.zeros(0), *(np.array(values) for values in reversed(end.multipliers))])
-        prove_condition(reduced, end.rho, end.exponent, multipliers)
+        try:
+            prove_condition(reduced, end.rho, end.exponent, multipliers)
+        except Rejected:
+            # Long chains of decided neurons may cancel more than float64 holds; then few rows are left.
+            if not reduced.is_doubtful or self._work(reduced) > MAX_WORK:
+                raise
+            definite.prove(exactly(end, self._exact_network, self._exact_state(state), state.region))
 
-    # ---------------------------------------------------------------- what has to be exact
+    # ---------------------------------------------------------------- in integers
 
     @cached_property
     def _exact_network(self) -> IntegerNetwork:
         return IntegerNetwork(self.divided.network)
 
-    def _check_flat(self, end: Flat, state: State) -> None:
-        """Prove that a piece is flat, in integers: nothing may be rounded, and affine functions are all it takes."""
+    def _exact_state(self, state: State) -> ExactState:
         cuts = [split for split, _ in state.cuts]
         exact = first_state(self.divided.network, state.region, cuts, 0)
         for group, neurons in enumerate(state.neurons, 1):
-            own, every = exact.neurons(group), range(len(neurons.lower))
-            own = own.with_ends("low", every, neurons.known.low.tolist())
-            exact = exact.with_neurons(group, own.with_ends("high", every, neurons.known.high.tolist()))
+            own, every, known = exact.neurons(group), range(len(neurons.lower)), neurons.known
+            own = own.with_ends("low", every, known.low.tolist()).with_ends("high", every, known.high.tolist())
+            exact = exact.with_neurons(group, own.with_slopes(every, known.alpha.tolist(), known.beta.tolist()))
         for split, side in (*state.cuts, *((Split(d.group, d.neuron, d.at), d.side) for d in state.decisions)):
             exact = exact.on_side(split, side)
-        check_flat(end, self._exact_network, exact, state.region)
+        return exact
+
+    def _work(self, reduced: Reduced) -> int:
+        """About how many multiplications of integers a condition takes."""
+        weights = sum(block.matrix.size for blocks in self.network.blocks for block in blocks)
+        rows, columns = reduced.matrix.shape
+        return rows * weights + rows * rows * columns + (rows + min(rows, reduced.moving)) ** 3
+
+    def _check_flat(self, end: Flat, state: State) -> None:
+        """Prove that a piece is flat: nothing may be rounded, and affine functions are all it takes."""
+        check_flat(end, self._exact_network, self._exact_state(state), state.region)
