@@ -293,6 +293,7 @@ def test_a_divided_region_in_json_and_on_the_screen(tiny: Path, capsys: pytest.C
         "within": None,
     }
     assert values["sdp_lower"] is None
+    assert 1 <= values["pieces"] < values["nodes"] and values["open"] == 0
     assert values["gap"] == (values["upper"] - values["lower"]) / values["upper"] <= 1e-6
     shown = done(capsys, *asked)
     assert "(upper - lower) / upper" in shown and "looked at, 0 open" in shown
