@@ -96,10 +96,10 @@ class Setting:
         apart = norms(np.stack([pair.x - pair.x_prime for pair in pairs])) if pairs else np.zeros(0)
         hoped = np.array([pair.quotient for pair in pairs])
         left, lost = np.ones(len(pairs), dtype=bool), 0.0
-        for _ in range(MOST_PROOFS if self.domain.bounded else len(pairs)):
+        for _ in range(min(len(pairs), MOST_PROOFS) if self.domain.bounded else len(pairs)):
             expected = np.where(left, hoped - lost / apart, 0.0)
             chosen = int(np.argmax(expected)) if self.domain.bounded else int(np.argmax(left))
-            if not np.any(left) or best.lower >= expected[chosen] * (1 - NEAR):
+            if best.lower >= expected[chosen] * (1 - NEAR):
                 break
             left[chosen] = False
             inside = self._inside(np.stack([pairs[chosen].x, pairs[chosen].x_prime]))

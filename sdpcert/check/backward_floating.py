@@ -18,6 +18,8 @@ Array = np.ndarray
 
 #: As many bounds are proved at a time.
 CHUNK = 1024
+#: What copying a row of weights costs, in products with it; a matter of speed only.
+COPY = 8
 
 
 class Rows:
@@ -172,10 +174,10 @@ def _substitute(rows: Rows, state: State, h: int) -> None:
         return
     rows.preactivations[h] = None
     network = state.network
+    count, n = coefficients.shape
     some = np.flatnonzero(np.any(coefficients != 0, axis=0))
-    chosen = coefficients if 4 * len(some) > 3 * coefficients.shape[1] else coefficients[:, some]
-    everything = chosen is coefficients
-    n = coefficients.shape[1]
+    everything = (count + COPY) * len(some) >= count * n  # rows of weights are copied otherwise
+    chosen = coefficients if everything else coefficients[:, some]
     bias, radius = network.bias[h - 1], network.bias_radius[h - 1]
     rows.add_constant(coefficients @ bias, total(coefficients, gamma(n + 2) * np.abs(bias) + radius * SLACK))
     charge = np.zeros(n)

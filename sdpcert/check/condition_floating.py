@@ -72,14 +72,15 @@ def _prove(matrix: Array, errors: Array, linear: Array, square: Array, diagonal:
         raise Rejected(RANGE)
     mixed = np.flatnonzero(linear)
     weight = product(linear[mixed], down[own[mixed]])
-    size, all_unsure = total(scaled, np.ones(n)), total(unsure, np.ones(n))
-    heavy = np.abs(square)
 
-    result = scaled.T @ (square[:, None] * scaled)
-    # |A| h |A|', its row sums: products of matrices and vectors.
-    lost = total(scaled.T, heavy * (gamma(len(matrix) + 12) * size + all_unsure)) + total(
-        unsure.T, heavy * (size + all_unsure)
-    )
+    # Row sums of |A|' h |A| are products of matrices and vectors.
+    squared = np.flatnonzero(square)
+    factors, part, doubt, heavy = square[squared], scaled[squared], unsure[squared], np.abs(square[squared])
+    result = part.T @ (factors[:, None] * part)
+    size, all_unsure = total(part, np.ones(n)), total(doubt, np.ones(n))
+    lost = total(part.T, heavy * (gamma(len(squared) + 12) * size + all_unsure))
+    lost += total(doubt.T, heavy * (size + all_unsure))
+
     first = weight[:, None] * scaled[mixed]
     charge = np.abs(weight)[:, None] * (unsure[mixed] + gamma(12) * np.abs(scaled[mixed]))
     result[own[mixed]] -= first

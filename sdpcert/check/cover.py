@@ -36,7 +36,7 @@ class Cover(Part):
         exact = self.work <= MAX_WORK if exact is None else exact
         with within(self.name):
             if exact:
-                replay.prove(self.network, self.region, self.pieces, self.upper)
+                replay.prove(self)
                 return EXACT
             try:
                 from . import cover_floating  # needs more than the standard library

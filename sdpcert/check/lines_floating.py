@@ -160,6 +160,8 @@ class SmoothCurves(Curves):
 
     def __init__(self, function: Function) -> None:
         self.function = function
+        low, high = function.everywhere()
+        self.steepest = max(abs(outward(low, -inf)), abs(outward(high, inf)))
         self._kept: dict[float, tuple[float, float]] = {}
 
     def enclosed(self, points: Array, neurons: Array) -> tuple[Array, Array]:
@@ -189,9 +191,8 @@ class SmoothCurves(Curves):
 
     def largest(self, known: Range) -> Array:
         ends = np.maximum.reduce([np.abs(end) for end in (*known.at_low, *known.at_high)])
-        steep = np.maximum(np.abs(known.alpha), np.abs(known.beta))
-        between = ends + steep * (known.high - known.low)
-        from_zero = max(map(abs, self._value(0.0))) + steep * known.most
+        between = ends + np.maximum(np.abs(known.alpha), np.abs(known.beta)) * (known.high - known.low)
+        from_zero = max(map(abs, self._value(0.0))) + self.steepest * known.most  # zero may be outside of the interval
         return _number(np.fmin(between, from_zero) * SLACK + TINY, np.inf)
 
     def slopes(self, known: Range) -> tuple[Array, Array]:

@@ -7,10 +7,11 @@ import operator
 from array import array
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from .network import Network
 from .reading import Rejected, integer, items, members, real, text, values, values_up_to
+from .region import Region
 
 MAX_PIECES, MAX_STEPS, MAX_DECISIONS = 10**6, 10**5, 10**4
 #: Entries of all arrays of all pieces, and digits of all weights of flat ones.
@@ -114,6 +115,34 @@ class Piece:
     side: str | None
     steps: tuple[Step, ...]
     end: End
+
+
+class Divided(Protocol):
+    """A network on a region that is divided into pieces, and the bound that is claimed of it.
+
+    The first piece is the whole region, every other one stands after its parent. One that is split has exactly two
+    children, one on each side, and no other has any.
+    """
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+        ...
+
+    @property
+    def region(self) -> Region:
+        """Where the bound holds."""
+        ...
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces."""
+        ...
+
+    @property
+    def upper(self) -> float:
+        """The bound."""
+        ...
 
 
 def read(value: Any, name: str, network: Network, least: int, most: int) -> tuple[Piece, ...]:

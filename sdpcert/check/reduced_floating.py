@@ -72,6 +72,7 @@ def reduce(state: State) -> Reduced:
         factor = slope[kept]
         exact = np.abs(factor) == 1
         coefficients = values[:, kept] * factor
+        present = (values[:, kept] != 0) | (errors[:, kept] != 0)
         unsure = errors[:, kept] * np.abs(factor) + np.where(exact, 0.0, U) * np.abs(coefficients)
         size = np.abs(coefficients)
         for weights in network.blocks[h]:
@@ -79,7 +80,7 @@ def reduce(state: State) -> Reduced:
             if len(kept) and first:
                 matrix = weights.matrix[kept]
                 lost = unsure + gamma(len(kept) + network.groups + 4) * (size + unsure)
-                lost = np.where((coefficients != 0) | (unsure != 0), np.maximum(lost, LEAST_ERROR), 0.0)
+                lost = np.where(present, np.maximum(lost, LEAST_ERROR), 0.0)
                 target[:first] += coefficients @ matrix
                 error[:first] += (lost @ np.abs(matrix)) * SLACK
                 if weights.radius:

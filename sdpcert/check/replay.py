@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 from . import definite
 from .backward import IntegerNetwork
 from .bounding import GUARD, MORE_BITS, check_bounds
 from .flat import check_flat
-from .network import Network
-from .pieces import Bounded, BoundsStep, Empty, Flat, LinesStep, Piece, SlopesStep, Split, Step
+from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
 from .reading import Rejected, within
 from .reduced import reduced
-from .region import Region
 from .state import State, first_state, input_bits
 
 
-def prove(network: Network, region: Region, pieces: Sequence[Piece], upper: float) -> None:
-    """Prove that `upper` bounds the network on a region that is divided into pieces; raise `Rejected`."""
-    replay = Replay(network, region, [piece.end for piece in pieces if isinstance(piece.end, Split)], upper)
+def prove(divided: Divided) -> None:
+    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
+    replay, pieces = Replay(divided), divided.pieces
     states: dict[int, tuple[State, int]] = {}  # of pieces that are split, with the children still to come
     for number, piece in enumerate(pieces):
         with within(piece.name):
@@ -42,10 +38,11 @@ def prove(network: Network, region: Region, pieces: Sequence[Piece], upper: floa
 class Replay:
     """What all pieces of one region have in common."""
 
-    def __init__(self, network: Network, region: Region, splits: Sequence[Split], upper: float) -> None:
-        self.network, self.region, self.upper = IntegerNetwork(network), region, upper
-        self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(region, splits)
-        self.first = first_state(network, region, splits, self.bits)
+    def __init__(self, divided: Divided) -> None:
+        self.network, self.region, self.upper = IntegerNetwork(divided.network), divided.region, divided.upper
+        splits = [piece.end for piece in divided.pieces if isinstance(piece.end, Split)]
+        self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(self.region, splits)
+        self.first = first_state(divided.network, self.region, splits, self.bits)
 
     def after(self, piece: Piece, state: State) -> State:
         """The state of a piece after its steps, which are proved, as its end is."""
@@ -74,7 +71,7 @@ class Replay:
                 neurons.check_slopes(step.neurons, step.alpha, step.beta)
                 return state.with_neurons(step.group, neurons.with_slopes(step.neurons, step.alpha, step.beta))
 
-    def _check_end(self, end: Any, state: State) -> None:
+    def _check_end(self, end: End, state: State) -> None:
         match end:
             case Bounded():
                 if Fraction(self.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):

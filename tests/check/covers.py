@@ -122,7 +122,9 @@ def ball(center: Any, radius: float, low: Any = None, high: Any = None) -> Docum
     return {"kind": "ball", "center": pack(center), "radius": float(radius).hex(), "within": inner}
 
 
-def bounds(side: str, group: int, values: Any, neurons: Any = None, lines: Any = (), multipliers: Any = None) -> Document:
+def bounds(
+    side: str, group: int, values: Any, neurons: Any = None, lines: Any = (), multipliers: Any = None
+) -> Document:
     """A step that bounds all neurons of a group, or some."""
     neurons = range(len(values)) if neurons is None else neurons
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,7 @@ def made(seed: int) -> tuple[Writer, Document]:
     sizes = [int(rng.integers(1, 4)), *map(int, hidden), int(rng.integers(1, 3))]
     scale = 0.0 if seed % 4 == 3 else 0.4  # without biases all splits meet in one point
     layers = [
-        (np.round(rng.normal(size=(b, a)), 2), np.round(scale * rng.normal(size=b), 2))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        (np.round(rng.normal(size=(b, a)), 2), np.round(scale * rng.normal(size=b), 2)) for a, b in pairwise(sizes)
     ]
     n, center = sizes[0], np.round(0.5 * rng.normal(size=sizes[0]), 2)
     infinite = np.full(n, np.inf)
@@ -134,16 +134,16 @@ def alter(rng: np.random.Generator, document: Document) -> str:
     kind = pick(rng, ["steps", "end", "end", "tree", "network", "region", "upper", "bound", "bound", "weaken"])
     if kind == "bound" and steps:
         step = pick(rng, steps)
-        key = pick(rng, ["values", "multipliers", "side", "group", "lines"] if step["kind"] == "bounds" else ["lower", "upper"])
+        key = pick(
+            rng, ["values", "multipliers", "side", "group", "lines"] if step["kind"] == "bounds" else ["lower", "upper"]
+        )
         if key == "side":
             step["side"] = "high" if step["side"] == "low" else "low"
         elif key == "group":
             step["group"] = 1 + step["group"] % len(net["groups"])
         elif key == "lines":
             other = pick(rng, pieces)["steps"]
-            step["lines"] = [
-                {k: v for k, v in one.items() if k != "kind"} for one in other if one["kind"] == "lines"
-            ]
+            step["lines"] = [{k: v for k, v in one.items() if k != "kind"} for one in other if one["kind"] == "lines"]
         elif step[key] is not None:
             step[key] = floats(rng, step[key])
     elif kind == "steps" and steps:

@@ -86,7 +86,7 @@ def test_a_linear_piece_of_a_wide_network(count: int) -> None:
     rng = np.random.default_rng(count)
     first, last = rng.normal(size=(4, 6)), rng.normal(size=(count, 4))
     net = chain([(first, [100.0] * 4), (last, [0.0] * count)])
-    upper = np.linalg.norm(last @ first, 2) * ROOM
+    upper = float(np.linalg.norm(last @ first, 2)) * ROOM
     document = file(
         net, box([-1] * 6, [1] * 6), [piece(condition(upper**2, []), bounds("low", 1, [0.0] * 4))], upper * ROOM
     )
@@ -111,7 +111,9 @@ def test_a_ball_within_a_box_takes_the_better_bound() -> None:
     steps = bounds("low", 1, low), bounds("high", 1, high)
     assert proved(file(net, region, [piece(condition(30.0, [2.0, 2.0]), *steps)], 6.0))
     tight = bounds("low", 1, [-1.2, -1.0])  # true, and beyond what one of the two bounds says
-    assert "neuron 0 of group 1 is not proved" in reason(file(net, region, [piece(condition(30.0, [2.0, 2.0]), tight)], 6.0))
+    assert "neuron 0 of group 1 is not proved" in reason(
+        file(net, region, [piece(condition(30.0, [2.0, 2.0]), tight)], 6.0)
+    )
 
 
 def test_fixed_inputs_do_not_count() -> None:
@@ -230,7 +232,12 @@ def test_smooth_activations() -> None:
         )
     assert "not proved" in reason(file(net, box([1], [2]), [piece(end, stated)], steep * 1.001))
     assert "tree: activation of group 1" in reason(
-        file(chain([(ONE, [0.0]), (ONE, [0.0])], lambda size: smooth("tanh"), (0.0, 0.5)), box([1], [2]), [piece(end)], 1.0)
+        file(
+            chain([(ONE, [0.0]), (ONE, [0.0])], lambda size: smooth("tanh"), (0.0, 0.5)),
+            box([1], [2]),
+            [piece(end)],
+            1.0,
+        )
     )
     assert "no activation is called" in reason(
         file(chain([(ONE, [0.0]), (ONE, [0.0])], lambda size: smooth("tan")), box([1], [2]), [piece(end)], 1.0)
@@ -386,9 +393,7 @@ def test_empty_pieces() -> None:
 
 def test_halves_of_a_box() -> None:
     """|x| as x + 2 relu(-x): slope 1 on either half, each of which is linear."""
-    net = network(
-        1, 1, [group(relu(1), [0.0])], [block(1, 0, [[-1.0]]), block(2, 0, [[1.0]]), block(2, 1, [[2.0]])]
-    )
+    net = network(1, 1, [group(relu(1), [0.0])], [block(1, 0, [[-1.0]]), block(2, 0, [[1.0]]), block(2, 1, [[2.0]])])
     pieces = [
         piece(split(0, 0, 0.0)),
         piece(condition(ROOM, []), bounds("low", 1, [0.0]), parent=0, side="below"),
@@ -490,13 +495,13 @@ def test_the_small_cover_is_proved() -> None:
     assert proved(SMALL)
     assert {"split", "condition"} <= set(KINDS)
     result = check_document(SMALL)
-    assert f"in the ball of radius 1.2 within a box (" in result.reason
+    assert "in the ball of radius 1.2 within a box (" in result.reason
     assert f"; {len(SMALL['tree']['pieces'])} pieces; " in result.reason
 
 
 def changed(path: tuple[str | int, ...], value: Any) -> Document:
     document = copy.deepcopy(SMALL)
-    place = document
+    place: Any = document
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value(place[path[-1]]) if callable(value) else value
@@ -507,7 +512,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> Document:
 def also_in_claim(path: tuple[str | int, ...], value: Any) -> Document:
     """The same change of the region at the top and of the tree."""
     document = changed(("region", *path), value)
-    place = document["tree"]["claim"]["region"]
+    place: Any = document["tree"]["claim"]["region"]
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value(place[path[-1]]) if callable(value) else value
@@ -577,7 +582,7 @@ RULES: list[tuple[str, Callable[[], Document], str]] = [
     ("not proved", lambda: changed((*FIRST_BOUND, "values"), pack([100.0] * 3)), "not proved to be as low"),
     ("end", lambda: changed((*ENDED, "kind"), "leaf"), "end is of the unknown kind 'leaf'"),
     ("rho", lambda: changed((*ENDED, "rho"), (-1.0).hex()), "rho is less than 0"),
-    ("more rho", lambda: changed((*ENDED, "rho"), 1e9.hex()), "upper is less than"),
+    ("more rho", lambda: changed((*ENDED, "rho"), (1e9).hex()), "upper is less than"),
     ("less rho", lambda: changed((*ENDED, "rho"), (0.0).hex()), "M is not proved positive semidefinite"),
     ("exponent", lambda: changed((*ENDED, "exponent"), 1101), r"exponent is not in -1100 \.\. 1100"),
     ("groups", lambda: changed((*ENDED, "multipliers"), lambda v: v[:1]), "multipliers does not have 2 entries"),

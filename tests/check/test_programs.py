@@ -128,8 +128,8 @@ def test_an_old_python_is_told_before_anything_else_is_read(loose: Path) -> None
 # ---------------------------------------------------------------- what the files are made of
 
 
-#: Files that compute in floating point with NumPy, or find a factor in it, which needs no trust.
-FACTORS = ("torus_integers.py", "definite.py")
+#: Files that divide, beside those for floating point: to find a factor, which needs no trust, and fractions.
+DIVIDING = ("torus_integers.py", "definite.py", "elementary.py", "functions.py", "saturating.py")
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -151,8 +151,7 @@ def test_source_rules(file: Path) -> None:
     assert imports(tree) - {"checker"} <= allowed
     for node in ast.walk(tree):
         assert not isinstance(node, ast.Assert)
-        # Integers find factors in floating point in two files; those need no trust.
-        if not FLOATING.search(file.name) and file.name not in FACTORS:
+        if not FLOATING.search(file.name) and file.name not in DIVIDING:
             assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div))
 
 

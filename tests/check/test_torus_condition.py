@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert.certificate.document import build_document
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import prove_torus
 from sdpcert.certify.binding import check_with_network
@@ -29,6 +28,7 @@ from sdpcert.network.affine import Conv2d
 from sdpcert.network.graph import Graph
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.choices import Method
+from sdpcert.running.encoding import encode
 from sdpcert.solvers import Budget
 from sdpcert.solvers.working_set import solve_frequencies
 from tests.check.version3 import with_claim
