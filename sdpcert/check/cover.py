@@ -16,8 +16,9 @@ from .reading import Rejected, members, within
 PIECES = {"restriction": (1, 1), "cover": (3, pieces.MAX_PIECES)}
 #: Multiplications up to which integers are used unless told otherwise: about two minutes.
 MAX_WORK = 4 * 10**9
-#: How many multiplications of a product the work at one coefficient of a row, or at one entry of a factor, is worth.
-COEFFICIENT, ENTRY = 20, 6
+#: How many multiplications of a product the work at one coefficient of a row, at one entry of a factor, or at the lines
+#: of one neuron is worth.
+COEFFICIENT, ENTRY, NEURON = 20, 6, 400
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Cover(Part):
             through[g] += through[g - 1] + COEFFICIENT * sizes[g - 1]
         total = 0
         for piece in self.pieces:
+            total += len(sizes)
             for step in piece.steps:
+                total += len(sizes) + NEURON * max(sizes[1:-1])
                 if isinstance(step, BoundsStep):
                     top = step.group if step.multipliers is None else len(sizes) - 2
                     total += len(step.neurons) * through[top]
