@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -410,7 +412,7 @@ def test_what_would_be_rounded_on_all_inputs_needs_integers() -> None:
     decided = Bounded(1.0, 0, (doubles([]),))
     pieces = sides(1 + 1e-9, 1.0, (step,), ())
     pieces[1] = replace(pieces[1], end=decided)
-    replay.prove(absolute_value(), ALL, pieces, 2.0)
+    replay.prove(cover(absolute_value(), ALL, pieces, 2.0))
     with pytest.raises(Rejected, match=r"below: steps.0.: neuron 1 .* integers"):
         cover_floating.prove(cover(absolute_value(), ALL, pieces))
 
@@ -546,7 +548,7 @@ def test_covers_are_accepted_in_both_arithmetics(seed: int) -> None:
     grow(ExactState.of(network, region), None, None, 2)
     floating, integers_ = (
         reason(lambda: cover_floating.prove(cover(network, region, pieces))),
-        reason(lambda: replay.prove(network, region, pieces, 1e300)),
+        reason(lambda: replay.prove(cover(network, region, pieces))),
     )
     # The multipliers are guessed, so that a condition may be false; all else is true.
     assert floating is None or floating.endswith("is not positive") or "M is not proved" in floating
@@ -580,21 +582,23 @@ def test_smooth_networks_are_accepted_in_both_arithmetics(seed: int, name: str) 
             step = BoundsStep(side, g, every, doubles(np.zeros(some.size)), (), None)
             values = floating_bounds(state, step)
             values = values - sign * 1e-9 * (1 + np.abs(values))
-            steps.append(replace(step, values=doubles(values)))
-            state = state.after_bounds(steps[-1])
+            stated_bounds = replace(step, values=doubles(values))
+            steps.append(stated_bounds)
+            state = state.after_bounds(stated_bounds)
         known = state.neurons[g - 1].known
         ends = [
             smooth.function.derivative(Fraction(x), Fraction(y)) for x, y in zip(known.low, known.high, strict=True)
         ]
         slopes = np.array([(float(x) - 1e-12, float(y) + 1e-12) for x, y in ends]).T
         stated = SlopesStep(g, every, doubles(slopes[0]), doubles(slopes[1]))
-        steps += [stated, LinesStep(Lines(g, every, doubles(slopes.mean(axis=0)), doubles(slopes.mean(axis=0))))]
-        state = state.after_slopes(stated).after_lines(steps[-1])
+        lines = LinesStep(Lines(g, every, doubles(slopes.mean(axis=0)), doubles(slopes.mean(axis=0))))
+        steps += [stated, lines]
+        state = state.after_slopes(stated).after_lines(lines)
     multipliers = tuple(doubles(np.full(some.size, 8.0 ** (len(groups) - g))) for g, some in enumerate(groups))
     pieces = [Piece("pieces[0]", None, None, tuple(steps), Bounded(1e7, 0, multipliers))]
     floating, integers_ = (
         reason(lambda: cover_floating.prove(cover(network, region, pieces))),
-        reason(lambda: replay.prove(network, region, pieces, 1e300)),
+        reason(lambda: replay.prove(cover(network, region, pieces))),
     )
     assert floating is None or "M is not proved" in floating
     assert (floating is None) == (integers_ is None)
@@ -610,3 +614,26 @@ def reason(prove: Callable[[], None]) -> str | None:
     except Rejected as error:
         return str(error)
     return None
+
+
+def test_long_chains_of_decided_neurons_cancel() -> None:
+    """Thirty linear layers whose product is far below that of their sizes: only integers are sharp."""
+    rng = np.random.default_rng(0)
+    sizes = [4, *[10] * 30, 1]
+    layers = [rng.standard_normal((m, n)) / 8 for n, m in itertools.pairwise(sizes)]
+    groups = tuple(group("linear", n, np.zeros(n)) for n in sizes[1:-1])
+    blocks = tuple(block(t, t - 1, weights) for t, weights in enumerate(layers, 1))
+    network = Network(4, 1, groups, blocks, "")
+    product = np.linalg.multi_dot(layers[::-1])
+    norm = float(np.linalg.norm(product))
+    none = tuple(doubles([]) for _ in groups)
+    exponent = math.frexp(norm)[1]
+
+    def part(factor: float) -> Cover:
+        rho = (norm * factor) ** 2 * 4.0**-exponent
+        return cover(network, ALL, [Piece("piece", None, None, (), Bounded(rho, exponent, none))], norm * factor * 1.1)
+
+    assert reduce(State.of(FloatingNetwork(network), ALL)).is_doubtful
+    cover_floating.prove(part(1 + 1e-9))
+    with pytest.raises(Rejected, match="definite"):
+        cover_floating.prove(part(1 - 1e-9))

@@ -128,7 +128,7 @@ def test_an_old_python_is_told_before_anything_else_is_read(loose: Path) -> None
 # ---------------------------------------------------------------- what the files are made of
 
 
-#: Files that divide, beside those for floating point: to find a factor, which needs no trust, and fractions.
+#: Further files that divide: a factor that is found in floating point needs no trust, and fractions are exact.
 DIVIDING = ("torus_integers.py", "definite.py", "elementary.py", "functions.py", "saturating.py")
 
 
