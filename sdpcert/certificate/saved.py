@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import Attained
-from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
+from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.running.arguments import path as as_path
 from sdpcert.running.messages import first_line, quoted
 from sdpcert.running.outputs import reads
