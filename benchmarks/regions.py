@@ -44,6 +44,8 @@ from sdpcert.report import rounded_down, rounded_up, seconds
 Array = np.ndarray
 SHARED = Path(__file__).parents[2] / "shared"
 RESULTS = Path(__file__).parent / "results"
+#: The folder of the stand-alone checker, which runs by itself.
+CHECKER = Path(sdpcert.__file__).parent / "check"
 #: Exact constants that were published for the twenty networks `absolute_value_relu_*` of ExLipBaB, and for its iris.
 ABSOLUTE_VALUE = (
     1.2413605265794627, 1.0132462130014432, 1.394113802729269, 1.4222400839381222, 1.108953194180276,
@@ -289,7 +291,7 @@ def measure(case: Case, settings: Settings, executor: Executor | None, folder: P
 def check(file: Path, limit: float) -> dict[str, Any]:
     """What the stand-alone checker says of a file, and how long it takes to."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "sdpcert.check", str(file)]
+    command = [sys.executable, str(CHECKER), str(file)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -299,7 +301,7 @@ def check(file: Path, limit: float) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row for people."""
+    """The row for people."""
     if "upper" not in row:
         return f"{row['name']:44} {row['status']} after {seconds(row['seconds'])}: {'; '.join(row['notes'])[:60]}"
     known = next((f", {name} {row[name]:.10g}" for name in ("published", "enumerated") if name in row), "")

@@ -22,7 +22,7 @@ from sdpcert.attained.maps import SearchedMap
 from sdpcert.attained.pairs import Pair, leading_direction, pairs
 from sdpcert.attained.quotient import chosen_rows
 from sdpcert.attained.quotient import evaluate_ratio as evaluate_ratio
-from sdpcert.attained.search import PATIENCE, Search
+from sdpcert.attained.search import Search
 from sdpcert.attained.setting import Setting
 from sdpcert.attained.work import Work, default_operations
 from sdpcert.network.graph import Network
@@ -79,8 +79,10 @@ def attained_lower_bound(
 
 
 def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, effort: float) -> list[Pair]:
-    """Pairs to evaluate, the most promising first."""
-    search = Search(searched, domain, seed, work, int(PATIENCE * max(effort, 1.0) ** 0.5))
+    """Pairs to evaluate, the most promising first; none where every input is fixed."""
+    if not searched.inputs:
+        return []
+    search = Search(searched, domain, seed, work, int(domain.patience * max(effort, 1.0) ** 0.5))
     found = search.run().best(FINALISTS)
     made: list[Pair] = []
     for point, direction in zip(found.points, found.directions, strict=True):

@@ -20,6 +20,12 @@ class Domain(ABC):
 
     #: Whether a pair has to be fitted between ends of the set.
     bounded: bool = False
+    #: The range of the distances at which climbs start (decimal logarithms, relative to the size).
+    far: tuple[float, float] = (-1.0, 0.5)
+    #: Rounds without growth after which a search ends.
+    patience: int = 3
+    #: What a round spends on switching neurons, relative to what climbing takes.
+    switching: float = 2.0
 
     @abstractmethod
     def start(self, generator: np.random.Generator, inputs: int, distances: Array) -> Array:

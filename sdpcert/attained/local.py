@@ -55,9 +55,11 @@ def improve(
     made = []
     with np.errstate(all="ignore"):
         setting = Setting.of(form, form, None, region, work)
-        search = Search(setting.searched, setting.domain, seed, work, PATIENCE)
-        found = search.run(np.stack([setting.row(point) for point in points])).best(FINALISTS)
-        for point, direction in zip(found.points, found.directions, strict=True):
-            better = leading_direction(setting.searched, point, direction)
-            made += pairs(setting.searched, setting.domain, point, better, search.size, PAIRS)
+        rows = np.stack([setting.row(point) for point in points])
+        if setting.searched.inputs:
+            search = Search(setting.searched, setting.domain, seed, work, PATIENCE)
+            found = search.run(rows).best(FINALISTS)
+            for point, direction in zip(found.points, found.directions, strict=True):
+                better = leading_direction(setting.searched, point, direction)
+                made += pairs(setting.searched, setting.domain, point, better, search.size, PAIRS)
     return replace(setting.best(sorted(made, key=lambda pair: -pair.quotient)), seconds=time.perf_counter() - started)

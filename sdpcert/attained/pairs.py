@@ -59,6 +59,8 @@ def pairs(searched: SearchedMap, domain: Domain, point: Array, direction: Array,
         lengths = _lengths(_to_kink(searched, point, direction), reach) if searched.groups else np.array([reach])
         ends = point + np.concatenate([lengths, -lengths])[:, None] * direction
         ends = domain.project(ends)
+    if not len(ends):
+        return []
     values = searched.values(ends)
     above, below = np.split(ends, 2)
     there, back = np.split(values, 2)

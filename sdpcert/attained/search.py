@@ -21,11 +21,8 @@ from sdpcert.attained.work import Work
 Array = np.ndarray
 #: Half an interval of averaging at the end of a climb, relative to a typical preactivation.
 NARROW = 0.02
-#: A round that raises the best value by less, relatively, counts as none; so many of them end the search.
+#: A round that raises the best value by less, relatively, counts as none.
 GROWTH = 1e-4
-PATIENCE = 3
-#: What a round spends on switching neurons, relative to what climbing takes.
-SWITCHING = 2.0
 #: The first round takes one part in so many of what may be spent.
 ROUNDS = 5
 #: Bounds of the steps of a climb.
@@ -40,8 +37,6 @@ WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
 WIDE_AGAIN = (-1.0, 0.3)
 #: Power iterations at points that a search begins with.
 FIRST = 12
-#: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
-FAR = (-1.0, 0.5)
 #: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
 EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
 #: Operations that a neuron takes in one row of a climb, beside the linear pieces.
@@ -85,12 +80,15 @@ class Found:
 class Search:
     """A search on a map within a domain.
 
-    `patience` is the number of rounds without growth after which it ends. With the same seed a search that may spend
-    more finds at least as much.
+    `patience` is the number of rounds without growth after which it ends, by default that of the domain. With the same
+    seed a search that may spend more finds at least as much.
     """
 
-    def __init__(self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int = PATIENCE) -> None:
-        self.map, self.domain, self.work, self.patience = searched, domain, work, patience
+    def __init__(
+        self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int | None = None
+    ) -> None:
+        self.map, self.domain, self.work = searched, domain, work
+        self.patience = domain.patience if patience is None else patience
         self.rounds = self.drawn = 0
         self.generator = np.random.default_rng(seed)
         #: Operations of one row, and of any number of rows beside that, in one step of a climb; and of one switch.
@@ -115,18 +113,23 @@ class Search:
         The plan follows from what a search of usual effort may spend, so that one of more effort makes the same rounds
         and others after them.
         """
-        climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
+        climbing = operations / (ROUNDS * (1 + (self.domain.switching if self.switches else 0.0)))
         cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
         least = max(2, int(cheap / LESS))
         count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
         return count, least
 
     def run(self, points: Array | None = None) -> Found:
-        """What was found, the best first; from `points` (rows of the domain) on if there are any."""
+        """What was found, the best first; from `points` (rows of the domain) on if there are any.
+
+        In a bounded domain the origin is one that may be near the best already.
+        """
         if not self.map.groups:
             return self._leading_direction()
         none = np.zeros((0, self.map.inputs))
         pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        if points is None and self.domain.bounded:
+            points = np.zeros((1, self.map.inputs))
         if points is not None:
             pool = self._known(points)
         count, steps, stale = self.count, LEAST_STEPS, 0
@@ -152,7 +155,8 @@ class Search:
         draw = self.generator.uniform
         inputs = self.map.inputs
         wide, first, far = self._spread(count).T
-        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (FAR[0] + far * (FAR[1] - FAR[0])))
+        nearest, farthest = self.domain.far
+        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (nearest + far * (farthest - nearest)))
         directions = unit(self.generator.standard_normal(points.shape))
         settings = np.stack([WIDE[0] + wide * (WIDE[1] - WIDE[0]), STEP[0] + first * (STEP[1] - STEP[0])], axis=1)
         if len(pool.values):
@@ -190,7 +194,7 @@ class Search:
         """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
         if not self.switches:
             return climbed
-        budget = min(self.work.left, self.work.left_of_plan or self.work.left, SWITCHING * climbing)
+        budget = min(self.work.left, self.work.left_of_plan or self.work.left, self.domain.switching * climbing)
         tried = climbed.best(self.count)
         for k in range(len(tried.values)):
             point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])

@@ -26,6 +26,8 @@ NEAR = 1e-8
 LARGEST_UNROLLED, MOST_LAYERS = 1024, 16
 #: Rows of a typical sweep, by which maps are compared.
 BATCH = 64
+#: Of quotients this near to the best, relatively, the pair that is widest apart is evaluated: it loses least.
+ALIKE = 1e-9
 #: Pairs of a region that are evaluated at most.
 MOST_PROOFS = 12
 #: By how much a pair is drawn together until both its points are surely in the region, relative to where they are.
@@ -96,10 +98,11 @@ class Setting:
         apart = norms(np.stack([pair.x - pair.x_prime for pair in pairs])) if pairs else np.zeros(0)
         hoped = np.array([pair.quotient for pair in pairs])
         left, lost = np.ones(len(pairs), dtype=bool), 0.0
-        for _ in range(MOST_PROOFS if self.domain.bounded else len(pairs)):
+        for _ in range(min(len(pairs), MOST_PROOFS) if self.domain.bounded else len(pairs)):
             expected = np.where(left, hoped - lost / apart, 0.0)
-            chosen = int(np.argmax(expected)) if self.domain.bounded else int(np.argmax(left))
-            if not np.any(left) or best.lower >= expected[chosen] * (1 - NEAR):
+            alike = expected >= np.max(expected) * (1 - ALIKE)
+            chosen = int(np.argmax(np.where(alike, apart, 0.0)) if self.domain.bounded else np.argmax(left))
+            if best.lower >= expected[chosen] * (1 - NEAR):
                 break
             left[chosen] = False
             inside = self._inside(np.stack([pairs[chosen].x, pairs[chosen].x_prime]))

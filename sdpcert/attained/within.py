@@ -57,7 +57,7 @@ class Place:
         above = np.where(high < np.nextafter(center + radius, np.inf), high, np.inf)
         anchor = np.clip(center, low, high)
         if np.any(np.isfinite([below, above])):
-            anchor = _deeper(region, anchor, 0.5 * low + 0.5 * high - anchor)
+            anchor = _deeper(region, anchor, 0.5 * low + 0.5 * high - anchor, anchor - center, radius)
         below, above = below - anchor, above - anchor
         missing = float(norms((anchor - center)[~moving][None])[0]) if not np.all(moving) else 0.0
         rest = radius * np.sqrt(max(1 - (missing / radius) ** 2, 0.0))
@@ -69,22 +69,36 @@ class Place:
         ends = np.isfinite(self.low) | np.isfinite(self.high)
         return bool(self.radius < np.inf and np.all(self.moving) and not np.any(ends))
 
+    @property
+    def _inner_radius(self) -> float:
+        """The radius without what rounding towards the anchor may add to the distance from the center."""
+        if not np.any(self.center):
+            return self.radius
+        away = float(norms(self.center[None])[0])
+        rounded = float(norms(np.spacing(np.abs(self.anchor) + self.radius)[None])[0])
+        return max(self.radius - rounded, 0.5 * self.radius + 0.5 * min(away, self.radius))
+
     def domain(self, searched: LocalMap) -> Within:
         """The domain in the coordinates of a map."""
         if searched.inputs == len(self.low):
-            return Within(self.low, self.high, self.center, self.radius)
+            return Within(self.low, self.high, self.center, self._inner_radius)
         ends = np.full(searched.inputs, np.inf)
         return Within(-ends, ends, np.zeros(searched.inputs), self.radius)
 
 
-def _deeper(region: Region, anchor: Array, inward: Array) -> Array:
-    """A point of the region about half way to where it ends on the way from a point of it, or that point itself."""
-    inside, outside = 0.0, 2.0
-    for _ in range(HALVINGS):
-        between = 0.5 * (inside + outside)
-        fits = region.contains(anchor + between * inward)
-        inside, outside = (between, outside) if fits else (inside, between)
-    return anchor + 0.5 * inside * inward if region.contains(anchor + 0.5 * inside * inward) else anchor
+def _deeper(region: Region, anchor: Array, inward: Array, offset: Array, radius: float) -> Array:
+    """A point of the region half way to where it ends on the way from a point of it, or that point itself.
+
+    `inward` leads from the point to the middle of the region's box, `offset` from the center of its ball.
+    """
+    length = float(norms(inward[None])[0])
+    if not length > 0:
+        return anchor
+    along = float(offset @ (inward / length))
+    across = float(norms((offset - along * (inward / length))[None])[0])
+    to_sphere = np.sqrt(max(radius - across, 0.0)) * np.sqrt(radius + across) - along
+    deeper = anchor + 0.5 * min(1.0, to_sphere / length) * inward
+    return deeper if region.contains(deeper) else anchor
 
 
 class LocalMap(SearchedMap):
@@ -128,6 +142,9 @@ class Within(Domain):
     """The points of a ball and of a box that has the origin in it; either may be infinite, not both."""
 
     bounded = True
+    far = (-2.0, 0.5)
+    patience = 8
+    switching = 6.0
 
     def __init__(self, low: Array, high: Array, center: Array, radius: float) -> None:
         self.low, self.high, self.center = low, high, center

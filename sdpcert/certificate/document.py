@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdpcert.attained import Attained
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import NORM, Part
 from sdpcert.regions.region import AllInputs
+from sdpcert.running.encoding import encode
 from sdpcert.running.outputs import whole_file
 
 FORMAT = "sdpcert-certificate"

@@ -102,12 +102,12 @@ class Relaxation(ShortRepr):
         self.rounding = 1.1 * (terms + 64) * FLOAT64
 
     def after(self, state: State, group: int) -> None:
-        """Take on a state that differs in intervals, slopes or lines of `group` and later ones."""
+        """Take on a state with shorter intervals, other slopes or other lines of one group.
+
+        Bounds of sizes stay valid; they are not made again.
+        """
         self.state = state
-        for number in range(group, len(self.form.groups) + 1):
-            self._relaxed.pop(number, None)
-            if number > group:
-                self._sizes.pop(number, None)
+        self._relaxed.pop(group, None)
 
     def relaxed(self, group: int) -> Relaxed:
         """The lines of one group."""

@@ -43,21 +43,46 @@ class Interior(ShortRepr):
 
 def interior(state: State, known: Interior | None = None) -> Interior:
     """An interior point of a piece, or the proof that it has none; `known` is what is known of a larger piece."""
-    numbers, normals, offsets = half_spaces_in_floats(state)
-    lengths = np.linalg.norm(normals[:, state.moving], axis=1)
-    constant = lengths == 0
-    for k in np.flatnonzero(constant & (offsets < 0)):
-        return Interior(flat=_stated(state, {int(numbers[k]): 1}))
-    numbers, lengths = numbers[~constant], lengths[~constant]
-    normals, offsets = normals[~constant] / lengths[:, None], offsets[~constant] / lengths
+    spaces = _Spaces.of(state)
+    if spaces.impossible is not None:
+        return Interior(flat=_stated(state, {spaces.impossible: 1}))
     if known is not None and known.point is not None:
-        radius = min(known.radius, float(np.min(normals @ known.point + offsets, initial=np.inf)))
+        radius = min(known.radius, float(np.min(spaces.normals @ known.point + spaces.offsets, initial=np.inf)))
         if radius > KEPT * known.radius:
             return Interior(known.point, radius)
-    found = largest_ball(state, normals, offsets)
-    if found.point is not None or found.weights is None or not len(numbers):
+    found = largest_ball(state, spaces.normals, spaces.offsets)
+    if found.point is not None or found.weights is None or not len(spaces.numbers):
         return Interior(found.point, found.radius)
-    return Interior(flat=_proof(state, numbers, found.weights / lengths))
+    return Interior(flat=_proof(state, spaces.numbers, found.weights / spaces.lengths))
+
+
+def inner_point(state: State) -> Array | None:
+    """An interior point of a piece, if floating point finds one."""
+    spaces = _Spaces.of(state)
+    return None if spaces.impossible is not None else largest_ball(state, spaces.normals, spaces.offsets).point
+
+
+@dataclass(frozen=True, eq=False)
+class _Spaces:
+    """The half-spaces in float64, their normals divided by their lengths; `impossible` is a decision that no input
+    has.
+    """
+
+    numbers: Array
+    normals: Array
+    offsets: Array
+    lengths: Array
+    impossible: int | None
+
+    @staticmethod
+    def of(state: State) -> _Spaces:
+        numbers, normals, offsets = half_spaces_in_floats(state)
+        lengths = np.linalg.norm(normals[:, state.moving], axis=1)
+        constant = lengths == 0
+        against = numbers[constant & (offsets < 0)]
+        numbers, normals, offsets, lengths = (part[~constant] for part in (numbers, normals, offsets, lengths))
+        impossible = int(against[0]) if len(against) else None
+        return _Spaces(numbers, normals / lengths[:, None], offsets / lengths, lengths, impossible)
 
 
 def is_flat(state: State, flat: Flat) -> bool:

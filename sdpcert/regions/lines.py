@@ -14,7 +14,9 @@ from itertools import combinations
 
 import numpy as np
 
-from sdpcert.network.activation import FLOAT64
+from sdpcert.check import functions
+from sdpcert.check.reading import Rejected
+from sdpcert.network.activation import FLOAT64, Activation
 from sdpcert.network.piecewise_linear import PiecewiseLinear
 from sdpcert.network.stacked import Group
 from sdpcert.running.short_repr import ShortRepr
@@ -129,9 +131,11 @@ class Envelope(ShortRepr):
             places = [first, *(np.clip(kink, first, last) for kink in kinks), last]
             values, errors = (np.stack(part) for part in zip(*map(at, places), strict=True))
             linear, _ = group.linear_on(low, high)
-            slope, at_zero = (part[0] for part in group.segment(high[None]) or ())
+            slope, at_zero = _piece_below(group, high)
             below, above = (Corners(np.stack(places), values, errors, sign) for sign in (1.0, -1.0))
             return Envelope(finite, linear, slope, at_zero, below, above)
+        if not _is_known(activation):
+            finite = np.zeros(group.size, dtype=bool)
         ends = at(first), at(last)
         below, above = (_parallelogram(first, last, *ends, alpha, beta, sign) for sign in (1.0, -1.0))
         nothing = np.zeros(group.size)
@@ -159,8 +163,33 @@ class Envelope(ShortRepr):
 
     def select(self, neurons: Array) -> Envelope:
         """The envelope of some neurons."""
-        parts = (part[neurons] for part in (self.finite, self.linear, self.slope, self.at_zero))
-        return Envelope(*parts, self.below.select(neurons), self.above.select(neurons))
+        return Envelope(
+            self.finite[neurons],
+            self.linear[neurons],
+            self.slope[neurons],
+            self.at_zero[neurons],
+            self.below.select(neurons),
+            self.above.select(neurons),
+        )
+
+
+def _piece_below(group: Group, places: Array) -> tuple[Array, Array]:
+    """Slope and value at zero of the first pieces that the places lie on."""
+    found = group.segment(places[None])
+    assert found is not None, "a piecewise-linear activation has pieces"
+    return found[0][0], found[1][0]
+
+
+def _is_known(activation: Activation) -> bool:
+    """Whether a certificate can name a smooth activation, so that its checker has values of its own."""
+    parameters = [np.asarray(number, dtype=float) for number in activation.parameters]
+    if any(number.ndim for number in parameters):
+        return False
+    try:
+        functions.read(activation.name, [float(number) for number in parameters])
+    except Rejected:
+        return False
+    return True
 
 
 def _parallelogram(

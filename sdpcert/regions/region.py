@@ -227,4 +227,6 @@ def _as_many(values: Array, inputs: int, name: str) -> Array:
 
 
 def _squared_distance(one: Array, other: Array) -> Fraction:
-    return sum(((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(one, other, strict=True)), Fraction(0))
+    steps = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(one, other, strict=True) if a != b]
+    unit = max((step.denominator for step in steps), default=1)  # all are powers of two
+    return Fraction(sum((step.numerator * (unit // step.denominator)) ** 2 for step in steps), unit**2)

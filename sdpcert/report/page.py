@@ -136,7 +136,7 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
         what = "(upper − attained) / upper" if subject.divided else "to the optimum of the condition, stated"
         numbers.append(Number("gap, at most", rounded_up(subject.gap, 2), what, anchors[0]))
     if subject.divided:
-        what = f"with a proved bound, of {subject.looked_at}"
+        what = f"with a bound of their own, of {subject.looked_at}"
         numbers.append(Number("pieces", str(subject.pieces), what, anchors[0]))
     if times and subject.stated("seconds", (int, float)) is not None:
         numbers.append(Number("time", seconds(float(subject.information["seconds"])), "in all, stated", anchors[0]))

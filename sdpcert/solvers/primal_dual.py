@@ -43,7 +43,7 @@ CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
 #: variables, relative, below the second one times the gap (one that rho hardly meets may rule the multipliers).
 SETTLED, IDLE = 0.05, 1e-2
 #: The relative gap at which a run ends whose dual bound is high enough.
-ROUGH = 2e-3
+ROUGH = 3e-5
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,8 +212,11 @@ def workers(count: int) -> Iterator[Executor | None]:
         yield executor
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
+        children = set(multiprocessing.active_children()) - before
+        for child in children:
             child.terminate()
+        for child in children:
+            child.join()
 
 
 def leave_signals_to_the_parent() -> None:

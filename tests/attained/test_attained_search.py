@@ -17,7 +17,7 @@ from sdpcert.attained.domain import Domain, Everywhere
 from sdpcert.attained.flips import piece_at, switch
 from sdpcert.attained.graph_map import GraphMap
 from sdpcert.attained.maps import BlockMap, SearchedMap, norms, unit
-from sdpcert.attained.search import LEAST_STEPS, PATIENCE, Search
+from sdpcert.attained.search import LEAST_STEPS, Search
 from sdpcert.attained.work import LEAST, MOST, RATE, Work, default_operations
 from sdpcert.network.activations import leaky_relu
 from sdpcert.network.affine import Conv2d, Dense, Sum
@@ -224,7 +224,7 @@ def test_the_search_ends_when_nothing_more_is_found() -> None:
     rng = np.random.default_rng(0)
     weights = [rng.uniform(0, 1, (6, 4)), rng.uniform(0, 1, (2, 6))]
     search = searched_with(Network.mlp(weights), 1e12)
-    assert search.rounds <= PATIENCE + 2 and search.work.spent < 1e12 / 10
+    assert search.rounds <= Everywhere.patience + 2 and search.work.spent < 1e12 / 10
 
 
 def test_the_default_follows_from_the_solver() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from sdpcert import Network
@@ -45,7 +47,7 @@ ACTIVATIONS: dict[str, act.Activation] = {**PIECEWISE_LINEAR, **SMOOTH}
 
 def chain(rng: np.random.Generator, sizes: list[int], activation: str | act.Activation = "relu") -> Network:
     """Dense layers of these sizes with biases."""
-    weights = [rng.standard_normal((b, a)) / np.sqrt(a) for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.standard_normal((b, a)) / np.sqrt(a) for a, b in itertools.pairwise(sizes)]
     return Network.mlp(weights, [0.3 * rng.standard_normal(len(w)) for w in weights], activation)
 
 

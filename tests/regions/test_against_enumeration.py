@@ -14,6 +14,8 @@ from tests.oracles.networks import PiecewiseNetwork, random_network, three_direc
 from tests.oracles.units import UNITS
 
 ASKED, REACHED = 1e-7, 1e-6
+#: Seconds for one network: no test hangs, and one that needs more fails.
+LIMIT = 300.0
 NETWORKS = 200
 #: Run with every change; the others are slow tests.
 QUICK = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -42,7 +44,8 @@ def region_of(domain: Domain) -> Region | None:
 
 def compare(network: PiecewiseNetwork, domain: Domain, constant: Constant) -> None:
     """The proved bound is not below the constant, the attained value not above it, and both are near."""
-    certificate = sdpcert.certify(network.network(), region=region_of(domain), exact=True, tol=ASKED)
+    region = region_of(domain)
+    certificate = sdpcert.certify(network.network(), region=region, exact=True, tol=ASKED, time_limit=LIMIT)
     assert certificate.status == "proved"
     assert constant.is_at_most(certificate.upper)
     assert constant.is_at_least(certificate.lower)

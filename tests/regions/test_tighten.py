@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from sdpcert.network import activations as act
 from sdpcert.regions import AllInputs
-from sdpcert.regions.pieces import Split
+from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
+from tests.regions.confirmed import confirm, ending
 from tests.regions.networks import ACTIVATIONS, Array, chain, points_of, region_of, skipping
 
 EFFORTS = (Effort(), Effort(8))
@@ -58,6 +59,7 @@ def test_bounds_hold_at_points(name: str, kind: str, size: float, skips: bool, e
     assert_same(state, replayed(start, steps))
     assert not state.is_empty
     assert_holds(state, points_of(region, rng, 3, 300))
+    confirm(network.stacked, region, [Piece(None, None, tuple(steps), ending(state))], state)
     assert all(np.all(np.isfinite(low)) and np.all(np.isfinite(high)) for low, high in zip(state.low, state.high))
 
 
@@ -73,21 +75,27 @@ def test_bounds_hold_on_pieces(name: str, kind: str, effort: Effort, seed: int) 
     network = chain(rng, [3, 5, 4, 3], ACTIVATIONS[name])
     region = region_of(kind, rng, 3, 1.0)
     points = points_of(region, rng, 3, 2000)
-    state, _ = tighten(State.of(network.stacked, region), effort)
+    state, steps = tighten(State.of(network.stacked, region), effort)
+    path: list[Piece] = []
+    side: Side | None = None
     for _ in range(4):
         group = int(rng.integers(0, 3))
         low, high = (state.box_low, state.box_high) if group == 0 else (state.low[group - 1], state.high[group - 1])
         neuron = int(rng.integers(len(low)))
         at = 0.0 if low[neuron] < 0 < high[neuron] and group else float(low[neuron] + high[neuron]) / 2
-        side = "above" if rng.uniform() < 0.5 else "below"
         if not low[neuron] < at < high[neuron]:
             continue
-        start = state.on_side(Split(group, neuron, at), side)
+        split = Split(group, neuron, at)
+        path.append(Piece(len(path) - 1 if path else None, side, tuple(steps), split))
+        side = "above" if rng.uniform() < 0.5 else "below"
+        start = state.on_side(split, side)
         state, steps = tighten(start, effort, start.decisions[-1] if group else None)
         assert_same(state, replayed(start, steps))
         assert_holds(state, points)
         if state.is_empty:
             break
+    path.append(Piece(len(path) - 1 if path else None, side, tuple(steps), ending(state)))
+    confirm(network.stacked, region, path, state)
 
 
 def test_constant_neurons_are_bounded_on_all_inputs() -> None:

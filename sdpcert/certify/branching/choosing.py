@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.certify.branching.bounding import QUICK, Goals, bound_piece, refined
-from sdpcert.certify.branching.node import Node
+from sdpcert.certify.branching.guessing import guess
+from sdpcert.certify.branching.node import Node, Witness
+from sdpcert.certify.branching.places import places
 from sdpcert.regions.pieces import Side, Split
 from sdpcert.regions.reduced import Reduced, reduced_form
 from sdpcert.regions.state import State
@@ -22,16 +24,17 @@ FEW = 24
 #: A region with at most so many inputs may also be halved along one of them.
 MOST_INPUTS = 8
 #: Accuracy of bounds while splits are compared.
-COARSE = 1e-3
+COARSE = 3e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Division(ShortRepr):
-    """A split of a piece, and both sides."""
+    """A split of a piece, and both sides; and a guess of where the network stretches most in the piece."""
 
     split: Split
     below: Node
     above: Node
+    guess: Witness | None = None
 
 
 def divide(node: Node, goals: Goals) -> Division | None:
@@ -55,7 +58,7 @@ def divide(node: Node, goals: Goals) -> Division | None:
             break
     if best is None:
         return None
-    return Division(best.split, refined(best.below, node, goals), refined(best.above, node, goals))
+    return Division(best.split, refined(best.below, node, goals), refined(best.above, node, goals), guess(node))
 
 
 def bound_side(node: Node, split: Split, side: Side, goals: Goals) -> Node:
@@ -77,7 +80,7 @@ def candidates(node: Node, reduced: Reduced, count: int) -> list[tuple[Split, Si
         neurons = np.flatnonzero(reduced.live[number - 1])
         known = node.contradictions
         scores = _scores(reduced, place) if known is None else known[number - 1][neurons]
-        at = _places(state, number)[neurons]
+        at = places(state, number)[neurons]
         found += [
             (float(score), Split(number, int(k), float(v)))
             for score, k, v in zip(scores, neurons, at)
@@ -88,24 +91,6 @@ def candidates(node: Node, reduced: Reduced, count: int) -> list[tuple[Split, Si
     found.sort(key=lambda pair: -abs(pair[0]))
     chosen: list[tuple[Split, Side]] = [(split, "above" if score >= 0 else "below") for score, split in found[:count]]
     return chosen + [(split, "below") for split in _halves(state, reduced)]
-
-
-def _places(state: State, number: int) -> Array:
-    """Where each neuron of a group may be split: at the kink inside of its interval that is nearest to the middle, or
-    in the middle of a smooth one; NaN where it may not.
-    """
-    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
-    with np.errstate(invalid="ignore"):
-        middle = np.where(np.isfinite(low) & np.isfinite(high), low + (high - low) / 2, np.nan)
-        if not group.is_piecewise_linear:
-            return np.where((low < middle) & (middle < high), middle, np.nan)
-        found, nearest = np.full(group.size, np.nan), np.full(group.size, np.inf)
-        for kink in group.activation.kinks:
-            at = group.per_neuron(kink)
-            distance = np.where(np.isnan(middle), 0.0, np.abs(at - middle))
-            nearer = (low < at) & (at < high) & (distance < nearest)
-            found, nearest = np.where(nearer, at, found), np.where(nearer, distance, nearest)
-    return found
 
 
 def _halves(state: State, reduced: Reduced) -> list[Split]:

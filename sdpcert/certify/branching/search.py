@@ -144,13 +144,17 @@ class _Search:
             heapq.heappush(self.leaves, (-node.bound, number))
             if not node.is_exact:
                 heapq.heappush(self.waiting, (-node.bound, number))
-        if node.witness is not None:
-            self.witnesses = sorted([*self.witnesses, node.witness], key=lambda w: -w.value)[:MOST_WITNESSES]
+        self._saw(node.witness)
+
+    def _saw(self, witness: Witness | None) -> None:
+        if witness is not None:
+            self.witnesses = sorted([*self.witnesses, witness], key=lambda w: -w.value)[:MOST_WITNESSES]
 
     def divided(self, number: int, division: Division | None) -> None:
         """Take over what became of a piece; None if it cannot be divided."""
         if division is None:
             return
+        self._saw(division.guess)
         self.splits[number] = division.split
         self._keep(division.below, number, "below")
         self._keep(division.above, number, "above")
