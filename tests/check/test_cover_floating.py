@@ -362,6 +362,43 @@ def test_rows_are_those_of_rational_arithmetic(seed: int) -> None:
         assert spectrum(at(high * (1 - 1e-6)))[0] < 1e-12
 
 
+@settings(deadline=None, max_examples=16)
+@given(st.integers(0, 2**32), st.booleans())
+def test_conditions_hold_for_all_networks_within_radii(seed: int, wide: bool) -> None:
+    """At the least rho that is proved, the matrices of networks at the ends of their radii are semidefinite."""
+    rng = np.random.default_rng(seed)
+    radius = 0.01
+    network = random_network(rng, radius=radius)
+    if wide:  # more inputs than rows
+        first = rng.standard_normal((network.groups[0].size, 40)) / 4
+        later = tuple(b for b in network.blocks if b.source > 0)
+        network = replace(network, inputs=40, blocks=(block(1, 0, first, radius), *later))
+    region = random_region(rng, network.inputs)
+    state, other = bounded_state(rng, network, region)
+    reduced = reduce(state)
+    multipliers = [rng.random(int(mask.sum())) + 0.5 for mask in reduced.active]
+    flat = np.concatenate([np.zeros(0), *multipliers[::-1]])
+
+    def proved(rho: float) -> bool:
+        with np.errstate(all="ignore"):
+            return reason(lambda: prove_condition(reduced, rho, 0, flat)) is None
+
+    low, high = 0.0, 4.0**8
+    if not proved(high):
+        return
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if proved(middle) else (middle, high)
+    lists = [[Fraction(float(m)) for m in numbers] for numbers in multipliers]
+    for _ in range(2 if wide else 4):
+        blocks = []
+        for b in network.blocks:
+            shift = radius * rng.choice([-1.0, 1.0], size=(b.rows, b.columns))
+            blocks.append(block(b.target, b.source, np.array(b.weights).reshape(b.rows, b.columns) + shift))
+        other.network = replace(network, blocks=tuple(blocks))
+        assert not reduced.matrix.shape[1] or spectrum(other.matrix(Fraction(high), 0, lists))[0] > -1e-9
+
+
 def test_a_wide_input_is_replaced_by_a_factor() -> None:
     rng = np.random.default_rng(5)
     rows = rng.standard_normal((6, 40)) * np.logspace(-3, 3, 6)[:, None]
