@@ -1,8 +1,8 @@
 """The largest ball within half-spaces and a region, in floating point.
 
-In a ball that is no matter but of the half-spaces: the nearest point to its center is a least-distance problem in their
-span (Lawson and Hanson, Solving Least Squares Problems, chapter 23). Elsewhere it is a linear program, with cuts where a
-ball is within a box.
+In a ball only directions of the half-spaces matter: the nearest point to its center is a least-distance problem in
+their span (Lawson and Hanson, Solving Least Squares Problems, chapter 23). Elsewhere it is a linear program, with cuts
+where a ball is within a box.
 """
 
 from __future__ import annotations
