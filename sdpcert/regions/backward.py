@@ -89,7 +89,7 @@ class Relaxed(ShortRepr):
         return Relaxed(envelope, *envelope.lines(state.lower[g], state.upper[g]))
 
 
-class Relaxation(ShortRepr):
+class Relaxation:
     """All lines of a state: bounds of rows of its preactivations."""
 
     def __init__(self, state: State) -> None:
