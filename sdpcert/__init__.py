@@ -13,13 +13,16 @@ from sdpcert.check import CheckResult, check
 from sdpcert.errors import BoundContradiction, Interrupted, SdpcertError, SolverError, UnsupportedModel
 from sdpcert.network import Activation, Network
 from sdpcert.readers import load
+from sdpcert.regions import Ball, Box
 from sdpcert.running import arguments as _arguments
 from sdpcert.running.extras import needed_by as _needed_by
 from sdpcert.version import __version__
 
 __all__ = [
     "Activation",
+    "Ball",
     "BoundContradiction",
+    "Box",
     "Certificate",
     "CheckResult",
     "Interrupted",

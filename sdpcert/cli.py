@@ -32,6 +32,7 @@ def root(
         print("sdpcert proves bounds on the Lipschitz constant of trained neural networks.\n")
         print("Try:  sdpcert certify MODEL.onnx        prove a bound and write the certificate")
         print("      sdpcert check CERT.json           prove it again, from the certificate alone")
+        print("      sdpcert certify MODEL.onnx --around X.npy --radius 0.1      a bound near one input")
         print("      sdpcert bounds MODEL.onnx         the whole ladder of bounds")
         print("      sdpcert derive                    results on Lipschitz layers, proved for all weights")
         print("      sdpcert train digits              train a network of 1-Lipschitz layers; then sdpcert evaluate")

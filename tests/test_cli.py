@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sdpcert import cli
-from sdpcert.verbs.evaluate import _numbers as radii_of
+from sdpcert.verbs.options import numbers
 
 NETWORKS = Path(__file__).parents[1] / "examples" / "networks"
 MLP = NETWORKS / "digits_mlp.npz"
@@ -192,11 +192,13 @@ def test_an_interrupted_evaluation_is_code_1_in_json_too(
 
 
 def test_radii_are_read_as_numbers_or_fractions() -> None:
-    assert radii_of("0.5, 36/255", "--radii") == [0.5, 36 / 255]
-    assert radii_of("1e999,1e100000000", "--radii") == [np.inf, np.inf]  # refused by evaluate, and at once
+    assert numbers("0.5, 36/255", "--radii", "0.5") == [0.5, 36 / 255]
+    assert numbers("1e999,1e100000000", "--radii", "0.5") == [np.inf, np.inf]  # refused by evaluate, and at once
     for text in ("", "x", "1/", "1/0", "1/2/3", "1,,2"):
         with pytest.raises(ValueError, match="write numbers separated by commas"):
-            radii_of(text, "--radii")
+            numbers(text, "--radii", "0.5")
+    with pytest.raises(ValueError, match="--radius '1,2': write a number, as in 8/255"):
+        numbers("1,2", "--radius", "8/255", 1)
 
 
 def test_garbage_certificate_is_rejected_in_one_line(tmp_path: Path) -> None:

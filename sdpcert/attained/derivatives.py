@@ -34,11 +34,14 @@ def stretch(searched: SearchedMap, points: Array, directions: Array, iterations:
     return directions, np.where(np.isfinite(reached), reached, 0.0)
 
 
-def averaged_gradients(searched: SearchedMap, points: Array, directions: Array, widths: Array) -> tuple[Array, Array]:
+def averaged_gradients(
+    searched: SearchedMap, points: Array, directions: Array, widths: Array, spreads: list[Array] | None = None
+) -> tuple[Array, Array]:
     """Gradients of |J v| with averaged slopes, by the point and by the direction v, for every row.
 
     `widths` (rows, 1) are half the length of the intervals, relative to the root mean square of a group's
-    preactivations. One sweep and one sweep back over twice the rows: points and directions go through together.
+    preactivations, or to the `spreads` of its neurons. One sweep and one sweep back over twice the rows: points and
+    directions go through together.
     """
     count = len(points)
     saved: list[tuple[Array, Array]] = []
@@ -46,11 +49,13 @@ def averaged_gradients(searched: SearchedMap, points: Array, directions: Array, 
     def forward(group: int, rows: Array) -> Array:
         neurons = searched.groups[group]
         values, tangents = rows[:count], rows[count:]
-        flat = values.reshape(count, -1)
-        typical = norms(flat)[:, None] / np.sqrt(flat.shape[1])
-        half = (np.maximum(widths, LEAST_WIDTH) * np.where(typical > 0, typical, 1.0)).reshape(
-            -1, *[1] * (rows.ndim - 1)
-        )
+        at_least = np.maximum(widths, LEAST_WIDTH)
+        if spreads is None:
+            flat = values.reshape(count, -1)
+            typical = norms(flat)[:, None] / np.sqrt(flat.shape[1])
+            half = (at_least * np.where(typical > 0, typical, 1.0)).reshape(-1, *[1] * (rows.ndim - 1))
+        else:
+            half = at_least.reshape(-1, *[1] * (rows.ndim - 1)) * spreads[group]
         above, below, scale = values + half, values - half, 0.5 / half
         slopes = (neurons(above) - neurons(below)) * scale
         growth = (neurons.derivative(above) - neurons.derivative(below)) * scale

@@ -96,7 +96,8 @@ def switch(
     tangents = direction @ piece.gradients
     squares = np.einsum("ij,ij->j", piece.gradients, piece.gradients)
     gain = 2 * length * moved * tangents + moved * moved * squares
-    candidates = steps_over(piece, gain, float(norms(point[None])[0]), generator)
+    gain = np.where(domain.reaches(point, piece.values, piece.gradients), gain, 0.0)
+    candidates = steps_over(piece, gain, float(norms(point[None])[0]), generator, domain.centring(point))
     if candidates is None:
         return None
     points = domain.project(point + candidates)
@@ -107,10 +108,17 @@ def switch(
     return points[best], directions[best], float(found[best])
 
 
-def steps_over(piece: Piece, gain: Array, size: float, generator: np.random.Generator) -> Array | None:
+def steps_over(
+    piece: Piece,
+    gain: Array,
+    size: float,
+    generator: np.random.Generator,
+    centring: tuple[Array, Array] | None = None,
+) -> Array | None:
     """Steps (rows) that switch the neurons of largest `gain`, one by one and the best few together, and random ones.
 
-    None where no neuron is worth switching, or the metric is singular.
+    With `centring`, a diagonal to add to the metric and the step to the middle of the domain, a step is the one that
+    ends nearest to there. None where no neuron is worth switching, or the metric is singular.
     """
     chosen = np.argsort(-gain, kind="stable")[:TRIED]
     chosen = chosen[(gain[chosen] > 0) & (piece.values[chosen] != 0)]
@@ -121,11 +129,21 @@ def steps_over(piece: Piece, gain: Array, size: float, generator: np.random.Gene
     scaled = gradients * np.where(gain > 0, 0.0, 1.0 / near)
     metric = scaled @ scaled.T
     diagonal = np.einsum("ii->i", metric)
-    diagonal += RIDGE * max(float(np.mean(diagonal)), 1.0 / size**2 if size > 0 else 1.0)
-    factor, solved, failed = SOLVE(metric, gradients[:, chosen], lower=1)
+    if centring is not None:
+        diagonal += centring[0]
+        pulled = centring[0] * centring[1]
+    else:
+        diagonal += RIDGE * max(float(np.mean(diagonal)), 1.0 / size**2 if size > 0 else 1.0)
+        pulled = None
+    sides = gradients[:, chosen] if pulled is None else np.column_stack([gradients[:, chosen], pulled])
+    factor, solved, failed = SOLVE(metric, sides, lower=1)
     if failed or not np.all(np.isfinite(solved)):
         return None
     over = -(1 + BEYOND) * values[chosen]
+    start = np.zeros(len(gradients))
+    if pulled is not None:
+        solved, start = solved[:, :-1], solved[:, -1]
+        over = over - start @ gradients[:, chosen]
     moves = gradients[:, chosen].T @ solved
     steps = [(solved * (over / np.diagonal(moves))).T]
     count = 2
@@ -140,5 +158,5 @@ def steps_over(piece: Piece, gain: Array, size: float, generator: np.random.Gene
     )
     if not failed:
         steps.append(anywhere.T)
-    rows = np.concatenate(steps)
+    rows = np.concatenate(steps) if pulled is None else np.concatenate(steps) + start
     return rows[np.all(np.isfinite(rows), axis=1)]

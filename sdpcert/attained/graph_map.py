@@ -99,6 +99,9 @@ class GraphMap(SearchedMap):
     def lift(self, rows: Array) -> Array:
         return rows
 
+    def coordinates(self, point: Array) -> Array:
+        return point
+
 
 def _cost(layer: AffineLayer | Activation, shape: Shape) -> tuple[float, float]:
     """About how many operations one row takes in a layer, and how many calls of NumPy a batch."""

@@ -63,6 +63,14 @@ class SearchedMap(ABC):
     def lift(self, rows: Array) -> Array:
         """The inputs of the network that rows stand for; distances are kept."""
 
+    @abstractmethod
+    def coordinates(self, point: Array) -> Array:
+        """The row that stands for an input of the network, or for the nearest one that rows stand for."""
+
+    def moves(self, direction: Array) -> Array:
+        """The direction of rows that stands for one of inputs."""
+        return self.coordinates(direction)
+
     def values(self, points: Array) -> Array:
         """The outputs at points, up to a constant."""
         return self.sweep(points, len(points), lambda group, rows: self.groups[group](rows))
@@ -168,6 +176,9 @@ class BlockMap(SearchedMap):
 
     def lift(self, rows: Array) -> Array:
         return rows if self.basis is None else rows @ self.basis.T
+
+    def coordinates(self, point: Array) -> Array:
+        return point if self.basis is None else point @ self.basis
 
 
 def cost_of_read_space(form: StackedForm) -> float:

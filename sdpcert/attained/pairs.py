@@ -15,6 +15,7 @@ from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.attained.derivatives import stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.maps import SearchedMap, norms, unit
+from sdpcert.attained.segments import segments
 
 Array = np.ndarray
 #: How far a pair reaches towards the nearest kink.
@@ -52,18 +53,24 @@ class Pair:
 def pairs(searched: SearchedMap, domain: Domain, point: Array, direction: Array, size: float, count: int) -> list[Pair]:
     """At most `count` pairs of rows around a point, the most promising first."""
     reach = max(float(norms(point[None])[0]), size)
-    lengths = _lengths(_to_kink(searched, point, direction), reach) if searched.groups else np.array([reach])
-    ends = point + np.concatenate([lengths, -lengths])[:, None] * direction
-    ends = domain.project(ends)
+    if domain.bounded:
+        ends = domain.project(segments(searched, domain, point, direction, reach))
+    else:
+        lengths = _lengths(_to_kink(searched, point, direction), reach) if searched.groups else np.array([reach])
+        ends = point + np.concatenate([lengths, -lengths])[:, None] * direction
+        ends = domain.project(ends)
+    if not len(ends):
+        return []
     values = searched.values(ends)
     above, below = np.split(ends, 2)
+    there, back = np.split(values, 2)
     apart = norms(above - below)
     with np.errstate(all="ignore"):
-        noise = ROUNDING * (norms(values[: len(lengths)]) + norms(values[len(lengths) :]))
-        quotients = (norms(values[: len(lengths)] - values[len(lengths) :]) - noise) / apart
+        noise = ROUNDING * (norms(there) + norms(back))
+        quotients = (norms(there - back) - noise) / apart
         # to nine digits, so that of equal ones the widest is first
         ranks = np.where(np.isfinite(quotients) & (quotients > 0), np.round(np.log(quotients), 9), -np.inf)
-    order = np.lexsort((-apart, -ranks))[:count]
+    order = np.lexsort((-apart, -ranks))[: None if domain.bounded else count]
     return [Pair(float(quotients[k]), above[k], below[k]) for k in order if ranks[k] > -np.inf]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.attained.derivatives import averaged_gradients, stretch, typical_size
+from sdpcert.attained.derivatives import averaged_gradients, stretch
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.flips import CANDIDATES, ITERATIONS, TRIED, switch
 from sdpcert.attained.maps import CALL, SearchedMap, norms, unit
@@ -21,11 +21,8 @@ from sdpcert.attained.work import Work
 Array = np.ndarray
 #: Half an interval of averaging at the end of a climb, relative to a typical preactivation.
 NARROW = 0.02
-#: A round that raises the best value by less, relatively, counts as none; so many of them end the search.
+#: A round that raises the best value by less, relatively, counts as none.
 GROWTH = 1e-4
-PATIENCE = 3
-#: What a round spends on switching neurons, relative to what climbing takes.
-SWITCHING = 2.0
 #: The first round takes one part in so many of what may be spent.
 ROUNDS = 5
 #: Bounds of the steps of a climb.
@@ -38,8 +35,8 @@ MOST_POINTS, ENOUGH_POINTS = 256, 16
 #: with narrower intervals.
 WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
 WIDE_AGAIN = (-1.0, 0.3)
-#: Range of the distances at which climbs start (decimal logarithms, relative to the typical size).
-FAR = (-1.0, 0.5)
+#: Power iterations at points that a search begins with.
+FIRST = 12
 #: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
 EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
 #: Operations that a neuron takes in one row of a climb, beside the linear pieces.
@@ -51,7 +48,7 @@ class Found:
     """Points (rows), the directions in which their Jacobians stretch, the norms reached, and how they were reached.
 
     `settings` (rows, 2) are decimal logarithms: of half the interval of averaging at the start of the climb, and of the
-    first step relative to the distance from the origin.
+    first step relative to the distance from the origin, or to the size of the domain.
     """
 
     points: Array
@@ -83,12 +80,15 @@ class Found:
 class Search:
     """A search on a map within a domain.
 
-    `patience` is the number of rounds without growth after which it ends. With the same seed a search that may spend
-    more finds at least as much.
+    `patience` is the number of rounds without growth after which it ends, by default that of the domain. With the same
+    seed a search that may spend more finds at least as much.
     """
 
-    def __init__(self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int = PATIENCE) -> None:
-        self.map, self.domain, self.work, self.patience = searched, domain, work, patience
+    def __init__(
+        self, searched: SearchedMap, domain: Domain, seed: int, work: Work, patience: int | None = None
+    ) -> None:
+        self.map, self.domain, self.work = searched, domain, work
+        self.patience = domain.patience if patience is None else patience
         self.rounds = self.drawn = 0
         self.generator = np.random.default_rng(seed)
         #: Operations of one row, and of any number of rows beside that, in one step of a climb; and of one switch.
@@ -98,7 +98,7 @@ class Search:
         #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
         self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.planned
         self.count, self.least = self._plan(work.planned)
-        self.size = typical_size(searched)
+        self.size, self.spreads = domain.size(searched), domain.spreads(searched)
         self.origin = self.generator.random(3)
 
     def _cost_of_switch(self) -> float:
@@ -113,18 +113,25 @@ class Search:
         The plan follows from what a search of usual effort may spend, so that one of more effort makes the same rounds
         and others after them.
         """
-        climbing = operations / (ROUNDS * (1 + (SWITCHING if self.switches else 0.0)))
+        climbing = operations / (ROUNDS * (1 + (self.domain.switching if self.switches else 0.0)))
         cheap = float(np.clip(self.step / self.row, 2, MOST_POINTS))
         least = max(2, int(cheap / LESS))
         count = int(np.clip((climbing / LEAST_STEPS - self.step) / self.row, least, max(cheap, ENOUGH_POINTS)))
         return count, least
 
-    def run(self) -> Found:
-        """What was found, the best first."""
+    def run(self, points: Array | None = None) -> Found:
+        """What was found, the best first; from `points` (rows of the domain) on if there are any.
+
+        In a bounded domain the origin is one that may be near the best already.
+        """
         if not self.map.groups:
             return self._leading_direction()
         none = np.zeros((0, self.map.inputs))
         pool = Found(none, none, np.zeros(0), np.zeros((0, 2)))
+        if points is None and self.domain.bounded:
+            points = np.zeros((1, self.map.inputs))
+        if points is not None:
+            pool = self._known(points)
         count, steps, stale = self.count, LEAST_STEPS, 0
         while stale < self.patience:
             before = pool.values[0] if len(pool.values) else 0.0
@@ -148,7 +155,8 @@ class Search:
         draw = self.generator.uniform
         inputs = self.map.inputs
         wide, first, far = self._spread(count).T
-        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (FAR[0] + far * (FAR[1] - FAR[0])))
+        nearest, farthest = self.domain.far
+        points = self.domain.start(self.generator, inputs, self.size * 10.0 ** (nearest + far * (farthest - nearest)))
         directions = unit(self.generator.standard_normal(points.shape))
         settings = np.stack([WIDE[0] + wide * (WIDE[1] - WIDE[0]), STEP[0] + first * (STEP[1] - STEP[0])], axis=1)
         if len(pool.values):
@@ -176,9 +184,9 @@ class Search:
         wide, first = 10.0 ** settings[:, :1], 10.0 ** settings[:, 1:]
         for k in range(steps):
             shrunk = np.minimum(NARROW / wide, 1.0) ** (k / max(steps - 1, 1))
-            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk)
+            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk, self.spreads)
             directions = unit(by_directions, directions)
-            moves = first * shrunk * norms(points)[:, None] * unit(by_points)
+            moves = first * shrunk * self.domain.lengths(points, self.size)[:, None] * unit(by_points)
             points = self.domain.project(points + moves)
         return Found(points, *stretch(self.map, points, directions, 3), settings)
 
@@ -186,7 +194,7 @@ class Search:
         """The best points with neurons switched while that helps: a round spends as much on it as on climbing."""
         if not self.switches:
             return climbed
-        budget = min(self.work.left, self.work.left_of_plan or self.work.left, SWITCHING * climbing)
+        budget = min(self.work.left, self.work.left_of_plan or self.work.left, self.domain.switching * climbing)
         tried = climbed.best(self.count)
         for k in range(len(tried.values)):
             point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])
@@ -199,6 +207,14 @@ class Search:
                 point, direction, value = better
             tried.points[k], tried.directions[k], tried.values[k] = point, direction, value
         return climbed.with_(tried)
+
+    def _known(self, points: Array) -> Found:
+        """Points to begin with, with the directions in which they stretch, and neurons switched while that helps."""
+        directions = unit(self.generator.standard_normal(points.shape))
+        settings = np.tile(np.mean([WIDE_AGAIN, STEP], axis=1), (len(points), 1))
+        self.work.spend(FIRST * (self.step + len(points) * self.row))
+        found = Found(points, *stretch(self.map, points, directions, FIRST), settings)
+        return self._switched(found, self._cost_of_round(self.count, LEAST_STEPS)).best(max(self.count, ENOUGH_POINTS))
 
     def _leading_direction(self) -> Found:
         """For a network without neurons, the leading singular vector: the same everywhere."""

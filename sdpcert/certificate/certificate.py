@@ -11,9 +11,10 @@ from sdpcert.attained import Attained
 from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
-from sdpcert.certificate.saved import Saved, load_certificate
+from sdpcert.certificate.saved import Saved, load_certificate, region_of
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.network.stacked import StackedForm
+from sdpcert.regions.region import AllInputs, Region
 from sdpcert.running.short_repr import ShortRepr
 
 
@@ -23,14 +24,15 @@ class Certificate(ShortRepr):
 
     `tree` is what was proved, part by part; None if nothing was. `upper` is its bound (infinite where `status` is
     "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the optimum of the condition
-    from below (at least `lower`). `notes` says what a reader of the number has to know, `assumptions` what the model's
-    file left open and its reader assumed. `seconds` is for everything, of which `attained_seconds` went into the search
-    for `lower`. A certificate that came from a file has the file's content in `saved`, and no tree.
+    from below (at least `lower`; None for a cover, which has many). `notes` says what a reader of the number has to
+    know, `assumptions` what the model's file left open and its reader assumed. `seconds` is for everything, of which
+    `attained_seconds` went into the search for `lower`. A certificate that came from a file has the file's content in
+    `saved`, and no tree.
     """
 
     upper: float
     lower: float
-    sdp_lower: float
+    sdp_lower: float | None
     status: str
     method: str
     solver: str
@@ -78,10 +80,21 @@ class Certificate(ShortRepr):
 
     @property
     def gap(self) -> float:
-        """`(upper - sdp_lower) / upper`: how far the bound is above the optimum of the condition, at most."""
+        """`(upper - sdp_lower) / upper`: how far the bound is above the optimum of the condition, at most.
+
+        Of a cover `(upper - lower) / upper`: how far it is above the constant itself.
+        """
         if self.status != "proved":
             return float("inf")
-        return 0.0 if self.upper == 0 else (self.upper - self.sdp_lower) / self.upper
+        below = self.lower if self.sdp_lower is None else self.sdp_lower
+        return 0.0 if self.upper == 0 else (self.upper - below) / self.upper
+
+    @property
+    def region(self) -> Region:
+        """Where the bound holds, in the coordinates of the network's own input."""
+        if self.saved is not None:
+            return region_of(self.saved.document)
+        return AllInputs() if self.tree is None else self.tree.claim.region
 
     @property
     def level(self) -> str:

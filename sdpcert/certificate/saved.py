@@ -13,6 +13,7 @@ import numpy as np
 
 from sdpcert.attained import Attained
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
+from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.running.arguments import path as as_path
 from sdpcert.running.messages import first_line, quoted
 from sdpcert.running.outputs import reads
@@ -58,7 +59,9 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "upper": upper,
         "lower": lower,
-        "sdp_lower": min(max(_number(said.get("sdp_lower"), lower), lower), upper),
+        "sdp_lower": None
+        if document["version"] >= 3 and document["tree"]["kind"] == "cover"
+        else min(max(_number(said.get("sdp_lower"), lower), lower), upper),
         "status": "proved",
         "tree": None,
         "attained": attained,
@@ -74,11 +77,26 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
     return fields | {"information": {key: value for key, value in said.items() if key not in known}}
 
 
+def region_of(document: dict[str, Any]) -> Region:
+    """The region that a certificate's file states; those of versions 1 and 2 are about all inputs."""
+    stated = document["region"] if document["version"] >= 3 else {"kind": "all"}
+    if stated["kind"] == "box":
+        return _box(stated)
+    if stated["kind"] == "ball":
+        within = None if stated["within"] is None else _box(stated["within"])
+        return Ball(_points(stated["center"], "center"), float.fromhex(stated["radius"]), within)
+    return AllInputs()
+
+
+def _box(stated: dict[str, Any]) -> Box:
+    return Box(_points(stated["low"], "low"), _points(stated["high"], "high"))
+
+
 def _attained(table: Any) -> Attained:
     """The two points, empty arrays if the file has none."""
     if table is None:
         return Attained(0.0, np.zeros(0), np.zeros(0))
-    x, x_prime = (_points(table[key], key) for key in ("x", "x_prime"))
+    x, x_prime = (_points(table[key], f"attained.{key}") for key in ("x", "x_prime"))
     if x.shape != x_prime.shape:
         raise ValueError("its attained points have different lengths")
     return Attained(max(float.fromhex(table["lower"]), 0.0), x, x_prime)
@@ -89,12 +107,12 @@ def _points(text: Any, key: str) -> Array:
     try:
         data = unpacker.decompress(base64.b64decode(text, validate=True), 8 * LARGEST)
     except (TypeError, ValueError, binascii.Error, zlib.error):
-        raise ValueError(f"attained.{key} is no array") from None
+        raise ValueError(f"{key} is no array") from None
     if not unpacker.eof or len(data) % 8:
-        raise ValueError(f"attained.{key} is no array of numbers, or too long")
+        raise ValueError(f"{key} is no array of numbers, or too long")
     values = np.frombuffer(data, dtype="<f8").astype(float)
     if not np.all(np.isfinite(values)):
-        raise ValueError(f"attained.{key} has a value that is not finite")
+        raise ValueError(f"{key} has a value that is not finite")
     return values
 
 

@@ -1,13 +1,15 @@
 """From a network to a certificate: plan, solve, prove, attain, certificate.
 
-`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), or at
-the point that its layers know (`construction`). `proved` takes what a plan's solvers offer and keeps the best tree that
-is proved, `witness` looks for two inputs, `result` puts the certificate together.
+`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), at the
+point that its layers know (`construction`), or on a region, divided or not (`regional`, `branching`). `proved` takes
+what a plan's solvers offer and keeps the best tree that is proved, `witness` looks for two inputs, `result` puts the
+certificate together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,6 +23,7 @@ from sdpcert.certify.witness import attain
 from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
+from sdpcert.regions.region import Region
 from sdpcert.running import arguments
 from sdpcert.running.choices import METHODS, ON_INTERRUPT, Form, Head, Method, OnInterrupt, SolverName
 from sdpcert.running.interrupts import interrupts_noticed, terminations_interrupt
@@ -43,8 +46,13 @@ def certify(
     progress: Callable[[Progress], None] | None = None,
     effort: float = 1.0,
     on_interrupt: OnInterrupt = "raise",
+    region: Region | None = None,
+    exact: bool = False,
+    nodes: int | None = None,
+    output_pair: Sequence[int] | None = None,
+    executor: Executor | None = None,
 ) -> Certificate:
-    """Prove an upper bound on the global l2 Lipschitz constant of a network.
+    """Prove an upper bound on the l2 Lipschitz constant of a network, for all inputs or those of a region.
 
     `network` is a `Network`, a `StackedForm`, or a torch module that begins with a dense layer (others have to say
     their input's shape: `sdpcert.from_torch`).
@@ -65,6 +73,13 @@ def certify(
     a torus), or "auto": unrolled where that fits the budget, else over frequencies where that is possible. `head`
     says how the dense head that reads the convolutions is bounded then: "joint" with them, or "composed".
 
+    `region`: a `Ball` or a `Box` of inputs, in the coordinates that the network itself reads; None is all inputs. On
+    a region preactivations are bounded, and neurons whose slope that decides are eliminated. `exact` divides the
+    region by branch and bound until `upper` is within `tol` of `lower`; `nodes` ends that after so many pieces, and
+    divides into up to that many without `exact`. Of a divided region `sdp_lower` is None and `gap` is
+    (upper - lower) / upper. `executor` bounds pieces in other processes or threads. `output_pair=(3, 7)` is about
+    f_3 - f_7 alone.
+
     Out of time or interrupted (Ctrl-C), the best feasible point is proved. After an interrupt, `on_interrupt="raise"`
     raises `Interrupted`, a KeyboardInterrupt with that `certificate`, so that a loop of a program ends and no bound is
     lost; "prove" returns it, and counts SIGTERM too. An interrupt before there is a point, or a second one, ends the
@@ -74,8 +89,9 @@ def certify(
     `BoundContradiction` if a lower bound were above the upper one.
     """
     request = Request.of(
-        method, solver, tol, output_rows, device, form, head, time_limit, memory_limit, seed, progress, effort
-    )
+        method, solver, tol, output_rows, device, form, head, time_limit, memory_limit, seed, progress, effort,
+        region, exact, nodes, output_pair, executor,
+    )  # fmt: skip
     returns = arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove"
     with interrupts_noticed() as came, terminations_interrupt() if returns else nullcontext(), one_blas_thread():
         budget = Budget(request.tol, request.time_limit, request.progress)

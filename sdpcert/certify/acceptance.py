@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sdpcert.certificate.cover import OnRegion
 from sdpcert.certificate.document import build_document
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.check import check_document
+from sdpcert.check.cover import seconds_in_integers
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.effort import exact_check_seconds
 
@@ -23,6 +25,10 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     Exact arithmetic is for what is small enough, and estimated to take no more than `seconds`. A tree that was
     accepted `before` is only looked at again to raise its level.
     """
+    if isinstance(tree, OnRegion) and tree.level:
+        return tree
+    if isinstance(tree, OnRegion):
+        return _accepted_on_region(tree, seconds)
     fronts = [leaf.form for leaf in tree.leaves if isinstance(leaf, TorusCondition)]
     if not fronts:
         return tree
@@ -35,6 +41,14 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     if result.level is None:
         return tree if before else None
     return _at_level(tree, result.level)
+
+
+def _accepted_on_region(tree: OnRegion, seconds: float) -> Part | None:
+    """The tree at the level that a checker finds; it finds the factors of all pieces itself."""
+    document = build_document(tree, None, {})
+    with first_interrupt_waits():
+        result = check_document(document, exact=False if seconds_in_integers(document) > seconds else None)
+    return None if result.level is None else replace(tree, level=result.level)
 
 
 def _at_level(tree: Part, level: str) -> Part:

@@ -18,8 +18,9 @@ import numpy as np
 from sdpcert.attained import evaluate_ratio
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
-from sdpcert.certify.cut import with_rows
+from sdpcert.certificate.region_network import hash_of_network
 from sdpcert.certify.front import front_and_head, read_scaled
+from sdpcert.certify.outputs import with_pair, with_rows
 from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
@@ -49,9 +50,10 @@ def check_with_network(
     if not result.ok:
         return result
     try:
-        rows = _output_rows(document)
-        if whole and rows is not None:
+        rows, pair = _output_rows(document), _output_pair(document)
+        if whole and not (rows is None and pair is None):
             return _refused(result, f"the certificate is about some outputs of {network.source} alone")
+        network = with_pair(network, pair)
         leaves = _leaves(document)
         if not _same(document, leaves, network, rows):
             return _refused(result, f"the certificate is about other weights than {network.source}")
@@ -62,6 +64,7 @@ def check_with_network(
     except Exception as error:  # such as MemoryError: what could not be compared is not bound
         return _refused(result, f"the comparison with {network.source} could not be finished ({type(error).__name__})")
     which = "" if rows is None else f"; f is output {', '.join(map(str, rows))} of it alone, counted from 0"
+    which += "" if pair is None else f"; f is output {pair[0]} minus output {pair[1]} of it, counted from 0"
     assumed = assumption(network.details)
     which += f"; {assumed}" if assumed else ""
     return replace(result, reason=f"{result.reason}; the weights are those of {network.source}{which}")
@@ -81,6 +84,16 @@ def _output_rows(document: dict[str, Any]) -> list[int] | None:
     if type(rows) is not list or any(type(row) is not int for row in rows):
         raise Rejected("its information.output_rows is not a list of integers")
     return rows
+
+
+def _output_pair(document: dict[str, Any]) -> tuple[int, int] | None:
+    """The two outputs whose difference the certificate is about, None if it is not; raises Rejected for else."""
+    pair = document["information"].get("output_pair")
+    if pair is None:
+        return None
+    if type(pair) is not list or len(pair) != 2 or any(type(row) is not int for row in pair):
+        raise Rejected("its information.output_pair is not a list of two integers")
+    return pair[0], pair[1]
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ def _leaves(document: dict[str, Any]) -> list[_Leaf]:
 
 
 def _leaves_of_tree(part: dict[str, Any], joint: dict[str, Any] | None) -> Iterator[_Leaf]:
-    if part["kind"] == "condition":
+    if part["kind"] in ("condition", "restriction", "cover"):
         yield _Leaf(part["network"], joint)
         return
     for child, read in zip(part["parts"], (joint, *part["joints"]), strict=True):
@@ -129,7 +142,7 @@ def _whole_form(leaf: _Leaf, network: Network, rows: list[int] | None) -> Stacke
     """The form whose reduction the leaf is about, built as it was built for it; None if there is none."""
     for form in _forms(network):
         form = form if rows is None else form.output_rows(rows)
-        if form.reduced().sha256 == leaf.network["sha256"]:
+        if leaf.network["sha256"] in (form.reduced().sha256, hash_of_network(form)):
             return form
     return None
 

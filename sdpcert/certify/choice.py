@@ -11,7 +11,9 @@ import numpy as np
 from sdpcert.certify.construction import ConstructionPlan
 from sdpcert.certify.dense import DensePlan
 from sdpcert.certify.frequencies import FrequencyPlan
+from sdpcert.certify.outputs import with_pair
 from sdpcert.certify.plan import Plan
+from sdpcert.certify.regional import RegionPlan
 from sdpcert.certify.request import Request
 from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.embedding import embed
@@ -28,13 +30,15 @@ def plan_of(network: Any, request: Request) -> Plan:
 
     Raises ValueError if the request is impossible for this network, TypeError for what is no network.
     """
-    network = as_network(network)
+    network = with_pair(as_network(network), request.output_pair)
+    if request.on_region:
+        return RegionPlan.of(network, request)
     if request.method == "by-construction":
         if not isinstance(network, ConstructedNetwork):
             raise ValueError(
                 "method 'by-construction' needs a network made of 1-Lipschitz layers; see sdpcert.from_torch"
             )
-        if request.output_rows is not None:
+        if request.output_rows is not None or request.output_pair is not None:
             raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
     if isinstance(network, Network) and goes_over_frequencies(network, request):
         return FrequencyPlan(network, request)

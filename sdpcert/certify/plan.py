@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
+from sdpcert.attained import Attained
 from sdpcert.certificate.part import Part
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -84,20 +86,25 @@ class Tried:
 
 @dataclass(frozen=True)
 class Told:
-    """What a certificate says of the search, beside the bound."""
+    """What a certificate says of the search, beside the bound.
 
-    dual: float
+    `dual` is None if what was proved is no single optimum; `information` is what a plan has to say of its own.
+    """
+
+    dual: float | None
     status: str
     iterations: int
     history: tuple[Progress, ...]
     notes: tuple[str, ...]
+    information: dict[str, Any] = field(default_factory=dict)
 
 
 class Plan(ABC):
     """How a network is to be bounded: the ways, the most promising first, and when no other can gain much.
 
     `searched` is where two inputs of the attained value are looked for. `claimed` is the stacked form whose reduction
-    the tree is about, if it is one condition; the attained value is then evaluated on it.
+    the tree is about, if it is one condition; the attained value is then evaluated on it. `found` are two inputs that a
+    plan has looked for itself.
     """
 
     method: str
@@ -105,6 +112,7 @@ class Plan(ABC):
     neurons: int
     searched: Network | StackedForm
     claimed: StackedForm | None = None
+    found: Attained | None = None
 
     @abstractmethod
     def candidates(self, budget: Budget) -> Iterator[Candidate]:

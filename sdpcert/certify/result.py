@@ -35,7 +35,7 @@ def certificate_of(
     return Certificate(
         upper=proved.upper,
         lower=attained.lower,
-        sdp_lower=min(max(told.dual, attained.lower), proved.upper, sys.float_info.max),
+        sdp_lower=None if told.dual is None else min(max(told.dual, attained.lower), proved.upper, sys.float_info.max),
         status="unproved" if tree is None else "proved",
         method=plan.method,
         solver="closed form" if closed else plan.solver,
@@ -57,13 +57,14 @@ def certificate_of(
 def _information(plan: Plan, proved: Proved, attained: Attained, request: Request) -> dict[str, Any]:
     """What nobody proves and everybody may want to know."""
     network, tree = plan.searched, proved.tree
-    information = {
+    information: dict[str, Any] = {
         "source": network.source if isinstance(network, Network) else "stacked form",
         "source_details": dict(network.details) if isinstance(network, Network) else {},
         "output_rows": None if request.output_rows is None else [int(r) for r in request.output_rows],
         "seed": request.seed,
         "tol": request.tol,
-        "execution_level": "R: real arithmetic on the stated weights, l2 to l2, global",
+        "execution_level": "R: real arithmetic on the stated weights, l2 to l2, "
+        + ("on a region" if request.region is not None else "global"),
         "history": [[p.iteration, p.upper, p.lower, p.seconds] for p in proved.told.history],
         "versions": {
             "sdpcert": __version__,
@@ -74,6 +75,9 @@ def _information(plan: Plan, proved: Proved, attained: Attained, request: Reques
     }
     if isinstance(tree, StackedCondition) and plan.claimed is not None:
         information["slack"] = slack_of(plan.claimed, tree.form, tree.proof, attained)
+    if request.output_pair is not None:
+        information["output_pair"] = list(request.output_pair)
+    information |= proved.told.information
     if isinstance(tree, Sequence) and tree.cuts:
         information["cuts"] = list(tree.cuts)
     return information

@@ -25,6 +25,8 @@ def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interru
     If nothing was solved, the search is planned for the least time. Raises `BoundContradiction` if the value is above
     the proved bound.
     """
+    if plan.found is not None:
+        return _below(plan.found, proved), proved
     left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
     options: dict[str, Any] = {"most": RATE * left}
     if isinstance(plan.searched, Network):
@@ -42,9 +44,14 @@ def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interru
         attained = search(effort=0.0)
         note = "interrupted: the search for two inputs of the attained value was cut short"
         proved = replace(proved, told=replace(proved.told, notes=(*proved.told.notes, note)))
+    return _below(attained, proved), proved
+
+
+def _below(attained: Attained, proved: Proved) -> Attained:
+    """The attained value, which is no more than the proved bound; raises `BoundContradiction` if it is."""
     if attained.lower > proved.upper:
         raise BoundContradiction(
             f"an attained lower bound {attained.lower!r} is above the upper bound {proved.upper!r}; please report this "
             "network"
         )
-    return attained, proved
+    return attained

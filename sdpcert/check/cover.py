@@ -14,6 +14,8 @@ from .reading import Rejected, members, within
 
 #: Least and most pieces of each kind.
 PIECES = {"restriction": (1, 1), "cover": (3, pieces.MAX_PIECES)}
+#: Seconds that a multiplication of integers takes, at most.
+SECONDS = 60e-9
 #: Multiplications up to which integers are used unless told otherwise: about two minutes.
 MAX_WORK = 2 * 10**9
 #: How many multiplications of a product the work at one coefficient of a row, at one entry of a factor, or at the lines
@@ -92,6 +94,16 @@ class Cover(Part):
             if level == EXACT
             else "proved in floating point with rigorous error bounds",
         ]
+
+
+def seconds_in_integers(document: dict[str, Any]) -> float:
+    """About how long a certificate whose tree is a restriction or a cover takes to be proved in integers."""
+    part = read(document["tree"], "", _no_part)
+    return SECONDS * part.work if isinstance(part, Cover) else 0.0
+
+
+def _no_part(value: Any, name: str) -> Part:
+    raise Rejected(f"{name} has a part inside")
 
 
 def read(value: Any, name: str, read_part: ReadPart) -> Part:

@@ -173,6 +173,11 @@ class Activation(ShortRepr, ABC):
         return None
 
     @property
+    def kinks(self) -> tuple[float | Array, ...]:
+        """The places between the pieces of a function that is linear on pieces, in ascending order."""
+        return ()
+
+    @property
     def steepest(self) -> float:
         """The largest magnitude of a slope."""
         return float(np.max(np.maximum(np.abs(self.alpha), np.abs(self.beta))))

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from sdpcert.network.activations import Activation, activation_by_name
-from sdpcert.network.affine import AffineLayer, Dense
+from sdpcert.network.affine import AffineLayer, Dense, Rearrange
 from sdpcert.network.nodes import GraphBuilder, LayerGraph, Node
 from sdpcert.network.piecewise import maxmin
 from sdpcert.network.sharing import Sharing
@@ -62,6 +62,19 @@ class Network(LayerGraph):
         """The network with one more affine layer after its output."""
         nodes = (*self.nodes, Node(layer, (self.output,), layer.output_shape(self.output_shape)))
         return Network(self.input_shape, nodes, len(nodes), source or self.source, dict(self.details))
+
+    def output_pair(self, one: int, other: int) -> Network:
+        """The network whose only output is that of row `one` minus that of row `other` (row major, counted from 0).
+
+        Raises ValueError for a row that does not exist, or the same row twice.
+        """
+        outputs = int(np.prod(self.output_shape))
+        for row in (one, other):
+            if not 0 <= row < outputs:
+                raise ValueError(f"output row {row} does not exist; the network has rows 0 to {outputs - 1}")
+        if one == other:
+            raise ValueError(f"output row {one} is named twice")
+        return self.followed_by(Rearrange(np.array([one, other]))).followed_by(Dense(np.array([[1.0, -1.0]])))
 
     @staticmethod
     def mlp(

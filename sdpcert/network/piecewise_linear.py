@@ -44,6 +44,10 @@ class PiecewiseLinear(Activation):
         (_, below, at_zero), (kink, above, at_zero_too) = self.segments
         return None if any(np.any(number) for number in (kink, at_zero, at_zero_too)) else (below, above)
 
+    @property
+    def kinks(self) -> tuple[Numbers, ...]:
+        return tuple(first for first, _, _ in self.segments[1:])
+
     def slopes_on(self, low: Numbers, high: Numbers) -> tuple[Array, Array]:
         low, high, alpha, beta = self.on_interval(low, high)
         least, most = np.full(low.shape, np.inf), np.full(low.shape, -np.inf)

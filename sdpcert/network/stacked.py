@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from sdpcert.arithmetic import error_bound
+from sdpcert.arithmetic.exact import two_sum
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import Scale
 from sdpcert.network.doubled import merge_doubled
@@ -92,6 +93,15 @@ class Block(ShortRepr):
         low = None if self.low is None else np.ascontiguousarray(self.low[cut])
         low = None if low is None or not np.any(low) else low
         return Block(weights, 0.0 if zero is not None and bool(np.all(zero)) else self.radius, zero, low)
+
+    def difference(self) -> Block:
+        """The block of one row: the first row of this one minus the second, exactly where two float64 hold that."""
+        high, low = two_sum(self.weights[:1], -self.weights[1:])
+        unsure = np.where(self.moving, self.radius, 0.0).sum(axis=0, keepdims=True)
+        for part in [] if self.low is None else [self.low[:1], -self.low[1:]]:
+            low, lost = two_sum(low, part)
+            unsure = unsure + np.abs(lost)
+        return Block.of(Known(high.T, low.T if np.any(low) else None, unsure.T * (1 + 2.0**-40)))
 
     def times(self, scale: Array) -> Block:
         """The block whose columns are multiplied by `scale`, in doubled precision."""
@@ -276,6 +286,17 @@ class StackedForm(ShortRepr):
             for key, block in self.blocks.items()
         }
         return replace(self, outputs=len(rows), blocks=blocks, offset=self.offset[rows])
+
+    def output_pair(self, one: int, other: int) -> StackedForm:
+        """The form whose only output is that of row `one` minus that of row `other` (counted from 0).
+
+        Raises ValueError for a row that does not exist, or the same row twice.
+        """
+        chosen = self.output_rows([one, other])
+        blocks = dict(chosen.blocks)
+        for source, block in chosen.row(chosen.output_row).items():
+            blocks[chosen.output_row, source] = block.difference()
+        return replace(chosen, outputs=1, blocks=blocks, offset=chosen.offset[:1] - chosen.offset[1:])
 
     def reduced(self) -> StackedForm:
         """Without neurons that are constant or do not reach the output; exact, only rows and columns are dropped."""

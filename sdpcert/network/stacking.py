@@ -18,7 +18,7 @@ from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Scale, Sum
 from sdpcert.network.doubled import merge_doubled
 from sdpcert.network.earlier import by_earlier_rules
-from sdpcert.network.known import Known, zeros
+from sdpcert.network.known import SLACK, UNIT_ROUNDOFF, Known, zeros
 from sdpcert.network.nodes import LayerGraph
 from sdpcert.network.rounded import merge_rounded
 from sdpcert.network.sharing import Correction, Sharing
@@ -33,10 +33,14 @@ MEMORY_LIMIT = 8 * 2**30
 
 @dataclass
 class _Expression:
-    """A tensor as an affine expression: per source coefficients (size of source, *shape), and a constant."""
+    """A tensor as an affine expression: per source coefficients (size of source, *shape), and a constant.
+
+    `unsure` bounds, entry by entry, how far the constant is from the exact one.
+    """
 
     parts: dict[int, Known]
     constant: Array
+    unsure: Array
 
     def part(self, source: int, count: int) -> Known:
         """The coefficients of one source of `count` coordinates."""
@@ -45,7 +49,7 @@ class _Expression:
     def entries(self, places: Array) -> _Expression:
         """The chosen entries (row major) as a vector."""
         parts = {source: known.entries(places) for source, known in self.parts.items()}
-        return _Expression(parts, self.constant.ravel()[places])
+        return _Expression(parts, self.constant.ravel()[places], self.unsure.ravel()[places])
 
 
 def stack(network: LayerGraph, share: bool = True) -> StackedForm:
@@ -61,7 +65,8 @@ def stack(network: LayerGraph, share: bool = True) -> StackedForm:
     known = share_neurons(network) if share and not by_earlier_rules() else {}
     _check_memory(inputs * inputs)
     identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    expressions = {0: _Expression({0: Known(identity)}, np.zeros(network.input_shape))}
+    zero = np.zeros(network.input_shape)
+    expressions = {0: _Expression({0: Known(identity)}, zero, zero)}
     neurons = _Neurons(merge)
     needed = network.last_uses
     for number, node in enumerate(network.nodes, start=1):
@@ -111,17 +116,18 @@ class _Neurons:
             positions = np.flatnonzero(new)
             read = argument if np.all(new) else argument.entries(positions)
             _store_row(self.blocks, number, read)
-            self.groups.append(Group(activation, shape, positions, alpha, beta, argument.constant.ravel()[new], value))
+            bias, radius = argument.constant.ravel()[new], argument.unsure.ravel()[new]
+            self.groups.append(Group(activation, shape, positions, alpha, beta, bias, value, radius))
             self._columns[value] = number, columns
         if sharing is None:
-            return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape))
+            return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape), np.zeros(shape))
         return self._shared(argument, shape, sharing)
 
     def _corrections(self, corrections: list[Correction], shape: tuple[int, ...]) -> _Expression:
         """What has to be added to what an activation reads."""
         size = int(np.prod(shape))
         sums: dict[int, tuple[Array, Array, Array]] = {}  # high, low and error by source
-        constant = np.zeros(size)
+        constant, unsure = np.zeros((2, size))
 
         def of(source: int) -> tuple[Array, Array, Array]:
             if source not in sums:
@@ -134,7 +140,8 @@ class _Neurons:
             of(number)[0][row, k] -= 1.0
             if not correction.reads:
                 continue
-            constant[k] += self.groups[number - 1].bias[row]
+            constant[k], lost = two_sum(constant[k], self.groups[number - 1].bias[row])
+            unsure[k] = bounds(unsure[k] + np.abs(lost) + self.groups[number - 1].bias_radius[row]) * (1 + 2.0**-40)
             for (to, source), block in self.blocks.items():
                 if to != number:
                     continue
@@ -152,7 +159,7 @@ class _Neurons:
             ).normalised()
             for source, (high, low, error) in sums.items()
         }
-        return _Expression(parts, constant.reshape(shape))
+        return _Expression(parts, constant.reshape(shape), unsure.reshape(shape))
 
     def _size(self, source: int) -> int:
         """The number of coordinates of a source that some neuron reads, or of a group of neurons."""
@@ -177,6 +184,8 @@ class _Neurons:
                 result.parts[source] = Known(
                     made.high, made.low, bounds(made.error + uncertain * size * (1 + 2.0**-40))
                 )
+            more = uncertain * (np.abs(argument.constant) + argument.unsure) * (1 + 2.0**-40)
+            result.unsure = bounds(result.unsure + more)
         for node in np.unique(sharing.node[sharing.node > 0]):
             number, columns = self._columns[int(node)]
             places = np.flatnonzero(sharing.node == node)
@@ -184,7 +193,8 @@ class _Neurons:
             own[columns[sharing.place[places]], places] = sharing.gain[places]
             error[columns[sharing.place[places]], places] = sharing.gain_error[places]
             outputs = Known(own.reshape(-1, *shape), None, error.reshape(-1, *shape) if np.any(error) else 0.0)
-            result = _apply(Sum(), [_Expression({number: outputs}, np.zeros(shape)), result], self.merge)
+            zero = np.zeros(shape)
+            result = _apply(Sum(), [_Expression({number: outputs}, zero, zero), result], self.merge)
         return result
 
 
@@ -196,12 +206,18 @@ def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expre
 
 
 def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
-    constant = layer(*(a.constant[None] for a in arguments))[0]
+    constants, unsure = [a.constant[None] for a in arguments], [a.unsure[None] for a in arguments]
+    linear, offset = layer.linear(*constants), layer.offset()
+    constant = linear + offset
+    rounded = np.where((linear != 0) & (constant != linear), UNIT_ROUNDOFF * np.abs(constant), 0.0)
+    lost = rounded + layer.rounding(constants, linear)
+    if any(np.any(error) for error in unsure):
+        lost = lost + layer.spread(unsure)
     parts: dict[int, Known] = {}
     for source in sorted(set().union(*(a.parts for a in arguments))):
         count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
         parts[source] = merge(layer, [a.part(source, count) for a in arguments])
-    return _Expression(parts, constant)
+    return _Expression(parts, constant[0], bounds(np.broadcast_to(lost, constant.shape)[0] * SLACK))
 
 
 def _check_memory(entries: int) -> None:

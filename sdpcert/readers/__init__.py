@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
-from sdpcert.readers.errors import MAX_FILE_BYTES, first_line, quoted
 from sdpcert.readers.errors import UnsupportedModel as UnsupportedModel
+from sdpcert.readers.errors import check_file, quoted
 from sdpcert.running.arguments import path as as_path
 from sdpcert.running.outputs import reads
 
@@ -47,7 +47,7 @@ def load(
     if suffix not in (".onnx", *ARRAY_SUFFIXES):
         known = ", ".join((".onnx", *ARRAY_SUFFIXES))
         raise ValueError(f"{name}: unknown suffix {quoted(suffix)}; files that are read: {known}")
-    _check_file(path, name)
+    check_file(path, name)
     reads(path)
     if suffix == ".onnx":
         if activation is not None or orientation is not None:
@@ -70,21 +70,3 @@ def _is_certificate(path: Path) -> bool:
     except (OSError, ValueError):  # what is wrong with the path is said later
         return False
     return start.startswith(b"{") and b'"sdpcert-certificate"' in start
-
-
-def _check_file(path: Path, name: str) -> None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise ValueError(f"{name}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{name}: {first_line(error)}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise ValueError(f"{name}: is a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{name}: is not a regular file")
-    if status.st_size == 0:
-        raise ValueError(f"{name}: is empty")
-    if status.st_size > MAX_FILE_BYTES:
-        size, limit = status.st_size / 2**30, MAX_FILE_BYTES / 2**30
-        raise ValueError(f"{name}: has {size:.1f} GiB, above the limit of {limit:.0f} GiB")

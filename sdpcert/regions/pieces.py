@@ -106,7 +106,7 @@ Step = LinesStep | BoundsStep | SlopesStep
 
 @dataclass(frozen=True)
 class Split:
-    """The piece is divided where preactivation `neuron` of `group` is `at` (entry `neuron` of the input for group 0)."""
+    """The piece is divided where preactivation `neuron` of `group` is `at`; group 0 is the input."""
 
     group: int
     neuron: int

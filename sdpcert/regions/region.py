@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,13 @@ class Region(ABC):
         They are infinite for all inputs. Raises ValueError if the region has another number of inputs.
         """
 
+    def sphere(self, inputs: int) -> tuple[Array, float] | None:
+        """Center and radius of the ball that the region is, or is cut from by its box; None if there is none.
+
+        Raises ValueError if the region has another number of inputs.
+        """
+        return None
+
     @abstractmethod
     def fitted(self, inputs: int) -> Region:
         """The same region with every number stated for each of `inputs` inputs.
@@ -44,6 +52,16 @@ class Region(ABC):
     def bounded(self) -> bool:
         """Whether the region has an end in every direction."""
         return True
+
+    @property
+    @abstractmethod
+    def shape(self) -> str:
+        """What kind of set it is, in words."""
+
+    @property
+    @abstractmethod
+    def size(self) -> float:
+        """The radius of a ball, the largest half-width of a box, infinity for all inputs; for people."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,14 @@ class AllInputs(Region):
     @property
     def bounded(self) -> bool:
         return False
+
+    @property
+    def shape(self) -> str:
+        return "all inputs"
+
+    @property
+    def size(self) -> float:
+        return math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +128,14 @@ class Box(Region, ShortRepr):
 
     def fitted(self, inputs: int) -> Box:
         return Box(*self.box(inputs))
+
+    @property
+    def shape(self) -> str:
+        return "box"
+
+    @property
+    def size(self) -> float:
+        return float(np.max(self.high / 2 - self.low / 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +190,20 @@ class Ball(Region, ShortRepr):
         ends = self.within.box(inputs)
         return np.maximum(low, ends[0]), np.minimum(high, ends[1])
 
+    def sphere(self, inputs: int) -> tuple[Array, float]:
+        return _as_many(self.center, inputs, "the region's center"), self.radius
+
     def fitted(self, inputs: int) -> Ball:
         center = _as_many(self.center, inputs, "the region's center")
         return Ball(center, self.radius, None if self.within is None else self.within.fitted(inputs))
+
+    @property
+    def shape(self) -> str:
+        return "ball" if self.within is None else "ball within a box"
+
+    @property
+    def size(self) -> float:
+        return self.radius
 
 
 def _numbers(values: Any, name: str) -> Array:
@@ -182,4 +227,6 @@ def _as_many(values: Array, inputs: int, name: str) -> Array:
 
 
 def _squared_distance(one: Array, other: Array) -> Fraction:
-    return sum(((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(one, other, strict=True)), Fraction(0))
+    steps = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(one, other, strict=True) if a != b]
+    unit = max((step.denominator for step in steps), default=1)  # all are powers of two
+    return Fraction(sum((step.numerator * (unit // step.denominator)) ** 2 for step in steps), unit**2)

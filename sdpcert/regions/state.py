@@ -134,7 +134,9 @@ def _new(before: Array, after: Array) -> Array:
     return after
 
 
-def _changed(arrays: tuple[Array, ...], group: int, neurons: Array, values: Array, combine: object) -> tuple[Array, ...]:
+def _changed(
+    arrays: tuple[Array, ...], group: int, neurons: Array, values: Array, combine: object
+) -> tuple[Array, ...]:
     """The arrays with some entries of one group's array combined with new values."""
     array = arrays[group - 1].copy()
     array[neurons] = combine(array[neurons], values)  # type: ignore[operator]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
-from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up
+from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, rounded_up
 
 #: Significant digits of bounds; gaps and seconds need fewer.
 DIGITS = 7
@@ -42,7 +42,10 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One column: its name, its header, how its values are rounded ("up", "down" or "") and where they come from."""
+    """One column: its name, its header, how its values are rounded and where they come from.
+
+    `rounding` is "up", "down", "" or, for a number that somebody chose, "stated".
+    """
 
     name: str
     header: str
@@ -65,14 +68,20 @@ class Column:
             return Cell(None, "")
         if self.unit == "%":
             return Cell(value, (percent_up if self.rounding == "up" else percent_down)(value))
+        if self.rounding == "stated":
+            return Cell(value, as_stated(value))
         if self.rounding and isinstance(value, int | float):
             rounded = rounded_up if self.rounding == "up" else rounded_down
             return Cell(value, rounded(float(value), self.digits or digits))
         return Cell(value, str(value))
 
 
-_COUNTS = ("neurons", "inputs", "outputs", "iterations", "samples", "certified")
+_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified")
 _STATED = "Dual bounds and gaps are stated by the runs, not proved."
+_RADIUS = (
+    "Regions are in the coordinates that the network reads; the radius of a box is its largest half-width, and a row "
+    "without region is about all inputs."
+)
 _TIMES = "Times are wall-clock seconds of the machine that wrote the certificates."
 
 
@@ -128,10 +137,20 @@ def _of_bound(key: str) -> Callable[[Subject], float | None]:
     return value
 
 
+def _region(subject: Subject) -> str | None:
+    return subject.best.region.shape if subject.best.region.bounded else None
+
+
+def _radius(subject: Subject) -> float | None:
+    return subject.best.region.size if subject.best.region.bounded else None
+
+
 _SECONDS = (float, int)
 CERTIFICATE_COLUMNS = (
     Column("network", "network", lambda s: s.best.name),
     Column("file", "file", lambda s: s.best.path.name),
+    Column("region", "region", _region),
+    Column("radius", "radius", _radius, "stated", note=_RADIUS),
     Column("inputs", "inputs", _size(0)),
     Column("neurons", "neurons", _size(1)),
     Column("outputs", "outputs", _size(2)),
@@ -141,6 +160,8 @@ CERTIFICATE_COLUMNS = (
     Column("solver", "solver", _stated("solver", str)),
     Column("status", "solver's status", _stated("solver_status", str)),
     Column("iterations", "iterations", _stated("iterations", int)),
+    Column("pieces", "pieces with a bound", lambda s: s.best.pieces),
+    Column("nodes", "pieces in all", lambda s: s.best.looked_at),
     Column("sdp_lower", "dual bound", lambda s: s.best.sdp_lower, "down", note=_STATED),
     Column("gap", "gap", lambda s: s.best.gap, "up", digits=2, note=_STATED),
     Column("ratio", "upper / attained", _ratio, "up", digits=4),
@@ -190,13 +211,18 @@ KINDS = {
     "ladder": Kind(
         "Bounds on the Lipschitz constant, one row per network",
         (*CERTIFICATE_COLUMNS, *METHOD_COLUMNS),
-        ("network", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
+        ("network", "region", "radius", "neurons", "lower", "by-construction", "neuron", "layer", "product", "gap"),
         True,
     ),
     "bounds": Kind(
         "Bounds on the Lipschitz constant, one row per bound",
         CERTIFICATE_COLUMNS,
-        ("network", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
+        ("network", "region", "radius", "method", "lower", "upper", "gap", "solve_seconds", "proof_seconds"),
+    ),
+    "regions": Kind(
+        "Bounds on regions of inputs, one row per certificate",
+        CERTIFICATE_COLUMNS,
+        ("network", "region", "radius", "lower", "upper", "ratio", "pieces", "nodes", "seconds"),
     ),
     "families": Kind(
         "Bounds by construction against the optimum for the same weights",

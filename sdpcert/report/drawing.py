@@ -28,6 +28,7 @@ PAGE = {"width": 480.0, "height": 300.0, "around": 84.0, "row": 30.0}
 MANY_ROWS, LONGEST = 10, 18
 #: Okabe and Ito's colours that are dark enough on white, with a marker and a dash each.
 STYLES = (("#0072b2", "o", "-"), ("#d55e00", "s", "--"), ("#009e73", "^", ":"), ("#cc79a7", "D", "-."))
+SHADE = 0.6
 TEXT, SOFT, RULE, GRID = "#010101", "#595959", "#999999", "#dddddd"
 #: What the colours are called on a page.
 VARIABLES = {TEXT: "--text", SOFT: "--soft", RULE: "--rule", GRID: "--grid"} | {
@@ -172,6 +173,9 @@ def _series(axes: Any, figure: Figure) -> None:
 
     size, border = rcParams["lines.markersize"], rcParams["grid.linewidth"]
     reached = [0.0] * len(figure.categories)
+    if figure.shaded:
+        upper, lower = figure.series[:2]
+        axes.fill_between(list(upper.x), list(upper.y), list(lower.y), color=GRID, linewidth=0, alpha=SHADE)
     for number, series in enumerate(figure.series):
         colour, marker, dash = STYLES[number % len(STYLES)]
         if series.mark == "bars":
@@ -186,8 +190,11 @@ def _series(axes: Any, figure: Figure) -> None:
             axes.plot(series.x, series.y, marker, color=colour, markersize=shown, markeredgewidth=0, clip_on=False)
             axes.plot([], [], marker, color=colour, markersize=1.3 * size, markeredgewidth=0, label=series.name)
         else:
-            shown = marker if len(series.x) <= 40 and series.mark == "line" else ""
-            axes.plot(series.x, series.y, dash, marker=shown, color=colour, label=series.name, clip_on=False)
+            every = list(series.marked) if series.mark == "step" else list(range(len(series.x)))
+            shown = marker if 0 < len(every) <= 40 else ""
+            axes.plot(
+                series.x, series.y, dash, marker=shown, markevery=every, color=colour, label=series.name, clip_on=False
+            )
 
 
 def _regions(axes: Any, figure: Figure) -> None:

@@ -28,12 +28,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """One set of points: `mark` is "line", "points", "step", "bars" (horizontal) or "rungs" (horizontal)."""
+    """One set of points: `mark` is "line", "points", "step", "bars" (horizontal) or "rungs" (horizontal).
+
+    A step, whose corners are given, has markers at those of the numbers `marked`.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     mark: str = "line"
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Figure:
     """A figure: `key` names its file, `summary` says in words what is to be seen, `text` defines what is shown.
 
     With `categories`, y counts them from the top, and bars of several series are stacked. `regions` are the places on
-    the x axis at which another layer begins, with its name.
+    the x axis at which another layer begins, with its name. With `shaded` the first two series have the same places,
+    and what lies between them is shaded.
     """
 
     key: str
@@ -63,6 +68,7 @@ class Figure:
     categories: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     regions: tuple[tuple[float, str], ...] = ()
+    shaded: bool = False
 
     def limits(self, axis: str) -> tuple[float, float]:
         """The least and the largest value on the axis "x" or "y", with room around; positive on a logarithmic one."""

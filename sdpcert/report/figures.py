@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from sdpcert.report.figure import Axis, Data, Figure, Series
 from sdpcert.report.matrices import multipliers, spectra
-from sdpcert.report.records import Record
+from sdpcert.report.records import Record, same_region
+from sdpcert.report.regional import Local, against_radius, branch_and_bound, branching_gap
 from sdpcert.report.rounding import rounded_down, rounded_up, seconds
 
 #: Eigenvalues below this are what rounding leaves of zero, relative to a diagonal near one.
@@ -22,18 +24,25 @@ MOST_POINTS = 1500
 def figures_of(records: Sequence[Record], times: bool = True) -> tuple[list[Figure], list[str]]:
     """The figures of a page, and a sentence for each one that the file has not enough for.
 
-    The first record is the page's subject, the others are about the same network and add rungs to the ladder.
+    The first record is the page's subject, the others are about the same network: those about the same inputs add rungs
+    to the ladder, and regions around one point are drawn by their radius.
     """
     subject = records[0]
-    found: list[Figure] = [ladder(records)]
+    wider = [r for r in records if subject.region.bounded and not r.region.bounded]
+    found: list[Figure] = [ladder([r for r in records if same_region(r, subject)], wider)]
     missing: list[str] = []
-    results = (
-        slack(subject),
-        layer_multipliers(subject),
-        convergence(subject, times),
-        gap_by_iteration(subject),
-        spectrum(subject),
-    )
+    results: tuple[Figure | str | None, ...] = (local_bounds(records),)
+    if subject.on_region:
+        results += (branch_and_bound(subject.history, times), branching_gap(subject.history, times))
+        missing.append("Slack, multipliers and spectrum: on a region every piece has its own; they are not drawn.")
+    else:
+        results += (
+            slack(subject),
+            layer_multipliers(subject),
+            convergence(subject, times),
+            gap_by_iteration(subject),
+            spectrum(subject),
+        )
     for result in results:
         if isinstance(result, Figure):
             found.append(result)
@@ -42,8 +51,32 @@ def figures_of(records: Sequence[Record], times: bool = True) -> tuple[list[Figu
     return found, missing
 
 
-def ladder(records: Sequence[Record]) -> Figure:
-    """Every bound as a rung: attained, dual bound, and the proved upper bounds."""
+def local_bounds(records: Sequence[Record]) -> Figure | None:
+    """Bounds by the radius, if there are two regions of different size around one point."""
+    regional = sorted((r for r in records if r.region.bounded), key=lambda r: r.region.size)
+    if len({r.region.size for r in regional}) < 2:
+        return None
+    if not all(_inside(small, large) for small, large in pairwise(regional)):
+        return None
+    overall = min((r.upper for r in records if not r.region.bounded), default=None)
+    points = [Local(r.region.size, r.upper, r.lower or 0.0, r.pieces, r.path.name) for r in regional]
+    return against_radius(points, regional[0].region.shape.split()[0], overall)
+
+
+def _inside(small: Record, large: Record) -> bool:
+    """Whether both regions are balls around one center, or both are boxes, the first inside of the second."""
+    one, other = small.region.document(), large.region.document()
+    if one["kind"] != other["kind"]:
+        return False
+    if one["kind"] == "ball":
+        return one | {"radius": ""} == other | {"radius": ""}
+    inputs = small.sizes[0] or 1
+    (low, high), (least, most) = small.region.box(inputs), large.region.box(inputs)
+    return bool(np.all(least <= low) and np.all(high <= most))
+
+
+def ladder(records: Sequence[Record], wider: Sequence[Record] = ()) -> Figure:
+    """Every bound as a rung: attained, dual bound, and the proved upper bounds; those of `wider` are for all inputs."""
     lower = max((r.lower for r in records if r.lower), default=None)
     rungs: list[tuple[str, float, str, str]] = []
     if lower is not None:
@@ -55,6 +88,8 @@ def ladder(records: Sequence[Record]) -> Figure:
             )
     for record in records:
         rungs.append((_rung(record), record.upper, rounded_up(record.upper), "proved"))
+    for record in wider:
+        rungs.append((f"all inputs, {_rung(record)}", record.upper, rounded_up(record.upper), "proved"))
     order = {"attained by two inputs": 0, "stated by the run": 1, "proved": 2}
     rungs.sort(key=lambda r: (r[1], order[r[3]]))
     named = {"attained by two inputs": "attained", "stated by the run": "dual bound", "proved": "proved upper bound"}
@@ -88,6 +123,10 @@ def ladder(records: Sequence[Record]) -> Figure:
 
 def _rung(record: Record) -> str:
     solver = record.stated("solver", str) or ""
+    if record.divided:
+        return f"{record.pieces} pieces"
+    if record.on_region:
+        return f"{record.method}, undivided"
     if "frequencies" in solver:
         return f"{record.method}, freq."
     return record.method if solver in ("native", "closed form", "") else f"{record.method}, {solver}"

@@ -14,12 +14,21 @@ from sdpcert.report.accuracy import accuracy
 from sdpcert.report.drawing import inline_svg
 from sdpcert.report.figure import Figure
 from sdpcert.report.figures import figures_of
-from sdpcert.report.records import Record, Run, read_all, same_network
+from sdpcert.report.records import Record, Run, read_all, same_network, where
 from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
 from sdpcert.report.table import LEVELS, versions_of
 from sdpcert.version import __version__
 
 NEEDS = "reports need jinja2: pip install 'sdpcert[report]'"
+
+FURTHER_RUNGS = (
+    "Other rungs of the ladder: give further certificates of this network (sdpcert certify NET --method layer, or "
+    "product) after the first."
+)
+FURTHER_REGIONS = (
+    "Bounds against the radius: give certificates of this network for other radii (sdpcert certify NET --around X.npy "
+    "--radius R) after the first."
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class Report:
             numbers=self.numbers,
             figures=[(figure, inline_svg(figure)) for figure in self.figures],
             targets={
-                f.key: "evidence" if f.key == "ladder" and len(self.evidence) > 1 else first for f in self.figures
+                f.key: "evidence" if f.key in ("ladder", "local") and len(self.evidence) > 1 else first
+                for f in self.figures
             },
             missing=self.missing,
             evidence=self.evidence,
@@ -123,29 +133,28 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
             ratio = rounded_up(subject.upper / subject.lower * (1 + 1e-15), 4)
             numbers.append(Number("upper bound / attained", ratio, "1 is tight", anchors[0]))
     if subject.gap is not None and subject.method != "product":
-        numbers.append(
-            Number("gap, at most", rounded_up(subject.gap, 2), "to the optimum of the condition, stated", anchors[0])
-        )
+        what = "(upper − attained) / upper" if subject.divided else "to the optimum of the condition, stated"
+        numbers.append(Number("gap, at most", rounded_up(subject.gap, 2), what, anchors[0]))
+    if subject.divided:
+        what = f"with a bound of their own, of {subject.looked_at}"
+        numbers.append(Number("pieces", str(subject.pieces), what, anchors[0]))
     if times and subject.stated("seconds", (int, float)) is not None:
         numbers.append(Number("time", seconds(float(subject.information["seconds"])), "in all, stated", anchors[0]))
     inputs, neurons, outputs = subject.sizes
     sizes = [f"{n} {name}" for n, name in ((inputs, "inputs"), (neurons, "neurons"), (outputs, "outputs")) if n]
+    on = "on " if subject.region.bounded else ""
     notes = [
-        f"{LEVELS['R']}, l2 to l2, all inputs. Upper bounds are rounded up, attained values down.",
+        f"{LEVELS['R']}, l2 to l2, {on}{where(subject)}. Upper bounds are rounded up, attained values down.",
         "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]
     stated = subject.stated("notes", list) or []
     notes += [f"Note of the run: {note}." for note in stated if isinstance(note, str)]
     if len(records) == 1:
-        missing = [
-            *missing,
-            "Other rungs of the ladder: give further certificates of this network (sdpcert certify NET --method layer, "
-            "or product) after the first.",
-        ]
+        missing = [*missing, FURTHER_REGIONS if subject.region.bounded else FURTHER_RUNGS]
     return Report(
         f"Lipschitz bound of {subject.name}",
-        f"|f(x) − f(x′)| ≤ {rounded_up(subject.upper)} |x − x′| for all inputs, proved. {', '.join(sizes)}.",
+        f"|f(x) − f(x′)| ≤ {rounded_up(subject.upper)} |x − x′| {_for_all(subject)}, proved. {', '.join(sizes)}.",
         tuple(numbers),
         tuple(figures),
         tuple(missing),
@@ -156,11 +165,17 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
     )
 
 
+def _for_all(record: Record) -> str:
+    """The inputs of a claim, in its sentence."""
+    return f"for all x, x′ in {where(record)}" if record.region.bounded else "for all inputs"
+
+
 def _evidence(record: Record, anchor: str, folder: Path, times: bool) -> Evidence:
     facts = [
         ("file", record.path.name, _link(record.path, folder)),
         ("method", record.method, ""),
         ("solver", f"{record.stated('solver', str) or 'unknown'} ({record.stated('solver_status', str) or '?'})", ""),
+        ("inputs", where(record), ""),
         ("upper", rounded_up(record.upper), ""),
         ("attained", "" if record.lower is None else rounded_down(record.lower), ""),
         ("arithmetic", f"{record.proof} proof, level R", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.certificate.document import digest_of
+from sdpcert.certificate.saved import region_of
 from sdpcert.check import CheckResult, Part, check, read_content
 from sdpcert.check.condition import StackedCondition
 from sdpcert.errors import NotVerified
+from sdpcert.regions.region import AllInputs, Region
+from sdpcert.report.regional import Moment
+from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -43,6 +48,48 @@ class Record:
     def tree(self) -> Part:
         """The claim tree that was proved."""
         return read_content(self.document).tree
+
+    @cached_property
+    def region(self) -> Region:
+        """Where the bound holds."""
+        return region_of(self.document) if self._kind else AllInputs()
+
+    @property
+    def _kind(self) -> str:
+        """The kind of the tree; files before version 3 have none, whatever else stands in them."""
+        return self.document["tree"]["kind"] if self.document["version"] >= 3 else ""
+
+    @property
+    def on_region(self) -> bool:
+        """Whether preactivations were bounded: on a region, or on all inputs divided into pieces."""
+        return self._kind in ("restriction", "cover")
+
+    @property
+    def pieces(self) -> int | None:
+        """The pieces with a condition of their own that the bound is the largest of; None off regions."""
+        if not self.on_region:
+            return None
+        return sum(piece["end"]["kind"] == "condition" for piece in self.document["tree"]["pieces"])
+
+    @property
+    def looked_at(self) -> int | None:
+        """All pieces of the file, those divided further and those without inputs among them; None off regions."""
+        return len(self.document["tree"]["pieces"]) if self.on_region else None
+
+    @property
+    def divided(self) -> bool:
+        """Whether the bound is the largest one of several pieces."""
+        return self._kind == "cover"
+
+    @property
+    def history(self) -> list[Moment]:
+        """The lines of a branch and bound's log that the run states; empty if there are none that can be read."""
+        lines = self.stated("history", list) or []
+        try:
+            read = [Moment(float(s), float(u), float(a), int(o), int(n)) for s, u, a, o, n in lines]
+        except (TypeError, ValueError, OverflowError):
+            return []
+        return [m for m in read if m.seconds >= 0 and 0 <= m.lower <= m.upper < math.inf]
 
     @property
     def information(self) -> dict[str, Any]:
@@ -73,10 +120,11 @@ class Record:
 
     @property
     def gap(self) -> float | None:
-        """`(upper - sdp_lower) / upper`."""
+        """`(upper - sdp_lower) / upper`; of several pieces `(upper - lower) / upper`."""
         if self.upper == 0:
             return 0.0
-        return None if self.sdp_lower is None else (self.upper - self.sdp_lower) / self.upper
+        below = self.lower if self.divided else self.sdp_lower
+        return None if below is None else (self.upper - below) / self.upper
 
     @property
     def method(self) -> str:
@@ -94,22 +142,30 @@ class Record:
         return self.stated("output_rows", list)
 
     @property
+    def output_pair(self) -> list[int] | None:
+        """The two outputs whose difference was certified, None if it was none."""
+        return self.stated("output_pair", list)
+
+    @property
     def source(self) -> str:
         """The file or module that the network came from, as the run states it."""
         return self.stated("source", str) or "network"
 
     @property
     def name(self) -> str:
-        """A short name of the network: the source's file name without ending, and the outputs if not all."""
+        """A short name of the network: the source's file name without ending, and its outputs if not all."""
         name = Path(self.source.replace("\\", "/")).name
         for ending in (".onnx", ".npz", ".mat", ".safetensors"):
             name = name.removesuffix(ending)
-        rows = self.output_rows
-        return (name or "network") + ("" if rows is None else f" rows {','.join(map(str, rows))}")
+        rows, pair = self.output_rows, self.output_pair
+        outputs = "" if rows is None else f" rows {','.join(map(str, rows))}"
+        return (name or "network") + (outputs if pair is None else f" outputs {' - '.join(map(str, pair))}")
 
     @property
     def sizes(self) -> tuple[int | None, int, int | None]:
         """Inputs, neurons of the certified form, and outputs; None if the parts do not say."""
+        if self.on_region:
+            return self.tree.inputs, self.stated("neurons", int) or 0, self.tree.outputs
         *_, last = self.tree.leaves()
         outputs = last.outputs if isinstance(last, StackedCondition) else None
         if isinstance(self.tree, StackedCondition):
@@ -223,20 +279,35 @@ def same_network(left: Record, right: Record) -> bool:
     if left.verdict.sha256 == right.verdict.sha256:
         return True
     both = (left, right)
-    if all(isinstance(r.tree, StackedCondition) for r in both):
+    if all(r.on_region for r in both) or all(isinstance(r.tree, StackedCondition) for r in both):
         return False
-    return left.source == right.source and left.output_rows == right.output_rows and left.source not in _NAMELESS
+    outputs = left.output_rows == right.output_rows and left.output_pair == right.output_pair
+    return left.source == right.source and outputs and left.source not in _NAMELESS
+
+
+def same_region(left: Record, right: Record) -> bool:
+    """Whether two certificates are about the same inputs."""
+    return left.region.document() == right.region.document()
 
 
 _NAMELESS = {"", "network", "stacked form"}
 
 
+def where(record: Record) -> str:
+    """The inputs that a bound holds for, in words."""
+    region = record.region
+    if not region.bounded:
+        return region.shape
+    what = "half-width" if region.shape == "box" else "radius"
+    return f"the {region.shape} of {what} {as_stated(region.size)} that the file states"
+
+
 def by_network(records: Sequence[Record]) -> list[list[Record]]:
-    """The records, put together by network, in the order of their first appearance."""
+    """The records, put together by network and region, in the order of their first appearance."""
     groups: list[list[Record]] = []
     for record in records:
         for group in groups:
-            if same_network(group[0], record):
+            if same_network(group[0], record) and same_region(group[0], record):
                 group.append(record)
                 break
         else:

@@ -16,6 +16,14 @@ def rounded_down(value: float, digits: int = 10) -> str:
     return _rounded(value, digits, ROUND_FLOOR)
 
 
+def as_stated(value: float, digits: int = 6) -> str:
+    """A number that somebody chose: the decimal that stands for it, rounded down if that has more digits."""
+    if not math.isfinite(value):
+        return str(value)
+    exact = Context(prec=digits, rounding=ROUND_FLOOR).create_decimal(Decimal(repr(float(value))))
+    return f"{float(exact):.{digits}g}"
+
+
 def _rounded(value: float, digits: int, direction: str) -> str:
     if not math.isfinite(value):
         return str(value)

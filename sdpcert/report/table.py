@@ -53,9 +53,9 @@ def make_table(
 ) -> Table:
     """Read the files, prove them again and arrange them.
 
-    `kind` is one of `KINDS`; without it runs give "accuracy" and certificates "ladder". `caption` replaces the title,
-    `command` what the caption says about its origin. Raises `NotVerified` if a file does not verify, ValueError for a
-    wrong kind, column or mixture of files.
+    `kind` is one of `KINDS`; without it runs give "accuracy", certificates "ladder", and those of regions "regions".
+    `caption` replaces the title, `command` what the caption says about its origin. Raises `NotVerified` if a file does
+    not verify, ValueError for a wrong kind, column or mixture of files.
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of table; there are {', '.join(KINDS)}")
@@ -65,7 +65,7 @@ def make_table(
         columns_of(kind, columns, (), True)  # a wrong name is said before files are proved
     read = read_all(paths)
     if kind is None:
-        kind = "accuracy" if all(isinstance(r, Run) for r in read) else "ladder"
+        kind = _usual_kind(read)
     subjects = _subjects(kind, read)
     chosen = columns_of(kind, columns, subjects, times)
     rows = tuple(tuple(c.cell(s, digits) for c in chosen) for s in subjects)
@@ -106,6 +106,12 @@ def versions_of(read: Sequence[Record | Run]) -> str:
     return here + (f"; files written with {', '.join(stated)}" if stated else "")
 
 
+def _usual_kind(read: Sequence[Record | Run]) -> str:
+    if all(isinstance(r, Run) for r in read):
+        return "accuracy"
+    return "regions" if any(isinstance(r, Record) and r.on_region for r in read) else "ladder"
+
+
 def _subjects(kind: str, read: Sequence[Record | Run]) -> list[Subject]:
     records = [r for r in read if isinstance(r, Record)]
     runs = [r for r in read if isinstance(r, Run)]
@@ -130,14 +136,17 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Record | Run]) -
         ]
         notes += [f"{LEVELS.get(level, 'Execution level ' + level)}." for level in sorted(stated, reverse=True)]
     else:
+        regional = any(r.region.bounded for r in records)
         notes = [
             "Every certificate was proved again when the table was made; upper bounds are rounded up, attained values "
             "down (the files' own, evaluated again by sdpcert check with --network).",
-            f"{LEVELS['R']}, l2 to l2, all inputs.",
+            f"{LEVELS['R']}, l2 to l2, {'on the regions named' if regional else 'all inputs'}.",
         ]
     for column in columns:
         if column.note and column.note not in notes:
             notes.append(column.note)
+    if any(c.name == "gap" for c in columns) and any(r.divided for r in records):
+        notes.append("Where a region is divided into pieces, the gap is (upper - attained) / upper.")
     floating = sum(r.proof != "exact" for r in records)
     if floating:
         notes.append(f"{floating} of the proofs are in floating point with rigorous error bounds, the others exact.")

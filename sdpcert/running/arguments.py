@@ -42,6 +42,13 @@ def integer(value: object, name: str, low: int, high: int | None = None) -> int:
     return found
 
 
+def flag(value: object, name: str) -> bool:
+    """A truth value; raises TypeError for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is True or False, not {_kind(value)}")
+    return bool(value)
+
+
 def choice(value: object, name: str, known: Iterable[Name], shown: Iterable[str] | None = None) -> Name:
     """One of the known names; raises TypeError or ValueError that lists those `shown`."""
     if not isinstance(value, str):

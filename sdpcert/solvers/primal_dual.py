@@ -42,12 +42,14 @@ CRAWL, RETREAT, RESTARTS = 0.15, 0.1, 5
 #: An inequality may leave once the relative gap is below the first number and what its dual matrix holds against all
 #: variables, relative, below the second one times the gap (one that rho hardly meets may rule the multipliers).
 SETTLED, IDLE = 0.05, 1e-2
+#: The relative gap at which a run ends whose dual bound is high enough.
+ROUGH = 3e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Point(ShortRepr):
     """The best feasible y of a run: the bound is `2**exponent * sqrt(y[0])`, `dual` a lower bound on the optimum of
-    it.
+    it, and `dual_matrices` what the run ended with, one for each inequality.
     """
 
     y: Matrix
@@ -56,6 +58,7 @@ class Point(ShortRepr):
     iterations: int
     status: str
     history: tuple[Progress, ...]
+    dual_matrices: tuple[Matrix, ...] = ()
 
 
 class Watch(Protocol):
@@ -134,6 +137,7 @@ class _Run:
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.dual_bound = 0.0
+        self.dual_matrices: tuple[Matrix, ...] = ()
         self.history: list[Progress] = []
         self.stopped: dict[Any, int] = {}
         self.start = self.arrays.asarray(start)
@@ -168,7 +172,8 @@ class _Run:
         y = self.start if self.best is None else self.best
         scale = self.condition.exponent
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
-        return Point(self.arrays.numpy(y), scale, dual, iteration, status, tuple(self.history))
+        history = tuple(self.history)
+        return Point(self.arrays.numpy(y), scale, dual, iteration, status, history, self.dual_matrices)
 
     def _iterate(self) -> Iterator[tuple[int, str]]:
         target, now = 2 * self.budget.tol, self._started(self.start)
@@ -183,6 +188,9 @@ class _Run:
             if not done and self.budget.spent:
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"
+                return
+            if not done and self._is_enough(now.pairs, measured.gap):
+                yield iteration, "enough"
                 return
             # Rounding may leave nothing of mu if the last digits are asked for.
             centred = not done and measured.mu > 0
@@ -208,6 +216,17 @@ class _Run:
         self._update_dual(now.pairs)
         assert self.best is not None
         yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
+
+    def _is_enough(self, pairs: list[Pair], gap: float) -> bool:
+        """Whether the bound is as low, or the dual bound as high, as anybody wants to know."""
+        last = self.history[-1]
+        if last.upper <= self.budget.low_enough:
+            self._update_dual(pairs)
+            return True
+        if gap > ROUGH or last.lower < self.budget.high_enough:
+            return False
+        self._update_dual(pairs)
+        return float(np.ldexp(np.sqrt(self.dual_bound), self.condition.exponent)) >= self.budget.high_enough
 
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
@@ -327,6 +346,7 @@ class _Run:
         return 0.0
 
     def _update_dual(self, pairs: list[Pair]) -> None:
+        self.dual_matrices = tuple(p.dual for p in pairs)
         factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
         value = feasible_dual_value(self.condition, factors)
         self.dual_bound = max(self.dual_bound, value)

@@ -20,7 +20,8 @@ Array = np.ndarray
 class Progress:
     """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant.
 
-    A line with a `message` comes before the first iteration, when nothing is known yet.
+    A line with a `message` comes before the first iteration, when nothing is known yet. In a branch and bound
+    `iteration` counts the pieces that were looked at, `lower` is attained, and `open` pieces are left.
     """
 
     iteration: int
@@ -28,6 +29,15 @@ class Progress:
     lower: float
     seconds: float
     message: str = ""
+    open: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The line as a terminal shows it."""
+        if self.open is None:
+            return f"iteration {self.iteration}  bound {self.upper:.9g}  gap {self.gap:.1e}  {self.seconds:.1f} s"
+        both = f"upper {self.upper:.9g}  attained {self.lower:.9g}"
+        return f"{both}  {self.open} open  {self.iteration} pieces  {self.seconds:.1f} s"
 
     @property
     def gap(self) -> float:
@@ -39,12 +49,18 @@ class Progress:
 
 @dataclass
 class Budget:
-    """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback."""
+    """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback.
+
+    The native solver also stops once its bound is not above `low_enough`, or its dual bound, roughly known, is not
+    below `high_enough`.
+    """
 
     tol: float = 1e-6
     seconds: float = float("inf")
     report: Callable[[Progress], None] | None = None
     started: float = field(default_factory=time.perf_counter)
+    low_enough: float = 0.0
+    high_enough: float = float("inf")
 
     @property
     def elapsed(self) -> float:

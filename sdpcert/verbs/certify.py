@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,11 @@ import typer
 import sdpcert
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.outputs import check_output
-from sdpcert.verbs import options
+from sdpcert.verbs import options, regions
 
 app = typer.Typer()
+#: What is said of the pieces of a region: how many have a bound of their own, were looked at, and are open.
+PIECES = ("pieces", "nodes", "open")
 
 
 @app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
@@ -24,6 +27,16 @@ def certify(
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
     rows: options.Rows = None,
+    pair: regions.Pair = None,
+    around: regions.Around = None,
+    radius: regions.Radius = None,
+    norm: regions.Norm = None,
+    within: regions.Within = None,
+    index: regions.Index = None,
+    box: regions.BoxEnds = None,
+    exact: regions.Exact = False,
+    nodes: regions.Nodes = None,
+    jobs: regions.Jobs = 1,
     device: options.Device = "cpu",
     output: Annotated[
         Path | None,
@@ -38,11 +51,15 @@ def certify(
     effort: options.SearchEffort = 1.0,
     as_json: options.AsJson = False,
 ) -> int:
-    """Prove an upper bound on a network's global l2 Lipschitz constant."""
+    """Prove an upper bound on a network's l2 Lipschitz constant, for all inputs or on a region of them."""
+    asked = regions.RegionOptions(around, radius, norm, within, index, box)
+    chosen_pair = regions.chosen_pair(pair, rows)
+    regions.check_together(asked.given, exact, nodes, jobs, method, form, head)
     network = sdpcert.load(net, **options.array_options(activation, orientation))
+    region = asked.chosen(math.prod(network.input_shape))
     output = output or Path(f"{net.stem}.cert.json")
     check_output(output)
-    with options.progress() as progress:
+    with options.progress() as progress, regions.workers(jobs) as executor:
         certificate = sdpcert.certify(
             network,
             method,
@@ -57,18 +74,25 @@ def certify(
             progress=progress,
             effort=effort,
             on_interrupt="prove",
+            region=region.region,
+            exact=exact,
+            nodes=nodes,
+            output_pair=chosen_pair,
+            executor=executor,
         )
     proved = certificate.status == "proved"
     if proved:
         certificate.save(output)
     if as_json:
-        print(json.dumps(certificate.summary() | {"certificate": str(output) if proved else None}))
+        counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
+        beside = {"region": region.summary, "certificate": str(output) if proved else None}
+        print(json.dumps(certificate.summary() | counts | beside))
         return 0 if proved else 1
-    _print_certificate(certificate, network, output)
+    _print_certificate(certificate, network, region, output)
     return 0 if proved else 1
 
 
-def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
+def _print_certificate(certificate: Any, network: Any, region: regions.ChosenRegion, output: Path) -> None:
     form = certificate.form
     sizes = [int(np.prod(shape)) for shape in (network.input_shape, network.output_shape)]
     neurons = form.neurons if form is not None else certificate.neurons
@@ -76,16 +100,20 @@ def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
     print(f"network     {network.source}: {sizes[0]} inputs, {neurons} neurons, {outputs} outputs")
     if certificate.status == "proved":
         how = "in exact arithmetic" if certificate.level == "exact" else "with rigorous floating-point bounds"
-        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, all inputs")
+        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, {region.words}")
     else:
         print("upper       unproved: the solver's point could not be proved")
+    inside = "" if region.region is None else " of the region"
     print(
-        f"lower       {rounded_down(certificate.lower)}    attained by two inputs in the certificate, "
+        f"lower       {rounded_down(certificate.lower)}    attained by two inputs{inside} in the certificate, "
         f"found in {seconds(certificate.attained_seconds)}"
     )
-    if certificate.sdp_lower > 0 and certificate.status == "proved":
+    if certificate.sdp_lower is None:
+        _print_pieces(certificate)
+    elif certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
-    steps = f"{certificate.iterations} iterations, " if certificate.iterations else ""
+    counted = certificate.iterations and PIECES[0] not in certificate.information
+    steps = f"{certificate.iterations} iterations, " if counted else ""
     print(
         f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
         f"solved in {seconds(certificate.solve_seconds)}, proved in {seconds(certificate.proof_seconds)}"
@@ -94,3 +122,11 @@ def _print_certificate(certificate: Any, network: Any, output: Path) -> None:
         print(f"note        {note}")
     if certificate.status == "proved":
         print(f"certificate {output}    (prove it again: sdpcert check {output})")
+
+
+def _print_pieces(certificate: Any) -> None:
+    """What is said of a bound that is the largest one of several pieces."""
+    if certificate.status == "proved":
+        print(f"gap         {rounded_up(certificate.gap, 2)}    (upper - lower) / upper")
+    pieces, nodes, still = (certificate.information[key] for key in PIECES)
+    print(f"pieces      {pieces}    with a bound of their own, {nodes} looked at, {still} open")

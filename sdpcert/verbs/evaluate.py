@@ -53,7 +53,7 @@ def evaluate(
     else:
         result = measured(
             run,
-            None if radii is None else _numbers(radii, "--radii"),
+            None if radii is None else options.numbers(radii, "--radii", "0.5,36/255"),
             [b.strip() for b in bounds.split(",")],
             level,
             attack,
@@ -90,11 +90,3 @@ def _print(result: Any, again: bool, as_json: bool) -> None:
     for note in result.notes if again else ():
         print(f"note: {note}", file=sys.stderr)
     print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        parts = [part.partition("/") for part in text.split(",")]
-        return [float(above) / float(below if slash else "1") for above, slash, below in parts]
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{option} {text!r}: write numbers separated by commas, as in 0.5,36/255") from None

@@ -52,11 +52,22 @@ def chosen_rows(text: str | None) -> list[int] | None:
         raise ValueError(f"--rows wants numbers separated by commas, as in 7,8, not {text!r}") from None
 
 
+def numbers(text: str, option: str, example: str, count: int | None = None) -> list[float]:
+    """Numbers or fractions, separated by commas; ValueError with one line that names the option and has an example."""
+    try:
+        parts = [part.partition("/") for part in text.split(",")]
+        found = [float(above) / float(below if slash else "1") for above, slash, below in parts]
+    except (ValueError, ZeroDivisionError):
+        found = []
+    if not found or (count is not None and len(found) != count):
+        wanted = "numbers separated by commas" if count is None else "a number" if count == 1 else f"{count} numbers"
+        raise ValueError(f"{option} {text!r}: write {wanted}, as in {example}")
+    return found
+
+
 @contextmanager
 def progress(label: str = "") -> Iterator[Any]:
-    """What a long run is estimated to take, on stderr; on a terminal's a line with iteration, bound, gap and time as
-    well.
-    """
+    """What a long run is estimated to take, on stderr; on a terminal a line on how far it is as well."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda line: print(f"{label}{line.message}", file=sys.stderr) if line.message else None
@@ -67,9 +78,7 @@ def progress(label: str = "") -> Iterator[Any]:
             if line.message:
                 console.print(f"{label}{line.message}", highlight=False)
                 return
-            status.update(
-                f"{label} iteration {line.iteration}  bound {line.upper:.9g}  gap {line.gap:.1e}  {line.seconds:.1f} s"
-            )
+            status.update(f"{label} {line.text}")
 
         yield report
 

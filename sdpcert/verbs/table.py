@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command(epilog="Example: sdpcert table *.cert.json --kind ladder --format latex -o ladder.tex")
 def table(
     files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="certificates, or runs (evaluation.json)")],
-    kind: Annotated[str | None, typer.Option(help="ladder, bounds, families, solvers or accuracy")] = None,
+    kind: Annotated[str | None, typer.Option(help="ladder, bounds, regions, families, solvers or accuracy")] = None,
     columns: Annotated[str | None, typer.Option(help="names of columns, as in network,lower,upper")] = None,
     form: Annotated[str, typer.Option("--format", help="markdown, latex, csv or json")] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the table there")] = None,

@@ -21,7 +21,7 @@ from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import prove_torus
 from sdpcert.certify.binding import check_with_network
 from sdpcert.check import check_document
-from sdpcert.check.floating import rounds_to_nearest
+from sdpcert.check.rounding import rounds_to_nearest
 from sdpcert.check.torus_integers import BITS, Roots
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Conv2d

@@ -17,6 +17,7 @@ from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, w
 from sdpcert.report.columns import KINDS
 from sdpcert.report.formats import FORMATS
 from sdpcert.report.records import NotVerified
+from sdpcert.report.rounding import as_stated
 from sdpcert.report.table import make_table
 
 METHODS = ("neuron", "layer", "product")
@@ -35,6 +36,10 @@ def test_percentages_are_rounded_in_their_direction() -> None:
     assert percent_down(0.9512) == "95.12" and percent_up(0.9512) == "95.12"
     assert percent_down(2 / 3) == "66.66" and percent_up(2 / 3) == "66.67"
     assert percent_down(1.0) == "100.00" and percent_down(0.0) == "0.00"
+
+
+def test_a_chosen_number_is_the_decimal_that_stands_for_it() -> None:
+    assert [as_stated(x) for x in (0.3, 0.05, 2.0, 8 / 255, 1e-9)] == ["0.3", "0.05", "2", "0.0313725", "1e-09"]
 
 
 def test_the_ladder_has_one_row_a_network_and_the_methods_as_columns(files: list[Path]) -> None:
@@ -74,7 +79,7 @@ def test_columns_by_name(files: list[Path]) -> None:
     assert list(rows[0]) == ["network", "lower", "upper"]  # an attained value stands beside every bound
     with pytest.raises(ValueError, match="no column 'wrong' in tables of kind bounds; there are network, file,"):
         write_table(files, "bounds", "network,wrong", "csv")
-    for kind, wrong in (("wrong", "no kind 'wrong' of table; there are ladder, bounds, families"),):
+    for kind, wrong in (("wrong", "no kind 'wrong' of table; there are ladder, bounds, regions, families"),):
         with pytest.raises(ValueError, match=wrong):
             write_table(files, kind)
     with pytest.raises(ValueError, match="no format 'html' of tables; there are latex, markdown, csv, json"):

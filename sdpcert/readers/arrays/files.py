@@ -31,14 +31,18 @@ def read_npz(path: Path) -> Contents:
                     raise ValueError(f"holds two arrays of the name {quoted(name)}")
                 with archive.open(member) as file:
                     data = file.read(member.file_size + 1)
-                contents[name] = _npy(data, name)
+                contents[name] = _npy(data, f"array {quoted(name)}")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ValueError(f"is truncated or no .npz file: {first_line(error)}") from None
     return contents
 
 
-def _npy(data: bytes, name: str) -> Any:
-    what = f"array {quoted(name)}"
+def read_npy(path: Path) -> Any:
+    """The array of an `.npy` file."""
+    return _npy(path.read_bytes(), "its array")
+
+
+def _npy(data: bytes, what: str) -> Any:
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)

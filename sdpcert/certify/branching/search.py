@@ -1,0 +1,225 @@
+"""The loop of branch and bound: best first, and at every moment a cover of the region."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdpcert.arithmetic.exact import square_root_up
+from sdpcert.certify.branching.bounding import Goals, bound_piece
+from sdpcert.certify.branching.choosing import Division, divide
+from sdpcert.certify.branching.node import Node, Witness
+from sdpcert.network.stacked import StackedForm
+from sdpcert.regions.pieces import Bounded, Piece, Side, Split
+from sdpcert.regions.region import Region
+from sdpcert.regions.state import State
+from sdpcert.running.processes import WORKERS
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.solution import Budget, Progress
+
+#: Pieces that an executor divides at a time.
+IN_FLIGHT = WORKERS
+#: Witnesses that are kept.
+MOST_WITNESSES = 8
+#: What is subtracted from the norm of a Jacobian in float64, relative, before it counts as attained.
+ROUNDING = 1e-12
+#: A bound that is as good as zero, which nothing attains of a constant network.
+NOTHING = 1e-100
+#: Accuracy of the bound of the whole region, relative.
+ROOT = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Searched(ShortRepr):
+    """What a search found: the pieces of a cover, parents first, and the largest bound of one, rounded up.
+
+    `witnesses` are points of the region where the network stretches most, best first; `lower` is what they attain in
+    float64, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a bound above
+    the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that cannot be
+    divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open pieces, nodes.
+    `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
+    """
+
+    pieces: tuple[Piece, ...]
+    upper: float
+    lower: float
+    witnesses: tuple[Witness, ...]
+    nodes: int
+    open: int
+    status: str
+    history: tuple[tuple[float, float, float, int, int], ...]
+    dual: float = 0.0
+
+
+def search(
+    form: StackedForm,
+    region: Region,
+    *,
+    tol: float = 1e-6,
+    nodes: int | None = None,
+    budget: Budget | None = None,
+    lower: float | Callable[[], float] = 0.0,
+    executor: Executor | None = None,
+    report: Callable[[Progress], None] | None = None,
+    exact: bool = True,
+) -> Searched:
+    """Divide a region until the largest bound of a piece is at most `(1 + tol)` times what inputs attain.
+
+    `lower` is what is known to be attained, or what tells it. At most `nodes` pieces are bounded; with `exact` False it
+    is the region alone. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget
+    is spent, the search returns what stands.
+
+    Raises ValueError if the region does not fit the network, `SolverError` if the region has no bound at all.
+    """
+    loop = _Search(tol, budget or Budget(), lower, report)
+    loop.begin(State.of(form, region))
+    status = "nodes"
+    if exact:
+        try:
+            status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
+        except KeyboardInterrupt:
+            status = "interrupted"
+    return loop.searched(status)
+
+
+class _Search:
+    def __init__(
+        self, tol: float, budget: Budget, lower: float | Callable[[], float], report: Callable[[Progress], None] | None
+    ) -> None:
+        self.tol, self.budget, self.report = tol, budget, report
+        self.given: Callable[[], float] = lower if callable(lower) else lambda: lower
+        self.exponent = 0
+        #: Every piece with its parent and its side; how those that were split were.
+        self.tree: list[tuple[Node, int | None, Side | None]] = []
+        self.splits: dict[int, Split] = {}
+        #: Pieces that were not split, the largest bound first; those that are, or are being, divided are passed over.
+        self.leaves: list[tuple[float, int]] = []
+        self.waiting: list[tuple[float, int]] = []
+        self.witnesses: list[Witness] = []
+        self.history: list[tuple[float, float, float, int, int]] = []
+
+    # ------------------------------------------------------------ what is known
+
+    @property
+    def lower(self) -> float:
+        """The most that is attained, as far as is known."""
+        return max(self.given(), max((w.value for w in self.witnesses), default=0.0) * (1 - ROUNDING))
+
+    @property
+    def target(self) -> float:
+        """A piece whose bound is not above this needs no further division."""
+        return (1 + self.tol) * self.lower
+
+    @property
+    def largest(self) -> float:
+        """The largest bound of a piece that is not split."""
+        while self.leaves and self.leaves[0][1] in self.splits:
+            heapq.heappop(self.leaves)
+        return -self.leaves[0][0] if self.leaves else 0.0
+
+    def goals(self) -> Goals:
+        """How well bounds are wanted."""
+        return Goals(self.exponent, 0.1 * self.tol, self.target, self.budget.seconds - self.budget.elapsed)
+
+    # ------------------------------------------------------------ the tree
+
+    def begin(self, state: State) -> None:
+        """Bound the whole region."""
+        goals = Goals(0, ROOT, 0.0, self.budget.seconds - self.budget.elapsed)
+        root = bound_piece(state, goals)
+        if isinstance(root.end, Bounded):
+            self.exponent = int(np.frexp(root.bound)[1])
+            root = root.rescaled(self.exponent)
+        self._keep(root, None, None)
+        self._tell()
+
+    def _keep(self, node: Node, parent: int | None, side: Side | None) -> None:
+        number = len(self.tree)
+        self.tree.append((node, parent, side))
+        if isinstance(node.end, Bounded):
+            heapq.heappush(self.leaves, (-node.bound, number))
+            if not node.is_exact:
+                heapq.heappush(self.waiting, (-node.bound, number))
+        self._saw(node.witness)
+
+    def _saw(self, witness: Witness | None) -> None:
+        if witness is not None:
+            self.witnesses = sorted([*self.witnesses, witness], key=lambda w: -w.value)[:MOST_WITNESSES]
+
+    def divided(self, number: int, division: Division | None) -> None:
+        """Take over what became of a piece; None if it cannot be divided."""
+        if division is None:
+            return
+        self._saw(division.guess)
+        self.splits[number] = division.split
+        self._keep(division.below, number, "below")
+        self._keep(division.above, number, "above")
+        self._tell()
+
+    def _next(self) -> int | None:
+        """The piece with the largest bound that can be divided and has to be."""
+        if not self.waiting or -self.waiting[0][0] <= self.target:
+            return None
+        return heapq.heappop(self.waiting)[1]
+
+    def _over(self, nodes: int | None, under_way: int = 0) -> str:
+        """Why no further piece is divided, or nothing."""
+        if self.largest <= max(self.target, NOTHING):
+            return "optimal"
+        if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
+            return "nodes"
+        return "time limit" if self.budget.spent else ""
+
+    # ------------------------------------------------------------ the loop
+
+    def serve(self, nodes: int | None) -> str:
+        """Divide one piece after another; returns the status."""
+        while not (status := self._over(nodes)):
+            number = self._next()
+            if number is None:
+                return "stalled"
+            self.divided(number, divide(self.tree[number][0], self.goals()))
+        return status
+
+    def serve_by(self, executor: Executor, nodes: int | None) -> str:
+        """The same by an executor, several pieces at a time."""
+        futures: dict[Future[Division | None], int] = {}
+        try:
+            while True:
+                status = self._over(nodes, len(futures))
+                while not status and len(futures) < IN_FLIGHT and (number := self._next()) is not None:
+                    futures[executor.submit(divide, self.tree[number][0], self.goals())] = number
+                    status = self._over(nodes, len(futures))
+                if status in ("optimal", "time limit") or not futures:
+                    return status or "stalled"
+                for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    self.divided(futures.pop(future), future.result())
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _tell(self) -> None:
+        row = (self.budget.elapsed, self.largest, self.lower, self._open(), len(self.tree))
+        self.history.append(row)
+        if self.report is not None:
+            self.report(Progress(row[4], row[1], row[2], row[0], open=row[3]))
+
+    def _open(self) -> int:
+        target = self.target
+        return sum(bound < -target and number not in self.splits for bound, number in self.leaves)
+
+    def searched(self, status: str) -> Searched:
+        """What stands."""
+        pieces = tuple(node.piece(parent, side, self.splits.get(k)) for k, (node, parent, side) in enumerate(self.tree))
+        upper = max((_rounded_up(piece) for piece in pieces), default=0.0)
+        found = (upper, self.lower, tuple(self.witnesses), len(self.tree), self._open())
+        dual = self.tree[0][0].dual if len(pieces) == 1 else 0.0
+        return Searched(pieces, *found, status, tuple(self.history), dual)
+
+
+def _rounded_up(piece: Piece) -> float:
+    return square_root_up(piece.end.rho, piece.end.exponent) if isinstance(piece.end, Bounded) else 0.0

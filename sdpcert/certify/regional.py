@@ -1,0 +1,143 @@
+"""A network on a region: bounds of preactivations, and branch and bound where the region is divided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from sdpcert.attained import Attained, attained_lower_bound
+from sdpcert.attained.local import pair_at
+from sdpcert.attained.work import RATE
+from sdpcert.certificate.cover import Cover, on_region
+from sdpcert.certify.acceptance import accepted
+from sdpcert.certify.branching import Searched, search
+from sdpcert.certify.plan import SHARE_OF_SEARCH, Candidate, Plan, Proven, Told, Tried
+from sdpcert.certify.request import Request
+from sdpcert.network.graph import Network
+from sdpcert.network.stacked import StackedForm
+from sdpcert.regions.pieces import Bounded, Piece
+from sdpcert.regions.region import AllInputs, Region
+from sdpcert.running.interrupts import first_interrupt_waits
+from sdpcert.solvers.solution import Budget
+
+#: Joint scalings (1 + tau) of all points that are tried until a checker accepts the pieces.
+REPAIRS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5)
+#: The share of a time limit that is kept for the proof.
+SHARE_OF_PROOF = 0.25
+
+
+@dataclass(eq=False)
+class RegionCandidate(Candidate):
+    """The pieces that a search found, with the points of their conditions."""
+
+    form: StackedForm
+    region: Region
+    searched: Searched
+
+    def __post_init__(self) -> None:
+        self.bound, self.status = self.searched.upper, self.searched.status
+        self.iterations = self.searched.nodes
+
+    def prove(self, below: float, budget: Budget) -> Proven:
+        left = budget.seconds - budget.elapsed
+        for tau in REPAIRS:
+            pieces = tuple(_scaled(piece, tau) for piece in self.searched.pieces)
+            tree = on_region(self.form, self.region, pieces)
+            with first_interrupt_waits():
+                found = accepted(tree, left)
+            if found is not None:
+                return Proven(replace(tree, level=found.level), self.searched.dual)
+        return Proven(None, notes=("the checker did not accept the pieces",))
+
+
+class RegionPlan(Plan):
+    """The stacked form of a network on a region, all inputs included."""
+
+    method, solver = "neuron", "native"
+
+    def __init__(self, network: Network | StackedForm, form: StackedForm, region: Region, request: Request) -> None:
+        for (to, source), block in form.blocks.items():
+            if not block.finite:
+                raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
+        self.network, self.form, self.region, self.request = network, form, region, request
+        self.searched, self.claimed, self.neurons = network, form, form.neurons
+
+    @staticmethod
+    def of(network: Network | StackedForm, request: Request) -> RegionPlan:
+        """The plan for a network as it is asked for; raises ValueError if the region has another number of inputs."""
+        form = network.stacked if isinstance(network, Network) else network
+        if request.output_rows is not None:
+            form = form.output_rows(request.output_rows)
+        region = AllInputs() if request.region is None else request.region.fitted(form.inputs)
+        return RegionPlan(network, form, region, request)
+
+    def candidates(self, budget: Budget) -> Iterator[Candidate]:
+        """The pieces that branch and bound ends with; one piece unless dividing is asked for."""
+        request = self.request
+        left = inf if budget.seconds == inf else budget.seconds * (1 - SHARE_OF_PROOF)
+        self.found = self._attained(budget)
+        searched = search(
+            self.form,
+            self.region,
+            tol=request.tol,
+            nodes=request.nodes,
+            budget=replace(budget, seconds=left),
+            lower=self.found.lower,
+            executor=request.executor,
+            report=budget.report,
+            exact=request.exact or request.nodes is not None,
+        )
+        for witness in searched.witnesses:
+            if witness.value <= self.found.lower:
+                break
+            pair = pair_at(self.form, self.region, witness.point, witness.direction)
+            self.found = max(self.found, pair, key=lambda attained: attained.lower)
+        yield RegionCandidate(self.form, self.region, searched)
+
+    def _attained(self, budget: Budget) -> Attained:
+        rows = self.request.output_rows if isinstance(self.network, Network) else None
+        return attained_lower_bound(
+            self.network if isinstance(self.network, Network) else self.form,
+            seed=self.request.seed,
+            output_rows=rows,
+            effort=self.request.effort,
+            most=RATE * SHARE_OF_SEARCH * budget.seconds,
+            claimed=self.form,
+            region=self.region,
+        )
+
+    def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
+        """Whether there is a bound: there is one search."""
+        return any(t.upper < inf for t in tried)
+
+    def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
+        """Of a divided region no dual bound is known, only what is attained."""
+        (only,) = tried
+        assert isinstance(only.candidate, RegionCandidate)
+        searched, tree = only.candidate.searched, only.proven.tree
+        dual = None if isinstance(tree, Cover) else only.proven.dual
+        information = {
+            "pieces": sum(isinstance(piece.end, Bounded) for piece in searched.pieces),
+            "nodes": searched.nodes,
+            "open": searched.open,
+            "history": [list(map(float, line)) for line in searched.history],
+        }
+        return Told(dual, self._status(only, dual), searched.nodes, (), only.proven.notes, information)
+
+    def _status(self, only: Tried, dual: float | None) -> str:
+        """That of the search; of an undivided region whether its condition was solved to the tolerance."""
+        if dual is None or only.proven.tree is None:
+            return only.candidate.status
+        return "optimal" if dual >= (1 - 2 * self.request.tol) * only.upper else "stalled"
+
+
+def _scaled(piece: Piece, tau: float) -> Piece:
+    """The piece with its point scaled jointly by 1 + tau, which adds tau F'F to the matrix."""
+    end = piece.end
+    if not isinstance(end, Bounded) or tau == 0:
+        return piece
+    multipliers = tuple(np.asarray(m) * (1 + tau) for m in end.multipliers)
+    return replace(piece, end=replace(end, rho=end.rho * (1 + tau), multipliers=multipliers))

@@ -1,0 +1,208 @@
+"""The half-spaces of the splits above a piece, where the preactivations that were split are affine functions there.
+
+A preactivation whose neurons before are linear on their intervals is an affine function of the inputs with dyadic
+coefficients. They are computed in integers for proofs, and in float64 to look for a proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sdpcert.network.stacked import Block
+from sdpcert.regions.state import Decision, State
+from sdpcert.running.short_repr import ShortRepr
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class HalfSpace(ShortRepr):
+    """`normal' x + offset >= 0`, both times `2**exponent` in integers; `decision` is the number of the split."""
+
+    decision: int
+    normal: tuple[int, ...]
+    offset: int
+    exponent: int
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the split preactivation does not depend on the inputs."""
+        return not any(self.normal)
+
+
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """Affine functions of the inputs: row i is `(coefficients[i] x + constants[i]) / 2**exponent` where `known`."""
+
+    coefficients: Array
+    constants: Array
+    exponent: int
+    known: Array
+
+    def scaled(self, exponent: int) -> tuple[Array, Array]:
+        """Coefficients and constants over another, larger exponent."""
+        factor = 1 << (exponent - self.exponent)
+        return self.coefficients * factor, self.constants * factor
+
+
+def half_spaces(state: State) -> list[HalfSpace]:
+    """Those of the decisions whose preactivation is an affine function on the piece, in exact arithmetic."""
+    wanted = [d.group for d in state.decisions]
+    if not wanted:
+        return []
+    values = _forward(state, max(wanted))
+    found = []
+    for number, decision in enumerate(state.decisions):
+        row = _row(values[decision.group - 1], decision)
+        if row is not None:
+            found.append(HalfSpace(number, *row))
+    return found
+
+
+def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
+    """The same in float64: the numbers of the decisions, normals (rows) and offsets."""
+    form = state.form
+    wanted = [d.group for d in state.decisions]
+    sources = [(np.eye(form.inputs), np.zeros(form.inputs), np.ones(form.inputs, bool))]
+    rows: list[tuple[int, Array, float]] = []
+    for number in range(1, max(wanted, default=0) + 1):
+        group = form.groups[number - 1]
+        normals, offsets = np.zeros((group.size, form.inputs)), group.bias.copy()
+        known = np.ones(group.size, bool) if group.bias_radius is None else group.bias_radius == 0
+        for source, block in form.row(number).items():
+            weights = block.weights if block.low is None else block.weights + block.low
+            normals += weights @ sources[source][0]
+            offsets += weights @ sources[source][1]
+            known &= ~np.any(block.moving if block.radius > 0 else block.moving[:, ~sources[source][2]], axis=1)
+        sure, slope, at_zero = _linear_pieces(state, number)
+        sources.append((slope[:, None] * normals, slope * offsets + at_zero, known & sure))
+        for k, d in enumerate(state.decisions):
+            if d.group == number and known[d.neuron]:
+                rows.append((k, d.sign * normals[d.neuron], d.sign * (offsets[d.neuron] - d.at)))
+    rows.sort(key=lambda row: row[0])
+    found = np.array([row[1] for row in rows]).reshape(len(rows), form.inputs)
+    return np.array([row[0] for row in rows], dtype=int), found, np.array([row[2] for row in rows])
+
+
+def _row(values: _Affine, decision: Decision) -> tuple[tuple[int, ...], int, int] | None:
+    if not values.known[decision.neuron]:
+        return None
+    mantissa, place = dyadic(np.array([decision.at]))
+    exponent = max(values.exponent, place)
+    coefficients, constants = values.scaled(exponent)
+    sign = 1 if decision.side == "above" else -1
+    offset = int(constants[decision.neuron]) - int(mantissa[0]) * (1 << (exponent - place))
+    return tuple(sign * int(c) for c in coefficients[decision.neuron]), sign * offset, exponent
+
+
+def _forward(state: State, last: int) -> list[_Affine]:
+    """The preactivations of the groups up to `last` as affine functions of the inputs."""
+    form = state.form
+    identity = np.array([[int(i == j) for j in range(form.inputs)] for i in range(form.inputs)], dtype=object)
+    zeros = np.array([0] * form.inputs, dtype=object)
+    sources = [_Affine(identity.reshape(form.inputs, form.inputs), zeros, 0, np.ones(form.inputs, bool))]
+    found = []
+    for number in range(1, last + 1):
+        group = form.groups[number - 1]
+        before = _sum(form.row(number), sources, group.size, form.inputs)
+        bias, place = dyadic(group.bias)
+        exponent = max(before.exponent, place)
+        coefficients, constants = before.scaled(exponent)
+        known = before.known
+        if group.bias_radius is not None:
+            known = known & (group.bias_radius == 0)
+        found.append(_Affine(coefficients, constants + bias * (1 << (exponent - place)), exponent, known))
+        sources.append(_activated(state, number, found[-1]))
+    return found
+
+
+def _sum(row: dict[int, Block], sources: Sequence[_Affine], size: int, inputs: int) -> _Affine:
+    """What the blocks of a row make of their sources."""
+    total = _Affine(
+        np.zeros((size, inputs), dtype=int).astype(object), np.zeros(size, int).astype(object), 0, np.ones(size, bool)
+    )
+    for source, block in row.items():
+        read, parts = sources[source], [block.weights] + ([] if block.low is None else [block.low])
+        known = total.known & ~np.any(block.moving[:, ~read.known], axis=1)
+        if block.radius > 0:
+            known &= ~np.any(block.moving, axis=1)
+        for weights in parts:
+            mantissas, place = dyadic(weights)
+            exponent = max(total.exponent, read.exponent + place)
+            coefficients, constants = total.scaled(exponent)
+            factor = 1 << (exponent - read.exponent - place)
+            coefficients = coefficients + mantissas.dot(read.coefficients) * factor
+            constants = constants + mantissas.dot(read.constants) * factor
+            total = _Affine(coefficients, constants, exponent, known)
+    return total
+
+
+def _activated(state: State, number: int, read: _Affine) -> _Affine:
+    """The activations of a group, known where its neurons are linear on their intervals."""
+    sure, slope, at_zero = _linear_pieces(state, number)
+    slopes, place = dyadic(slope)
+    shifts, shift_place = dyadic(at_zero)
+    exponent = max(read.exponent + place, shift_place)
+    factor = 1 << (exponent - read.exponent - place)
+    return _Affine(
+        slopes[:, None] * read.coefficients * factor,
+        slopes * read.constants * factor + shifts * (1 << (exponent - shift_place)),
+        exponent,
+        read.known & sure,
+    )
+
+
+def _linear_pieces(state: State, number: int) -> tuple[Array, Array, Array]:
+    """Which neurons of a group are linear on their intervals, their slopes, and the values of these pieces at zero."""
+    group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
+    left = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
+    right = np.where(np.isfinite(high), high, left + 2)
+    sure, slope = group.linear_on(low, high)
+    piece = group.segment((left + (right - left) / 2)[None])
+    if piece is None:
+        return np.zeros(group.size, bool), np.zeros(group.size), np.zeros(group.size)
+    sure = sure & (piece[0][0] == slope)
+    return sure, np.where(sure, slope, 0.0), np.where(sure, piece[1][0], 0.0)
+
+
+def dyadic(values: Array) -> tuple[Array, int]:
+    """Integers (objects) and an exponent e >= 0 with `values == integers / 2**e`, exactly."""
+    mantissas, exponents = np.frexp(values)
+    whole = np.ldexp(mantissas, 53).astype(np.int64)
+    places = np.where(whole == 0, 0, 53 - exponents)
+    # Trailing zeros cost nothing to drop, and keep the integers of simple weights short.
+    spare = np.where(whole == 0, 0, np.frexp((whole & -whole).astype(float))[1] - 1)
+    spare = np.clip(np.minimum(spare, places), 0, None)
+    whole, places = whole >> spare, places - spare
+    exponent = max(int(places.max(initial=0)), 0)
+    integers = np.array([int(w) << (exponent - int(p)) for w, p in zip(whole.ravel(), places.ravel())], dtype=object)
+    return integers.reshape(values.shape), exponent
+
+
+@dataclass(frozen=True, eq=False)
+class Combination(ShortRepr):
+    """`h = sum_d w_d (half-space d)`, nonnegative on the piece, times a power of two."""
+
+    normal: tuple[int, ...]
+    offset: int
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether h does not depend on the inputs."""
+        return not any(self.normal)
+
+
+def combination(spaces: Sequence[HalfSpace], weights: Sequence[int]) -> Combination:
+    """The combination with a weight for each half-space."""
+    exponent = max((s.exponent for s in spaces), default=0)
+    total, offset = [0] * len(spaces[0].normal), 0
+    for space, weight in zip(spaces, weights, strict=True):
+        if weight:
+            factor = weight * (1 << (exponent - space.exponent))
+            total = [t + factor * c for t, c in zip(total, space.normal, strict=True)]
+            offset += factor * space.offset
+    return Combination(tuple(total), offset)

@@ -1,0 +1,157 @@
+"""Branch and bound against the list of all patterns, and everything that it states in rational arithmetic."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from sdpcert.certify.branching import Searched, search
+from sdpcert.regions import AllInputs, Ball, Box, Region
+from sdpcert.regions.pieces import Bounded, Empty, Flat, Split
+from sdpcert.solvers.solution import Budget, Progress
+from tests.certify.branching_cases import Mlp, is_proved, is_tree, proves_flat, states
+
+TOL = 1e-6
+
+
+def bound_of(end: Bounded) -> float:
+    return math.ldexp(math.sqrt(end.rho), end.exponent)
+
+
+def check_all(mlp: Mlp, region: Region, found: Searched) -> None:
+    """Every statement of a tree, but for the steps."""
+    assert is_tree(found.pieces)
+    for state, piece in zip(states(mlp.form, region, found.pieces), found.pieces, strict=True):
+        if isinstance(piece.end, Bounded):
+            assert not state.is_empty
+            assert bound_of(piece.end) <= found.upper * (1 + 1e-15)
+            assert is_proved(state, piece.end)
+        if isinstance(piece.end, Flat):
+            ends = (region.low, region.high) if isinstance(region, Box) else (None, None)
+            assert proves_flat(state, piece.end, *ends)
+        if isinstance(piece.end, Empty):
+            assert state.is_empty
+
+
+@pytest.mark.parametrize("biases", [True, False])
+@given(seed=st.integers(0, 10**6))
+@hypothesis_settings(max_examples=12)
+def test_all_inputs_exactly(biases: bool, seed: int) -> None:
+    mlp = Mlp.random(seed, biases)
+    found = search(mlp.form, AllInputs(), tol=TOL)
+    exact = mlp.constant()
+    assert found.status == "optimal"
+    assert exact * (1 - 1e-9) <= found.upper <= exact * (1 + 1.1 * TOL)
+    assert found.lower <= exact * (1 + 1e-9)
+    check_all(mlp, AllInputs(), found)
+
+
+@given(seed=st.integers(0, 10**6))
+@hypothesis_settings(max_examples=12)
+def test_boxes_exactly(seed: int) -> None:
+    mlp = Mlp.random(seed, True)
+    inputs = mlp.form.inputs
+    rng = np.random.default_rng(seed)
+    center, half = rng.standard_normal(inputs), rng.uniform(0.1, 1.0, inputs)
+    region = Box(center - half, center + half)
+    found = search(mlp.form, region, tol=TOL, nodes=400)
+    exact = mlp.constant(region.low, region.high)
+    assert found.status == "optimal"
+    assert exact * (1 - 1e-9) <= found.upper <= exact * (1 + 1.1 * TOL)
+    check_all(mlp, region, found)
+
+
+@given(seed=st.integers(0, 10**6))
+@hypothesis_settings(max_examples=12)
+def test_balls_are_not_below_what_is_attained(seed: int) -> None:
+    mlp = Mlp.random(seed, True)
+    rng = np.random.default_rng(seed)
+    region = Ball(rng.standard_normal(mlp.form.inputs), 0.5)
+    found = search(mlp.form, region, tol=TOL, nodes=200)
+    directions = rng.standard_normal((200, mlp.form.inputs))
+    directions *= (0.5 * rng.random(200) / np.linalg.norm(directions, axis=1))[:, None]
+    attained = max(np.linalg.norm(mlp.form.jacobian(x), 2) for x in region.center + directions)
+    assert attained <= found.upper * (1 + 1e-9)
+    assert all(region.contains(w.point) for w in found.witnesses)
+    check_all(mlp, region, found)
+
+
+def test_three_directions_whose_closed_pattern_has_more_than_is_attained() -> None:
+    """All three neurons are active at zero alone: that piece has the constant 3, the network sqrt(7)."""
+    angles = 2 * np.pi * np.arange(3) / 3
+    weight = np.round(np.stack([np.cos(angles), np.sin(angles)], axis=1) * 2**20) / 2**20
+    weight[2] = -weight[0] - weight[1]  # the sum vanishes exactly
+    mlp = Mlp((weight, np.array([[1.0, 1.0, -2.0]])), (np.zeros(3), np.zeros(1)))
+    found = search(mlp.form, AllInputs(), tol=TOL)
+    assert found.upper == pytest.approx(math.sqrt(7), rel=1e-5)
+    assert any(isinstance(piece.end, Flat) for piece in found.pieces)
+
+
+def test_every_moment_is_a_cover() -> None:
+    """However few pieces are allowed, the tree is whole, and more pieces give no larger bound."""
+    mlp, before = Mlp.random(5, True), math.inf
+    exact = mlp.constant()
+    for nodes in (1, 2, 3, 5, 9, 17, 33):
+        found = search(mlp.form, AllInputs(), tol=TOL, nodes=nodes)
+        assert found.nodes <= nodes
+        assert exact * (1 - 1e-9) <= found.upper <= before * (1 + 1e-8)
+        check_all(mlp, AllInputs(), found)
+        before = found.upper
+
+
+def test_children_are_not_above_their_parents() -> None:
+    mlp = Mlp.random(11, True)
+    found = search(mlp.form, AllInputs(), tol=TOL)
+    uppers = [row[1] for row in found.history]
+    assert len(uppers) > 3
+    assert all(after <= before * (1 + 1e-8) for before, after in zip(uppers, uppers[1:], strict=False))
+
+
+def test_interrupted_it_returns_what_stands() -> None:
+    mlp = Mlp.random(5, True)
+
+    def interrupt(line: Progress) -> None:
+        if line.iteration >= 5:
+            raise KeyboardInterrupt
+
+    found = search(mlp.form, AllInputs(), tol=TOL, report=interrupt)
+    assert found.status == "interrupted"
+    assert found.nodes == 5
+    assert found.upper >= mlp.constant()
+    check_all(mlp, AllInputs(), found)
+
+
+def test_spent_budget_ends_it() -> None:
+    found = search(Mlp.random(5, True).form, AllInputs(), tol=TOL, budget=Budget(seconds=0.0))
+    assert found.status == "time limit"
+    assert is_tree(found.pieces)
+
+
+def test_executor_finds_the_same_value() -> None:
+    mlp = Mlp.random(5, True)
+    alone = search(mlp.form, AllInputs(), tol=TOL)
+    with ThreadPoolExecutor(2) as executor:
+        together = search(mlp.form, AllInputs(), tol=TOL, executor=executor)
+    assert together.status == alone.status == "optimal"
+    assert together.upper == pytest.approx(alone.upper, rel=2 * TOL)
+    check_all(mlp, AllInputs(), together)
+
+
+def test_without_division_it_is_the_condition_of_the_region() -> None:
+    found = search(Mlp.random(5, True).form, AllInputs(), exact=False)
+    assert found.nodes == len(found.pieces) == 1
+    assert not isinstance(found.pieces[0].end, Split)
+
+
+def test_known_value_ends_it_early() -> None:
+    mlp = Mlp.random(5, True)
+    exact = mlp.constant()
+    found = search(mlp.form, AllInputs(), tol=0.5, lower=exact)
+    assert found.upper <= 1.5 * exact
+    assert found.nodes == 1
