@@ -13,7 +13,7 @@ from sdpcert.regions.ascent import Limits, ascend
 from sdpcert.regions.backward import Relaxation, Rows, sided
 from sdpcert.regions.condensed import Condensed
 from sdpcert.regions.objective import Objective
-from sdpcert.regions.pieces import Split
+from sdpcert.regions.pieces import Lines, Split
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
 from tests.regions.networks import ACTIVATIONS, Array, chain, region_of, skipping
@@ -46,15 +46,18 @@ def test_values_and_gradients(name: str, kind: str, skips: bool, seed: int) -> N
     objective = Objective(relaxation, Condensed(), rows, True)
     shares = {key: rng.uniform(0.1, 0.9, value.shape) for key, value in objective.start().items()}
     value, gradients = objective.value(shares)
-    stated = objective.stated(shares)
-    rounded = {key: share.copy() for key, share in shares.items()}
-    # The pass through all neurons proves what the condensed form says, up to the rounding of slopes and multipliers.
-    np.testing.assert_allclose(relaxation.bound(stated), value, atol=0.1 * (1 + np.max(np.abs(value))))
+    lines = [
+        Lines(h, objective.bending[h], objective.below[h].slopes(shares[h, 0]), objective.above[h].slopes(shares[h, 1]))
+        for h in objective.groups
+        if h < group
+    ]
+    proved = relaxation.bound(Rows(group, rows.neurons, rows.signs, tuple(lines), shares[0, 0] * objective.scales))
+    np.testing.assert_allclose(proved, value, atol=1e-6 * (1 + np.max(np.abs(value))))
     step = 1e-7
     wrong = total = 0
     for key, gradient in gradients.items():
         for column in range(gradient.shape[1]):
-            moved = {k: v.copy() for k, v in rounded.items()}
+            moved = {k: v.copy() for k, v in shares.items()}
             moved[key][:, column] += step
             ahead, _ = objective.value(moved)
             moved[key][:, column] -= 2 * step
