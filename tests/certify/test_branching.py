@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-<<<<<<< HEAD
-=======
 from itertools import pairwise
 from pathlib import Path
->>>>>>> h-branch
 
 import numpy as np
 import pytest
