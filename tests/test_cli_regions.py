@@ -14,6 +14,7 @@ import pytest
 
 from sdpcert import Ball, Box, Certificate, cli
 from sdpcert.readers.points import load_point
+from sdpcert.solvers.solution import Progress
 from sdpcert.verbs.regions import ChosenRegion, RegionOptions, chosen_pair
 
 MLP = Path(__file__).parents[1] / "examples" / "networks" / "digits_mlp.npz"
@@ -293,6 +294,7 @@ def test_a_divided_region_in_json_and_on_the_screen(tiny: Path, capsys: pytest.C
         "within": None,
     }
     assert values["sdp_lower"] is None
+    assert 1 <= values["pieces"] < values["nodes"] and values["open"] == 0
     assert values["gap"] == (values["upper"] - values["lower"]) / values["upper"] <= 1e-6
     shown = done(capsys, *asked)
     assert "(upper - lower) / upper" in shown and "looked at, 0 open" in shown
@@ -326,3 +328,8 @@ def test_several_processes_prove_the_same(tiny: Path, capsys: pytest.CaptureFixt
     one, two = (json.loads(done(capsys, *asked, "--jobs", jobs)) for jobs in ("1", "2"))
     assert one["upper"] == pytest.approx(two["upper"], rel=2e-6)
     assert multiprocessing.active_children() == []
+
+
+def test_a_line_of_progress_says_what_its_search_counts() -> None:
+    assert Progress(7, 2.0, 1.0, 0.5).text == "iteration 7  bound 2  gap 5.0e-01  0.5 s"
+    assert Progress(7, 2.0, 1.0, 0.5, open=3).text == "upper 2  attained 1  3 open  7 pieces  0.5 s"

@@ -26,6 +26,8 @@ NEAR = 1e-8
 LARGEST_UNROLLED, MOST_LAYERS = 1024, 16
 #: Rows of a typical sweep, by which maps are compared.
 BATCH = 64
+#: Of quotients this near to the best, relatively, the pair that is widest apart is evaluated: it loses least.
+ALIKE = 1e-9
 #: Pairs of a region that are evaluated at most.
 MOST_PROOFS = 12
 #: By how much a pair is drawn together until both its points are surely in the region, relative to where they are.
@@ -98,7 +100,8 @@ class Setting:
         left, lost = np.ones(len(pairs), dtype=bool), 0.0
         for _ in range(min(len(pairs), MOST_PROOFS) if self.domain.bounded else len(pairs)):
             expected = np.where(left, hoped - lost / apart, 0.0)
-            chosen = int(np.argmax(expected)) if self.domain.bounded else int(np.argmax(left))
+            alike = expected >= np.max(expected) * (1 - ALIKE)
+            chosen = int(np.argmax(np.where(alike, apart, 0.0)) if self.domain.bounded else np.argmax(left))
             if best.lower >= expected[chosen] * (1 - NEAR):
                 break
             left[chosen] = False

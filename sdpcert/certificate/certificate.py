@@ -24,9 +24,10 @@ class Certificate(ShortRepr):
 
     `tree` is what was proved, part by part; None if nothing was. `upper` is its bound (infinite where `status` is
     "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the optimum of the condition
-    from below (at least `lower`; None for a cover, which has many). `notes` says what a reader of the number has to know, `assumptions` what the model's
-    file left open and its reader assumed. `seconds` is for everything, of which `attained_seconds` went into the search
-    for `lower`. A certificate that came from a file has the file's content in `saved`, and no tree.
+    from below (at least `lower`; None for a cover, which has many). `notes` says what a reader of the number has to
+    know, `assumptions` what the model's file left open and its reader assumed. `seconds` is for everything, of which
+    `attained_seconds` went into the search for `lower`. A certificate that came from a file has the file's content in
+    `saved`, and no tree.
     """
 
     upper: float

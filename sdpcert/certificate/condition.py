@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import Part
 from sdpcert.certificate.proof import Proof
 from sdpcert.certificate.torus_proof import TorusProof
 from sdpcert.network.stacked import Group, StackedForm
 from sdpcert.network.torus import TorusForm, TorusGroup
+from sdpcert.running.encoding import encode
 
 
 class Condition(Part):

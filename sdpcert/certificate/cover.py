@@ -16,7 +16,10 @@ from sdpcert.regions.region import Region
 
 @dataclass(frozen=True, eq=False)
 class OnRegion(Part):
-    """A network on a region, with the pieces that prove its bound; `level` is the arithmetic that a checker used, "" before."""
+    """A network on a region, with the pieces that prove its bound.
+
+    `level` is the arithmetic that a checker used, "" before.
+    """
 
     form: StackedForm
     region: Region

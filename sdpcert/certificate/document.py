@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdpcert.attained import Attained
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import NORM, Part
 from sdpcert.regions.region import AllInputs
+from sdpcert.running.encoding import encode
 from sdpcert.running.outputs import whole_file
 
 FORMAT = "sdpcert-certificate"
@@ -26,7 +26,8 @@ def build_document(
     claim = tree.claim
     where = "" if claim.region == AllInputs() else "in the region below "
     sentence = (
-        f"For all inputs x, x' {where}of the network of the tree below ({claim.inputs} inputs, {claim.outputs} outputs): "
+        f"For all inputs x, x' {where}of the network of the tree below "
+        f"({claim.inputs} inputs, {claim.outputs} outputs): "
         f"|f(x) - f(x')| <= {claim.upper!r} |x - x'|, Euclidean norms, real arithmetic."
     )
     return sealed(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Claim(ShortRepr):
     inputs: int
     outputs: int
     metric: Array | None = None
-    region: Region = AllInputs()
+    region: Region = field(default_factory=AllInputs)
 
     def document(self) -> dict[str, Any]:
         """The claim as the format page describes it."""

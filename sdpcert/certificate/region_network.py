@@ -10,6 +10,7 @@ import numpy as np
 
 from sdpcert.check.functions import read as known_function
 from sdpcert.check.reading import Rejected
+from sdpcert.network.activations import KINDS
 from sdpcert.network.piecewise_linear import PiecewiseLinear
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.encoding import encode
@@ -82,6 +83,8 @@ def _activation(group: Group) -> tuple[Any, ...]:
         slopes, values = [slope for _, slope, _ in pieces], [value for _, _, value in pieces]
         if all(bool(np.all(np.isfinite(array))) for array in (*starts, *slopes, *values)):
             return "piecewise-linear", starts, slopes, values
+        return ("unknown",)
+    if type(activation) not in KINDS:  # somebody's own kind may bear any name
         return ("unknown",)
     parameters = activation.parameters
     if not all(np.ndim(number) == 0 for number in parameters):

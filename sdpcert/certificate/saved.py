@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import Attained
-from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
+from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.running.arguments import path as as_path
 from sdpcert.running.messages import first_line, quoted
 from sdpcert.running.outputs import reads
@@ -60,7 +60,7 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
         "upper": upper,
         "lower": lower,
         "sdp_lower": None
-        if "tree" in document and document["tree"]["kind"] == "cover"
+        if document["version"] >= 3 and document["tree"]["kind"] == "cover"
         else min(max(_number(said.get("sdp_lower"), lower), lower), upper),
         "status": "proved",
         "tree": None,
@@ -79,7 +79,7 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def region_of(document: dict[str, Any]) -> Region:
     """The region that a certificate's file states; those of versions 1 and 2 are about all inputs."""
-    stated = document.get("region", {"kind": "all"})
+    stated = document["region"] if document["version"] >= 3 else {"kind": "all"}
     if stated["kind"] == "box":
         return _box(stated)
     if stated["kind"] == "ball":

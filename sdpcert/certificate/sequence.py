@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import Claim, Part, hash_of
+from sdpcert.running.encoding import encode
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray

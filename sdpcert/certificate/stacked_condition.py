@@ -10,10 +10,10 @@ import numpy as np
 
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.condition import Condition
-from sdpcert.running.encoding import encode
 from sdpcert.certificate.part import Claim
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import Block, StackedForm
+from sdpcert.running.encoding import encode
 
 
 @dataclass(frozen=True, eq=False)

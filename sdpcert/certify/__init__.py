@@ -1,8 +1,9 @@
 """From a network to a certificate: plan, solve, prove, attain, certificate.
 
-`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), or at
-the point that its layers know (`construction`), or on a region, divided or not (`regional`). `proved` takes what a plan's solvers offer and keeps the best tree that
-is proved, `witness` looks for two inputs, `result` puts the certificate together.
+`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), at the
+point that its layers know (`construction`), or on a region, divided or not (`regional`, `branching`). `proved` takes
+what a plan's solvers offer and keeps the best tree that is proved, `witness` looks for two inputs, `result` puts the
+certificate together.
 """
 
 from __future__ import annotations
@@ -72,11 +73,12 @@ def certify(
     a torus), or "auto": unrolled where that fits the budget, else over frequencies where that is possible. `head`
     says how the dense head that reads the convolutions is bounded then: "joint" with them, or "composed".
 
-    `region`: a `Ball` or a `Box` of inputs, in the coordinates that the network itself reads; None is all inputs. On a
-    region preactivations are bounded, and neurons whose slope that decides are eliminated. `exact` divides the region by
-    branch and bound until `upper` is within `tol` of `lower`; `nodes` ends that after so many pieces, and divides up to
-    that many without `exact`. Of a divided region `sdp_lower` is None and `gap` is (upper - lower) / upper. `executor`
-    bounds pieces in other processes or threads. `output_pair=(3, 7)` is about f_3 - f_7 alone.
+    `region`: a `Ball` or a `Box` of inputs, in the coordinates that the network itself reads; None is all inputs. On
+    a region preactivations are bounded, and neurons whose slope that decides are eliminated. `exact` divides the
+    region by branch and bound until `upper` is within `tol` of `lower`; `nodes` ends that after so many pieces, and
+    divides into up to that many without `exact`. Of a divided region `sdp_lower` is None and `gap` is
+    (upper - lower) / upper. `executor` bounds pieces in other processes or threads. `output_pair=(3, 7)` is about
+    f_3 - f_7 alone.
 
     Out of time or interrupted (Ctrl-C), the best feasible point is proved. After an interrupt, `on_interrupt="raise"`
     raises `Interrupted`, a KeyboardInterrupt with that `certificate`, so that a loop of a program ends and no bound is

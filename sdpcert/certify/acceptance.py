@@ -14,6 +14,7 @@ from sdpcert.certificate.part import Part
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.check import check_document
+from sdpcert.check.cover import seconds_in_integers
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.effort import exact_check_seconds
 
@@ -27,7 +28,7 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     if isinstance(tree, OnRegion) and tree.level:
         return tree
     if isinstance(tree, OnRegion):
-        return _accepted_on_region(tree)
+        return _accepted_on_region(tree, seconds)
     fronts = [leaf.form for leaf in tree.leaves if isinstance(leaf, TorusCondition)]
     if not fronts:
         return tree
@@ -42,10 +43,11 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     return _at_level(tree, result.level)
 
 
-def _accepted_on_region(tree: OnRegion) -> Part | None:
+def _accepted_on_region(tree: OnRegion, seconds: float) -> Part | None:
     """The tree at the level that a checker finds; it finds the factors of all pieces itself."""
+    document = build_document(tree, None, {})
     with first_interrupt_waits():
-        result = check_document(build_document(tree, None, {}))
+        result = check_document(document, exact=False if seconds_in_integers(document) > seconds else None)
     return None if result.level is None else replace(tree, level=result.level)
 
 

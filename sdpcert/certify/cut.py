@@ -18,9 +18,9 @@ from scipy import sparse
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
+from sdpcert.certify.outputs import with_rows
 from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
-from sdpcert.certify.outputs import with_rows
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits

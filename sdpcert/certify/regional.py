@@ -42,11 +42,12 @@ class RegionCandidate(Candidate):
         self.iterations = self.searched.nodes
 
     def prove(self, below: float, budget: Budget) -> Proven:
+        left = budget.seconds - budget.elapsed
         for tau in REPAIRS:
             pieces = tuple(_scaled(piece, tau) for piece in self.searched.pieces)
             tree = on_region(self.form, self.region, pieces)
             with first_interrupt_waits():
-                found = accepted(tree, inf)
+                found = accepted(tree, left)
             if found is not None:
                 return Proven(replace(tree, level=found.level), self.searched.dual)
         return Proven(None, notes=("the checker did not accept the pieces",))
@@ -124,7 +125,13 @@ class RegionPlan(Plan):
             "open": searched.open,
             "history": [list(map(float, line)) for line in searched.history],
         }
-        return Told(dual, searched.status, searched.nodes, (), only.proven.notes, information)
+        return Told(dual, self._status(only, dual), searched.nodes, (), only.proven.notes, information)
+
+    def _status(self, only: Tried, dual: float | None) -> str:
+        """That of the search; of an undivided region whether its condition was solved to the tolerance."""
+        if dual is None or only.proven.tree is None:
+            return only.candidate.status
+        return "optimal" if dual >= (1 - 2 * self.request.tol) * only.upper else "stalled"
 
 
 def _scaled(piece: Piece, tau: float) -> Piece:

@@ -104,7 +104,7 @@ def _check_region(request: Request) -> None:
     if request.method not in ("auto", "neuron"):
         raise ValueError(f"{only}: method {request.method!r} does not go with region, exact or nodes")
     if request.form == "frequency":
-        raise ValueError("on a region the network is unrolled: form 'frequency' does not go with region, exact or nodes")
+        raise ValueError("on a region the network is unrolled: form 'frequency' does not go with that")
     if request.solver != "native" or request.device != "cpu":
         raise ValueError("on a region many small conditions are solved, by the native solver on the CPU alone")
 

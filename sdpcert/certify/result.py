@@ -35,9 +35,7 @@ def certificate_of(
     return Certificate(
         upper=proved.upper,
         lower=attained.lower,
-        sdp_lower=None
-        if told.dual is None
-        else min(max(told.dual, attained.lower), proved.upper, sys.float_info.max),
+        sdp_lower=None if told.dual is None else min(max(told.dual, attained.lower), proved.upper, sys.float_info.max),
         status="unproved" if tree is None else "proved",
         method=plan.method,
         solver="closed form" if closed else plan.solver,

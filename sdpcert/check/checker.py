@@ -4,15 +4,18 @@
 
 The files of this folder were written from docs/certificate-format.md, import nothing of sdpcert and run wherever they
 are copied together; `python FOLDER CERT.json` and `python -m sdpcert.check CERT.json` are the same program. They need
-Python 3.10 or later and its standard library; NumPy only if a network on a torus is too large for integers.
+Python 3.10 or later and its standard library; NumPy only if a network on a torus, or on a region with its pieces, is
+too large for integers.
 
 What a certificate claims: the network in the file satisfies |f(x) - f(x')| <= upper |x - x'| in Euclidean norms, for
-all inputs, in real arithmetic. The proof in the file is not believed but replayed:
+all inputs or those of a region, in real arithmetic. The proof in the file is not believed but replayed:
 
 1. `reading.py` parses JSON and single values;
 2. `tree.py` turns them into the claim tree; its parts are conditions (`condition.py`), of a stacked form (`stacked.py`)
-   or of a network on a torus (`torus.py`), and sequences of parts that fit together (`sequence.py`);
-3. `stacked.py` proves a condition in integers, `torus_integers.py` or `floating.py` those on a torus;
+   or of a network on a torus (`torus.py`), sequences of parts that fit together (`sequence.py`), and networks on a
+   region (`region.py`) that is divided into pieces (`cover.py`, `network.py`, `activations.py`, `pieces.py`);
+3. `stacked.py` proves a condition in integers, `torus_integers.py` or `floating.py` those on a torus, `replay.py` or
+   `cover_floating.py` the pieces of a region;
 4. `verdict.py` says what came out.
 """
 

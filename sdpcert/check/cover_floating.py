@@ -10,45 +10,50 @@ from functools import cached_property
 
 import numpy as np
 
+from . import definite
 from .backward import IntegerNetwork
 from .backward_floating import unproved
 from .condition_floating import prove_condition
-from .cover import Cover
 from .flat import check_flat
 from .network_floating import FloatingNetwork
-from .pieces import Bounded, BoundsStep, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
+from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
 from .reading import Rejected, within
-from .reduced_floating import reduce
+from .reduced import reduced as exactly
+from .reduced_floating import Reduced, reduce
 from .rounding import require_rounding_to_nearest
+from .state import State as ExactState
 from .state import first_state
 from .state_floating import State
 
+#: Multiplications of integers that a condition may take where floating point does not do: some seconds.
+MAX_WORK = 2 * 10**8
 
-def prove(cover: Cover) -> None:
-    """Prove the bound of every piece; raise `Rejected`."""
+
+def prove(divided: Divided) -> None:
+    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
     require_rounding_to_nearest()
-    children: list[list[int]] = [[] for _ in cover.pieces]
-    for p, piece in enumerate(cover.pieces):
+    children: list[list[int]] = [[] for _ in divided.pieces]
+    for p, piece in enumerate(divided.pieces):
         if piece.parent is not None:
             children[piece.parent].append(p)
     with np.errstate(all="ignore"):  # what overflows proves nothing
-        replay = FloatingReplay(cover)
-        waiting = [(0, State.of(replay.network, cover.region))]
+        replay = FloatingReplay(divided)
+        waiting = [(0, State.of(replay.network, divided.region))]
         while waiting:
             number, before = waiting.pop()
-            piece = cover.pieces[number]
+            piece = divided.pieces[number]
             with within(piece.name):
                 state = replay.after(piece, before)
                 if isinstance(piece.end, Split):
                     for child in reversed(children[number]):
-                        waiting.append((child, state.on_side(piece.end, cover.pieces[child].side or "")))
+                        waiting.append((child, state.on_side(piece.end, divided.pieces[child].side or "")))
 
 
 class FloatingReplay:
     """What all pieces of one cover have in common."""
 
-    def __init__(self, cover: Cover) -> None:
-        self.cover, self.network = cover, FloatingNetwork(cover.network)
+    def __init__(self, divided: Divided) -> None:
+        self.divided, self.network = divided, FloatingNetwork(divided.network)
 
     def after(self, piece: Piece, state: State) -> State:
         """The state of a piece after its steps, which are proved, as its end is."""
@@ -90,29 +95,44 @@ class FloatingReplay:
                 pass
 
     def _check_bounded(self, end: Bounded, state: State) -> None:
-        if Fraction(self.cover.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):
+        if Fraction(self.divided.upper) ** 2 < Fraction(4) ** end.exponent * Fraction(end.rho):
             raise Rejected("upper is less than 2^s sqrt(rho)")
         reduced = reduce(state)
         for g, (mask, values) in enumerate(zip(reduced.active, end.multipliers, strict=True), 1):
             if len(values) != int(np.sum(mask)):
                 raise Rejected(f"group {g} has not one multiplier for each neuron that is not decided")
         multipliers = np.concatenate([np.zeros(0), *(np.array(values) for values in reversed(end.multipliers))])
-        prove_condition(reduced, end.rho, end.exponent, multipliers)
+        try:
+            prove_condition(reduced, end.rho, end.exponent, multipliers)
+        except Rejected:
+            # Long chains of decided neurons may cancel more than float64 holds; then few rows are left.
+            if not reduced.is_doubtful or self._work(reduced) > MAX_WORK:
+                raise
+            definite.prove(exactly(end, self._exact_network, self._exact_state(state), state.region))
 
-    # ---------------------------------------------------------------- what has to be exact
+    # ---------------------------------------------------------------- in integers
 
     @cached_property
     def _exact_network(self) -> IntegerNetwork:
-        return IntegerNetwork(self.cover.network)
+        return IntegerNetwork(self.divided.network)
 
-    def _check_flat(self, end: Flat, state: State) -> None:
-        """Prove that a piece is flat, in integers: nothing may be rounded, and affine functions are all it takes."""
+    def _exact_state(self, state: State) -> ExactState:
         cuts = [split for split, _ in state.cuts]
-        exact = first_state(self.cover.network, state.region, cuts, 0)
+        exact = first_state(self.divided.network, state.region, cuts, 0)
         for group, neurons in enumerate(state.neurons, 1):
-            own, every = exact.neurons(group), range(len(neurons.lower))
-            own = own.with_ends("low", every, neurons.known.low.tolist())
-            exact = exact.with_neurons(group, own.with_ends("high", every, neurons.known.high.tolist()))
+            own, every, known = exact.neurons(group), range(len(neurons.lower)), neurons.known
+            own = own.with_ends("low", every, known.low.tolist()).with_ends("high", every, known.high.tolist())
+            exact = exact.with_neurons(group, own.with_slopes(every, known.alpha.tolist(), known.beta.tolist()))
         for split, side in (*state.cuts, *((Split(d.group, d.neuron, d.at), d.side) for d in state.decisions)):
             exact = exact.on_side(split, side)
-        check_flat(end, self._exact_network, exact, state.region)
+        return exact
+
+    def _work(self, reduced: Reduced) -> int:
+        """About how many multiplications of integers a condition takes."""
+        weights = sum(block.matrix.size for blocks in self.network.blocks for block in blocks)
+        rows, columns = reduced.matrix.shape
+        return rows * weights + rows * rows * columns + (rows + min(rows, reduced.moving)) ** 3
+
+    def _check_flat(self, end: Flat, state: State) -> None:
+        """Prove that a piece is flat: nothing may be rounded, and affine functions are all it takes."""
+        check_flat(end, self._exact_network, self._exact_state(state), state.region)

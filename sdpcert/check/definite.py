@@ -52,8 +52,10 @@ def with_smaller_input(inequality: Inequality) -> Inequality:
             break
         weights = array("d")
         for scale, start, row in zip(sought.scaling, sought.start, rows, strict=True):
-            own = [math.ldexp(x, scale - PRECISION) for x in row]
+            own = [to_float(x, scale - PRECISION) for x in row]
             weights.extend([0.0] * start + own + [0.0] * (gram.size - start - len(own)))
+        if not all(map(math.isfinite, weights)):
+            break
         lacking, bits = gram.missing(sought.scaling, weights)
         if max(lacking, default=0) <= 0:
             return inequality.reading(gram.replaced(weights), gram.size)

@@ -18,6 +18,8 @@ from .reading import Rejected
 from .region import Region
 from .state import State
 
+#: Coordinates of a condition; of a wide input as many as there are rows count.
+MAX_COORDINATES = 20_000
 #: Bits of the largest weight of a block that are kept; what is dropped goes into its radius.
 KEPT_BITS = 160
 #: Fraction bits of radii beyond those of the weights.
@@ -95,6 +97,8 @@ def reduced(end: Bounded, network: IntegerNetwork, state: State, region: Region)
         if len(multipliers) != count:
             raise Rejected(f"{len(multipliers)} multipliers for {count} undecided neurons of group {g}")
     sizes = [len(moving), *counts, network.network.outputs]
+    if min(len(moving), sum(sizes[1:])) + sum(counts) > MAX_COORDINATES:
+        raise Rejected(f"the reduced condition has more than {MAX_COORDINATES} coordinates")
     blocks = []
     for target in range(1, len(sizes)):
         if sizes[target]:

@@ -18,6 +18,8 @@ Array = np.ndarray
 
 #: Errors of nonzero coefficients are at least this: no product of theirs with a weight underflows to zero.
 LEAST_ERROR = 1e-200
+#: Relative errors of rows above this may make a difference to a bound.
+DOUBTFUL = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,12 @@ class Reduced:
     alpha: Array
     beta: Array
     active: tuple[Array, ...]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the errors of some row are not small beside it."""
+        size, error = (np.sqrt((entries * entries).sum(axis=1)) for entries in (self.matrix, self.errors))
+        return bool(np.any(~(error <= DOUBTFUL * size)))
 
 
 def reduce(state: State) -> Reduced:

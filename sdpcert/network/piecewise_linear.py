@@ -52,7 +52,7 @@ class PiecewiseLinear(Activation):
         low, high, alpha, beta = self.on_interval(low, high)
         least, most = np.full(low.shape, np.inf), np.full(low.shape, -np.inf)
         for first, last, slope in self._stretches():
-            met = ((first < high) & (last > low)) | ((low == high) & (first <= low) & (last >= high))
+            met = ((first < high) & (last > low) & (first < last)) | ((low == high) & (first <= low) & (last >= high))
             least, most = np.where(met, np.minimum(least, slope), least), np.where(met, np.maximum(most, slope), most)
         known = least <= most  # not so where an end is no number
         return np.where(known, least, alpha), np.where(known, most, beta)

@@ -3,8 +3,6 @@
 A row `sum_i c_i v_i + d` of preactivations is bounded from below on a piece: from the last group to the first, `v` is
 replaced by what it reads and `z` by a line, until an affine function of the input is left. The coefficients as they
 are rounded define the next row; what a coefficient is off costs its error times the largest value that it multiplies.
-With the least point x of that function, a forward pass through the same lines has the slope of the bound in every
-slope of a line, and in every multiplier.
 """
 
 from __future__ import annotations
@@ -89,7 +87,7 @@ class Relaxed(ShortRepr):
         return Relaxed(envelope, *envelope.lines(state.lower[g], state.upper[g]))
 
 
-class Relaxation(ShortRepr):
+class Relaxation:
     """All lines of a state: bounds of rows of its preactivations."""
 
     def __init__(self, state: State) -> None:

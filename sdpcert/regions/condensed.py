@@ -34,7 +34,7 @@ class Affine(ShortRepr):
         return Affine(s * self.inputs, {h: s * m for h, m in self.neurons.items()}, signs * self.constants)
 
 
-class Condensed(ShortRepr):
+class Condensed:
     """The affine functions of the preactivations that matter, group by group from 1, made when they are asked for.
 
     `bending[h]` are the neurons of group h that are not linear on their intervals at that time: of pieces of the piece,

@@ -87,10 +87,11 @@ class _Spaces:
 
 def is_flat(state: State, flat: Flat) -> bool:
     """Whether the weights prove that the piece has no interior, in exact arithmetic."""
-    spaces = half_spaces(state)
-    known = {space.decision: space for space in spaces}
     used = [d for d, weight in enumerate(flat.weights) if weight]
-    if not used or any(weight < 0 for weight in flat.weights) or any(d not in known for d in used):
+    if not used or any(weight < 0 for weight in flat.weights):
+        return False
+    known = {space.decision: space for space in half_spaces(state, used)}
+    if any(d not in known for d in used):
         return False
     chosen = [known[d] for d in used]
     return _holds(state, chosen, combination(chosen, [flat.weights[d] for d in used]))
@@ -138,7 +139,7 @@ def _proof(state: State, numbers: Array, weights: Array) -> Flat | None:
     flat = _stated(state, {int(n): round(float(w / unit)) for n, w in zip(numbers[used], weights[used])})
     if flat is not None:
         return flat
-    known = {space.decision: space for space in half_spaces(state)}
+    known = {space.decision: space for space in half_spaces(state, [int(n) for n in numbers[used]])}
     chosen = [known[int(n)] for n in numbers[used] if int(n) in known]
     exact = kernel_vector([space.normal for space in chosen])
     if exact is None:

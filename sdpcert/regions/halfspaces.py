@@ -6,7 +6,7 @@ coefficients. They are computed in integers for proofs, and in float64 to look f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,14 +49,18 @@ class _Affine:
         return self.coefficients * factor, self.constants * factor
 
 
-def half_spaces(state: State) -> list[HalfSpace]:
-    """Those of the decisions whose preactivation is an affine function on the piece, in exact arithmetic."""
-    wanted = [d.group for d in state.decisions]
-    if not wanted:
+def half_spaces(state: State, chosen: Collection[int] | None = None) -> list[HalfSpace]:
+    """Those of the decisions whose preactivation is an affine function on the piece, in exact arithmetic.
+
+    `chosen` are numbers of decisions, all of them if None.
+    """
+    numbers = range(len(state.decisions)) if chosen is None else sorted(chosen)
+    if not numbers:
         return []
-    values = _forward(state, max(wanted))
+    values = _forward(state, [state.decisions[k] for k in numbers])
     found = []
-    for number, decision in enumerate(state.decisions):
+    for number in numbers:
+        decision = state.decisions[number]
         row = _row(values[decision.group - 1], decision)
         if row is not None:
             found.append(HalfSpace(number, *row))
@@ -79,7 +83,7 @@ def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
             offsets += weights @ sources[source][1]
             known &= ~np.any(block.moving if block.radius > 0 else block.moving[:, ~sources[source][2]], axis=1)
         sure, slope, at_zero = _linear_pieces(state, number)
-        sources.append((slope[:, None] * normals, slope * offsets + at_zero, known & sure))
+        sources.append((slope[:, None] * normals, slope * offsets + at_zero, (known | (slope == 0)) & sure))
         for k, d in enumerate(state.decisions):
             if d.group == number and known[d.neuron]:
                 rows.append((k, d.sign * normals[d.neuron], d.sign * (offsets[d.neuron] - d.at)))
@@ -99,17 +103,16 @@ def _row(values: _Affine, decision: Decision) -> tuple[tuple[int, ...], int, int
     return tuple(sign * int(c) for c in coefficients[decision.neuron]), sign * offset, exponent
 
 
-def _forward(state: State, last: int) -> list[_Affine]:
-    """The preactivations of the groups up to `last` as affine functions of the inputs."""
-    form = state.form
-    identity = np.array([[int(i == j) for j in range(form.inputs)] for i in range(form.inputs)], dtype=object)
-    zeros = np.array([0] * form.inputs, dtype=object)
-    sources = [_Affine(identity.reshape(form.inputs, form.inputs), zeros, 0, np.ones(form.inputs, bool))]
+def _forward(state: State, decisions: Sequence[Decision]) -> list[_Affine]:
+    """The preactivations that some decisions need, as affine functions of the inputs; others are not known."""
+    form, needed = state.form, _needed(state, decisions)
+    identity = np.eye(form.inputs, dtype=int).astype(object)
+    sources = [_Affine(identity, np.zeros(form.inputs, int).astype(object), 0, np.ones(form.inputs, bool))]
     found = []
-    for number in range(1, last + 1):
+    for number, mask in enumerate(needed, start=1):
         group = form.groups[number - 1]
-        before = _sum(form.row(number), sources, group.size, form.inputs)
-        bias, place = dyadic(group.bias)
+        before = _sum(form.row(number), sources, mask, form.inputs)
+        bias, place = dyadic(np.where(mask, group.bias, 0.0))
         exponent = max(before.exponent, place)
         coefficients, constants = before.scaled(exponent)
         known = before.known
@@ -120,29 +123,47 @@ def _forward(state: State, last: int) -> list[_Affine]:
     return found
 
 
-def _sum(row: dict[int, Block], sources: Sequence[_Affine], size: int, inputs: int) -> _Affine:
-    """What the blocks of a row make of their sources."""
-    total = _Affine(
-        np.zeros((size, inputs), dtype=int).astype(object), np.zeros(size, int).astype(object), 0, np.ones(size, bool)
-    )
+def _needed(state: State, decisions: Sequence[Decision]) -> list[Array]:
+    """The neurons of each group up to the last decision's that the decisions depend on, as boolean masks."""
+    form, last = state.form, max(d.group for d in decisions)
+    needed = [np.zeros(group.size, bool) for group in form.groups[:last]]
+    for number in range(last, 0, -1):
+        own = needed[number - 1]
+        own[[d.neuron for d in decisions if d.group == number]] = True
+        for to in range(number + 1, last + 1):
+            block = form.blocks.get((to, number))
+            if block is not None:
+                own |= np.any(block.moving[needed[to - 1]], axis=0)
+        sure, slope, _ = _linear_pieces(state, number)
+        deciding = np.zeros(len(own), bool)
+        deciding[[d.neuron for d in decisions if d.group == number]] = True
+        own &= ~(sure & (slope == 0)) | deciding
+    return needed
+
+
+def _sum(row: dict[int, Block], sources: Sequence[_Affine], wanted: Array, inputs: int) -> _Affine:
+    """What the blocks of a row make of their sources, for the wanted entries; the others are not known."""
+    size, rows = len(wanted), np.flatnonzero(wanted)
+    coefficients = np.zeros((size, inputs), dtype=int).astype(object)
+    total = _Affine(coefficients, np.zeros(size, int).astype(object), 0, wanted.copy())
     for source, block in row.items():
         read, parts = sources[source], [block.weights] + ([] if block.low is None else [block.low])
         known = total.known & ~np.any(block.moving[:, ~read.known], axis=1)
         if block.radius > 0:
             known &= ~np.any(block.moving, axis=1)
         for weights in parts:
-            mantissas, place = dyadic(weights)
+            mantissas, place = dyadic(weights[rows])
             exponent = max(total.exponent, read.exponent + place)
             coefficients, constants = total.scaled(exponent)
             factor = 1 << (exponent - read.exponent - place)
-            coefficients = coefficients + mantissas.dot(read.coefficients) * factor
-            constants = constants + mantissas.dot(read.constants) * factor
+            coefficients[rows] += mantissas.dot(read.coefficients) * factor
+            constants[rows] += mantissas.dot(read.constants) * factor
             total = _Affine(coefficients, constants, exponent, known)
     return total
 
 
 def _activated(state: State, number: int, read: _Affine) -> _Affine:
-    """The activations of a group, known where its neurons are linear on their intervals."""
+    """The activations of a group, known where its neurons are linear on their intervals, or zero."""
     sure, slope, at_zero = _linear_pieces(state, number)
     slopes, place = dyadic(slope)
     shifts, shift_place = dyadic(at_zero)
@@ -152,7 +173,7 @@ def _activated(state: State, number: int, read: _Affine) -> _Affine:
         slopes[:, None] * read.coefficients * factor,
         slopes * read.constants * factor + shifts * (1 << (exponent - shift_place)),
         exponent,
-        read.known & sure,
+        (read.known | (slope == 0)) & sure,
     )
 
 

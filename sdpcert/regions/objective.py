@@ -18,7 +18,6 @@ from sdpcert.regions.lines import Corners
 from sdpcert.regions.pieces import Lines
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
-from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: What is varied, row by row: (group, 0) lines below, (group, 1) lines above, as shares of the ranges of their slopes;
@@ -101,7 +100,7 @@ class _Inputs:
         return np.einsum("ij,ij->i", rows, corners), blas.product(corners, self.base.T)
 
 
-class Objective(ShortRepr):
+class Objective:
     """The bounds of some rows; half-spaces of decisions take part if `half_spaces`.
 
     The base rows of the input are those of the bending neurons, group by group from those that read it, and of the

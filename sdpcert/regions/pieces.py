@@ -18,6 +18,8 @@ from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 Side = Literal["below", "above"]
+#: Digits of an integer that are written at once.
+DIGITS = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ Step = LinesStep | BoundsStep | SlopesStep
 
 @dataclass(frozen=True)
 class Split:
-    """The piece is divided where preactivation `neuron` of `group` is `at` (entry `neuron` of the input for group 0)."""
+    """The piece is divided where preactivation `neuron` of `group` is `at`; group 0 is the input."""
 
     group: int
     neuron: int
@@ -155,7 +157,16 @@ class Flat:
 
     def document(self) -> dict[str, Any]:
         """The end as the format page describes it."""
-        return {"kind": "flat", "weights": [str(weight) for weight in self.weights]}
+        return {"kind": "flat", "weights": [_decimal(weight) for weight in self.weights]}
+
+
+def _decimal(number: int) -> str:
+    """The decimal digits of a nonnegative integer, also where Python refuses to write so many at once."""
+    digits: list[str] = []
+    while number >= 10**DIGITS:
+        number, rest = divmod(number, 10**DIGITS)
+        digits.append(f"{rest:0{DIGITS}}")
+    return str(number) + "".join(reversed(digits))
 
 
 End = Split | Bounded | Empty | Flat

@@ -10,7 +10,6 @@ from scipy import sparse
 
 from sdpcert.arithmetic import blas
 from sdpcert.network.stacked import Block
-from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: A product with a sparse block of this share of entries takes as long as a dense one (measured: 5 to 10 %).
@@ -19,8 +18,8 @@ DENSEST = 0.05
 SMALLEST = 50_000
 
 
-class Operator(ShortRepr):
-    """One block (rows of a group, coordinates of a source): products from both sides."""
+class Operator:
+    """One block (rows of a group, coordinates of a source), and the products that bounds take with it."""
 
     def __init__(self, block: Block) -> None:
         weights = block.weights
@@ -29,7 +28,7 @@ class Operator(ShortRepr):
         if block.radius > 0:
             doubt = np.where(block.moving, block.radius, 0.0)
             self.uncertain = doubt if self.uncertain is None else self.uncertain + doubt
-        self.is_sparse = weights.size >= SMALLEST and np.count_nonzero(weights) <= DENSEST * weights.size
+        self.is_sparse = weights.size >= SMALLEST and bool(np.count_nonzero(weights) <= DENSEST * weights.size)
 
     @cached_property
     def _by_source(self) -> sparse.csr_array:
@@ -44,12 +43,6 @@ class Operator(ShortRepr):
         if self.is_sparse:
             return np.asarray(self._by_source @ np.ascontiguousarray(rows.T)).T
         return blas.product(rows, self.weights)
-
-    def forward(self, values: Array) -> Array:
-        """`values @ weights.T`: from values of the source to preactivations."""
-        if self.is_sparse:
-            return np.asarray(self._by_row @ np.ascontiguousarray(values.T)).T
-        return blas.product(values, self.weights.T)
 
     def size(self, reach: Array) -> Array:
         """`|weights| @ reach` for values of at most this magnitude; infinite ones count where weights are not zero."""

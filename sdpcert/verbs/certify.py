@@ -16,6 +16,8 @@ from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 
 app = typer.Typer()
+#: What is said of the pieces of a region: how many have a bound of their own, were looked at, and are open.
+PIECES = ("pieces", "nodes", "open")
 
 
 @app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
@@ -82,8 +84,9 @@ def certify(
     if proved:
         certificate.save(output)
     if as_json:
+        counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
         beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print(json.dumps(certificate.summary() | beside))
+        print(json.dumps(certificate.summary() | counts | beside))
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1
@@ -109,7 +112,7 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
         _print_pieces(certificate)
     elif certificate.sdp_lower > 0 and certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    at most, to the optimum of the condition")
-    counted = certificate.iterations and "pieces" not in certificate.information
+    counted = certificate.iterations and PIECES[0] not in certificate.information
     steps = f"{certificate.iterations} iterations, " if counted else ""
     print(
         f"method      {certificate.method}, {certificate.solver} ({certificate.solver_status}), {steps}"
@@ -125,5 +128,5 @@ def _print_pieces(certificate: Any) -> None:
     """What is said of a bound that is the largest one of several pieces."""
     if certificate.status == "proved":
         print(f"gap         {rounded_up(certificate.gap, 2)}    (upper - lower) / upper")
-    pieces, nodes, still = (certificate.information[key] for key in ("pieces", "nodes", "open"))
+    pieces, nodes, still = (certificate.information[key] for key in PIECES)
     print(f"pieces      {pieces}    with a bound of their own, {nodes} looked at, {still} open")

@@ -148,3 +148,12 @@ def test_networks_certificates_and_interrupts_go_to_other_processes(
         moved = pickle.loads(pickle.dumps(network))
         assert moved.stacked.sha256 == network.stacked.sha256
         np.testing.assert_array_equal(moved(np.ones(3)), network(np.ones(3)))
+
+
+def test_further_keys_of_a_first_version_mean_nothing(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[1] / "check" / "certificates" / "dense-relu.json"
+    document = json.loads(kept.read_text())
+    assert document["version"] == 1
+    path = tmp_path / "further.json"
+    path.write_text(json.dumps(document | {"tree": 5, "region": {"kind": "ball"}}))
+    assert not sdpcert.Certificate.load(path).region.bounded

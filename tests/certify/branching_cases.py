@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linprog
@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Flat, Piece, Split
-from sdpcert.regions.region import Region
+from sdpcert.regions.region import AllInputs, Ball, Region
 from sdpcert.regions.state import State
 
 Array = np.ndarray
@@ -34,7 +34,7 @@ class Mlp:
         while sum(hidden) > most:
             hidden.pop()
         sizes = [int(rng.integers(1, 4)), *hidden, int(rng.integers(1, 3))]
-        weights = tuple(rng.standard_normal((b, a)) for a, b in zip(sizes, sizes[1:]))
+        weights = tuple(rng.standard_normal((b, a)) for a, b in pairwise(sizes))
         shift = tuple(rng.standard_normal(b) if biases else np.zeros(b) for b in sizes[1:])
         return Mlp(weights, shift)
 
@@ -194,8 +194,8 @@ def is_semidefinite(matrix: list[list[Fraction]]) -> bool:
     return True
 
 
-def proves_flat(state: State, end: Flat, low: Any = None, high: Any = None) -> bool:
-    """What the format asks of a flat piece of a chain of ReLU layers, in rational arithmetic, on a box or everywhere."""
+def proves_flat(state: State, end: Flat) -> bool:
+    """What the format asks of a flat piece of a chain of ReLU layers, in rational arithmetic."""
     form = state.form
     inputs = form.inputs
     values = [[Fraction(int(i == j)) for j in range(inputs)] + [Fraction(0)] for i in range(inputs)]
@@ -223,8 +223,13 @@ def proves_flat(state: State, end: Flat, low: Any = None, high: Any = None) -> b
             slopes = [1 if l >= 0 else 0 if u <= 0 else None for l, u in ends]
             assert None not in slopes
             values = [[(s or 0) * c for c in row] for s, row in zip(slopes, reads, strict=True)]
-    if low is None:
+    if isinstance(state.region, AllInputs):
         return not any(total[:-1]) and (total[-1] < 0 or (total[-1] == 0 and moving))
-    corner = [Fraction(float(h if c > 0 else l)) for c, l, h in zip(total, low, high)]
+    if isinstance(state.region, Ball):
+        center = total[-1] + sum((c * Fraction(float(x)) for c, x in zip(total, state.region.center)), Fraction(0))
+        square = Fraction(state.region.radius) ** 2 * sum((c * c for c in total[:-1]), Fraction(0))
+        if center < 0 and center**2 > square:
+            return True
+    corner = [Fraction(float(h if c > 0 else l)) for c, l, h in zip(total, state.box_low, state.box_high)]
     largest = total[-1] + sum((c * x for c, x in zip(total, corner)), Fraction(0))
     return largest < 0 or (largest == 0 and (any(total[:-1]) or moving))

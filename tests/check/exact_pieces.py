@@ -7,7 +7,6 @@ from fractions import Fraction
 from math import inf, isqrt
 from typing import Any
 
-from sdpcert.check.activations import PiecewiseLinear
 from sdpcert.check.network import Network
 from sdpcert.check.pieces import BoundsStep, Lines
 from sdpcert.check.region import Region
@@ -57,7 +56,7 @@ class ExactState:
 
     def piece(self, g: int, i: int, k: int) -> tuple[Number, Number, Fraction, Fraction]:
         """Start, end, slope and value of one piece of the activation of a neuron."""
-        activation: PiecewiseLinear = self.network.groups[g - 1].activation
+        activation: Any = self.network.groups[g - 1].activation
         start = Fraction(activation.starts[k - 1][i]) if k else -inf
         end = Fraction(activation.starts[k][i]) if k < len(activation.starts) else inf
         return start, end, Fraction(activation.slopes[k][i]), Fraction(activation.values[k][i])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import check_document
+from sdpcert.check import check_document, cover, reduced
 from tests.check import covers
 from tests.check.branching import Set, Writer
 from tests.check.covers import (
@@ -121,6 +121,11 @@ def test_fixed_inputs_do_not_count() -> None:
     for region in (box([0, 7], [1, 7]), ball([0.5, 7.0], 0.5, [-1, 7], [2, 7])):
         document = file(net, region, [piece(condition(ROOM, []), bounds("low", 1, [690.0]))], ROOM)
         assert proved(document)
+
+
+def test_the_reduced_condition_has_a_largest_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduced, "MAX_COORDINATES", 0)
+    assert "the reduced condition has more than 0 coordinates" in reason(stable())
 
 
 def test_inputs_that_are_all_fixed() -> None:
@@ -455,8 +460,6 @@ def test_decisions_of_later_groups_bound_earlier_ones() -> None:
 
 
 def test_the_arithmetic_is_chosen_by_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sdpcert.check import cover
-
     monkeypatch.setattr(cover, "MAX_WORK", 0)
     assert check_document(stable(), True).level == "exact"
     assert check_document(stable()).level != "exact"

@@ -17,6 +17,7 @@ import pytest
 import sdpcert
 from sdpcert.check import CheckResult, Rejected, check, check_document, checker, document_of
 from sdpcert.check.verdict import main
+from tests.check import covers
 from tests.check.version3 import FOLDER, as_version_3, kept, with_claim
 
 SOURCE = Path(checker.__file__).parent
@@ -60,6 +61,23 @@ def test_loose_files_prove_every_version_with_the_standard_library(
         code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, file)
         assert (code, err) == (0, "") and out.count("\n") == 1
         assert out.startswith("proved: |f(x)-f(x')| <= ") and "proved in exact integer arithmetic" in out
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_loose_files_prove_a_cover_with_the_standard_library(loose: Path, program: str, tmp_path: Path) -> None:
+    """One rectifier, active and not; flat where x <= 0 meets the box in a point."""
+    net = covers.chain([([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0])])
+    pieces = [
+        covers.piece(covers.split(1, 0)),
+        covers.piece(covers.flat(1), parent=0, side="below"),
+        covers.piece(covers.condition(2 + 1e-9, []), parent=0, side="above"),
+    ]
+    (tmp_path / "good.json").write_text(json.dumps(covers.file(net, covers.box([0, 0], [1, 1]), pieces, 1.5)))
+    (tmp_path / "bad.json").write_text(json.dumps(covers.file(net, covers.box([-1, 0], [1, 1]), pieces, 1.5)))
+    code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, tmp_path / "good.json")
+    assert (code, err) == (0, "") and "for all inputs x, x' in the box (" in out and "; 3 pieces; " in out
+    code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, tmp_path / "bad.json")
+    assert (code, err) == (1, "") and out.startswith("rejected: tree: pieces[1]: end: ")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -128,7 +146,7 @@ def test_an_old_python_is_told_before_anything_else_is_read(loose: Path) -> None
 # ---------------------------------------------------------------- what the files are made of
 
 
-#: Files that divide, beside those for floating point: to find a factor, which needs no trust, and fractions.
+#: Further files that divide: a factor that is found in floating point needs no trust, and fractions are exact.
 DIVIDING = ("torus_integers.py", "definite.py", "elementary.py", "functions.py", "saturating.py")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.network import activations as act
-from sdpcert.regions import AllInputs
-from sdpcert.regions.pieces import Piece, Side, Split
+from sdpcert.regions import AllInputs, Ball
+from sdpcert.regions.pieces import Empty, Piece, Side, Split
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
 from tests.regions.confirmed import confirm, ending
@@ -107,3 +108,50 @@ def test_constant_neurons_are_bounded_on_all_inputs() -> None:
     assert [int(np.sum(mask)) for mask in state.undecided] == [4, 4]
     assert len(steps) <= 3
     assert state.low[0][2] <= form.groups[0].bias[2] <= state.high[0][2]
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_more_effort_gives_shorter_intervals(name: str) -> None:
+    rng = np.random.default_rng(3)
+    form = chain(rng, [4, 8, 8, 8, 2], ACTIVATIONS[name]).stacked
+    start = State.of(form, region_of("ball", rng, 4, 0.7))
+    plain, optimised = (tighten(start, Effort(n))[0] for n in (0, 20))
+    widths = [sum(float(np.sum(h - l)) for l, h in zip(s.low, s.high, strict=True)) for s in (plain, optimised)]
+    assert widths[1] <= widths[0] * 1.001
+    for one, other in zip(plain.undecided, optimised.undecided, strict=True):
+        assert np.sum(other) <= np.sum(one)
+
+
+def test_half_spaces_that_exclude_each_other_leave_nothing() -> None:
+    network = chain(np.random.default_rng(1), [2, 3, 2], act.relu())
+    form = network.stacked
+    form.blocks[1, 0].weights[:] = [[1.0, 0.5], [-1.0, -0.4], [0.0, 1.0]]
+    form.groups[0].bias[:] = [-0.5, -0.5, 0.0]
+    region = Ball(np.zeros(2), 3.0)
+    state, steps = tighten(State.of(form, region), Effort(10))
+    first = state.on_side(Split(1, 0), "above")
+    assert not tighten(first, Effort(10), first.decisions[-1])[0].undecided[0][1]
+    # v_0 + v_1 = x_1 / 10 - 1 is negative on the ball: no point has both.
+    second = first.on_side(Split(1, 1), "above")
+    path = [Piece(None, None, tuple(steps), Split(1, 0)), Piece(0, "above", (), Split(1, 1))]
+    state, steps = tighten(second, Effort(10), second.decisions[-1])
+    assert state.is_empty
+    confirm(form, region, [*path, Piece(1, "above", tuple(steps), Empty())], state)
+    without, _ = tighten(second, Effort(10, multipliers=False), second.decisions[-1])
+    assert not without.is_empty
+
+
+def test_an_empty_state_stays_as_it_is() -> None:
+    form = chain(np.random.default_rng(1), [2, 3, 2], act.relu()).stacked
+    state, _ = tighten(State.of(form, Ball(np.zeros(2), 1.0)), Effort())
+    empty = state.on_side(Split(1, 0, float(state.high[0][0]) + 1.0), "above")
+    assert tighten(empty, Effort(5), empty.decisions[-1]) == (empty, [])
+
+
+def test_nothing_is_stated_twice() -> None:
+    rng = np.random.default_rng(5)
+    form = chain(rng, [4, 8, 8, 2], "relu").stacked
+    state, _ = tighten(State.of(form, region_of("ball", rng, 4, 0.5)), Effort(20))
+    again, steps = tighten(state, Effort())
+    assert not steps
+    assert again is state
