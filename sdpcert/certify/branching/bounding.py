@@ -32,7 +32,7 @@ LEAST_EIGENVALUE = 1e-12
 NORM_ROOM = 1e-9
 #: How far below the target a bound has to be so that it is still there with room, relative.
 BELOW = 1e-8
-#: A bound that is this part of the target is as good as none: so large it is stated, whatever was found.
+#: A bound that is this part of what is attained is as good as none: so large it is stated, whatever was found.
 NEEDLESS = 0.5
 
 
@@ -42,15 +42,16 @@ QUICK, THOROUGH = Effort(0), Effort(10)
 
 @dataclass(frozen=True)
 class Goals:
-    """How well bounds are wanted: to `tol`, relative, within `seconds`; below `target` or above it is all that matters.
+    """How well bounds are wanted: to `tol`, relative, within `seconds`.
 
-    `exponent` is that of every point of a search: bounds are `2**exponent * sqrt(rho)`. `effort` is that of bounding
-    preactivations.
+    Below `target` or above it is all that matters, and nothing below what is `attained`. `exponent` is that of every
+    point of a search: bounds are `2**exponent * sqrt(rho)`. `effort` is that of bounding preactivations.
     """
 
     exponent: int
     tol: float = 1e-6
     target: float = 0.0
+    attained: float = 0.0
     seconds: float = float("inf")
     effort: Effort = THOROUGH
 
@@ -99,7 +100,7 @@ def _bounded(state: State, steps: tuple[Step, ...], goals: Goals, parent: Node |
     reduced = reduced_form(state)
     if not reduced.groups:
         norm = _norm(reduced)
-        rho = _square(max(norm, NEEDLESS * goals.target), goals.exponent) * (1 + NORM_ROOM)
+        rho = _square(max(norm, NEEDLESS * goals.attained), goals.exponent) * (1 + NORM_ROOM)
         stated = Bounded(rho, goals.exponent, reduced.multipliers([], goals.exponent))
         return Node(state, steps, stated, bound_of(stated), norm, True, found, witness)
     problem = _Problem(reduced, goals)
@@ -230,7 +231,7 @@ class _Problem:
         """The best point, enlarged until its matrix has room in float64, as a certificate states it."""
         assert self.best is not None
         condition, goals = self.condition, self.goals
-        least = float(np.ldexp(NEEDLESS * goals.target, -condition.exponent)) ** 2
+        least = float(np.ldexp(NEEDLESS * goals.attained, -condition.exponent)) ** 2
         y = self.best
         for room in ROOM:
             y = self.best * (1 + room)

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Piece, Side, Split
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
+from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.processes import WORKERS
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget, Progress
@@ -75,22 +77,30 @@ def search(
 
     Raises ValueError if the region does not fit the network, `SolverError` if the region has no bound at all.
     """
-    loop = _Search(tol, budget or Budget(), lower, report)
-    loop.begin(State.of(form, region))
-    status = "nodes"
-    if exact:
-        try:
-            status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
-        except KeyboardInterrupt:
-            status = "interrupted"
+    with interrupts_noticed() as interrupted:
+        loop = _Search(tol, budget or Budget(), lower, report, interrupted)
+        loop.begin(State.of(form, region))
+        status = "nodes"
+        if exact:
+            try:
+                status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
+            except KeyboardInterrupt:
+                status = "interrupted"
     return loop.searched(status)
 
 
 class _Search:
     def __init__(
-        self, tol: float, budget: Budget, lower: float | Callable[[], float], report: Callable[[Progress], None] | None
+        self,
+        tol: float,
+        budget: Budget,
+        lower: float | Callable[[], float],
+        report: Callable[[Progress], None] | None,
+        interrupted: Event,
     ) -> None:
         self.tol, self.budget, self.report = tol, budget, report
+        #: Set by an interrupt, also by one that a solver took, which then returns its best point.
+        self.interrupted = interrupted
         self.given: Callable[[], float] = lower if callable(lower) else lambda: lower
         self.exponent = 0
         #: Every piece with its parent and its side; how those that were split were.
@@ -123,13 +133,14 @@ class _Search:
 
     def goals(self) -> Goals:
         """How well bounds are wanted."""
-        return Goals(self.exponent, 0.1 * self.tol, self.target, self.budget.seconds - self.budget.elapsed)
+        seconds = self.budget.seconds - self.budget.elapsed
+        return Goals(self.exponent, 0.1 * self.tol, self.target, self.lower, seconds)
 
     # ------------------------------------------------------------ the tree
 
     def begin(self, state: State) -> None:
         """Bound the whole region."""
-        goals = Goals(0, ROOT, 0.0, self.budget.seconds - self.budget.elapsed)
+        goals = Goals(0, ROOT, seconds=self.budget.seconds - self.budget.elapsed)
         root = bound_piece(state, goals)
         if isinstance(root.end, Bounded):
             self.exponent = int(np.frexp(root.bound)[1])
@@ -155,9 +166,9 @@ class _Search:
         if division is None:
             return
         self._saw(division.guess)
-        self.splits[number] = division.split
         self._keep(division.below, number, "below")
         self._keep(division.above, number, "above")
+        self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
         self._tell()
 
     def _next(self) -> int | None:
@@ -172,6 +183,8 @@ class _Search:
             return "optimal"
         if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
             return "nodes"
+        if self.interrupted.is_set():
+            return "interrupted"
         return "time limit" if self.budget.spent else ""
 
     # ------------------------------------------------------------ the loop
@@ -194,7 +207,7 @@ class _Search:
                 while not status and len(futures) < IN_FLIGHT and (number := self._next()) is not None:
                     futures[executor.submit(divide, self.tree[number][0], self.goals())] = number
                     status = self._over(nodes, len(futures))
-                if status in ("optimal", "time limit") or not futures:
+                if status in ("optimal", "time limit", "interrupted") or not futures:
                     return status or "stalled"
                 for future in wait(futures, return_when=FIRST_COMPLETED).done:
                     self.divided(futures.pop(future), future.result())
@@ -214,6 +227,9 @@ class _Search:
 
     def searched(self, status: str) -> Searched:
         """What stands."""
+        while (parent := self.tree[-1][1]) is not None and parent not in self.splits:  # the interrupt came in between
+            self.tree.pop()
+        self.leaves = [leaf for leaf in self.leaves if leaf[1] < len(self.tree)]
         pieces = tuple(node.piece(parent, side, self.splits.get(k)) for k, (node, parent, side) in enumerate(self.tree))
         upper = max((_rounded_up(piece) for piece in pieces), default=0.0)
         found = (upper, self.lower, tuple(self.witnesses), len(self.tree), self._open())
