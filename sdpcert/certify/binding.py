@@ -142,7 +142,7 @@ def _whole_form(leaf: _Leaf, network: Network, rows: list[int] | None) -> Stacke
     """The form whose reduction the leaf is about, built as it was built for it; None if there is none."""
     for form in _forms(network):
         form = form if rows is None else form.output_rows(rows)
-        if leaf.network["sha256"] in (form.reduced().sha256, hash_of_network(form)):
+        if leaf.network["sha256"] in (form.reduced().sha256, hash_of_network(form.without_unread())):
             return form
     return None
 
@@ -151,6 +151,7 @@ def _forms(network: Network) -> Iterator[StackedForm]:
     """The stacked forms that certificates of a network may be about: solved for, by construction, and earlier ones."""
     yield network.stacked
     yield network.unshared
+    yield network.exactly_stacked
     with earlier_rules():
         yield stack(network)
 

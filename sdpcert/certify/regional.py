@@ -25,6 +25,8 @@ from sdpcert.solvers.solution import Budget
 
 #: Joint scalings (1 + tau) of all points that are tried until a checker accepts the pieces.
 REPAIRS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5)
+#: Neurons up to which a form without radii is looked for.
+LARGEST_EXACT = 2000
 #: The share of a time limit that is kept for the proof.
 SHARE_OF_PROOF = 0.25
 
@@ -68,9 +70,10 @@ class RegionPlan(Plan):
     @staticmethod
     def of(network: Network | StackedForm, request: Request) -> RegionPlan:
         """The plan for a network as it is asked for; raises ValueError if the region has another number of inputs."""
-        form = network.stacked if isinstance(network, Network) else network
+        form = network if isinstance(network, StackedForm) else _form_of(network, request.exact)
         if request.output_rows is not None:
             form = form.output_rows(request.output_rows)
+        form = form.without_unread()
         region = AllInputs() if request.region is None else request.region.fitted(form.inputs)
         return RegionPlan(network, form, region, request)
 
@@ -132,6 +135,15 @@ class RegionPlan(Plan):
         if dual is None or only.proven.tree is None:
             return only.candidate.status
         return "optimal" if dual >= (1 - 2 * self.request.tol) * only.upper else "stalled"
+
+
+def _form_of(network: Network, divides: bool) -> StackedForm:
+    """The stacked form that is divided: one without radii if there is one, since flat pieces have exact proofs alone."""
+    if divides and not network.stacked.is_exact and network.neurons <= LARGEST_EXACT:
+        for form in (network.unshared, network.exactly_stacked):
+            if form.is_exact:
+                return form
+    return network.stacked
 
 
 def _scaled(piece: Piece, tau: float) -> Piece:

@@ -16,8 +16,8 @@ from .reading import Rejected, members, within
 PIECES = {"restriction": (1, 1), "cover": (3, pieces.MAX_PIECES)}
 #: Seconds that a multiplication of integers takes, at most.
 SECONDS = 60e-9
-#: Multiplications up to which integers are used unless told otherwise: about two minutes.
-MAX_WORK = 2 * 10**9
+#: Multiplications up to which integers are used unless told otherwise: a minute at most.
+MAX_WORK = 10**9
 #: How many multiplications of a product the work at one coefficient of a row, at one entry of a factor, or at the lines
 #: of one neuron is worth.
 COEFFICIENT, ENTRY, NEURON = 20, 6, 400

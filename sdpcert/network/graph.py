@@ -42,6 +42,14 @@ class Network(LayerGraph):
         return stack(self, share=False)
 
     @cached_property
+    def exactly_stacked(self) -> StackedForm:
+        """A stacked form without radii wherever the layers' own weights are exact (built once).
+
+        Neurons are not shared, and linear values whose later products two float64 do not hold are neurons of slope 1.
+        """
+        return stack(self, share=False, merged=False)
+
+    @cached_property
     def sharing(self) -> dict[int, Sharing]:
         """Which neurons read the same (`sdpcert.network.value_numbers`; found once)."""
         return share_neurons(self)

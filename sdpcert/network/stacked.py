@@ -298,6 +298,17 @@ class StackedForm(ShortRepr):
             blocks[chosen.output_row, source] = block.difference()
         return replace(chosen, outputs=1, blocks=blocks, offset=chosen.offset[:1] - chosen.offset[1:])
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every weight and every bias is known without a radius."""
+        radii = [group.bias_radius for group in self.groups if group.bias_radius is not None]
+        return not any(b.radius for b in self.blocks.values()) and not any(np.any(radius) for radius in radii)
+
+    def without_unread(self) -> StackedForm:
+        """Without neurons that nothing reads on the way to the output, which have no part in anything."""
+        read = self._read([np.ones(size, dtype=bool) for size in self.sizes[:-1]])
+        return self if all(np.all(mask) for mask in read[1:]) else self._kept(read)
+
     def reduced(self) -> StackedForm:
         """Without neurons that are constant or do not reach the output; exact, only rows and columns are dropped."""
         keep = [np.ones(self.inputs, dtype=bool), *(np.ones(g.size, dtype=bool) for g in self.groups)]
@@ -306,16 +317,24 @@ class StackedForm(ShortRepr):
             for source, block in self.row(number).items():
                 reads |= block.moving[:, keep[source]].any(axis=1)
             keep[number] &= reads
-        for number in range(len(self.groups), 0, -1):  # dead: nothing that reaches the output reads them
+        keep = self._read(keep)
+        return self if all(k.all() for k in keep[1:]) else self._kept(keep)
+
+    def _read(self, keep: list[Array]) -> list[Array]:
+        """Those of the neurons in the masks `keep`, one for each source, that are read on the way to the output."""
+        keep = list(keep)
+        for number in range(len(self.groups), 0, -1):
             read = np.zeros(self.groups[number - 1].size, dtype=bool)
             for to in range(number + 1, self.output_row + 1):
                 block = self.blocks.get((to, number))
                 if block is not None:
                     rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
                     read |= block.moving[rows].any(axis=0)
-            keep[number] &= read
-        if all(k.all() for k in keep[1:]):
-            return self
+            keep[number] = keep[number] & read
+        return keep
+
+    def _kept(self, keep: list[Array]) -> StackedForm:
+        """The form with the neurons in the masks `keep` alone."""
         kept = [number for number in range(1, self.output_row) if keep[number].any()]
         renumber = {0: 0, **{old: new for new, old in enumerate(kept, start=1)}, self.output_row: len(kept) + 1}
         blocks: dict[tuple[int, int], Block] = {}

@@ -20,6 +20,7 @@ from sdpcert.network.doubled import merge_doubled
 from sdpcert.network.earlier import by_earlier_rules
 from sdpcert.network.known import SLACK, UNIT_ROUNDOFF, Known, zeros
 from sdpcert.network.nodes import LayerGraph
+from sdpcert.network.piecewise_linear import LeakyRelu
 from sdpcert.network.rounded import merge_rounded
 from sdpcert.network.sharing import Correction, Sharing
 from sdpcert.network.stacked import Block, Group, StackedForm
@@ -42,6 +43,11 @@ class _Expression:
     constant: Array
     unsure: Array
 
+    @property
+    def is_rounded(self) -> bool:
+        """Whether something of it is not exact."""
+        return bool(np.any(self.unsure)) or any(known.uncertain for known in self.parts.values())
+
     def part(self, source: int, count: int) -> Known:
         """The coefficients of one source of `count` coordinates."""
         return self.parts.get(source, zeros((count, *self.constant.shape)))
@@ -52,8 +58,11 @@ class _Expression:
         return _Expression(parts, self.constant.ravel()[places], self.unsure.ravel()[places])
 
 
-def stack(network: LayerGraph, share: bool = True) -> StackedForm:
+def stack(network: LayerGraph, share: bool = True, merged: bool = True) -> StackedForm:
     """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
+
+    Where layers have to be multiplied together and two float64 do not hold the product, it is `merged` with a radius;
+    otherwise what the later layer reads becomes neurons of slope 1, and every block is exact that can be.
 
     By `earlier_rules` the form is the one that certificates of that time hold: weights without low parts, a neuron for
     every entry of every activation.
@@ -75,6 +84,8 @@ def stack(network: LayerGraph, share: bool = True) -> StackedForm:
         arguments = [expressions[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
             expression = _apply(node.layer, arguments, merge)
+            if not merged and expression.is_rounded:
+                expression = _apply(node.layer, [neurons.carry(a) for a in arguments], merge)
         elif node.layer.is_linear:
             scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
             expression = _apply(scaling, arguments, merge)
@@ -98,6 +109,15 @@ class _Neurons:
         self.groups: list[Group] = []
         self.blocks: dict[tuple[int, int], Block] = {}
         self._columns: dict[int, tuple[int, Array]] = {}  # of an activation's value: group, column of every entry
+
+    def carry(self, argument: _Expression) -> _Expression:
+        """The tensor as neurons that only pass it on."""
+        number, shape = len(self.groups) + 1, argument.constant.shape
+        _store_row(self.blocks, number, argument)
+        size = argument.constant.size
+        slopes, bias, radius = np.ones(size), argument.constant.ravel(), argument.unsure.ravel()
+        self.groups.append(Group(LeakyRelu(1.0), shape, np.arange(size), slopes, slopes, bias, 0, radius))
+        return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape), np.zeros(shape))
 
     def activate(
         self, value: int, activation: Activation, argument: _Expression, shape: tuple[int, ...], sharing: Sharing | None

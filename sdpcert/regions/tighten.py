@@ -14,6 +14,8 @@ from sdpcert.regions.pieces import BoundsStep, Lines, LinesStep, SlopesStep, Ste
 from sdpcert.regions.state import Decision, State
 
 Array = np.ndarray
+#: How far stated slopes of smooth activations are widened on each side, as a share of the steepest slope.
+LEAST_WIDTH = 1e-8
 #: An interval that becomes shorter by less than this share is left as it is.
 WORTH = 1e-3
 #: A bound that is so far beyond what it has to pass is not sought any better.
@@ -143,8 +145,10 @@ class _Tightening:
             return
         low, high = self.state.low[g], self.state.high[g]
         alpha, beta = own.slopes_on(low, high)
-        alpha = np.maximum(np.nextafter(alpha, -np.inf), self.state.alpha[g])
-        beta = np.minimum(np.nextafter(beta, np.inf), self.state.beta[g])
+        # Slopes that differ by an ulp have multipliers that no matrix in float64 bears.
+        room = np.where(own.linear_on(low, high)[0], 0.0, LEAST_WIDTH * own.activation.steepest)
+        alpha = np.maximum(alpha - room, self.state.alpha[g])
+        beta = np.minimum(beta + room, self.state.beta[g])
         before = self.state.beta[g] - self.state.alpha[g]
         worth = np.isfinite(low) & np.isfinite(high) & (beta - alpha < before * (1 - WORTH)) & (alpha <= beta)
         if np.any(worth):

@@ -100,7 +100,8 @@ def _bounded(state: State, steps: tuple[Step, ...], goals: Goals, parent: Node |
     reduced = reduced_form(state)
     if not reduced.groups:
         norm = _norm(reduced)
-        rho = _square(max(norm, NEEDLESS * goals.attained), goals.exponent) * (1 + NORM_ROOM)
+        bound = max(norm, NEEDLESS * goals.attained)
+        rho = _square(bound, goals.exponent) * (1 + NORM_ROOM) if bound else 0.0
         stated = Bounded(rho, goals.exponent, reduced.multipliers([], goals.exponent))
         return Node(state, steps, stated, bound_of(stated), norm, True, found, witness)
     problem = _Problem(reduced, goals)
