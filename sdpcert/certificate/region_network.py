@@ -79,6 +79,9 @@ def _activation(group: Group) -> tuple[Any, ...]:
         pieces = [piece for k, piece in enumerate(pieces) if k == 0 or np.any(piece[0] < np.inf)]
         while len(pieces) > 1 and np.all(pieces[1][0] == -np.inf):
             del pieces[0]
+        for k in range(len(pieces) - 1, 0, -1):  # a kink that is none
+            if all(np.array_equal(*both) for both in zip(pieces[k - 1][1:], pieces[k][1:], strict=True)):
+                del pieces[k]
         starts = [start for start, _, _ in pieces[1:]]
         slopes, values = [slope for _, slope, _ in pieces], [value for _, _, value in pieces]
         if all(bool(np.all(np.isfinite(array))) for array in (*starts, *slopes, *values)):

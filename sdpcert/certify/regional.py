@@ -147,9 +147,9 @@ def _form_of(network: Network, divides: bool) -> StackedForm:
 
 
 def _scaled(piece: Piece, tau: float) -> Piece:
-    """The piece with its point scaled jointly by 1 + tau, which adds tau F'F to the matrix."""
+    """The piece with its point scaled by 1 + tau, rho twice, which adds tau (F'F + rho E0) to the matrix."""
     end = piece.end
     if not isinstance(end, Bounded) or tau == 0:
         return piece
     multipliers = tuple(np.asarray(m) * (1 + tau) for m in end.multipliers)
-    return replace(piece, end=replace(end, rho=end.rho * (1 + tau), multipliers=multipliers))
+    return replace(piece, end=replace(end, rho=end.rho * (1 + tau) ** 2, multipliers=multipliers))

@@ -235,8 +235,9 @@ class _Problem:
         least = float(np.ldexp(NEEDLESS * goals.attained, -condition.exponent)) ** 2
         y = self.best
         for room in ROOM:
+            # (1 + t) M + t F'F + t rho E0: room in the output's directions, and in the input's.
             y = self.best * (1 + room)
-            y[0] = max(y[0], least)
+            y[0] = max(y[0] * (1 + room), least)
             if _has_room(condition.matrix(y)):
                 break
         shift = 2 * (condition.exponent - goals.exponent)
