@@ -294,6 +294,8 @@ def measure(case: Case, settings: Settings, executor: Executor | None, folder: P
 
 def check(file: Path, limit: float) -> dict[str, Any]:
     """What the stand-alone checker says of a file, and how long it takes to."""
+    if limit <= 0:
+        return {"checked": None, "check_limit": 0.0}
     started = time.perf_counter()
     command = [sys.executable, str(CHECKER), str(file)]
     try:
@@ -350,7 +352,7 @@ def main(
     time_limit: Annotated[float | None, typer.Option(help="seconds for every case; each has its own")] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="pieces that are looked at, at most")] = None,
     undivided: Annotated[bool, typer.Option("--undivided", help="no branch and bound")] = False,
-    check_limit: Annotated[float, typer.Option(help="seconds for the checker of every file")] = 600.0,
+    check_limit: Annotated[float, typer.Option(help="seconds for the checker of every file; 0: it is not run")] = 600.0,
     processes: Annotated[int, typer.Option(min=1, help="that divide pieces")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="keep the rows that the result files have")] = False,
     output: Annotated[Path, typer.Option(help="folder for the results")] = RESULTS,
