@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdpcert.attained import graph_ratio, stacked_ratio
+from sdpcert.attained import exact_ratio, graph_ratio, stacked_ratio
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
+#: A loss by bounds of errors, relative, for which integers are not worth their while.
+NEGLIGIBLE = 1e-9
 
 
 def evaluate_ratio(
@@ -36,9 +38,19 @@ def evaluate_ratio(
         else:
             form = network if output_rows is None else network.output_rows(output_rows)
             sure = stacked_ratio.sure_difference(form, x, x_prime)
+            if exact_ratio.is_possible(form) and _loses(form, sure, x, x_prime):
+                square = exact_ratio.squared_quotient(form, x, x_prime)
+                if square is not None:
+                    return stacked_ratio.root_down(square)
     if not np.all(np.isfinite(sure)) or not np.any(sure):
         return 0.0
     return stacked_ratio.quotient_down(sure, x, x_prime)
+
+
+def _loses(form: StackedForm, sure: Array, x: Array, x_prime: Array) -> bool:
+    """Whether the bound of the errors takes away a part of the difference that float64 sees."""
+    seen = form.evaluate(x[None])[0] - form.evaluate(x_prime[None])[0]
+    return bool(np.linalg.norm(sure) < (1 - NEGLIGIBLE) * np.linalg.norm(seen))
 
 
 def chosen_rows(rows: Sequence[int] | None, outputs: int) -> list[int] | None:

@@ -35,7 +35,7 @@ def quotient_down(difference: Array, x: Array, x_prime: Array) -> float:
     """The largest float that is at most |difference| / |x - x'|, for x not x'."""
     numerator = _sum_of_squares([float(d).as_integer_ratio() for d in difference])
     distances = (Fraction(float(a)) - Fraction(float(b)) for a, b in zip(x, x_prime) if a != b)
-    return _root_down(numerator / _sum_of_squares([d.as_integer_ratio() for d in distances]))
+    return root_down(numerator / _sum_of_squares([d.as_integer_ratio() for d in distances]))
 
 
 def _sum_of_squares(dyadic: list[tuple[int, int]]) -> Fraction:
@@ -44,7 +44,7 @@ def _sum_of_squares(dyadic: list[tuple[int, int]]) -> Fraction:
     return Fraction(sum((n * (largest // d)) ** 2 for n, d in dyadic), largest**2)
 
 
-def _root_down(square: Fraction) -> float:
+def root_down(square: Fraction) -> float:
     """The largest float whose square is at most `square`."""
     shift = (square.denominator.bit_length() - square.numerator.bit_length()) // 2
     scaled = square * Fraction(4) ** shift
