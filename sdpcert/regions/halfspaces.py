@@ -18,6 +18,8 @@ from sdpcert.regions.state import Decision, State
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
+#: Where cancellation leaves no more than this of a normal in float64, it is computed exactly.
+CANCELLED = 2.0**-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,11 @@ class HalfSpace(ShortRepr):
     def is_constant(self) -> bool:
         """Whether the split preactivation does not depend on the inputs."""
         return not any(self.normal)
+
+    def in_floats(self) -> tuple[Array, float]:
+        """Normal and offset in float64."""
+        unit = 1 << self.exponent
+        return np.array([float(Fraction(c, unit)) for c in self.normal]), float(Fraction(self.offset, unit))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,21 +81,28 @@ def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
     wanted = [d.group for d in state.decisions]
     sources = [(np.eye(form.inputs), np.zeros(form.inputs), np.ones(form.inputs, bool))]
     rows: list[tuple[int, Array, float]] = []
+    doubtful: list[int] = []
     for number in range(1, max(wanted, default=0) + 1):
         group = form.groups[number - 1]
-        normals, offsets = np.zeros((group.size, form.inputs)), group.bias.copy()
+        normals, offsets, sizes = np.zeros((group.size, form.inputs)), group.bias.copy(), np.zeros(group.size)
         known = np.ones(group.size, bool) if group.bias_radius is None else group.bias_radius == 0
         for source, block in form.row(number).items():
             weights = block.weights if block.low is None else block.weights + block.low
             normals += weights @ sources[source][0]
+            sizes += np.abs(weights) @ np.linalg.norm(sources[source][0], axis=1)
             offsets += weights @ sources[source][1]
             known &= ~np.any(block.moving if block.radius > 0 else block.moving[:, ~sources[source][2]], axis=1)
+        lost = (normals != 0).any(axis=1) & (np.linalg.norm(normals, axis=1) <= CANCELLED * sizes)
         still = known & ~np.any(normals, axis=1)
         sure, slope, at_zero = _linear_pieces(state, number, np.where(still, offsets, np.nan))
         sources.append((slope[:, None] * normals, slope * offsets + at_zero, (known | (slope == 0)) & sure))
         for k, d in enumerate(state.decisions):
             if d.group == number and known[d.neuron]:
                 rows.append((k, d.sign * normals[d.neuron], d.sign * (offsets[d.neuron] - d.at)))
+                doubtful += [k] if lost[d.neuron] else []
+    if doubtful:
+        exact = {space.decision: space for space in half_spaces(state, doubtful)}
+        rows = [(k, *exact[k].in_floats()) if k in exact else (k, normal, at) for k, normal, at in rows]
     rows.sort(key=lambda row: row[0])
     found = np.array([row[1] for row in rows]).reshape(len(rows), form.inputs)
     return np.array([row[0] for row in rows], dtype=int), found, np.array([row[2] for row in rows])
