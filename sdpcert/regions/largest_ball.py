@@ -42,8 +42,9 @@ def _in_box(state: State, normals: Array, offsets: Array) -> InteriorPoint:
     finite = np.isfinite(low) & np.isfinite(high)
     # Coordinates in which the box is about one wide: the program knows absolute tolerances alone.
     far = FAR * max(1.0, float(np.max(np.abs(right), initial=0.0)))
-    middle = np.where(finite, low + (high - low) / 2, 0.0)
-    half = np.where(finite, (high - low) / 2, far)
+    low, high = np.where(finite, low, -far), np.where(finite, high, far)
+    half = (high - low) / 2
+    middle = low + half
     scale = float(np.max(half[finite], initial=0.0)) or 1.0
     reach = min(1.0, float(np.min(half, initial=np.inf)))
     right = right + rows @ middle
