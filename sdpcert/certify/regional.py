@@ -14,6 +14,7 @@ from sdpcert.attained.work import RATE
 from sdpcert.certificate.cover import Cover, on_region
 from sdpcert.certify.acceptance import accepted
 from sdpcert.certify.branching import Searched, search
+from sdpcert.certify.branching.node import Witness
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Candidate, Plan, Proven, Told, Tried
 from sdpcert.certify.request import Request
 from sdpcert.network.graph import Network
@@ -92,12 +93,8 @@ class RegionPlan(Plan):
             executor=request.executor,
             report=budget.report,
             exact=request.exact or request.nodes is not None,
+            attains=self._attains,
         )
-        for witness in searched.witnesses:
-            if witness.value <= self.found.lower:
-                break
-            pair = pair_at(self.form, self.region, witness.point, witness.direction)
-            self.found = max(self.found, pair, key=lambda attained: attained.lower)
         yield RegionCandidate(self.form, self.region, searched)
 
     def _attained(self, budget: Budget) -> Attained:
@@ -111,6 +108,12 @@ class RegionPlan(Plan):
             claimed=self.form,
             region=self.region,
         )
+
+    def _attains(self, witness: Witness) -> float:
+        """What two inputs near a witness are proved to attain."""
+        pair = pair_at(self.form, self.region, witness.point, witness.direction)
+        self.found = max(self.found, pair, key=lambda attained: attained.lower)
+        return pair.lower
 
     def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
         """Whether there is a bound: there is one search."""

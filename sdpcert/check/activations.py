@@ -57,7 +57,7 @@ class Activation(ABC):
         """An interval of the slopes between two points of the interval."""
         return stated
 
-    def affine(self, neuron: int, interval: Ends) -> Ends | None:
+    def affine(self, neuron: int, interval: Ends | tuple[Fraction, Fraction]) -> Ends | None:
         """Slope and value at zero if the activation is one affine function on the interval, None otherwise."""
         return None
 
@@ -125,7 +125,7 @@ class PiecewiseLinear(Activation):
                 found.append(slopes[neuron])
         return min(found), max(found)
 
-    def affine(self, neuron: int, interval: Ends) -> Ends | None:
+    def affine(self, neuron: int, interval: Ends | tuple[Fraction, Fraction]) -> Ends | None:
         for k, slopes in enumerate(self.slopes):
             first, last = self._span(neuron, k)
             if first <= interval[0] and interval[1] <= last:

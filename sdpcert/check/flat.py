@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from fractions import Fraction
 
-from .backward import Coefficients, Descent, IntegerNetwork
+from .activations import Ends
+from .backward import Coefficients, Descent, IntegerNetwork, units
 from .integers import fixed, fraction_bits
 from .pieces import Flat
 from .reading import Rejected
@@ -16,10 +18,14 @@ from .state import State
 class LinearForms(Descent):
     """Preactivations of a piece as exact affine functions of the inputs: constants are over 2^constant_bits."""
 
-    def __init__(self, network: IntegerNetwork, state: State, rows: int) -> None:
+    def __init__(
+        self, network: IntegerNetwork, state: State, rows: int, found: dict[tuple[int, int], Ends] | None = None
+    ) -> None:
         super().__init__(network)
         self.state = state
         self.constants, self.constant_bits = [0] * rows, 0
+        #: Slopes and values of the neurons that read nothing that moves, as far as somebody asked.
+        self.at_constants: dict[tuple[int, int], Ends] = {} if found is None else found
 
     def add(self, numbers: Sequence[int], bits: int) -> None:
         """Add one number, over 2^bits, to each row."""
@@ -33,9 +39,7 @@ class LinearForms(Descent):
         for j, column in enumerate(neurons.columns):
             if any(column):
                 affine = known.activation.affine(j, known.interval(j))
-                if affine is None:
-                    raise Rejected(f"neuron {j} of group {group} is not linear on the piece")
-                used[j] = affine
+                used[j] = self._at_constant(group, j) if affine is None else affine
         bits = fraction_bits(number for affine in used.values() for number in affine)
         columns, constants = [[0] * len(self.constants) for _ in neurons.columns], [0] * len(self.constants)
         for j, (slope, value) in used.items():
@@ -44,6 +48,20 @@ class LinearForms(Descent):
             constants = [c + x * value for c, x in zip(constants, neurons.columns[j], strict=True)]
         self.add(constants, neurons.bits + bits)
         return Coefficients(neurons.bits + bits, columns)
+
+    def _at_constant(self, group: int, neuron: int) -> Ends:
+        """Slope and value at zero of a piece of an activation whose preactivation is constant, at that constant."""
+        if (group, neuron) not in self.at_constants:
+            known, own = self.state.neurons(group), LinearForms(self.network, self.state, 1, self.at_constants)
+            inputs = own.run({group: units([neuron], len(known.low))})
+            affine = None
+            if inputs is None or not any(map(any, inputs.columns)):
+                constant = Fraction(own.constants[0], 1 << own.constant_bits)
+                affine = known.activation.affine(neuron, (constant, constant))
+            if affine is None:
+                raise Rejected(f"neuron {neuron} of group {group} is not linear on the piece")
+            self.at_constants[group, neuron] = affine
+        return self.at_constants[group, neuron]
 
     def reads(self, group: int, coefficients: Coefficients) -> None:
         biases, radii = self.network.biases[group]

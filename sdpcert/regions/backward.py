@@ -26,6 +26,9 @@ Array = np.ndarray
 SHARE = 1e-10
 #: What products lose by underflow, all together.
 UNDERFLOW = 2.0**-900
+#: Room for a checker with so many digits after the point, as a share of what numbers of a group are like. It matters
+#: where a row adds up nothing at all, or next to nothing.
+DIGITS = 2.0**-80
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,23 @@ class Relaxation:
         self.input_reach = np.maximum(np.abs(state.box_low), np.abs(state.box_high))
         terms = sum(2 * size + 8 for size in self.form.sizes)
         self.rounding = 1.1 * (terms + 64) * FLOAT64
+        self.typical = self._typical()
+
+    def _typical(self) -> list[float]:
+        """For the inputs and each group how large one term of a preactivation can be, whatever the activations do.
+
+        It is zero on all inputs, where nothing is rounded.
+        """
+        found = [float(np.max(self.input_reach, initial=0.0))]
+        if found[0] == np.inf:
+            return [0.0] * (1 + len(self.form.groups))
+        for number, group in enumerate(self.form.groups, start=1):
+            terms = (
+                float(np.max(np.abs(block.weights), initial=0.0)) * found[source]
+                for source, block in self.form.row(number).items()
+            )
+            found.append(max(float(np.max(np.abs(group.bias), initial=0.0)), *terms, 0.0))
+        return found
 
     def after(self, state: State, group: int) -> None:
         """Take on a state with shorter intervals, other slopes or other lines of one group.
@@ -159,7 +179,7 @@ class _Pass:
         least, scale = least_value(state, inputs)
         scale = scale + self.scale
         lost = self.relaxation.rounding * scale + self.doubt * (1 + 1e-9) + UNDERFLOW
-        value = self.constant + least - lost - SHARE * scale
+        value = self.constant + least - lost - SHARE * scale - DIGITS * self.relaxation.typical[rows.group]
         return np.where(np.isfinite(value) & ~self.blocked, value, -np.inf)
 
     def _preactivations(self, group: int) -> None:

@@ -6,7 +6,7 @@ multipliers are turned into integers whose combination of the half-spaces is exa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,6 +25,8 @@ Array = np.ndarray
 SUPPORT = 1e-9
 #: Bits of rounded multipliers.
 BITS = 40
+#: Half-spaces of which one is left out in turn, where rounding made one too many count.
+FEW = 16
 #: A point that is known is kept if the ball around it keeps this share of its radius.
 KEPT = 0.01
 
@@ -33,12 +35,14 @@ KEPT = 0.01
 class Interior(ShortRepr):
     """A point and the radius of a ball around it that is within the piece, in floating point; or a proof of none.
 
-    Both are None where neither was found. The point is within the half-spaces of all splits at affine preactivations.
+    Both are None where neither was found. The point is within the half-spaces of all splits at affine preactivations;
+    `is_complete` says whether these are all splits.
     """
 
     point: Array | None = None
     radius: float = 0.0
     flat: Flat | None = None
+    is_complete: bool = True
 
 
 def interior(state: State, known: Interior | None = None) -> Interior:
@@ -46,14 +50,17 @@ def interior(state: State, known: Interior | None = None) -> Interior:
     spaces = _Spaces.of(state)
     if spaces.impossible is not None:
         return Interior(flat=_stated(state, {spaces.impossible: 1}))
+    complete = spaces.is_complete
     if known is not None and known.point is not None:
         radius = min(known.radius, float(np.min(spaces.normals @ known.point + spaces.offsets, initial=np.inf)))
         if radius > KEPT * known.radius:
-            return Interior(known.point, radius)
+            return Interior(known.point, radius, is_complete=complete)
     found = largest_ball(state, spaces.normals, spaces.offsets)
-    if found.point is not None or found.weights is None or not len(spaces.numbers):
-        return Interior(found.point, found.radius)
-    return Interior(flat=_proof(state, spaces.numbers, found.weights / spaces.lengths))
+    if not len(spaces.numbers):
+        return Interior(found.point, found.radius, is_complete=complete)
+    proofs = (_proof(state, spaces.numbers, m.weights / spaces.lengths, m.faces) for m in found.multipliers)
+    flat = next((proof for proof in proofs if proof is not None), None)
+    return Interior(found.point, found.radius, flat, complete)
 
 
 def inner_point(state: State) -> Array | None:
@@ -64,8 +71,9 @@ def inner_point(state: State) -> Array | None:
 
 @dataclass(frozen=True, eq=False)
 class _Spaces:
-    """The half-spaces in float64, their normals divided by their lengths; `impossible` is a decision that no input
-    has.
+    """The half-spaces in float64, their normals divided by their lengths.
+
+    `impossible` is a decision that no input has; `is_complete` says whether all decisions have half-spaces.
     """
 
     numbers: Array
@@ -73,16 +81,18 @@ class _Spaces:
     offsets: Array
     lengths: Array
     impossible: int | None
+    is_complete: bool
 
     @staticmethod
     def of(state: State) -> _Spaces:
         numbers, normals, offsets = half_spaces_in_floats(state)
+        complete = len(numbers) == len(state.decisions)
         lengths = np.linalg.norm(normals[:, state.moving], axis=1)
         constant = lengths == 0
         against = numbers[constant & (offsets < 0)]
         numbers, normals, offsets, lengths = (part[~constant] for part in (numbers, normals, offsets, lengths))
         impossible = int(against[0]) if len(against) else None
-        return _Spaces(numbers, normals / lengths[:, None], offsets / lengths, lengths, impossible)
+        return _Spaces(numbers, normals / lengths[:, None], offsets / lengths, lengths, impossible, complete)
 
 
 def is_flat(state: State, flat: Flat) -> bool:
@@ -130,8 +140,12 @@ def _stated(state: State, weights: dict[int, int]) -> Flat | None:
     return flat if is_flat(state, flat) else None
 
 
-def _proof(state: State, numbers: Array, weights: Array) -> Flat | None:
-    """Integers near the weights of some decisions that prove that the piece has no interior."""
+def _proof(state: State, numbers: Array, weights: Array, faces: Array) -> Flat | None:
+    """Integers near the weights of some decisions that prove that the piece has no interior.
+
+    Inputs that are `faces` are at an end of the box where the combination is largest, which need not be independent of
+    them.
+    """
     used = weights > SUPPORT * np.max(weights, initial=0.0)
     if not np.any(used):
         return None
@@ -141,9 +155,25 @@ def _proof(state: State, numbers: Array, weights: Array) -> Flat | None:
         return flat
     known = {space.decision: space for space in half_spaces(state, [int(n) for n in numbers[used]])}
     chosen = [known[int(n)] for n in numbers[used] if int(n) in known]
-    exact = kernel_vector([space.normal for space in chosen])
-    if exact is None:
-        return None
-    sign = -1 if any(w < 0 for w in exact) else 1
-    # The normals are integers over powers of two of their own.
-    return _stated(state, {s.decision: sign * w << s.exponent for s, w in zip(chosen, exact, strict=True)})
+    free = np.flatnonzero(state.moving & ~faces)
+    for places, exact in _combinations([[space.normal[j] for j in free] for space in chosen]):
+        sign = -1 if any(w < 0 for w in exact) else 1
+        # The normals are integers over powers of two of their own.
+        flat = _stated(state, {chosen[k].decision: sign * w << chosen[k].exponent for k, w in zip(places, exact)})
+        if flat is not None:
+            return flat
+    return None
+
+
+def _combinations(columns: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Combinations of columns that vanish: the only one of all, or those of all but one; places and integers."""
+    every = list(range(len(columns)))
+    exact = kernel_vector(columns)
+    if exact is not None:
+        yield every, exact
+        return
+    for left_out in every if len(every) <= FEW else ():
+        places = [k for k in every if k != left_out]
+        exact = kernel_vector([columns[k] for k in places])
+        if exact is not None:
+            yield places, exact

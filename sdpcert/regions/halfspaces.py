@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,8 @@ from sdpcert.regions.state import Decision, State
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
+#: Where cancellation leaves no more than this of a normal in float64, it is computed exactly.
+CANCELLED = 2.0**-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,11 @@ class HalfSpace(ShortRepr):
     def is_constant(self) -> bool:
         """Whether the split preactivation does not depend on the inputs."""
         return not any(self.normal)
+
+    def in_floats(self) -> tuple[Array, float]:
+        """Normal and offset in float64."""
+        unit = 1 << self.exponent
+        return np.array([float(Fraction(c, unit)) for c in self.normal]), float(Fraction(self.offset, unit))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,20 +81,28 @@ def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
     wanted = [d.group for d in state.decisions]
     sources = [(np.eye(form.inputs), np.zeros(form.inputs), np.ones(form.inputs, bool))]
     rows: list[tuple[int, Array, float]] = []
+    doubtful: list[int] = []
     for number in range(1, max(wanted, default=0) + 1):
         group = form.groups[number - 1]
-        normals, offsets = np.zeros((group.size, form.inputs)), group.bias.copy()
+        normals, offsets, sizes = np.zeros((group.size, form.inputs)), group.bias.copy(), np.zeros(group.size)
         known = np.ones(group.size, bool) if group.bias_radius is None else group.bias_radius == 0
         for source, block in form.row(number).items():
             weights = block.weights if block.low is None else block.weights + block.low
             normals += weights @ sources[source][0]
+            sizes += np.abs(weights) @ np.linalg.norm(sources[source][0], axis=1)
             offsets += weights @ sources[source][1]
             known &= ~np.any(block.moving if block.radius > 0 else block.moving[:, ~sources[source][2]], axis=1)
-        sure, slope, at_zero = _linear_pieces(state, number)
+        lost = (normals != 0).any(axis=1) & (np.linalg.norm(normals, axis=1) <= CANCELLED * sizes)
+        still = known & ~np.any(normals, axis=1)
+        sure, slope, at_zero = _linear_pieces(state, number, np.where(still, offsets, np.nan))
         sources.append((slope[:, None] * normals, slope * offsets + at_zero, (known | (slope == 0)) & sure))
         for k, d in enumerate(state.decisions):
             if d.group == number and known[d.neuron]:
                 rows.append((k, d.sign * normals[d.neuron], d.sign * (offsets[d.neuron] - d.at)))
+                doubtful += [k] if lost[d.neuron] else []
+    if doubtful:
+        exact = {space.decision: space for space in half_spaces(state, doubtful)}
+        rows = [(k, *exact[k].in_floats()) if k in exact else (k, normal, at) for k, normal, at in rows]
     rows.sort(key=lambda row: row[0])
     found = np.array([row[1] for row in rows]).reshape(len(rows), form.inputs)
     return np.array([row[0] for row in rows], dtype=int), found, np.array([row[2] for row in rows])
@@ -163,8 +179,12 @@ def _sum(row: dict[int, Block], sources: Sequence[_Affine], wanted: Array, input
 
 
 def _activated(state: State, number: int, read: _Affine) -> _Affine:
-    """The activations of a group, known where its neurons are linear on their intervals, or zero."""
-    sure, slope, at_zero = _linear_pieces(state, number)
+    """The activations of a group, known where its neurons are linear on their intervals, or read a constant."""
+    constants = np.full(len(read.known), np.nan)
+    for k in (k for k in np.flatnonzero(read.known) if not any(read.coefficients[k])):
+        exact = Fraction(int(read.constants[k]), 1 << read.exponent)
+        constants[k] = float(exact) if Fraction(float(exact)) == exact else np.nan
+    sure, slope, at_zero = _linear_pieces(state, number, constants)
     slopes, place = dyadic(slope)
     shifts, shift_place = dyadic(at_zero)
     exponent = max(read.exponent + place, shift_place)
@@ -177,17 +197,22 @@ def _activated(state: State, number: int, read: _Affine) -> _Affine:
     )
 
 
-def _linear_pieces(state: State, number: int) -> tuple[Array, Array, Array]:
-    """Which neurons of a group are linear on their intervals, their slopes, and the values of these pieces at zero."""
+def _linear_pieces(state: State, number: int, constants: Array | None = None) -> tuple[Array, Array, Array]:
+    """Which neurons of a group are linear on their intervals, their slopes, and the values of these pieces at zero.
+
+    Those whose preactivation is one of `constants`, which are not a number for others, have the piece that is there.
+    """
     group, low, high = state.form.groups[number - 1], state.low[number - 1], state.high[number - 1]
     left = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1.0))
     right = np.where(np.isfinite(high), high, left + 2)
     sure, slope = group.linear_on(low, high)
-    piece = group.segment((left + (right - left) / 2)[None])
+    middle = left + (right - left) / 2
+    constant = np.zeros(group.size, bool) if constants is None else ~np.isnan(constants)
+    piece = group.segment((middle if constants is None else np.where(constant, constants, middle))[None])
     if piece is None:
         return np.zeros(group.size, bool), np.zeros(group.size), np.zeros(group.size)
-    sure = sure & (piece[0][0] == slope)
-    return sure, np.where(sure, slope, 0.0), np.where(sure, piece[1][0], 0.0)
+    sure = sure & (piece[0][0] == slope) | constant
+    return sure, np.where(sure, piece[0][0], 0.0), np.where(sure, piece[1][0], 0.0)
 
 
 def dyadic(values: Array) -> tuple[Array, int]:

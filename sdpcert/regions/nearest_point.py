@@ -19,12 +19,23 @@ ROUNDS = 12
 
 
 @dataclass(frozen=True, eq=False)
+class Multipliers(ShortRepr):
+    """Weights of half-spaces whose combination is nowhere positive, or nearly so.
+
+    `faces` is a mask of the inputs at whose ends the combination is largest; it does not move with the others.
+    """
+
+    weights: Array
+    faces: Array
+
+
+@dataclass(frozen=True, eq=False)
 class InteriorPoint(ShortRepr):
-    """An interior point with the radius of a ball around it, or, if there is none, multipliers that show it."""
+    """An interior point with the radius of a ball around it, or, if there is none, multipliers that may show it."""
 
     point: Array | None = None
     radius: float = 0.0
-    weights: Array | None = None
+    multipliers: tuple[Multipliers, ...] = ()
 
 
 def point_in_ball(state: State, ball: Ball, normals: Array, offsets: Array) -> InteriorPoint:
@@ -46,7 +57,8 @@ def point_in_ball(state: State, ball: Ball, normals: Array, offsets: Array) -> I
         radius = min(left, float(np.min(rows @ step - right, initial=np.inf)))
         if radius > 0:
             return InteriorPoint(point, radius)
-    return InteriorPoint(weights=_multipliers(normals[:, moving], offsets + normals @ ball.center))
+    weights = _multipliers(normals[:, moving], offsets + normals @ ball.center)
+    return InteriorPoint(multipliers=() if weights is None else (Multipliers(weights, ~moving),))
 
 
 def _nearest(rows: Array, right: Array, low: Array, high: Array) -> Array | None:

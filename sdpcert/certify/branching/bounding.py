@@ -75,6 +75,10 @@ def bound_piece(state: State, goals: Goals, parent: Node | None = None, changed:
         if found.flat is not None:
             return Node(state, (), found.flat, 0.0, 0.0, True, Interior())
     state, steps = tighten(state, goals.effort, changed)
+    if steps and not found.is_complete and not state.is_empty:  # neurons that are linear now have half-spaces
+        found = interior(state, found)
+        if found.flat is not None:
+            return Node(state, tuple(steps), found.flat, 0.0, 0.0, True, Interior())
     return _bounded(state, tuple(steps), goals, parent, found)
 
 

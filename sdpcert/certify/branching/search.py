@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import numpy as np
@@ -27,8 +27,10 @@ from sdpcert.solvers.solution import Budget, Progress
 IN_FLIGHT = WORKERS
 #: Witnesses that are kept.
 MOST_WITNESSES = 8
-#: What is subtracted from the norm of a Jacobian in float64, relative, before it counts as attained.
+#: What is subtracted from the norm of a Jacobian in float64, relative, where nobody proves that it is attained.
 ROUNDING = 1e-12
+#: The share of the tolerance by which a witness has to be better than what is attained to be looked at.
+WORTH = 0.1
 #: A bound that is as good as zero, which nothing attains of a constant network.
 NOTHING = 1e-100
 #: Accuracy of the bound of the whole region, relative.
@@ -39,8 +41,8 @@ ROOT = 1e-7
 class Searched(ShortRepr):
     """What a search found: the pieces of a cover, parents first, and the largest bound of one, rounded up.
 
-    `witnesses` are points of the region where the network stretches most, best first; `lower` is what they attain in
-    float64, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a bound above
+    `witnesses` are points of the region where the network stretches most, best first, with what they attain; `lower` is
+    the most of that, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a bound above
     the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that cannot be
     divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open pieces, nodes.
     `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
@@ -68,17 +70,19 @@ def search(
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
     exact: bool = True,
+    attains: Callable[[Witness], float] | None = None,
 ) -> Searched:
     """Divide a region until the largest bound of a piece is at most `(1 + tol)` times what inputs attain.
 
-    `lower` is what is known to be attained, or what tells it. At most `nodes` pieces are bounded; with `exact` False it
+    `lower` is what is known to be attained, or what tells it; `attains` says how much of a witness's value is attained
+    near it (where a kink passes through its point that may be nothing), by default nearly all. At most `nodes` pieces are bounded; with `exact` False it
     is the region alone. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget
     is spent, the search returns what stands.
 
     Raises ValueError if the region does not fit the network, `SolverError` if the region has no bound at all.
     """
     with interrupts_noticed() as interrupted:
-        loop = _Search(tol, budget or Budget(), lower, report, interrupted)
+        loop = _Search(tol, budget or Budget(), lower, report, interrupted, attains or _nearly_all)
         loop.begin(State.of(form, region))
         status = "nodes"
         if exact:
@@ -97,8 +101,9 @@ class _Search:
         lower: float | Callable[[], float],
         report: Callable[[Progress], None] | None,
         interrupted: Event,
+        attains: Callable[[Witness], float],
     ) -> None:
-        self.tol, self.budget, self.report = tol, budget, report
+        self.tol, self.budget, self.report, self.attains = tol, budget, report, attains
         #: Set by an interrupt, also by one that a solver took, which then returns its best point.
         self.interrupted = interrupted
         self.given: Callable[[], float] = lower if callable(lower) else lambda: lower
@@ -117,7 +122,7 @@ class _Search:
     @property
     def lower(self) -> float:
         """The most that is attained, as far as is known."""
-        return max(self.given(), max((w.value for w in self.witnesses), default=0.0) * (1 - ROUNDING))
+        return max(self.given(), max((w.value for w in self.witnesses), default=0.0))
 
     @property
     def target(self) -> float:
@@ -158,8 +163,9 @@ class _Search:
         self._saw(node.witness)
 
     def _saw(self, witness: Witness | None) -> None:
-        if witness is not None:
-            self.witnesses = sorted([*self.witnesses, witness], key=lambda w: -w.value)[:MOST_WITNESSES]
+        if witness is not None and witness.value > self.lower * (1 + WORTH * self.tol):
+            proved = replace(witness, value=self.attains(witness))
+            self.witnesses = sorted([*self.witnesses, proved], key=lambda w: -w.value)[:MOST_WITNESSES]
 
     def divided(self, number: int, division: Division | None) -> None:
         """Take over what became of a piece; None if it cannot be divided."""
@@ -235,6 +241,10 @@ class _Search:
         found = (upper, self.lower, tuple(self.witnesses), len(self.tree), self._open())
         dual = self.tree[0][0].dual if len(pieces) == 1 else 0.0
         return Searched(pieces, *found, status, tuple(self.history), dual)
+
+
+def _nearly_all(witness: Witness) -> float:
+    return witness.value * (1 - ROUNDING)
 
 
 def _rounded_up(piece: Piece) -> float:
