@@ -1,9 +1,9 @@
 """From a network to a certificate: plan, solve, prove, attain, certificate.
 
-`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), at the
-point that its layers know (`construction`), or on a region, divided or not (`regional`, `branching`). `proved` takes
-what a plan's solvers offer and keeps the best tree that is proved, `witness` looks for two inputs, `result` puts the
-certificate together.
+`choice` has the plan for a network: one stacked form (`dense`, `cut`), over frequencies (`front`, `frequencies`), at
+the point that its layers know (`construction`), or on a region, divided or not (`regional`, `branching`). `proved`
+takes what a plan's solvers offer and keeps the best tree that is proved, `witness` looks for two inputs, `result` puts
+the certificate together.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class RegionPlan(Plan):
 
 
 def _form_of(network: Network, divides: bool) -> StackedForm:
-    """The stacked form that is divided: one without radii if there is one, since flat pieces have exact proofs alone."""
+    """The stacked form that is divided: one without radii if there is one, since flat pieces need exact proofs."""
     if divides and not network.stacked.is_exact and network.neurons <= LARGEST_EXACT:
         for form in (network.unshared, network.exactly_stacked):
             if form.is_exact:

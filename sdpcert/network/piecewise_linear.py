@@ -240,7 +240,9 @@ class Softshrink(PiecewiseLinear):
         return ((-np.inf, 1.0, t), (-t, 0.0, 0.0), (t, 1.0, -t)) if t else (identity,)
 
     def evaluation_error(self, roundoff: float) -> tuple[float, float]:
-        return roundoff, roundoff * (1 + 2 * roundoff)  # of the sum, and of a threshold that a narrower type rounds
+        # of the sum, and of a threshold that a narrower type rounds
+        held = roundoff <= FLOAT64 or self.threshold == np.float32(self.threshold)
+        return roundoff, 0.0 if held else roundoff * (1 + 2 * roundoff)
 
     def __call__(self, values: Array) -> Array:
         return values - np.clip(values, -self.threshold, self.threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_a_smaller_region_never_has_a_larger_exact_constant() -> None:
     net = network()
     uppers = [sdpcert.certify(net, region=Ball(0.0, r), exact=True).upper for r in (0.1, 0.4, 1.6)]
     uppers.append(sdpcert.certify(net, exact=True).upper)
-    assert all(one <= two * (1 + 2e-6) for one, two in zip(uppers, uppers[1:], strict=False))
+    assert all(one <= two * (1 + 2e-6) for one, two in itertools.pairwise(uppers))
 
 
 def test_fixed_inputs_do_not_count() -> None:

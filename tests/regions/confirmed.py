@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,16 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Empty, Piece
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checker replays, as its readers made it."""
+
+    network: networks.Network
+    region: regions.Region
+    pieces: tuple[pieces_of_files.Piece, ...]
+    upper: float
 
 
 class ExactSteps(Replay):
@@ -48,9 +58,8 @@ def confirm(form: StackedForm, region: Region, pieces: Sequence[Piece], last: St
     reader = pieces_of_files.PiecesReader(network)
     for k, piece in enumerate(pieces):
         reader.add(json.loads(json.dumps(piece.document())), f"pieces[{k}]")
-    floating = FloatingSteps(cast(Any, SimpleNamespace(network=network)))
-    splits = [piece.end for piece in reader.pieces if isinstance(piece.end, Split)]
-    exact = ExactSteps(network, read_region, splits, 1.0)
+    divided = Checked(network, read_region, tuple(reader.pieces), 1.0)
+    floating, exact = FloatingSteps(divided), ExactSteps(divided)
     state, exact_state = CheckedState.of(floating.network, read_region), exact.first
     with np.errstate(all="ignore"):
         for k, piece in enumerate(reader.pieces):

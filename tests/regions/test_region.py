@@ -1,4 +1,4 @@
-"""Regions: what may be asked for, membership in rational arithmetic, boxes around them, and their way through a file."""
+"""Regions: what may be asked for, membership in rational arithmetic, boxes around them, and the way through a file."""
 
 from __future__ import annotations
 

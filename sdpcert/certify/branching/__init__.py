@@ -1,8 +1,8 @@
 """Branch and bound: a region is divided until the largest bound of a piece is near what inputs attain.
 
-`search.py` has the loop, `node.py` what is kept of a piece, `bounding.py` the bound of one, `choosing.py` what is
+`tree_search.py` has the loop, `node.py` what is kept of a piece, `bounding.py` the bound of one, `choosing.py` what is
 divided.
 """
 
-from sdpcert.certify.branching.search import Searched as Searched
-from sdpcert.certify.branching.search import search as search
+from sdpcert.certify.branching.tree_search import Searched as Searched
+from sdpcert.certify.branching.tree_search import search as search
