@@ -12,7 +12,7 @@ from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
 #: A loss by bounds of errors, relative, for which integers are not worth their while.
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 1e-7
 
 
 def evaluate_ratio(

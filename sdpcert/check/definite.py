@@ -19,6 +19,8 @@ PRECISION = 60  # fraction bits of the factors
 ATTEMPTS = 6
 #: What is taken off the diagonal first, times the square root of the order: some rounding errors of float64.
 FIRST_SHIFT = 8 * 2.0**-53
+#: How much more is added to a matrix that has no factor.
+GROWTH = 8.0
 #: How much more is taken off than what a row lacked.
 MARGIN = 1.25
 
@@ -46,10 +48,11 @@ def with_smaller_input(inequality: Inequality) -> Inequality:
     """The inequality with an input of as many numbers as rows read it, whose bound is at least that of this one."""
     gram = InputGram(inequality.blocks)
     sought = Sought(gram.rows, 2 * gram.bits, 1)
-    for _ in range(ATTEMPTS):
+    for _ in range(2 * ATTEMPTS):
         rows = sought.factor()
-        if rows is None:
-            break
+        if rows is None:  # rows that depend on each other: rounding made a pivot negative
+            sought.shifts = [GROWTH * shift for shift in sought.shifts]
+            continue
         weights = array("d")
         for scale, start, row in zip(sought.scaling, sought.start, rows, strict=True):
             own = [to_float(x, scale - PRECISION) for x in row]
