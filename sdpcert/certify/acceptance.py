@@ -6,7 +6,8 @@ for the checker's rounding: there the checker has the word, and its arithmetic i
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 
 from sdpcert.certificate.cover import OnRegion
 from sdpcert.certificate.document import build_document
@@ -28,7 +29,7 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     if isinstance(tree, OnRegion) and tree.level:
         return tree
     if isinstance(tree, OnRegion):
-        return _accepted_on_region(tree, seconds)
+        return heard(tree, seconds).tree
     fronts = [leaf.form for leaf in tree.leaves if isinstance(leaf, TorusCondition)]
     if not fronts:
         return tree
@@ -43,12 +44,23 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     return _at_level(tree, result.level)
 
 
-def _accepted_on_region(tree: OnRegion, seconds: float) -> Part | None:
-    """The tree at the level that a checker finds; it finds the factors of all pieces itself."""
+@dataclass(frozen=True)
+class Heard:
+    """The tree at the level at which a checker accepts it, or else the piece whose condition it rejects, if it does."""
+
+    tree: OnRegion | None
+    rejected: int | None = None
+
+
+def heard(tree: OnRegion, seconds: float) -> Heard:
+    """What a checker says of a network on a region; it finds the factors of all pieces itself."""
     document = build_document(tree, None, {})
     with first_interrupt_waits():
         result = check_document(document, exact=False if seconds_in_integers(document) > seconds else None)
-    return None if result.level is None else replace(tree, level=result.level)
+    if result.level is not None:
+        return Heard(replace(tree, level=result.level))
+    named = re.search(r"pieces\[(\d+)\]: end: ", result.reason)
+    return Heard(None, None if named is None else int(named[1]))
 
 
 def _at_level(tree: Part, level: str) -> Part:

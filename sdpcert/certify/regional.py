@@ -8,11 +8,12 @@ from math import inf
 
 import numpy as np
 
+from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.attained import Attained, attained_lower_bound
 from sdpcert.attained.local import pair_at
 from sdpcert.attained.work import RATE
 from sdpcert.certificate.cover import Cover, on_region
-from sdpcert.certify.acceptance import accepted
+from sdpcert.certify.acceptance import heard
 from sdpcert.certify.branching import Searched, search
 from sdpcert.certify.branching.node import Witness
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Candidate, Plan, Proven, Told, Tried
@@ -21,11 +22,12 @@ from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Piece
 from sdpcert.regions.region import AllInputs, Region
-from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.solution import Budget
 
-#: Joint scalings (1 + tau) of all points that are tried until a checker accepts the pieces.
-REPAIRS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5)
+#: Joint scalings (1 + tau) of a point that are tried until a checker accepts its piece.
+REPAIRS = (1e-8, 1e-7, 1e-6, 1e-5)
+#: How often a checker is asked.
+MOST_CHECKS = 40
 #: Neurons up to which a form without radii is looked for.
 LARGEST_EXACT = 2000
 #: The share of a time limit that is kept for the proof.
@@ -45,15 +47,26 @@ class RegionCandidate(Candidate):
         self.iterations = self.searched.nodes
 
     def prove(self, below: float, budget: Budget) -> Proven:
-        left = budget.seconds - budget.elapsed
-        for tau in REPAIRS:
-            pieces = tuple(_scaled(piece, tau) for piece in self.searched.pieces)
-            tree = on_region(self.form, self.region, pieces)
-            with first_interrupt_waits():
-                found = accepted(tree, left)
-            if found is not None:
-                return Proven(replace(tree, level=found.level), self.searched.dual)
+        stated, pieces = self.searched.pieces, list(self.searched.pieces)
+        tries = [0] * len(stated)
+        for _ in range(MOST_CHECKS):
+            left = budget.seconds - budget.elapsed
+            answer = heard(on_region(self.form, self.region, tuple(pieces)), left)
+            if answer.tree is not None:
+                return Proven(answer.tree, self.searched.dual)
+            number = answer.rejected
+            if number is None or not isinstance(stated[number].end, Bounded) or tries[number] == len(REPAIRS):
+                break
+            if not any(tries):  # what costs nothing need not be rejected first
+                pieces = [larger if self._is_free(larger := _scaled(p, REPAIRS[-1])) else p for p in stated]
+            pieces[number] = max(pieces[number], _scaled(stated[number], REPAIRS[tries[number]]), key=_rho)
+            tries[number] += 1
         return Proven(None, notes=("the checker did not accept the pieces",))
+
+    def _is_free(self, piece: Piece) -> bool:
+        """Whether a piece may be stated without a larger bound of the region."""
+        end = piece.end
+        return isinstance(end, Bounded) and square_root_up(end.rho, end.exponent) <= self.searched.upper
 
 
 class RegionPlan(Plan):
@@ -112,7 +125,8 @@ class RegionPlan(Plan):
     def _attains(self, witness: Witness) -> float:
         """What two inputs near a witness are proved to attain."""
         pair = pair_at(self.form, self.region, witness.point, witness.direction)
-        self.found = max(self.found, pair, key=lambda attained: attained.lower)
+        if self.found is None or pair.lower > self.found.lower:
+            self.found = pair
         return pair.lower
 
     def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
@@ -152,7 +166,12 @@ def _form_of(network: Network, divides: bool) -> StackedForm:
 def _scaled(piece: Piece, tau: float) -> Piece:
     """The piece with its point scaled by 1 + tau, rho twice, which adds tau (F'F + rho E0) to the matrix."""
     end = piece.end
-    if not isinstance(end, Bounded) or tau == 0:
+    if not isinstance(end, Bounded):
         return piece
     multipliers = tuple(np.asarray(m) * (1 + tau) for m in end.multipliers)
     return replace(piece, end=replace(end, rho=end.rho * (1 + tau) ** 2, multipliers=multipliers))
+
+
+def _rho(piece: Piece) -> float:
+    assert isinstance(piece.end, Bounded)
+    return piece.end.rho

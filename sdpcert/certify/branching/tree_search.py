@@ -42,10 +42,10 @@ class Searched(ShortRepr):
     """What a search found: the pieces of a cover, parents first, and the largest bound of one, rounded up.
 
     `witnesses` are points of the region where the network stretches most, best first, with what they attain; `lower` is
-    the most of that, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a bound above
-    the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that cannot be
-    divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open pieces, nodes.
-    `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
+    the most of that, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a
+    bound above the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that
+    cannot be divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open
+    pieces, nodes. `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
     """
 
     pieces: tuple[Piece, ...]
@@ -75,9 +75,9 @@ def search(
     """Divide a region until the largest bound of a piece is at most `(1 + tol)` times what inputs attain.
 
     `lower` is what is known to be attained, or what tells it; `attains` says how much of a witness's value is attained
-    near it (where a kink passes through its point that may be nothing), by default nearly all. At most `nodes` pieces are bounded; with `exact` False it
-    is the region alone. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget
-    is spent, the search returns what stands.
+    near it (where a kink passes through its point that may be nothing), by default nearly all. At most `nodes` pieces
+    are bounded; with `exact` False it is the region alone. With an executor pieces are divided by it, several at a
+    time. Interrupted, or once the budget is spent, the search returns what stands.
 
     Raises ValueError if the region does not fit the network, `SolverError` if the region has no bound at all.
     """
