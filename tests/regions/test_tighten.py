@@ -16,6 +16,19 @@ from tests.regions.confirmed import confirm, ending
 from tests.regions.networks import ACTIVATIONS, Array, chain, points_of, region_of, skipping
 
 EFFORTS = (Effort(), Effort(8))
+NAMES, KINDS = st.sampled_from(sorted(ACTIVATIONS)), st.sampled_from(["box", "ball", "both"])
+SEEDS = st.integers(0, 2**32 - 1)
+ON_PIECES = given(name=NAMES, kind=KINDS, effort=st.sampled_from(EFFORTS), seed=SEEDS)
+AT_POINTS = given(
+    name=NAMES,
+    kind=KINDS,
+    size=st.sampled_from([0.05, 0.5, 2.0]),
+    skips=st.booleans(),
+    effort=st.sampled_from(EFFORTS),
+    seed=SEEDS,
+)
+#: Networks that are tried with every change, and in slow tests.
+FEW, MANY = settings(deadline=None, max_examples=12), settings(deadline=None, max_examples=150)
 
 
 def replayed(state: State, steps: list) -> State:
@@ -42,16 +55,7 @@ def assert_holds(state: State, points: Array) -> None:
         assert np.all(values[inside] <= high + slack)
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    name=st.sampled_from(sorted(ACTIVATIONS)),
-    kind=st.sampled_from(["box", "ball", "both"]),
-    size=st.sampled_from([0.05, 0.5, 2.0]),
-    skips=st.booleans(),
-    effort=st.sampled_from(EFFORTS),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_bounds_hold_at_points(name: str, kind: str, size: float, skips: bool, effort: Effort, seed: int) -> None:
+def bounds_hold_at_points(name: str, kind: str, size: float, skips: bool, effort: Effort, seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = skipping(rng, ACTIVATIONS[name]) if skips else chain(rng, [3, 5, 4, 3], ACTIVATIONS[name])
     region = region_of(kind, rng, 3, size)
@@ -64,14 +68,7 @@ def test_bounds_hold_at_points(name: str, kind: str, size: float, skips: bool, e
     assert all(np.all(np.isfinite(low)) and np.all(np.isfinite(high)) for low, high in zip(state.low, state.high))
 
 
-@settings(deadline=None, max_examples=40)
-@given(
-    name=st.sampled_from(sorted(ACTIVATIONS)),
-    kind=st.sampled_from(["box", "ball", "both"]),
-    effort=st.sampled_from(EFFORTS),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_bounds_hold_on_pieces(name: str, kind: str, effort: Effort, seed: int) -> None:
+def bounds_hold_on_pieces(name: str, kind: str, effort: Effort, seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = chain(rng, [3, 5, 4, 3], ACTIVATIONS[name])
     region = region_of(kind, rng, 3, 1.0)
@@ -97,6 +94,12 @@ def test_bounds_hold_on_pieces(name: str, kind: str, effort: Effort, seed: int) 
             break
     path.append(Piece(len(path) - 1 if path else None, side, tuple(steps), ending(state)))
     confirm(network.stacked, region, path, state)
+
+
+test_bounds_hold_at_points = FEW(AT_POINTS(bounds_hold_at_points))
+test_bounds_hold_on_pieces = FEW(ON_PIECES(bounds_hold_on_pieces))
+test_bounds_hold_at_points_of_many_networks = pytest.mark.slow(MANY(AT_POINTS(bounds_hold_at_points)))
+test_bounds_hold_on_pieces_of_many_networks = pytest.mark.slow(MANY(ON_PIECES(bounds_hold_on_pieces)))
 
 
 def test_constant_neurons_are_bounded_on_all_inputs() -> None:
