@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,9 +44,7 @@ def piece(kind: Activation, value: Fraction) -> Fraction:
 def test_the_square_is_that_of_fractions(kind: Activation, seed: int) -> None:
     random = np.random.default_rng(seed)
     sizes = [3, 5, 4, 2]
-    weights = [
-        random.normal(size=(b, a)) * 10.0 ** random.integers(-9, 9) for a, b in zip(sizes, sizes[1:], strict=False)
-    ]
+    weights = [random.normal(size=(b, a)) * 10.0 ** random.integers(-9, 9) for a, b in pairwise(sizes)]
     biases = [random.normal(size=len(w)) for w in weights]
     form = Network.mlp(weights, biases, kind).stacked
     x, x_prime = random.normal(size=(2, 3))
