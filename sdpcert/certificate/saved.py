@@ -79,7 +79,7 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def region_of(document: dict[str, Any]) -> Region:
     """The region that a certificate's file states; those of versions 1 and 2 are about all inputs."""
-    stated = document["region"] if document["version"] >= 3 else {"kind": "all"}
+    stated: dict[str, Any] = document["region"] if document["version"] >= 3 else {"kind": "all"}
     if stated["kind"] == "box":
         return _box(stated)
     if stated["kind"] == "ball":

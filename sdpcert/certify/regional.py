@@ -95,14 +95,14 @@ class RegionPlan(Plan):
         """The pieces that branch and bound ends with; one piece unless dividing is asked for."""
         request = self.request
         left = inf if budget.seconds == inf else budget.seconds * (1 - SHARE_OF_PROOF)
-        self.found = self._attained(budget)
+        self.found = found = self._attained(budget)
         searched = search(
             self.form,
             self.region,
             tol=request.tol,
             nodes=request.nodes,
             budget=replace(budget, seconds=left),
-            lower=self.found.lower,
+            lower=found.lower,
             executor=request.executor,
             report=budget.report,
             exact=request.exact or request.nodes is not None,

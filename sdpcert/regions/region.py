@@ -6,12 +6,15 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdpcert.running.encoding import encode
 from sdpcert.running.short_repr import ShortRepr
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Array = np.ndarray
 
@@ -104,6 +107,10 @@ class Box(Region, ShortRepr):
     low: Array
     high: Array
 
+    if TYPE_CHECKING:
+
+        def __init__(self, low: ArrayLike, high: ArrayLike) -> None: ...
+
     def __post_init__(self) -> None:
         ends = [_numbers(end, f"Box: {name}") for end, name in ((self.low, "low"), (self.high, "high"))]
         try:
@@ -149,6 +156,10 @@ class Ball(Region, ShortRepr):
     center: Array
     radius: float
     within: Box | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(self, center: ArrayLike, radius: float, within: Box | None = None) -> None: ...
 
     def __post_init__(self) -> None:
         center = _numbers(self.center, "Ball: center").ravel().copy()

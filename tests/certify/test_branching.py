@@ -26,6 +26,10 @@ from tests.certify.branching_cases import Mlp, is_proved, is_tree, proves_flat, 
 TOL = 1e-6
 #: A network whose search has about twenty pieces.
 DIVIDED = 225
+#: Networks that are searched with every change, and in slow tests.
+FEW, MANY = hypothesis_settings(max_examples=4), hypothesis_settings(max_examples=40)
+ALL_INPUTS = given(biases=st.booleans(), seed=st.integers(0, 10**6))
+BALLS = given(seed=st.integers(0, 10**6))
 
 
 def bound_of(end: Bounded) -> float:
@@ -46,10 +50,7 @@ def check_all(mlp: Mlp, region: Region, found: Searched) -> None:
             assert state.is_empty
 
 
-@pytest.mark.parametrize("biases", [True, False])
-@given(seed=st.integers(0, 10**6))
-@hypothesis_settings(max_examples=6)
-def test_all_inputs_exactly(biases: bool, seed: int) -> None:
+def all_inputs_exactly(biases: bool, seed: int) -> None:
     mlp = Mlp.random(seed, biases)
     found = search(mlp.form, AllInputs(), tol=TOL)
     exact = mlp.constant()
@@ -57,6 +58,10 @@ def test_all_inputs_exactly(biases: bool, seed: int) -> None:
     assert exact * (1 - 1e-9) <= found.upper <= exact * (1 + 1.1 * TOL) + 1e-99
     assert found.lower <= exact * (1 + 1e-9)
     check_all(mlp, AllInputs(), found)
+
+
+test_all_inputs_exactly = FEW(ALL_INPUTS(all_inputs_exactly))
+test_all_inputs_exactly_of_many_networks = pytest.mark.slow(MANY(ALL_INPUTS(all_inputs_exactly)))
 
 
 @given(seed=st.integers(0, 10**6))
@@ -74,9 +79,7 @@ def test_boxes_exactly(seed: int) -> None:
     check_all(mlp, region, found)
 
 
-@given(seed=st.integers(0, 10**6))
-@hypothesis_settings(max_examples=6)
-def test_balls_are_not_below_what_is_attained(seed: int) -> None:
+def balls_are_not_below_what_is_attained(seed: int) -> None:
     mlp = Mlp.random(seed, True)
     rng = np.random.default_rng(seed)
     region = Ball(rng.standard_normal(mlp.form.inputs), 0.5)
@@ -87,6 +90,10 @@ def test_balls_are_not_below_what_is_attained(seed: int) -> None:
     assert attained <= found.upper * (1 + 1e-9)
     assert all(region.contains(w.point) for w in found.witnesses)
     check_all(mlp, region, found)
+
+
+test_balls_are_not_below_what_is_attained = FEW(BALLS(balls_are_not_below_what_is_attained))
+test_balls_of_many_networks = pytest.mark.slow(MANY(BALLS(balls_are_not_below_what_is_attained)))
 
 
 def test_three_directions_whose_closed_pattern_has_more_than_is_attained() -> None:

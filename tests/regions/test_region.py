@@ -76,18 +76,18 @@ def test_what_is_no_region_is_refused(make: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("kind", "arguments"),
     [
-        lambda: Ball([0, 0], "1"),
-        lambda: Ball([0, 0], True),
-        lambda: Ball("center", 1),
-        lambda: Box(object(), 1),
-        lambda: Ball([0, 0], 1, within=(0, 1)),
+        (Ball, ([0, 0], "1")),
+        (Ball, ([0, 0], True)),
+        (Ball, ("center", 1)),
+        (Box, (object(), 1)),
+        (Ball, ([0, 0], 1, (0, 1))),
     ],
 )
-def test_arguments_of_other_types_are_refused(make: Any) -> None:
+def test_arguments_of_other_types_are_refused(kind: Any, arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
-        make()
+        kind(*arguments)
 
 
 def test_weights_of_any_length_are_written() -> None:
