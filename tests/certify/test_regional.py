@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,15 @@ import pytest
 
 import sdpcert
 from sdpcert import Ball, Box, Network
+from sdpcert.certificate.cover import on_region
 from sdpcert.certificate.region_network import hash_of_network
+from sdpcert.certify.acceptance import heard
 from sdpcert.certify.binding import check_with_network
+from sdpcert.certify.regional import RegionCandidate, RegionPlan
+from sdpcert.certify.request import Request
 from sdpcert.network.activations import tanh
+from sdpcert.regions.pieces import Bounded
+from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
 
@@ -132,3 +139,37 @@ def test_a_pair_of_outputs_is_a_bound_of_the_whole_space_too() -> None:
     first, second = (sdpcert.certify(net, output_rows=[row]) for row in (0, 1))
     assert pair.upper <= first.upper + second.upper
     assert check_with_network(pair, net).ok
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_only_what_the_checker_refuses_is_stated_larger(largest: bool) -> None:
+    """One piece is stated too small: the bound of the region grows no more than that piece has to."""
+    plan = RegionPlan.of(network(), Request(exact=True, tol=1e-6, region=Box(-1, 1)))
+    searched = next(plan.candidates(Budget(1e-6, 60.0))).searched
+    bounds = {k: piece.end.rho for k, piece in enumerate(searched.pieces) if isinstance(piece.end, Bounded)}
+    assert len(bounds) > 2
+    number = max(bounds, key=bounds.__getitem__)
+    if not largest:
+        number = next(k for k, rho in sorted(bounds.items()) if bounds[number] / 4 < rho < bounds[number] * 0.99)
+    pieces = list(searched.pieces)
+    end = pieces[number].end
+    point = replace(end, rho=end.rho * (1 - 1e-8), multipliers=tuple(m * (1 - 1e-8) for m in end.multipliers))
+    pieces[number] = replace(pieces[number], end=point)
+    assert heard(on_region(plan.form, plan.region, tuple(pieces)), 60.0).rejected == number
+    proven = RegionCandidate(plan.form, plan.region, replace(searched, pieces=tuple(pieces))).prove(0.0, Budget())
+    assert proven.tree is not None
+    assert proven.tree.upper <= searched.upper * (1 + (1e-7 if largest else 0.0))
+
+
+def test_nothing_is_attained_at_a_kink() -> None:
+    """The middle of the region is a kink of every neuron, where the Jacobian in floating point is that of no piece."""
+    random = np.random.default_rng(3)
+    net = Network.mlp([random.normal(size=(6, 2)), random.normal(size=(2, 6))])
+    certificate = sdpcert.certify(net, region=Box(-1, 1), exact=True)
+    assert certificate.solver_status == "optimal"
+    assert 0 <= certificate.gap <= 1e-5
+
+
+def test_what_is_constant_on_a_region_has_the_constant_zero() -> None:
+    net = Network.mlp([np.array([[1.0, 0.5], [-2.0, 0.25]]), np.ones((1, 2))], [np.array([-9.0, -9.0]), np.ones(1)])
+    assert sdpcert.certify(net, region=Ball([0.0, 0.0], 1.0), exact=True).upper == 0.0

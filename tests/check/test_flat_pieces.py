@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 
 from sdpcert.check import check_document
 from tests.check import covers
@@ -134,3 +135,22 @@ def test_no_piece_with_interior_is_left_out() -> None:
         assert flat is None or result.ok is flat
         found[kind, result.ok] += 1
     assert all(count >= 5 for count in found.values()), found
+
+
+@pytest.mark.parametrize(("through", "is_flat"), [(0.0, True), (1.0, False)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_neuron_that_stands_at_its_kink_is_what_it_is_there(through: float, is_flat: bool, exact: bool) -> None:
+    """Below zero the second neuron reads `through x` and nothing else, and no bound says which of its slopes it has."""
+    blocks = [covers.block(1, 0, [[1.0]]), covers.block(2, 0, [[through]]), covers.block(2, 1, [[3.0]])]
+    blocks += [covers.block(3, 0, [[1.0]]), covers.block(3, 2, [[5.0]]), covers.block(4, 3, [[1.0]])]
+    groups = [covers.group(covers.relu(1), [0.0]) for _ in range(3)]
+    pieces = [
+        covers.piece(covers.split(1, 0)),
+        covers.piece(covers.split(3, 0), parent=0, side="below"),
+        covers.piece(covers.condition(1e6, [], [1e4], [1e2]), parent=0, side="above"),
+        covers.piece(covers.condition(1e6, [], [1e4], []), parent=1, side="below"),
+        covers.piece(covers.flat(1, 1), parent=1, side="above"),
+    ]
+    result = check_document(covers.file(covers.network(1, 1, groups, blocks), covers.everything(), pieces, 1e3), exact)
+    assert result.ok is is_flat, result.reason
+    assert is_flat or "neuron 0 of group 2 is not linear" in result.reason
