@@ -20,7 +20,7 @@ from sdpcert.network.stacked import Block, Group, StackedForm
 
 Array = np.ndarray
 #: Products of weights and values that may be taken, and fraction bits that a value may have.
-MOST_PRODUCTS, MOST_BITS = 5e6, 20_000
+MOST_PRODUCTS, MOST_BITS = 1e6, 20_000
 
 
 @dataclass(frozen=True)
@@ -56,33 +56,31 @@ def is_possible(form: StackedForm) -> bool:
     """Whether every activation is piecewise linear, and the work is little."""
     products = sum(block.weights.size for block in form.blocks.values())
     kinds = all(isinstance(group.activation, PiecewiseLinear) for group in form.groups)
-    return kinds and products * (1 + len(form.groups)) <= MOST_PRODUCTS * 10 and products <= MOST_PRODUCTS
+    return kinds and products <= MOST_PRODUCTS
 
 
 def squared_quotient(form: StackedForm, x: Array, x_prime: Array) -> Fraction | None:
     """The square of |f(x) - f(x')| / |x - x'|, for x not x'; None where numbers would be too long."""
-    outputs = [_evaluate(form, point) for point in (x, x_prime)]
-    if outputs[0] is None or outputs[1] is None:
+    inputs = _Dyadic.of(np.stack([x, x_prime], axis=1))
+    outputs = _evaluate(form, inputs)
+    if outputs is None:
         return None
-    one, other = outputs
-    difference = one + _Dyadic(-other.integers, other.bits)
-    apart = _Dyadic.of(x) + _Dyadic.of(-x_prime)
-    above, below = (int(sum(int(n) ** 2 for n in d.integers)) for d in (difference, apart))
-    return Fraction(above << 2 * apart.bits, below << 2 * difference.bits)
+    above, below = (sum(int(a - b) ** 2 for a, b in both.integers) for both in (outputs, inputs))
+    return Fraction(above << 2 * inputs.bits, below << 2 * outputs.bits)
 
 
-def _evaluate(form: StackedForm, point: Array) -> _Dyadic | None:
-    """The output without its offset."""
-    sources = [_Dyadic.of(point)]
+def _evaluate(form: StackedForm, inputs: _Dyadic) -> _Dyadic | None:
+    """The outputs without their offset, of inputs in columns."""
+    sources = [inputs]
     for number, group in enumerate(form.groups, start=1):
-        sources.append(_activate(group, _read(form, number, sources) + _Dyadic.of(group.bias)))
+        sources.append(_activate(group, _read(form, number, sources) + _Dyadic.of(group.bias[:, None])))
         if sources[-1].bits > MOST_BITS:
             return None
     return _read(form, form.output_row, sources)
 
 
 def _read(form: StackedForm, to: int, sources: list[_Dyadic]) -> _Dyadic:
-    total = _Dyadic(np.zeros(form.sizes[to], dtype=object), 0)
+    total = _Dyadic(np.zeros((form.sizes[to], 1), dtype=object), 0)
     for source, block in form.row(to).items():
         for weights in _parts(block):
             matrix = _Dyadic.of(weights)
@@ -98,14 +96,13 @@ def _parts(block: Block) -> list[Array]:
 def _activate(group: Group, values: _Dyadic) -> _Dyadic:
     """The piece that every value lies on, at the value."""
     assert isinstance(group.activation, PiecewiseLinear)
-    slopes = at_zero = np.zeros(group.size)
+    slopes = at_zero = np.zeros(values.integers.shape)
     for first, slope, value in group.activation.segments:
-        place = group.per_neuron(first)
+        place, own_slope, own_value = (group.per_neuron(n)[:, None] for n in (first, slope, value))
         known = _Dyadic.of(np.where(np.isfinite(place), place, 0.0))
         bits = max(values.bits, known.bits)
         beyond = (values.shifted(bits) > known.shifted(bits)).astype(bool)
         beyond = np.where(np.isfinite(place), beyond, place < 0)
-        slopes = np.where(beyond, group.per_neuron(slope), slopes)
-        at_zero = np.where(beyond, group.per_neuron(value), at_zero)
+        slopes, at_zero = np.where(beyond, own_slope, slopes), np.where(beyond, own_value, at_zero)
     slope = _Dyadic.of(slopes)
     return _Dyadic(slope.integers * values.integers, slope.bits + values.bits) + _Dyadic.of(at_zero)

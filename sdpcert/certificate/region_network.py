@@ -37,7 +37,7 @@ def hash_of_network(form: StackedForm) -> str:
     digest = hashlib.sha256(b"sdpcert-network-3" + struct.pack("<3q", form.inputs, form.outputs, len(form.groups)))
     for group in form.groups:
         digest.update(struct.pack("<q", group.size))
-        for numbers in (group.alpha, group.beta, group.bias, _bias_radius(group)):
+        for numbers in (group.alpha, group.beta, group.bias, group.bias_radii):
             digest.update(_bytes(numbers))
         kind, *arrays = _activation(group)
         digest.update(kind.encode("ascii") + b"\0")
@@ -67,7 +67,7 @@ def _group(group: Group) -> dict[str, Any]:
         "alpha": encode(group.alpha),
         "beta": encode(group.beta),
         "bias": encode(group.bias),
-        "bias_radius": encode(_bias_radius(group)),
+        "bias_radius": encode(group.bias_radii),
     }
 
 
@@ -97,10 +97,6 @@ def _activation(group: Group) -> tuple[Any, ...]:
     except Rejected:
         return ("unknown",)
     return activation.name, [float(number) for number in parameters]
-
-
-def _bias_radius(group: Group) -> Array:
-    return np.zeros(group.size) if group.bias_radius is None else group.bias_radius
 
 
 def _weights(block: Block) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from sdpcert.attained import evaluate_ratio
 from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
 from sdpcert.certificate.region_network import hash_of_network
+from sdpcert.certify.cut import with_rows
 from sdpcert.certify.front import front_and_head, read_scaled
-from sdpcert.certify.outputs import with_pair, with_rows
 from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
@@ -53,7 +53,7 @@ def check_with_network(
         rows, pair = _output_rows(document), _output_pair(document)
         if whole and not (rows is None and pair is None):
             return _refused(result, f"the certificate is about some outputs of {network.source} alone")
-        network = with_pair(network, pair)
+        network = network if pair is None else network.output_pair(*pair)
         leaves = _leaves(document)
         if not _same(document, leaves, network, rows):
             return _refused(result, f"the certificate is about other weights than {network.source}")

@@ -11,7 +11,6 @@ import numpy as np
 from sdpcert.certify.construction import ConstructionPlan
 from sdpcert.certify.dense import DensePlan
 from sdpcert.certify.frequencies import FrequencyPlan
-from sdpcert.certify.outputs import with_pair
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.regional import RegionPlan
 from sdpcert.certify.request import Request
@@ -30,7 +29,8 @@ def plan_of(network: Any, request: Request) -> Plan:
 
     Raises ValueError if the request is impossible for this network, TypeError for what is no network.
     """
-    network = with_pair(as_network(network), request.output_pair)
+    network = as_network(network)
+    network = network if request.output_pair is None else network.output_pair(*request.output_pair)
     if request.on_region:
         return RegionPlan.of(network, request)
     if request.method == "by-construction":

@@ -8,6 +8,7 @@ nothing is lost by rounding either.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
@@ -18,9 +19,9 @@ from scipy import sparse
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
-from sdpcert.certify.outputs import with_rows
 from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
+from sdpcert.network.affine import Rearrange
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
@@ -100,6 +101,13 @@ def cuts(network: Network) -> list[int]:
     if linear is not None:
         values.append(linear)
     return values
+
+
+def with_rows(network: Network, rows: Iterable[int] | None) -> Network:
+    """The network with only the chosen outputs (row major, counted from 0), all of them for None."""
+    if rows is None:
+        return network
+    return network.followed_by(Rearrange(np.asarray(list(rows), dtype=int)))
 
 
 def _point(form: StackedForm) -> Solution:

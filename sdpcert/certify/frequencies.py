@@ -227,7 +227,7 @@ class _Front(Candidate):
         dense = DensePlan(form, method, device=plan.device, tol=plan.tol)
         proved = prove_best(dense, dense.candidates(self.budget), self.budget)
         notes = proved.told.notes if proved.tree is not None else (*proved.told.notes, *range_notes(form))
-        return Proven(proved.tree, proved.told.dual, notes, proved.solve_seconds)
+        return Proven(proved.tree, proved.told.dual or 0.0, notes, proved.solve_seconds)
 
 
 @dataclass(eq=False)

@@ -164,6 +164,11 @@ class Group(ShortRepr):
         return slope, at_zero
 
     @property
+    def bias_radii(self) -> Array:
+        """How far the network's own biases are from the stored ones at most."""
+        return np.zeros(self.size) if self.bias_radius is None else self.bias_radius
+
+    @property
     def is_piecewise_linear(self) -> bool:
         """Whether the activation is linear between numbers that float64 holds."""
         return self.activation.segment(np.zeros((1, *self.shape))) is not None

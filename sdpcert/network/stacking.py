@@ -161,7 +161,7 @@ class _Neurons:
             if not correction.reads:
                 continue
             constant[k], lost = two_sum(constant[k], self.groups[number - 1].bias[row])
-            unsure[k] = bounds(unsure[k] + np.abs(lost) + self.groups[number - 1].bias_radius[row]) * (1 + 2.0**-40)
+            unsure[k] = bounds(unsure[k] + np.abs(lost) + self.groups[number - 1].bias_radii[row]) * (1 + 2.0**-40)
             for (to, source), block in self.blocks.items():
                 if to != number:
                     continue

@@ -141,7 +141,7 @@ class Relaxation:
         """Bounds of the sum of the magnitudes that make up a preactivation, and of what is uncertain in it."""
         if group not in self._sizes:
             own = self.form.groups[group - 1]
-            size, doubt = np.abs(own.bias), np.zeros(own.size) if own.bias_radius is None else own.bias_radius
+            size, doubt = np.abs(own.bias), own.bias_radii
             for source, block in self.operators(group):
                 reach = self.input_reach if source == 0 else self.relaxed(source).envelope.reach
                 size = size + block.size(reach)

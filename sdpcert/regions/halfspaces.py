@@ -85,7 +85,7 @@ def half_spaces_in_floats(state: State) -> tuple[Array, Array, Array]:
     for number in range(1, max(wanted, default=0) + 1):
         group = form.groups[number - 1]
         normals, offsets, sizes = np.zeros((group.size, form.inputs)), group.bias.copy(), np.zeros(group.size)
-        known = np.ones(group.size, bool) if group.bias_radius is None else group.bias_radius == 0
+        known = group.bias_radii == 0
         for source, block in form.row(number).items():
             weights = block.weights if block.low is None else block.weights + block.low
             normals += weights @ sources[source][0]
