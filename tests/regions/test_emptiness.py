@@ -22,7 +22,7 @@ def piece(weights: list[Array], region: Region, *splits: tuple[int, int, Side]) 
     return state
 
 
-AROUND = Ball([0.5, 0.25], 2.0)
+AROUND = Ball(np.array([0.5, 0.25]), 2.0)
 #: Normals of half-spaces through zero whose cones are zero alone, though every two of them have interior points.
 CONE = np.array([[1.3873, -0.3984], [-0.9613, -0.00373], [0.092, -1.2171]])
 
@@ -30,7 +30,8 @@ CONE = np.array([[1.3873, -0.3984], [-0.9613, -0.00373], [0.092, -1.2171]])
 @pytest.mark.parametrize("region", [AROUND, Ball([0.5, 0.25], 2.0, within=Box(-1, 1)), Box(-1, 1), AllInputs()])
 def test_half_spaces_that_meet_in_one_point(region: Region) -> None:
     weights = [np.vstack([CONE, -CONE.sum(axis=0)]), np.ones((1, 4))]
-    state = piece(weights, region, *((1, k, "above") for k in range(4)))
+    splits: list[tuple[int, int, Side]] = [(1, k, "above") for k in range(4)]
+    state = piece(weights, region, *splits)
     found = interior(state)
     assert found.point is None
     assert found.flat is not None and is_flat(state, found.flat)
