@@ -145,6 +145,7 @@ def test_no_bound_is_below_an_attained_value(plan: Plan) -> None:
     for method, certificate in certificates.items():
         assert certificate.status == "proved", method
         assert certificate.lower <= certificate.upper, method
+        assert certificate.sdp_lower is not None
         assert certificate.sdp_lower <= certificate.upper, method
         verdict = check_document(certificate.document())
         assert verdict.ok, (method, verdict.reason)
@@ -153,8 +154,10 @@ def test_no_bound_is_below_an_attained_value(plan: Plan) -> None:
     assert neuron <= layer * (1 + 1e-6)
     assert layer <= product * (1 + 1e-6)
     # A dual bound is below every point of its condition, and below those of the poorer conditions.
-    assert certificates["neuron"].sdp_lower <= layer * (1 + 1e-9)
-    assert certificates["neuron"].sdp_lower <= product * (1 + 1e-9)
+    dual = certificates["neuron"].sdp_lower
+    assert dual is not None
+    assert dual <= layer * (1 + 1e-9)
+    assert dual <= product * (1 + 1e-9)
     if neuron > 0:
         target(math.log10(max(certificates["neuron"].tau, 1e-16)), label="repair")
 
@@ -323,6 +326,7 @@ def test_powers_of_two_scale_the_bound_exactly(method: Method, exponents: tuple[
     before = certify(Network.mlp(weights), method=method)
     after = certify(Network.mlp(scaled), method=method)
     assert after.upper == math.ldexp(before.upper, sum(exponents))
+    assert before.sdp_lower is not None
     assert after.sdp_lower == math.ldexp(before.sdp_lower, sum(exponents))
 
 

@@ -123,4 +123,5 @@ def test_deep_products_of_layers_are_exact_enough_for_the_proof() -> None:
     assert certificate.status == "proved" and certificate.upper * (1 + 1e-12) >= 1 and certificate.upper <= 1 + 1e-4
     weights = [1.9 * w / np.linalg.norm(w, 2) for w in generator.standard_normal((10, 8, 8))]
     certificate = certify(Network.mlp(weights, activation="maxmin"), method="neuron")
+    assert certificate.sdp_lower is not None
     assert certificate.upper <= certificate.sdp_lower * (1 + 1e-3)

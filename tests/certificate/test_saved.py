@@ -114,6 +114,7 @@ def test_statements_of_a_forged_file_have_their_types(
             loaded = Certificate.load(
                 _written({**document, "information": {**document["information"], key: value}}, path)
             )
+            assert loaded.sdp_lower is not None
             assert loaded.upper == usual.upper and 0 <= loaded.lower <= loaded.sdp_lower <= loaded.upper
             for attribute in ATTRIBUTES:
                 assert type(getattr(loaded, attribute)) is type(getattr(usual, attribute)), (key, attribute)

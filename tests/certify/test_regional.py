@@ -145,7 +145,9 @@ def test_a_pair_of_outputs_is_a_bound_of_the_whole_space_too() -> None:
 def test_only_what_the_checker_refuses_is_stated_larger(largest: bool) -> None:
     """One piece is stated too small: the bound of the region grows no more than that piece has to."""
     plan = RegionPlan.of(network(), Request(exact=True, tol=1e-6, region=Box(-1, 1)))
-    searched = next(plan.candidates(Budget(1e-6, 60.0))).searched
+    candidate = next(plan.candidates(Budget(1e-6, 60.0)))
+    assert isinstance(candidate, RegionCandidate)
+    searched = candidate.searched
     bounds = {k: piece.end.rho for k, piece in enumerate(searched.pieces) if isinstance(piece.end, Bounded)}
     assert len(bounds) > 2
     number = max(bounds, key=bounds.__getitem__)

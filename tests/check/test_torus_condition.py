@@ -235,6 +235,7 @@ def test_certify_over_frequencies_end_to_end(seed: int, method: Method, head: bo
         dense = network.stacked.reduced()
         if dense.neurons <= 200:  # zero padding on a torus is never below the unrolled optimum
             exact = sdpcert.certify(network, "neuron", form="unrolled")
+            assert exact.sdp_lower is not None
             assert cert.upper >= exact.sdp_lower * (1 - 1e-9)
     path = tmp_path_factory.mktemp("cert") / "c.json"
     cert.save(path)

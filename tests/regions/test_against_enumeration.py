@@ -19,6 +19,7 @@ LIMIT = 300.0
 NETWORKS = 200
 #: Run with every change; the others are slow tests.
 LITTLE_WORK = ("maxmin", "max pool 3")
+#: The same of random networks.
 QUICK = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 87, 91, 99, 101, 143)
 
 

@@ -74,6 +74,7 @@ def test_agrees_with_native(solver: SolverName, network: Network, method: Method
     tol = 1e-4 if solver == "scs" else 1e-6
     certificate = sdpcert.certify(network, method, solver, tol=tol, time_limit=20)
     assert native.status == certificate.status == "proved"
+    assert native.sdp_lower is not None and certificate.sdp_lower is not None
     assert certificate.upper >= native.sdp_lower
     assert certificate.upper <= native.upper * (1 + (0.05 if network is NETWORKS["deep"] else TOLERANCES[solver]))
     assert 0 < certificate.sdp_lower <= native.upper

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.arithmetic.blas import cholesky
-from sdpcert.arithmetic.spectra import spectral_norm
+from sdpcert.arithmetic.spectra import eigenpairs, spectral_norm
 from sdpcert.certify.branching.node import Node, Witness
 from sdpcert.certify.repair import least_rho
 from sdpcert.condition.matrix import Condition
@@ -127,10 +127,15 @@ def witness_at(state: State, point: Array) -> Witness | None:
     jacobian = state.form.jacobian(point)[:, state.moving]
     if not np.all(np.isfinite(jacobian)) or not np.any(jacobian):
         return None
-    _, values, vectors = np.linalg.svd(jacobian, full_matrices=False)
+    unit = jacobian / np.max(np.abs(jacobian))
+    spectrum = eigenpairs(unit @ unit.T if len(unit) <= len(unit.T) else unit.T @ unit)
+    if spectrum is None:
+        return None
+    leading = spectrum[1][:, -1]
+    leading = unit.T @ leading if len(unit) <= len(unit.T) else leading
     direction = np.zeros(len(point))
-    direction[state.moving] = vectors[0]
-    return Witness(float(values[0]), point, direction)
+    direction[state.moving] = leading / np.linalg.norm(leading)
+    return Witness(float(np.linalg.norm(jacobian @ direction[state.moving])), point, direction)
 
 
 def _norm(reduced: Reduced) -> float:
