@@ -155,6 +155,7 @@ def test_only_what_the_checker_refuses_is_stated_larger(largest: bool) -> None:
         number = next(k for k, rho in sorted(bounds.items()) if bounds[number] / 4 < rho < bounds[number] * 0.99)
     pieces = list(searched.pieces)
     end = pieces[number].end
+    assert isinstance(end, Bounded)
     point = replace(end, rho=end.rho * (1 - 1e-8), multipliers=tuple(m * (1 - 1e-8) for m in end.multipliers))
     pieces[number] = replace(pieces[number], end=point)
     assert heard(on_region(plan.form, plan.region, tuple(pieces)), 60.0).rejected == number
