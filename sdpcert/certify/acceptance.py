@@ -6,7 +6,6 @@ for the checker's rounding: there the checker has the word, and its arithmetic i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from sdpcert.certificate.cover import OnRegion
@@ -46,7 +45,7 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
 
 @dataclass(frozen=True)
 class Heard:
-    """The tree at the level at which a checker accepts it, or else the piece whose condition it rejects, if it does."""
+    """The tree at the level at which a checker accepts it, or else the piece whose end it rejects, if it does."""
 
     tree: OnRegion | None
     rejected: int | None = None
@@ -59,8 +58,7 @@ def heard(tree: OnRegion, seconds: float) -> Heard:
         result = check_document(document, exact=False if seconds_in_integers(document) > seconds else None)
     if result.level is not None:
         return Heard(replace(tree, level=result.level))
-    named = re.search(r"pieces\[(\d+)\]: end: ", result.reason)
-    return Heard(None, None if named is None else int(named[1]))
+    return Heard(None, result.piece)
 
 
 def _at_level(tree: Part, level: str) -> Part:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import evaluate_ratio
-from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption
 from sdpcert.certificate.region_network import hash_of_network
 from sdpcert.certify.cut import with_rows
 from sdpcert.certify.front import front_and_head, read_scaled
-from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
+from sdpcert.check import CheckResult, HasDocument, Rejected, Unreadable, check_document, document_of
 from sdpcert.check.reading import values
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
@@ -34,7 +33,7 @@ LONGEST = 300
 
 
 def check_with_network(
-    certificate: str | os.PathLike[str] | Certificate, network: Network, whole: bool = False
+    certificate: str | os.PathLike[str] | HasDocument, network: Network, whole: bool = False
 ) -> CheckResult:
     """Check a certificate, that it is about this network's weights, and that its attained points attain its lower
     bound.

@@ -16,6 +16,7 @@ from sdpcert.certificate.cover import Cover, on_region
 from sdpcert.certify.acceptance import heard
 from sdpcert.certify.branching import Searched, search
 from sdpcert.certify.branching.node import Witness
+from sdpcert.certify.dense import rounding_notes
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Candidate, Plan, Proven, Told, Tried
 from sdpcert.certify.request import Request
 from sdpcert.network.graph import Network
@@ -30,6 +31,12 @@ REPAIRS = (1e-8, 1e-7, 1e-6, 1e-5)
 MOST_CHECKS = 40
 #: Neurons up to which a form without radii is looked for.
 LARGEST_EXACT = 2000
+#: What to do about a search that ended early.
+ENDED = {
+    "time limit": ": more time would improve it",
+    "nodes": ": more nodes would improve it",
+    "interrupted": ": more time would improve it",
+}
 #: The share of a time limit that is kept for the proof.
 SHARE_OF_PROOF = 0.25
 
@@ -84,7 +91,7 @@ class RegionPlan(Plan):
     @staticmethod
     def of(network: Network | StackedForm, request: Request) -> RegionPlan:
         """The plan for a network as it is asked for; raises ValueError if the region has another number of inputs."""
-        form = network if isinstance(network, StackedForm) else _form_of(network, request.exact)
+        form = network if isinstance(network, StackedForm) else _form_of(network, request.divides)
         if request.output_rows is not None:
             form = form.output_rows(request.output_rows)
         form = form.without_unread()
@@ -105,10 +112,13 @@ class RegionPlan(Plan):
             lower=found.lower,
             executor=request.executor,
             report=budget.report,
-            exact=request.exact or request.nodes is not None,
+            exact=request.divides,
             attains=self._attains,
         )
         yield RegionCandidate(self.form, self.region, searched)
+        if len(searched.pieces) > 1:  # no checker accepted them: the region alone is a bound, too
+            whole = replace(searched, pieces=(searched.whole,), upper=inf, status="stalled")
+            yield RegionCandidate(self.form, self.region, whole, way="the region undivided")
 
     def _attained(self, budget: Budget) -> Attained:
         rows = self.request.output_rows if isinstance(self.network, Network) else None
@@ -130,28 +140,34 @@ class RegionPlan(Plan):
         return pair.lower
 
     def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
-        """Whether there is a bound: there is one search."""
+        """Whether there is a bound: there is one search, and the region undivided where its pieces are not accepted."""
         return any(t.upper < inf for t in tried)
 
     def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
         """Of a divided region no dual bound is known, only what is attained."""
-        (only,) = tried
-        assert isinstance(only.candidate, RegionCandidate)
-        searched, tree = only.candidate.searched, only.proven.tree
-        dual = None if isinstance(tree, Cover) else only.proven.dual
+        said = best or tried[0]
+        assert isinstance(said.candidate, RegionCandidate)
+        searched, tree = said.candidate.searched, said.proven.tree
+        dual = None if isinstance(tree, Cover) else said.proven.dual
+        status = self._status(said, dual)
+        notes = [*rounding_notes(self.form), *(note for t in tried for note in t.proven.notes)]
+        if said is not tried[0]:
+            notes.append(f"the bound is that of {said.candidate.way}: nothing better was proved")
+        elif self.request.divides and status != "optimal" and tree is not None:
+            notes.append(f"the tolerance {self.request.tol:g} was not reached ({status})" + ENDED.get(status, ""))
         information = {
             "pieces": sum(isinstance(piece.end, Bounded) for piece in searched.pieces),
             "nodes": searched.nodes,
             "open": searched.open,
             "history": [list(map(float, line)) for line in searched.history],
         }
-        return Told(dual, self._status(only, dual), searched.nodes, (), only.proven.notes, information)
+        return Told(dual, status, searched.nodes, (), tuple(notes), information)
 
-    def _status(self, only: Tried, dual: float | None) -> str:
+    def _status(self, said: Tried, dual: float | None) -> str:
         """That of the search; of an undivided region whether its condition was solved to the tolerance."""
-        if dual is None or only.proven.tree is None:
-            return only.candidate.status
-        return "optimal" if dual >= (1 - 2 * self.request.tol) * only.upper else "stalled"
+        if dual is None or said.proven.tree is None or self.request.divides:
+            return said.candidate.status
+        return "optimal" if dual >= (1 - 2 * self.request.tol) * said.upper else "stalled"
 
 
 def _form_of(network: Network, divides: bool) -> StackedForm:

@@ -45,7 +45,12 @@ class Request:
     @property
     def on_region(self) -> bool:
         """Whether bounds of preactivations, or branching, are asked for."""
-        return self.region is not None or self.exact or self.nodes is not None
+        return self.region is not None or self.divides
+
+    @property
+    def divides(self) -> bool:
+        """Whether the region is divided by branch and bound."""
+        return self.exact or self.nodes is not None
 
     @staticmethod
     def of(

@@ -16,7 +16,7 @@ from .backward_floating import unproved
 from .condition_floating import prove_condition
 from .flat import check_flat
 from .network_floating import FloatingNetwork
-from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
+from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, SlopesStep, Split, Step
 from .reading import Rejected, within
 from .reduced import reduced as exactly
 from .reduced_floating import Reduced, reduce
@@ -43,7 +43,7 @@ def prove(divided: Divided) -> None:
             number, before = waiting.pop()
             piece = divided.pieces[number]
             with within(piece.name):
-                state = replay.after(piece, before)
+                state = replay.after(number, before)
                 if isinstance(piece.end, Split):
                     for child in reversed(children[number]):
                         waiting.append((child, state.on_side(piece.end, divided.pieces[child].side or "")))
@@ -54,15 +54,17 @@ class FloatingReplay:
 
     def __init__(self, divided: Divided) -> None:
         self.divided, self.network = divided, FloatingNetwork(divided.network)
+        self.pieces = divided.pieces
 
-    def after(self, piece: Piece, state: State) -> State:
+    def after(self, number: int, state: State) -> State:
         """The state of a piece after its steps, which are proved, as its end is."""
-        for number, step in enumerate(piece.steps):
-            with within(f"steps[{number}]"):
+        piece = self.pieces[number]
+        for k, step in enumerate(piece.steps):
+            with within(f"steps[{k}]"):
                 if state.is_empty:
                     raise Rejected("the piece is empty already")
                 state = self._after_step(step, state)
-        with within("end"):
+        with within("end", number):
             if state.is_empty is not isinstance(piece.end, Empty):
                 raise Rejected("the piece is empty" if state.is_empty else "no interval of the piece is empty")
             self._check_end(piece.end, state)

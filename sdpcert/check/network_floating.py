@@ -87,17 +87,16 @@ class FloatingNetwork:
         self.blocks: list[list[Weights]] = [[] for _ in self.sizes]
         for block in network.blocks:
             self.blocks[block.target].append(Weights(block))
-        array = lambda values: np.array(values, dtype=float)  # noqa: E731
-        self.alpha = [array(group.alpha) for group in network.groups]
-        self.beta = [array(group.beta) for group in network.groups]
-        self.bias = [array(group.bias) for group in network.groups]
-        self.bias_radius = [array(group.bias_radius) for group in network.groups]
+        self.alpha = [np.array(group.alpha) for group in network.groups]
+        self.beta = [np.array(group.beta) for group in network.groups]
+        self.bias = [np.array(group.bias) for group in network.groups]
+        self.bias_radius = [np.array(group.bias_radius) for group in network.groups]
         self.curves = [CURVES[type(group.activation)](group.activation) for group in network.groups]
 
 
 def _broken_lines(activation: PiecewiseLinear) -> Curves:
-    arrays = lambda values: [np.array(x) for x in values]  # noqa: E731
-    return BrokenLines(arrays(activation.starts), arrays(activation.slopes), arrays(activation.values))
+    parts = activation.starts, activation.slopes, activation.values
+    return BrokenLines(*([np.array(numbers) for numbers in part] for part in parts))
 
 
 CURVES: dict[type, Callable[[Any], Curves]] = {

@@ -23,16 +23,24 @@ class Unreadable(Exception):
 
 
 class Rejected(Exception):
-    """The certificate does not prove its claim; the message says what is wrong."""
+    """The certificate does not prove its claim; the message says what is wrong.
+
+    `piece` is the number of the piece of a region whose end is not proved, if that is it.
+    """
+
+    def __init__(self, message: str, piece: int | None = None) -> None:
+        super().__init__(message)
+        self.piece = piece
 
 
 @contextmanager
-def within(name: str) -> Iterator[None]:
+def within(name: str, piece: int | None = None) -> Iterator[None]:
     """Begin the message of a `Rejected` with the name of the part that it is about, if the part has one."""
     try:
         yield
     except Rejected as error:
-        raise Rejected(f"{name}: {error}" if name else str(error)) from None
+        number = piece if error.piece is None else error.piece
+        raise Rejected(f"{name}: {error}" if name else str(error), number) from None
 
 
 def read_document(path: str | os.PathLike[str]) -> Any:

@@ -106,13 +106,12 @@ def reduce(state: State) -> Reduced:
         matrix[: len(part), position:beyond], bounds[: len(part), position:beyond] = part, error * SLACK
         position = beyond
     down = range(network.groups - 1, -1, -1)
-    joined = lambda arrays: np.concatenate([np.zeros(0), *arrays])  # noqa: E731
+    ends = (np.concatenate([np.zeros(0), *(slopes[g][k][active[g]] for g in down)]) for k in (0, 1))
     return Reduced(
         network.outputs,
         int(np.sum(moves)),
         matrix,
         bounds,
-        joined([slopes[g][0][active[g]] for g in down]),
-        joined([slopes[g][1][active[g]] for g in down]),
+        *ends,
         tuple(active),
     )

@@ -8,7 +8,7 @@ from . import definite
 from .backward import IntegerNetwork
 from .bounding import GUARD, MORE_BITS, check_bounds
 from .flat import check_flat
-from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, Piece, SlopesStep, Split, Step
+from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, SlopesStep, Split, Step
 from .reading import Rejected, within
 from .reduced import reduced
 from .state import State, first_state, input_bits
@@ -30,7 +30,7 @@ def prove(divided: Divided) -> None:
                 if not isinstance(split, Split):
                     raise Rejected("its parent is not split")
                 state = before.on_side(split, piece.side)
-            state = replay.after(piece, state)
+            state = replay.after(number, state)
             if isinstance(piece.end, Split):
                 states[number] = state, 2
 
@@ -40,18 +40,20 @@ class Replay:
 
     def __init__(self, divided: Divided) -> None:
         self.network, self.region, self.upper = IntegerNetwork(divided.network), divided.region, divided.upper
+        self.pieces = divided.pieces
         splits = [piece.end for piece in divided.pieces if isinstance(piece.end, Split)]
         self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(self.region, splits)
         self.first = first_state(divided.network, self.region, splits, self.bits)
 
-    def after(self, piece: Piece, state: State) -> State:
+    def after(self, number: int, state: State) -> State:
         """The state of a piece after its steps, which are proved, as its end is."""
-        for number, step in enumerate(piece.steps):
-            with within(f"steps[{number}]"):
+        piece = self.pieces[number]
+        for k, step in enumerate(piece.steps):
+            with within(f"steps[{k}]"):
                 if state.empty:
                     raise Rejected("the piece is empty already")
                 state = self._after_step(step, state)
-        with within("end"):
+        with within("end", number):
             if state.empty is not isinstance(piece.end, Empty):
                 raise Rejected("the piece is empty" if state.empty else "no interval of the piece is empty")
             self._check_end(piece.end, state)

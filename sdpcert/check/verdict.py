@@ -24,6 +24,7 @@ class CheckResult:
         lower: the lower bound that the file states, which is not re-evaluated here; None if there is none or not ok.
         level: the arithmetic of the proof, "exact" or "floating-point" (float64 with rigorous error bounds for the
             conditions on a torus and for pieces of a region); None unless ok.
+        piece: the number of the piece of a region whose end is not proved, if that is why not; else None.
     """
 
     ok: bool
@@ -32,6 +33,7 @@ class CheckResult:
     sha256: str = ""
     lower: float | None = None
     level: str | None = None
+    piece: int | None = None
 
 
 class HasDocument(Protocol):
@@ -82,7 +84,7 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
         content = read_content(document)
         level = content.tree.prove(exact)
     except Rejected as error:
-        return CheckResult(False, None, str(error))
+        return CheckResult(False, None, str(error), piece=error.piece)
     except Exception as error:  # such as MemoryError: what could not be finished is not proved
         return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
     return CheckResult(True, content.upper, statement(content, level), content.tree.sha256, content.lower, level)

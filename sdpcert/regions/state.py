@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -135,9 +136,9 @@ def _new(before: Array, after: Array) -> Array:
 
 
 def _changed(
-    arrays: tuple[Array, ...], group: int, neurons: Array, values: Array, combine: object
+    arrays: tuple[Array, ...], group: int, neurons: Array, values: Array, combine: Callable[[Array, Array], Array]
 ) -> tuple[Array, ...]:
     """The arrays with some entries of one group's array combined with new values."""
     array = arrays[group - 1].copy()
-    array[neurons] = combine(array[neurons], values)  # type: ignore[operator]
+    array[neurons] = combine(array[neurons], values)
     return (*arrays[: group - 1], array, *arrays[group:])

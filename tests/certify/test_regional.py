@@ -17,6 +17,7 @@ from sdpcert.certificate.cover import on_region
 from sdpcert.certificate.region_network import hash_of_network
 from sdpcert.certify.acceptance import heard
 from sdpcert.certify.binding import check_with_network
+from sdpcert.certify.proved import prove_best
 from sdpcert.certify.regional import RegionCandidate, RegionPlan
 from sdpcert.certify.request import Request
 from sdpcert.network.activations import tanh
@@ -111,7 +112,7 @@ def test_another_pair_of_outputs_does_not_bind(pair: Any) -> None:
     forged["information"]["output_pair"] = pair
     loaded = sdpcert.certify(net, region=Ball(0.0, 0.3), output_pair=(0, 1))
     assert check_with_network(loaded, net).ok
-    assert not check_with_network(_Document(forged), net).ok  # type: ignore[arg-type]
+    assert not check_with_network(_Document(forged), net).ok
 
 
 class _Document:
@@ -176,3 +177,26 @@ def test_nothing_is_attained_at_a_kink() -> None:
 def test_what_is_constant_on_a_region_has_the_constant_zero() -> None:
     net = Network.mlp([np.array([[1.0, 0.5], [-2.0, 0.25]]), np.ones((1, 2))], [np.array([-9.0, -9.0]), np.ones(1)])
     assert sdpcert.certify(net, region=Ball([0.0, 0.0], 1.0), exact=True).upper == 0.0
+
+
+def test_the_region_undivided_is_proved_where_its_pieces_are_not() -> None:
+    """A search whose pieces no checker accepts is no loss of what was there before it."""
+    plan = RegionPlan.of(network(), Request(exact=True, tol=1e-6, region=Box(-1, 1)))
+    budget = Budget(1e-6, 60.0)
+    divided, whole = plan.candidates(budget)
+    assert isinstance(divided, RegionCandidate) and isinstance(whole, RegionCandidate)
+    bad = tuple(
+        replace(piece, end=replace(piece.end, rho=piece.end.rho / 4)) if isinstance(piece.end, Bounded) else piece
+        for piece in divided.searched.pieces
+    )
+    divided.searched = replace(divided.searched, pieces=bad)
+    proved = prove_best(plan, iter((divided, whole)), budget)
+    assert proved.tree is not None
+    assert proved.tree.upper == whole.prove(np.inf, budget).upper
+    assert any("undivided" in note for note in proved.told.notes)
+
+
+def test_what_ended_a_search_early_is_said() -> None:
+    certificate = sdpcert.certify(network(), region=Box(-1, 1), nodes=3, tol=1e-9)
+    assert certificate.solver_status == "nodes"
+    assert any("more nodes" in note for note in certificate.notes)

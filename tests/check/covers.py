@@ -84,7 +84,10 @@ def chain(layers: list[tuple[Any, Any]], activation: Any = relu, slopes: tuple[f
 
 def hashed(value: Document) -> Document:
     """The network with the hash that its numbers have, in place."""
-    raw = lambda text: zlib.decompress(base64.b64decode(text))  # noqa: E731
+
+    def raw(text: str) -> bytes:
+        return zlib.decompress(base64.b64decode(text))
+
     parts = [b"sdpcert-network-3", struct.pack("<3q", value["inputs"], value["outputs"], len(value["groups"]))]
     for one in value["groups"]:
         parts += [struct.pack("<q", one["size"]), *(raw(one[k]) for k in ("alpha", "beta", "bias", "bias_radius"))]

@@ -39,9 +39,8 @@ class ExactState:
     @staticmethod
     def of(network: Network, region: Region) -> ExactState:
         sizes = [group.size for group in network.groups]
-        numbers = lambda number: [[number] * size for size in sizes]  # noqa: E731
-        zeros = lambda: numbers(Fraction(0))  # noqa: E731
-        return ExactState(network, region, numbers(-inf), numbers(inf), zeros(), zeros(), [])
+        low, high, lower, upper = ([[n] * size for size in sizes] for n in (-inf, inf, Fraction(0), Fraction(0)))
+        return ExactState(network, region, low, high, lower, upper, [])  # type: ignore[arg-type]
 
     def weights(self, target: int) -> list[tuple[int, list[list[Fraction]]]]:
         result = []
@@ -159,7 +158,10 @@ class ExactState:
                 places[at] = len(places)
         n = len(places)
         values: dict[tuple[int, int], list[Fraction]] = {}
-        unit = lambda p: [Fraction(int(p == q)) for q in range(n)]  # noqa: E731
+
+        def unit(place: int | None) -> list[Fraction]:
+            return [Fraction(int(place == q)) for q in range(n)]
+
         for j in range(sizes[0]):
             values[0, j] = unit(places.get((0, j)))
         result = [[Fraction(0)] * n for _ in range(n)]

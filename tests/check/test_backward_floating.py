@@ -154,12 +154,11 @@ def test_bounds_hold_for_all_networks_within_radii(seed: int) -> None:
             continue
         z = [x]
         for g, some in enumerate(network.groups, 1):
-            shift = lambda shape: radius * rng.choice([-1.0, 1.0], size=shape)  # noqa: E731
-            v = np.array(some.bias) + shift(some.size)
+            v = np.array(some.bias) + radius * rng.choice([-1.0, 1.0], size=some.size)
             for b in network.blocks:
                 if b.target == g:
                     weights = np.array(b.weights).reshape(b.rows, b.columns)
-                    v = v + (weights + shift(weights.shape)) @ z[b.source]
+                    v = v + (weights + radius * rng.choice([-1.0, 1.0], size=weights.shape)) @ z[b.source]
             known = state.neurons[g - 1].known
             assert np.all(known.low <= v + 1e-9) and np.all(v <= known.high + 1e-9)
             starts, slopes, values = SHAPES[some.name]

@@ -110,9 +110,11 @@ def test_a_wide_input_is_replaced_by_a_factor() -> None:
     rows = rng.standard_normal((6, 40)) * np.logspace(-3, 3, 6)[:, None]
     rows[3] = rows[2] * 2
     factor = input_factor(rows, 1e-15 * np.abs(rows))
-    exactly = lambda a: [[Fraction(float(x)) for x in row] for row in a]  # noqa: E731
-    r, g = exactly(factor), exactly(rows)
-    product = lambda m, i, j: sum(a * b for a, b in zip(m[i], m[j], strict=True))  # noqa: E731
+    r, g = ([[Fraction(float(x)) for x in row] for row in matrix] for matrix in (factor, rows))
+
+    def product(m: list[list[Fraction]], i: int, j: int) -> Fraction:
+        return sum((a * b for a, b in zip(m[i], m[j], strict=True)), Fraction(0))
+
     difference = [[product(r, i, j) - product(g, i, j) for j in range(6)] for i in range(6)]
     scale = np.array([float(product(g, i, i)) for i in range(6)]) ** 0.5
     dense = np.array([[float(x) for x in row] for row in difference]) / scale / scale[:, None]

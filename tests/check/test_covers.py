@@ -205,7 +205,10 @@ def test_residual_blocks_and_low_parts() -> None:
 
 def test_piecewise_linear_lines_and_slopes() -> None:
     """A clip between 0 and 1: beyond it the slope is 0, within 1; a line that tends to infinity is none."""
-    clip = lambda size: piecewise_linear(size, [0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0])  # noqa: E731
+
+    def clip(size: int) -> Document:
+        return piecewise_linear(size, [0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0])
+
     net = chain([(ONE, [0.0]), (ONE, [0.0]), (ONE, [0.0])], clip)
     for low, high, second in ((2.0, 3.0, (1.0, 1.0)), (-3.0, -2.0, (0.0, 0.0)), (0.25, 0.5, (0.25, 0.5))):
         steps = [bounds("low", 1, [low]), bounds("high", 1, [high])]

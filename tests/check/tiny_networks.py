@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,10 @@ def random_bounds(rng: np.random.Generator, network: Network, g: int, side: str,
 
 def floating_bounds(state: State, step: BoundsStep) -> np.ndarray:
     sign, count = (1.0 if step.side == "low" else -1.0), len(step.neurons)
-    rows = lambda values: np.array(values).reshape(count, -1)  # noqa: E731
+
+    def rows(values: Any) -> np.ndarray:
+        return np.array(values).reshape(count, -1)
+
     own = [(x.group, np.array(x.neurons), rows(x.lower), rows(x.upper)) for x in step.lines]
     multipliers = None if step.multipliers is None else np.array(step.multipliers).reshape(count, len(state.decisions))
     with np.errstate(all="ignore"):

@@ -63,7 +63,7 @@ def confirm(form: StackedForm, region: Region, pieces: Sequence[Piece], last: St
     state, exact_state = CheckedState.of(floating.network, read_region), exact.first
     with np.errstate(all="ignore"):
         for k, piece in enumerate(reader.pieces):
-            state, exact_state = floating.after(piece, state), exact.after(piece, exact_state)
+            state, exact_state = floating.after(k, state), exact.after(k, exact_state)
             if isinstance(piece.end, Split):
                 side = reader.pieces[k + 1].side or ""
                 state, exact_state = state.on_side(piece.end, side), exact_state.on_side(piece.end, side)

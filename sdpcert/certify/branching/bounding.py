@@ -34,8 +34,6 @@ NORM_ROOM = 1e-9
 BELOW = 1e-8
 #: A bound that is this part of what is attained is as good as none: so large it is stated, whatever was found.
 NEEDLESS = 0.5
-
-
 #: How hard bounds of preactivations are sought while splits are compared, and for pieces that are kept.
 QUICK, THOROUGH = Effort(0), Effort(10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,8 +45,10 @@ def divide(node: Node, goals: Goals) -> Division | None:
     """
     coarse = replace(goals, tol=max(COARSE, goals.tol), effort=QUICK)
     best: Division | None = None
-    worse = float("inf")
+    worse, started = float("inf"), time.perf_counter()
     for split, larger in candidates(node, reduced_form(node.state), LOOK_AHEAD):
+        if best is not None and time.perf_counter() - started > goals.seconds:
+            return best
         first = bound_side(node, split, larger, coarse)
         if first.bound >= worse and best is not None:
             continue

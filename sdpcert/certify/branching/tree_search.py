@@ -45,7 +45,7 @@ class Searched(ShortRepr):
     the most of that, or what was given. `nodes` pieces were bounded, and `open` of those that were not split have a
     bound above the target. `status` is "optimal" (there are none), "stalled" (the largest bound belongs to a piece that
     cannot be divided), "nodes", "time limit" or "interrupted". `history` has rows of seconds, upper, lower, open
-    pieces, nodes. `dual` is a lower bound on the optimum of the condition if the region was not divided, else 0.
+    pieces, nodes. `whole` is the region undivided, `dual` a lower bound on the optimum of its condition.
     """
 
     pieces: tuple[Piece, ...]
@@ -56,7 +56,8 @@ class Searched(ShortRepr):
     open: int
     status: str
     history: tuple[tuple[float, float, float, int, int], ...]
-    dual: float = 0.0
+    dual: float
+    whole: Piece
 
 
 def search(
@@ -239,8 +240,8 @@ class _Search:
         pieces = tuple(node.piece(parent, side, self.splits.get(k)) for k, (node, parent, side) in enumerate(self.tree))
         upper = max((_rounded_up(piece) for piece in pieces), default=0.0)
         found = (upper, self.lower, tuple(self.witnesses), len(self.tree), self._open())
-        dual = self.tree[0][0].dual if len(pieces) == 1 else 0.0
-        return Searched(pieces, *found, status, tuple(self.history), dual)
+        root = self.tree[0][0]
+        return Searched(pieces, *found, status, tuple(self.history), root.dual, root.piece(None, None, None))
 
 
 def _nearly_all(witness: Witness) -> float:
