@@ -106,12 +106,13 @@ def reduce(state: State) -> Reduced:
         matrix[: len(part), position:beyond], bounds[: len(part), position:beyond] = part, error * SLACK
         position = beyond
     down = range(network.groups - 1, -1, -1)
-    ends = (np.concatenate([np.zeros(0), *(slopes[g][k][active[g]] for g in down)]) for k in (0, 1))
+    alpha, beta = (np.concatenate([np.zeros(0), *(slopes[g][k][active[g]] for g in down)]) for k in (0, 1))
     return Reduced(
         network.outputs,
         int(np.sum(moves)),
         matrix,
         bounds,
-        *ends,
+        alpha,
+        beta,
         tuple(active),
     )
