@@ -102,7 +102,7 @@ def measure(network: Network, rows: list[int] | None, unrolled: bool) -> dict[st
         cert = sdpcert.certify(network, method, form="frequency", head=head, output_rows=rows)
         result[name] = {
             "upper": cert.upper,
-            "gap": cert.gap if cert.sdp_lower > 0 else None,
+            "gap": cert.gap if cert.sdp_lower else None,
             "level": cert.level,
             "status": cert.status,
             "seconds": cert.solve_seconds,

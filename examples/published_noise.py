@@ -61,7 +61,7 @@ def main() -> dict[str, float]:
         network = sdpcert.Network.mlp(weights)
         certificate = sdpcert.certify(network.unshared)
         row = {"clarabel": claimed(weights, "CLARABEL"), "scs": claimed(weights, "SCS")}
-        row |= {"proved": certificate.upper, "dual": certificate.sdp_lower}
+        row |= {"proved": certificate.upper, "dual": certificate.sdp_lower or 0.0}
         row["signs known"] = sdpcert.certify(network).upper
         print(f"{layers:6d}" + "".join(f"{value:14.6e}" for value in row.values()))
         values |= {f"{layers} layers, {name}": value for name, value in row.items()}
