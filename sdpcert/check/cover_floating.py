@@ -16,7 +16,20 @@ from .backward_floating import unproved
 from .condition_floating import prove_condition
 from .flat import check_flat
 from .network_floating import FloatingNetwork
-from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, SlopesStep, Split, Step
+from .pieces import (
+    Bounded,
+    BoundsStep,
+    Divided,
+    Empty,
+    End,
+    Flat,
+    LinesStep,
+    QuadraticStep,
+    Separated,
+    SlopesStep,
+    Split,
+    Step,
+)
 from .reading import Rejected, within
 from .reduced import reduced as exactly
 from .reduced_floating import Reduced, reduce
@@ -79,6 +92,8 @@ class FloatingReplay:
                 return state.after_lines(step)
             case SlopesStep():
                 return state.after_slopes(step)
+            case QuadraticStep():
+                raise Rejected("quadratic bounds are not known yet")
 
     def _check_bounds(self, step: BoundsStep, state: State) -> None:
         failed = unproved(state, step)
@@ -93,6 +108,8 @@ class FloatingReplay:
                 self._check_bounded(end, state)
             case Flat():
                 self._check_flat(end, state)
+            case Separated():
+                raise Rejected("separated pieces are not known yet")
             case _:
                 pass
 

@@ -67,7 +67,29 @@ class BoundsStep:
     multipliers: array[float] | None
 
 
-Step = LinesStep | SlopesStep | BoundsStep
+@dataclass(frozen=True)
+class QuadraticStep:
+    """`v >= value` (side "low") or `v <= value` ("high") for one neuron, by weighing quadratic facts of the piece.
+
+    `scales` has the semi-axes of an ellipsoid, up to a factor, None for the region's ball, which `ball` weighs;
+    `multipliers` has an array for each group before `group` (its length is checked when it is known which neurons are
+    undecided), `decisions` one weight for each decision of the piece, None if all are zero.
+    """
+
+    side: str
+    group: int
+    neuron: int
+    value: float
+    scales: array[float] | None
+    ball: float
+    multipliers: tuple[array[float], ...]
+    decisions: array[float] | None
+
+
+Step = LinesStep | SlopesStep | BoundsStep | QuadraticStep
+
+#: Weights of the facts of one neuron at most.
+MAX_FACTS = 6
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,12 @@ class Flat:
     weights: tuple[int, ...]
 
 
-End = Split | Bounded | Empty | Flat
+@dataclass(frozen=True)
+class Separated:
+    """The bounds of the piece keep the class that is claimed above the others."""
+
+
+End = Split | Bounded | Empty | Flat | Separated
 
 
 @dataclass(frozen=True)
@@ -145,12 +172,19 @@ class Divided(Protocol):
         ...
 
 
-def read(value: Any, name: str, network: Network, least: int, most: int) -> tuple[Piece, ...]:
+#: How a piece may end that bounds the network's constant, and one that keeps a class above others.
+BOUNDING = ("split", "condition", "empty", "flat")
+SEPARATING = ("split", "separated", "empty")
+
+
+def read(
+    value: Any, name: str, network: Network, least: int, most: int, ends: tuple[str, ...] = BOUNDING
+) -> tuple[Piece, ...]:
     """Return the pieces; each but the first has a parent before it, and those that are split have two children.
 
-    Raises `Rejected` if there are fewer than `least` or more than `most`.
+    Raises `Rejected` if there are fewer than `least` or more than `most`, or one ends otherwise than in `ends`.
     """
-    reader = PiecesReader(network)
+    reader = PiecesReader(network, ends)
     for k, piece in enumerate(items(value, name, least, most)):
         reader.add(piece, f"{name}[{k}]")
     return reader.finished()
@@ -159,8 +193,8 @@ def read(value: Any, name: str, network: Network, least: int, most: int) -> tupl
 class PiecesReader:
     """Reads one piece after the other, and counts what they hold."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, ends: tuple[str, ...] = BOUNDING) -> None:
+        self.network, self.ends = network, ends
         self.sizes = [network.inputs, *(group.size for group in network.groups)]
         self.pieces: list[Piece] = []
         self.decisions: list[int] = []  # of every piece
@@ -226,9 +260,13 @@ class PiecesReader:
 
     def _step(self, value: Any, name: str, decided: int) -> Step:
         (kind,) = members(value, name, "kind", closed=False)
-        read_step = {"lines": self._lines_step, "slopes": self._slopes, "bounds": self._bounds}.get(
-            text(kind, f"{name}.kind")
-        )
+        steps = {
+            "lines": self._lines_step,
+            "slopes": self._slopes,
+            "bounds": self._bounds,
+            "quadratic": self._quadratic,
+        }
+        read_step = steps.get(text(kind, f"{name}.kind"))
         if read_step is None:
             raise Rejected(f"{name} is of the unknown kind {kind[:40]!a}")
         return read_step(value, name, decided)
@@ -273,12 +311,39 @@ class PiecesReader:
             multipliers = self._numbers(multipliers, f"{name}.multipliers", len(neurons) * decided, 0.0)
         return BoundsStep(side, group, neurons, bounds, tuple(replaced), multipliers)
 
+    def _quadratic(self, value: Any, name: str, decided: int) -> QuadraticStep:
+        keys = "kind side group neuron value scales ball multipliers decisions"
+        _, side, group, neuron, bound, scales, ball, multipliers, decisions = members(value, name, keys)
+        if text(side, f"{name}.side") not in ("low", "high"):
+            raise Rejected(f"{name}.side is neither 'low' nor 'high'")
+        group = self._group(group, name)
+        neuron = integer(neuron, f"{name}.neuron", 0, self.sizes[group] - 1)
+        if scales is not None:
+            scales = self._numbers(scales, f"{name}.scales", self.sizes[0], 0.0)
+            if not all(scales):
+                raise Rejected(f"{name}.scales has a zero")
+        arrays = []
+        for g, numbers in enumerate(items(multipliers, f"{name}.multipliers", group - 1, group - 1), 1):
+            own = f"{name}.multipliers[{g - 1}]"
+            arrays.append(values_up_to(numbers, own, "d", MAX_FACTS * self.sizes[g], 0.0))
+            self._count(len(arrays[-1]))
+        if decisions is not None:
+            decisions = self._numbers(decisions, f"{name}.decisions", decided, 0.0)
+        bound, ball = real(bound, f"{name}.value"), real(ball, f"{name}.ball", 0.0)
+        return QuadraticStep(side, group, neuron, bound, scales, ball, tuple(arrays), decisions)
+
     # ---------------------------------------------------------------- ends
 
     def _end(self, value: Any, name: str, decided: int) -> End:
         (kind,) = members(value, name, "kind", closed=False)
-        ends = {"split": self._split, "condition": self._bounded, "empty": self._empty, "flat": self._flat}
-        read_end = ends.get(text(kind, f"{name}.kind"))
+        ends = {
+            "split": self._split,
+            "condition": self._bounded,
+            "empty": self._empty,
+            "flat": self._flat,
+            "separated": self._separated,
+        }
+        read_end = ends.get(text(kind, f"{name}.kind")) if kind in self.ends else None
         if read_end is None:
             raise Rejected(f"{name} is of the unknown kind {kind[:40]!a}")
         return read_end(value, name, decided)
@@ -302,6 +367,10 @@ class PiecesReader:
     def _empty(self, value: Any, name: str, decided: int) -> Empty:
         members(value, name, "kind")
         return Empty()
+
+    def _separated(self, value: Any, name: str, decided: int) -> Separated:
+        members(value, name, "kind")
+        return Separated()
 
     def _flat(self, value: Any, name: str, decided: int) -> Flat:
         _, weights = members(value, name, "kind weights")

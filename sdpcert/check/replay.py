@@ -8,7 +8,20 @@ from . import definite
 from .backward import IntegerNetwork
 from .bounding import GUARD, MORE_BITS, check_bounds
 from .flat import check_flat
-from .pieces import Bounded, BoundsStep, Divided, Empty, End, Flat, LinesStep, SlopesStep, Split, Step
+from .pieces import (
+    Bounded,
+    BoundsStep,
+    Divided,
+    Empty,
+    End,
+    Flat,
+    LinesStep,
+    QuadraticStep,
+    Separated,
+    SlopesStep,
+    Split,
+    Step,
+)
 from .reading import Rejected, within
 from .reduced import reduced
 from .state import State, first_state, input_bits
@@ -72,6 +85,8 @@ class Replay:
                 neurons = state.neurons(step.group)
                 neurons.check_slopes(step.neurons, step.alpha, step.beta)
                 return state.with_neurons(step.group, neurons.with_slopes(step.neurons, step.alpha, step.beta))
+            case QuadraticStep():
+                raise Rejected("quadratic bounds are not known yet")
 
     def _check_end(self, end: End, state: State) -> None:
         match end:
@@ -81,5 +96,7 @@ class Replay:
                 definite.prove(reduced(end, self.network, state, self.region))
             case Flat():
                 check_flat(end, self.network, state, self.region)
+            case Separated():
+                raise Rejected("separated pieces are not known yet")
             case _:
                 pass

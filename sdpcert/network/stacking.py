@@ -58,11 +58,13 @@ class _Expression:
         return _Expression(parts, self.constant.ravel()[places], self.unsure.ravel()[places])
 
 
-def stack(network: LayerGraph, share: bool = True, merged: bool = True) -> StackedForm:
+def stack(network: LayerGraph, share: bool = True, merged: bool = True, carried: bool = False) -> StackedForm:
     """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
 
     Where layers have to be multiplied together and two float64 do not hold the product, it is `merged` with a radius;
     otherwise what the later layer reads becomes neurons of slope 1, and every block is exact that can be.
+
+    With `carried` the outputs are those of a last group of neurons of slope 1, whose biases have radii as all do.
 
     By `earlier_rules` the form is the one that certificates of that time hold: weights without low parts, a neuron for
     every entry of every activation.
@@ -95,7 +97,7 @@ def stack(network: LayerGraph, share: bool = True, merged: bool = True) -> Stack
         for k in set(node.inputs):
             if needed[k] == number:
                 del expressions[k]
-    result = expressions[network.output]
+    result = neurons.carry(expressions[network.output]) if carried else expressions[network.output]
     _store_row(neurons.blocks, len(neurons.groups) + 1, result)
     outputs = int(np.prod(network.output_shape))
     return StackedForm(inputs, outputs, tuple(neurons.groups), neurons.blocks, result.constant.ravel())

@@ -2,7 +2,8 @@
 
 A piece has what its parent proved, its side of the parent's split, and **steps**: bounds of preactivations, lines
 between which the activations lie, and slopes of smooth activations. Then it **ends**: it is split, bounded by a
-condition with the slopes that its bounds leave, empty, or flat. Nothing of it needs trust:
+condition with the slopes that its bounds leave, empty, flat, or separated: its bounds decide a class. Nothing of it
+needs trust:
 `docs/certificate-format.md` says what each has to satisfy.
 """
 
@@ -103,7 +104,41 @@ class SlopesStep(ShortRepr):
         }
 
 
-Step = LinesStep | BoundsStep | SlopesStep
+@dataclass(frozen=True, eq=False)
+class QuadraticStep(ShortRepr):
+    """`v >= value` ("low") or `v <= value` ("high") for one neuron, by weighing quadratic facts of the piece.
+
+    `ball` weighs the ellipsoid around the region, with the semi-axes `scales` up to a factor (None: the region's ball).
+    `multipliers` has an array for each group before `group`, with the weights of the facts of its undecided neurons one
+    after the other (six for one with a kink in its interval, else three); `decisions` weighs the half-spaces of the
+    splits above, None if there are none or all are zero.
+    """
+
+    side: Literal["low", "high"]
+    group: int
+    neuron: int
+    value: float
+    scales: Array | None
+    ball: float
+    multipliers: tuple[Array, ...]
+    decisions: Array | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The step as the format page describes it."""
+        return {
+            "kind": "quadratic",
+            "side": self.side,
+            "group": self.group,
+            "neuron": self.neuron,
+            "value": float(self.value).hex(),
+            "scales": None if self.scales is None else encode(self.scales),
+            "ball": float(self.ball).hex(),
+            "multipliers": [encode(m) for m in self.multipliers],
+            "decisions": None if self.decisions is None else encode(self.decisions),
+        }
+
+
+Step = LinesStep | BoundsStep | SlopesStep | QuadraticStep
 
 
 @dataclass(frozen=True)
@@ -169,7 +204,16 @@ def _decimal(number: int) -> str:
     return str(number) + "".join(reversed(digits))
 
 
-End = Split | Bounded | Empty | Flat
+@dataclass(frozen=True)
+class Separated:
+    """The bounds of the piece keep the class that is claimed above all others that the proof is about."""
+
+    def document(self) -> dict[str, Any]:
+        """The end as the format page describes it."""
+        return {"kind": "separated"}
+
+
+End = Split | Bounded | Empty | Flat | Separated
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from sdpcert.network.stacked import StackedForm
-from sdpcert.regions.pieces import BoundsStep, LinesStep, SlopesStep, Split, Step
+from sdpcert.regions.pieces import BoundsStep, LinesStep, QuadraticStep, SlopesStep, Split, Step
 from sdpcert.regions.pieces import Side as Side
 from sdpcert.regions.region import Region
 from sdpcert.running.short_repr import ShortRepr
@@ -104,6 +104,10 @@ class State(ShortRepr):
                 return replace(self, low=_changed(self.low, step.group, step.neurons, step.values, np.maximum))
             case BoundsStep():
                 return replace(self, high=_changed(self.high, step.group, step.neurons, step.values, np.minimum))
+            case QuadraticStep(side="low"):
+                return replace(self, low=_changed(self.low, step.group, *_single(step), np.maximum))
+            case QuadraticStep():
+                return replace(self, high=_changed(self.high, step.group, *_single(step), np.minimum))
             case SlopesStep():
                 return replace(
                     self,
@@ -129,6 +133,10 @@ class State(ShortRepr):
         if side == "below":
             return replace(decided, high=_changed(self.high, split.group, place, at, np.minimum))
         return replace(decided, low=_changed(self.low, split.group, place, at, np.maximum))
+
+
+def _single(step: QuadraticStep) -> tuple[Array, Array]:
+    return np.array([step.neuron]), np.array([step.value])
 
 
 def _new(before: Array, after: Array) -> Array:

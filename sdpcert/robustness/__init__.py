@@ -1,0 +1,1 @@
+"""How far inputs may move before a classifier's answer changes: proved radii, and certified accuracy."""
