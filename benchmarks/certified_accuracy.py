@@ -34,8 +34,8 @@ from sdpcert.evaluation.saved import Evaluation, load_evaluation
 from sdpcert.evaluation.trained import evaluate
 from sdpcert.network.graph import Network
 from sdpcert.robustness.execution import error_bound
+from sdpcert.robustness.from_logits import linear_radii, pair_constants
 from sdpcert.robustness.links import prove_links
-from sdpcert.robustness.margins import linear_radii, pair_constants
 from sdpcert.training import load_data, train
 from sdpcert.training.datasets import Data
 

@@ -33,8 +33,8 @@ from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
 from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
+from sdpcert.robustness.from_logits import ErrorBound, surely_wrong
 from sdpcert.robustness.links import prove_links
-from sdpcert.robustness.margins import ErrorBound, surely_wrong
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole

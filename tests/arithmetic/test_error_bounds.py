@@ -22,7 +22,7 @@ from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block
 from sdpcert.network.stacking import stack
 from sdpcert.network.torus import Taps
-from sdpcert.robustness.margins import curved_radii, linear_radii, pair_constants
+from sdpcert.robustness.from_logits import curved_radii, linear_radii, pair_constants
 
 BAD = [float("nan"), float("inf"), -1.0, -float("inf")]
 ANY = st.floats(allow_nan=True, allow_infinity=True)

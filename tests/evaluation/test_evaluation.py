@@ -22,7 +22,7 @@ from sdpcert.evaluation.file import document_bytes, encode
 from sdpcert.evaluation.rows import compute
 from sdpcert.evaluation.saved import load_evaluation
 from sdpcert.network.affine import Dense
-from sdpcert.robustness.margins import (
+from sdpcert.robustness.from_logits import (
     ErrorBound,
     curvature_bounds,
     curved_radii,
