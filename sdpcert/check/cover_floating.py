@@ -31,6 +31,7 @@ from .pieces import (
     Step,
     check_separated,
 )
+from .quadratic_floating import prove_quadratic
 from .reading import Rejected, within
 from .reduced import reduced as exactly
 from .reduced_floating import Reduced, reduce
@@ -94,7 +95,8 @@ class FloatingReplay:
             case SlopesStep():
                 return state.after_slopes(step)
             case QuadraticStep():
-                raise Rejected("quadratic bounds are not known yet")
+                prove_quadratic(state, step)
+                return state.after_quadratic(step)
 
     def _check_bounds(self, step: BoundsStep, state: State) -> None:
         failed = unproved(state, step)
