@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -26,6 +27,10 @@ Array = np.ndarray
 BATCH = 500
 #: Share by which the norm of the decoupled attack shrinks and grows.
 SHRINK = 0.05
+#: Where the decoupled attack begins: parts of the distance at which the tangent has another class.
+STARTS = (0.3, 0.7)
+#: How long its steps are where it begins at a point of another class, relative to the point's distance.
+NEAR = 0.2
 LOSSES = ("margin", "nearest", "dlr")
 #: Halvings between an input and a point of another class.
 HALVINGS = 8
@@ -87,8 +92,10 @@ class Attacker(ShortRepr):
             generator = np.random.default_rng([self.settings.seed, start])
             with np.errstate(all="ignore"):
                 search = _Search(self, inputs[part], labels[part], found)
+                for loss, start in product(LOSSES[:2], STARTS):
+                    search.decoupled(loss, start)
                 for loss in LOSSES[:2]:
-                    search.decoupled(loss)
+                    search.refined(loss)
                 for radius in wanted:
                     for restart in range(self.settings.restarts):
                         search.projected(radius, restart, generator)
@@ -191,15 +198,23 @@ class _Search:
 
     # ------------------------------------------------------------ searches
 
-    def decoupled(self, loss: str) -> None:
-        """Shrink the norm where the point has another class, let it grow elsewhere, turn by the gradient."""
+    def decoupled(self, loss: str, start: float) -> None:
+        """Look for the nearest point from the inputs on, at first at a part of where the tangent has another class."""
         at = self.standing(0.0)
-        if not len(at) or not self.steps:
-            return
-        inputs = self.inputs[at]
-        step, norm = np.zeros_like(inputs), self._first_norm(at)
-        scale = norm.copy()
-        best, nearest = inputs.copy(), np.full(len(at), np.inf)
+        if len(at) and self.steps:
+            sizes = start * self._first_sizes(at)
+            self._decoupled(loss, at, np.zeros_like(self.inputs[at]), sizes, sizes)
+
+    def refined(self, loss: str) -> None:
+        """The same from the points that were found on, in short steps."""
+        at = np.flatnonzero((self.found.distances > 0) & np.isfinite(self.found.distances))
+        if len(at) and self.steps:
+            sizes = self.found.distances[at]
+            self._decoupled(loss, at, self.found.points[at] - self.inputs[at], sizes, NEAR * sizes)
+
+    def _decoupled(self, loss: str, at: Array, step: Array, sizes: Array, lengths: Array) -> None:
+        """Shrink the size where the point has another class, let it grow elsewhere, turn by the gradient."""
+        inputs, best, nearest = self.inputs[at], self.inputs[at].copy(), np.full(len(at), np.inf)
         for k in range(self.steps):
             direction, wrong = self.direction(inputs + step, at, loss)
             size = self.distance.sizes(step)
@@ -207,14 +222,14 @@ class _Search:
             nearest = np.where(better, size, nearest)
             best = np.where(better[:, None], inputs + step, best)
             length = 0.01 + 0.99 * (1 + np.cos(np.pi * k / self.steps)) / 2
-            step = step + (length * scale)[:, None] * direction
-            norm = norm * np.where(wrong, 1 - SHRINK, 1 + SHRINK)
-            step = self.distance.rescaled(step, norm)
+            step = step + (length * lengths)[:, None] * direction
+            sizes = sizes * np.where(wrong, 1 - SHRINK, 1 + SHRINK)
+            step = self.distance.rescaled(step, sizes)
             step = np.clip(inputs + step, self.low, self.high) - inputs
         self.keep(best, at)
 
-    def _first_norm(self, at: Array) -> Array:
-        """Where the decoupled attack begins: about where the tangent has another class."""
+    def _first_sizes(self, at: Array) -> Array:
+        """About where the tangent has another class."""
         outputs, slopes = self._outputs(self.inputs[at])
         rows = np.arange(len(at))
         weights = np.zeros_like(outputs)
