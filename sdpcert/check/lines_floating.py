@@ -73,6 +73,14 @@ class Curves(ABC):
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         """Which neurons are linear on their intervals, with their slopes and constants, both exact."""
 
+    def kinked(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
+        """Which neurons bend at one point inside of their intervals, and between which lines; none if nothing is said.
+
+        The lines are those on the left and on the right, slope and constant of each: two arrays (neurons, 2).
+        """
+        lines = np.zeros((len(neurons), 2))
+        return np.zeros(len(neurons), dtype=bool), lines, lines
+
     @abstractmethod
     def least(self, known: Range, slope: Array, neurons: Array) -> Array:
         """Bounds of the least value of `phi(v) - slope v` from below; -inf where there is no line."""
@@ -106,6 +114,16 @@ class BrokenLines(Curves):
             slope[inside], value[inside] = a[neurons][inside], c[neurons][inside]
             found |= inside
         return found, slope, value
+
+    def kinked(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
+        kinks = np.zeros(len(neurons), dtype=int)
+        left, right = np.zeros((len(neurons), 2)), np.zeros((len(neurons), 2))
+        for start, before, after in zip(self.bounds[1:-1], self.pieces, self.pieces[1:], strict=False):
+            (p, q), at = ([numbers[neurons] for numbers in piece] for piece in (before, after)), start[neurons]
+            found = (p[0] != q[0]) & (known.low < at) & (at < known.high)
+            kinks += found
+            left[found], right[found] = np.stack(p, axis=1)[found], np.stack(q, axis=1)[found]
+        return kinks == 1, left, right
 
     def least(self, known: Range, slope: Array, neurons: Array) -> Array:
         return self._least(known, slope, neurons, 1.0)

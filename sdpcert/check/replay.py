@@ -21,6 +21,7 @@ from .pieces import (
     SlopesStep,
     Split,
     Step,
+    check_separated,
 )
 from .reading import Rejected, within
 from .reduced import reduced
@@ -28,7 +29,7 @@ from .state import State, first_state, input_bits
 
 
 def prove(divided: Divided) -> None:
-    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
+    """Prove what is claimed of a network on a region that is divided into pieces; raise `Rejected`."""
     replay, pieces = Replay(divided), divided.pieces
     states: dict[int, tuple[State, int]] = {}  # of pieces that are split, with the children still to come
     for number, piece in enumerate(pieces):
@@ -53,7 +54,7 @@ class Replay:
 
     def __init__(self, divided: Divided) -> None:
         self.network, self.region, self.upper = IntegerNetwork(divided.network), divided.region, divided.upper
-        self.pieces = divided.pieces
+        self.pieces, self.requirements = divided.pieces, divided.requirements
         splits = [piece.end for piece in divided.pieces if isinstance(piece.end, Split)]
         self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(self.region, splits)
         self.first = first_state(divided.network, self.region, splits, self.bits)
@@ -97,6 +98,7 @@ class Replay:
             case Flat():
                 check_flat(end, self.network, state, self.region)
             case Separated():
-                raise Rejected("separated pieces are not known yet")
+                last = state.groups[-1]
+                check_separated(self.requirements, last.low, last.high)
             case _:
                 pass

@@ -24,17 +24,17 @@ from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.evaluation.adversarial import write_points
 from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects
-from sdpcert.evaluation.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.evaluation.file import NAME, decode, document_bytes, encode, images_sha256
 from sdpcert.evaluation.graph_module import GraphModule
-from sdpcert.evaluation.links import prove_links
-from sdpcert.evaluation.margins import ErrorBound, surely_wrong
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, compute, contradiction_of
 from sdpcert.evaluation.saved import Evaluation, read_evaluation
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
+from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
+from sdpcert.robustness.from_logits import ErrorBound, surely_wrong
+from sdpcert.robustness.links import prove_links
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
@@ -76,7 +76,7 @@ def evaluate(
     `radii` are l2 radii for images of values 0 to 1 (None: 36/255, 72/255, 108/255, 1 and those of the run's
     configuration). `bounds` are some of "by-construction", "sdp" and "pairwise"; programs whose estimated time is above
     `time_limit` seconds a bound are left out with the reason, unless `pairs` is "all" ("none" leaves the pairs out).
-    `level` is "R" or "F" (see `sdpcert.evaluation.execution`), `attack` the settings of the attack, or whether there is
+    `level` is "R" or "F" (see `sdpcert.robustness.execution`), `attack` the settings of the attack, or whether there is
     one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
     and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
 
