@@ -133,7 +133,12 @@ class Facts:
         self.substituted = Substituted(state, group, relaxation)
         self.undecided = self.substituted.undecided
         made = [self._of_group(number) for number in range(1, group)]
-        empty = (np.zeros((FORMS, 0, 3)), np.zeros((len(FACTS), 0)), np.zeros((len(FACTS), 0), np.int64), np.zeros((2, 0)))
+        empty = (
+            np.zeros((FORMS, 0, 3)),
+            np.zeros((len(FACTS), 0)),
+            np.zeros((len(FACTS), 0), np.int64),
+            np.zeros((2, 0)),
+        )
         forms, signs, places, activations = zip(empty, *made, strict=True)
         self._forms, self._activations = np.concatenate(forms, axis=1), np.concatenate(activations, axis=1)
         self.signs, self.places = np.concatenate(signs, axis=1), np.concatenate(places, axis=1)
@@ -199,7 +204,7 @@ class Facts:
         reach = [np.min(envelope.below.values, axis=0), np.max(envelope.above.values, axis=0)]
         middle = np.where(known, (reach[0] + reach[1]) / 2, 0.0)
         # Weights of t0 are then like those that its preactivation bears.
-        steepest = np.max(np.abs(forms[:SECOND + 1, :, 1]), axis=0)
+        steepest = np.max(np.abs(forms[: SECOND + 1, :, 1]), axis=0)
         bounded = np.isfinite(high - low)
         half = np.maximum(
             np.where(known, (reach[1] - reach[0]) / 2, 0.0),
@@ -244,7 +249,10 @@ class ScaledFacts:
             for end in (state.low, state.high)
         )
         finite = np.isfinite(low) & np.isfinite(high)
-        low, high = np.where(finite, low, constants[:count] - reach[:count]), np.where(finite, high, constants[:count] + reach[:count])
+        low, high = (
+            np.where(finite, low, constants[:count] - reach[:count]),
+            np.where(finite, high, constants[:count] + reach[:count]),
+        )
         middle, half = low / 2 + high / 2, high / 2 - low / 2
         half = np.where(half > 0, half, 1.0)
         self.rows[:count, 0] -= middle
