@@ -161,7 +161,7 @@ class _Run:
         residual[1:] += self.worth
         total = float(np.einsum("ij,ij->", self.moments, self.slack)) + float(self.worth @ x[1:])
         missing = float(np.abs(residual * x).sum())
-        if missing <= SATISFIED * total:
+        if missing <= max(SATISFIED * total, self.goals.tolerance):
             self.upper = min(self.upper, float(x[0]) + total + missing)
         if self.upper < self.value - self.goals.tolerance:  # what the moments miss matters more than it seemed
             self.upper = np.inf
