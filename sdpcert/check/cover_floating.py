@@ -29,6 +29,7 @@ from .pieces import (
     SlopesStep,
     Split,
     Step,
+    check_separated,
 )
 from .quadratic_floating import prove_quadratic
 from .reading import Rejected, within
@@ -44,7 +45,7 @@ MAX_WORK = 2 * 10**8
 
 
 def prove(divided: Divided) -> None:
-    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
+    """Prove what is claimed of a network on a region that is divided into pieces; raise `Rejected`."""
     require_rounding_to_nearest()
     children: list[list[int]] = [[] for _ in divided.pieces]
     for p, piece in enumerate(divided.pieces):
@@ -111,7 +112,8 @@ class FloatingReplay:
             case Flat():
                 self._check_flat(end, state)
             case Separated():
-                raise Rejected("separated pieces are not known yet")
+                last = state.neurons[-1].known
+                check_separated(self.divided.requirements, last.low.tolist(), last.high.tolist())
             case _:
                 pass
 

@@ -53,7 +53,7 @@ def load_point(path: str | os.PathLike[str], inputs: int, index: int | None = No
 
 def _single(path: Path) -> Array:
     try:
-        return _numbers(read_npy(path), "its array")
+        return real_numbers(read_npy(path), "its array")
     except ValueError as error:
         raise ValueError(f"{error}; {REMEDY}") from None
 
@@ -63,7 +63,7 @@ def _chosen(path: Path, inputs: int, index: int | None) -> Array:
     if KEY not in contents:
         found = ", ".join(quoted(key) for key in contents) or "nothing"
         raise ValueError(f"has no array {KEY!r}, but {found}; write it with numpy.savez(FILE, {KEY}=points)")
-    values = _numbers(contents[KEY], f"its array {KEY!r}")
+    values = real_numbers(contents[KEY], f"its array {KEY!r}")
     if values.size == inputs and index in (None, 0):
         return values
     if values.ndim < 2 or values.size != len(values) * inputs:
@@ -77,8 +77,8 @@ def _chosen(path: Path, inputs: int, index: int | None) -> Array:
     return values[index]
 
 
-def _numbers(values: object, what: str) -> Array:
-    """The array if it holds real numbers; raises ValueError for texts, complex numbers, truth values and dates."""
+def real_numbers(values: object, what: str) -> Array:
+    """The array if it holds real numbers; ValueError, which says `what`, for texts, complex numbers, truth values."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
         raise ValueError(f"{what} holds {kind} instead of real numbers")

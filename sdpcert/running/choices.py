@@ -12,6 +12,7 @@ SolverName = Literal["native", "clarabel", "scs", "sdpa", "mosek"]
 Form = Literal["auto", "unrolled", "frequency"]
 Head = Literal["joint", "composed"]
 OnInterrupt = Literal["prove", "raise"]
+Level = Literal["R", "F"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 FORMS: tuple[Form, ...] = get_args(Form)

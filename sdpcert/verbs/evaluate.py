@@ -1,92 +1,84 @@
-"""`sdpcert evaluate`: certified accuracy of a run, with proofs."""
+"""`sdpcert evaluate`: certified accuracy of a run or of any model, with proofs."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from sdpcert.errors import CommandInterrupted
-from sdpcert.report import percent_down, percent_up, rounded_down
-from sdpcert.verbs import options
+from sdpcert.verbs import options, regions
+from sdpcert.verbs.evaluated_model import ModelOptions, evaluate_model
+from sdpcert.verbs.evaluated_run import RunOptions, evaluate_run
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert evaluate runs/digits --level F")
+@app.command(epilog="Example: sdpcert evaluate model.onnx --data images.npz --radii 0.1,0.2 --within 0,1")
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="folder of a finished run")],
-    radii: Annotated[str | None, typer.Option(help="l2 radii for images of values 0 to 1, as in 0.5,36/255")] = None,
-    bounds: Annotated[
-        str, typer.Option(help="some of by-construction,sdp,pairwise; the default leaves the programs out")
-    ] = "by-construction",
-    level: Annotated[str, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")] = "R",
+    subject: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL", help="folder of a finished run, or a model file as certify reads it")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.npz|FOLDER",
+            help="inputs of a model: arrays `inputs` (n, ...) and `labels` (n,); of a run: the folder of its data, if "
+            "it is elsewhere now",
+        ),
+    ] = None,
+    radii: Annotated[
+        str | None, typer.Option(help="radii of the table, as in 0.5,36/255 (of a run for images of values 0 to 1)")
+    ] = None,
+    level: options.Level = "R",
     attack: Annotated[bool, typer.Option(help="search adversarial points: the other side of every accuracy")] = True,
-    pairs: Annotated[str, typer.Option(help="certificates of pairs of classes: auto, all or none")] = "auto",
-    count: Annotated[int | None, typer.Option(help="only so many of the test images, the first")] = None,
-    data: Annotated[Path | None, typer.Option(help="folder of the data, if it is elsewhere now")] = None,
-    device: options.Device = "cpu",
-    time_limit: Annotated[float, typer.Option(help="seconds that a bound's programs may take by estimate")] = 300.0,
+    count: Annotated[int | None, typer.Option(min=1, help="only so many of the inputs, the first")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="seconds an input (60), or of a run what a bound's programs may take by estimate (300)"),
+    ] = None,
     seed: options.Seed = 0,
+    norm: Annotated[regions.NormName | None, typer.Option(help="of a model: the norm of the radii (l2)")] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(metavar="LO,HI", help="of a model: only inputs with all entries from LO to HI, as in 0,1"),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="of a model that reads (x - M) / S for an input x: a number, or one a channel"),
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="S", help="of a model: see --mean")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="K", help="of a model: processes (1)")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="of a model: the file (its name .radii.json)"),
+    ] = None,
+    activation: options.ActivationName = None,
+    orientation: options.Orientation = None,
+    bounds: Annotated[
+        str | None, typer.Option(help="of a run: some of by-construction,sdp,pairwise (by-construction)")
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="of a run: certificates of pairs of classes, auto, all or none (auto)")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="of a run: cpu, or a torch device such as cuda (cpu)")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="only verify the saved evaluation, from the run's files and the data")
+        bool, typer.Option("--again", help="of a run: only verify the saved evaluation, from its files and the data")
     ] = False,
     as_json: options.AsJson = False,
 ) -> int:
-    """Certified accuracy of a finished run, with proofs, saved in the run's folder."""
-    options.training_package()
-    from sdpcert.errors import EvaluationRejected
-    from sdpcert.evaluation.again import recertify
-    from sdpcert.evaluation.trained import evaluate as measured
-
-    if again:
-        try:
-            result = recertify(run, data, device)
-        except EvaluationRejected as error:
-            print(f"sdpcert: rejected: {error}", file=sys.stderr)
-            return 1
-    else:
-        result = measured(
-            run,
-            None if radii is None else options.numbers(radii, "--radii", "0.5,36/255"),
-            [b.strip() for b in bounds.split(",")],
-            level,
-            attack,
-            pairs=pairs,
-            count=count,
-            root=data,
-            device=device,
-            time_limit=time_limit,
-            seed=seed,
-            progress=sys.stderr.isatty(),
-            command=" ".join(["sdpcert", *sys.argv[1:]]),
-            on_interrupt="prove",
-        )
-    _print(result, again, as_json)
-    if result.notes and not again:
-        raise CommandInterrupted("; ".join(result.notes))
-    # Notes tell of what was interrupted: what is there holds, and some is missing.
-    return 1 if result.notes else 0
+    """Certified accuracy, with proofs: of a model on inputs of your own, or of a finished run, saved in its folder."""
+    of_model = ModelOptions(norm, within, mean, std, jobs, output, activation, orientation)
+    of_run = RunOptions(bounds, pairs, device, again)
+    wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
+    if subject.is_dir() and not (data is not None and data.is_file()):
+        _refuse(of_model.given, "evaluations of a model", "with --data X.npz the run's network is one")
+        return evaluate_run(subject, of_run, wanted, level, attack, count, data, time_limit, seed, as_json)
+    whose = "a folder with --data X.npz is evaluated as a model" if subject.is_dir() else "give the folder of one"
+    _refuse(of_run.given, "evaluations of a run", whose)
+    return evaluate_model(subject, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
 
 
-def _print(result: Any, again: bool, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.summary()))
-        return
-    print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
-    headers = ("radius", "bound", "certified", "not attacked")
-    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
-    for row in result.rows:
-        attacked = "" if row.attacked_accuracy is None else f"{percent_up(row.attacked_accuracy)} %"
-        table.add_row(rounded_down(row.radius, 4), row.bound, f"{percent_down(row.accuracy)} %", attacked)
-    Console(width=max(Console().width, 100)).print(table)
-    for name, reason in result.left_out.items():
-        print(f"left out: {name}: {reason}", file=sys.stderr)
-    for note in result.notes if again else ():
-        print(f"note: {note}", file=sys.stderr)
-    print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
+def _refuse(given: list[str], kind: str, remedy: str) -> None:
+    if given:
+        raise ValueError(f"{given[0]} belongs to {kind}; leave it out, or {remedy}")

@@ -92,7 +92,7 @@ class RegionOptions:
         radius = options.numbers(self.radius, "--radius", "0.05 or 8/255", 1)[0]
         if not 0 < radius < math.inf:
             raise ValueError(f"--radius must be a positive finite number, not {self.radius}")
-        within = self._within()
+        within = chosen_within(self.within)
         point = load_point(self.around, inputs, self.index)
         if self.norm == "linf":
             region, shape = self._cube(point, radius, within), f"box of half-width {radius!r}"
@@ -107,14 +107,6 @@ class RegionOptions:
         summary = {"kind": "box" if self.norm == "linf" else "ball", "radius": radius, "norm": self.norm or "l2"}
         summary |= {"around": str(self.around), "index": self.index, "within": None if within is None else list(within)}
         return ChosenRegion(region, f"on the {shape} around {place}{cut}", summary)
-
-    def _within(self) -> tuple[float, float] | None:
-        if self.within is None:
-            return None
-        low, high = options.numbers(self.within, "--within", "0,1", 2)
-        if not -math.inf < low <= high < math.inf:
-            raise ValueError(f"--within wants two finite numbers, the lower one first, as in 0,1, not {self.within}")
-        return low, high
 
     def _cube(self, point: Array, radius: float, within: tuple[float, float] | None) -> Box:
         """All entries within `radius` of the point's, the ends rounded outward."""
@@ -168,6 +160,16 @@ def _end(text: str, inputs: int) -> Array:
     if not math.isfinite(number):
         raise ValueError(f"--box wants finite numbers, not {text}")
     return np.array([number])
+
+
+def chosen_within(text: str | None) -> tuple[float, float] | None:
+    """The two ends of `--within`; ValueError with one line if they are no finite numbers in their order."""
+    if text is None:
+        return None
+    low, high = options.numbers(text, "--within", "0,1", 2)
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(f"--within wants two finite numbers, the lower one first, as in 0,1, not {text}")
+    return low, high
 
 
 def chosen_pair(text: str | None, rows: str | None) -> tuple[int, int] | None:

@@ -1,0 +1,83 @@
+"""Inputs with their labels, from `.npz` files: nothing in them is run, sizes come first."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from sdpcert.readers.arrays.files import read_npz
+from sdpcert.readers.errors import check_file, quoted
+from sdpcert.readers.points import real_numbers
+from sdpcert.running.arguments import path as as_path
+from sdpcert.running.outputs import reads
+
+Array = np.ndarray
+#: The arrays of the file.
+INPUTS, LABELS = "inputs", "labels"
+REMEDY = f"write it with numpy.savez(FILE, {INPUTS}=images, {LABELS}=classes)"
+
+
+def load_labelled(
+    path: str | os.PathLike[str], inputs: int, classes: int, count: int | None = None
+) -> tuple[Array, Array]:
+    """Inputs float64 (n, ...) and labels int64 (n,) of an `.npz` file, the first `count` of them.
+
+    The array `inputs` has one input in a row, of any shape with as many entries as the network reads; `labels` has its
+    class, an integer from 0 to `classes - 1`. Raises ValueError with one line that names the file.
+    """
+    path = as_path(path, "the file of inputs and labels")
+    name = quoted(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"{name}: is no .npz file; {REMEDY}")
+    check_file(path, name)
+    reads(path)
+    try:
+        contents = read_npz(path)
+        values = _inputs(_array(contents, INPUTS), inputs)
+        labels = _labels(_array(contents, LABELS), len(values), classes)
+        return _finite(values[:count]), labels[:count]
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _array(contents: dict[str, object], key: str) -> Array:
+    if key not in contents:
+        found = ", ".join(quoted(other) for other in contents) or "nothing"
+        raise ValueError(f"has no array {key!r}, but {found}; {REMEDY}")
+    return real_numbers(contents[key], f"its array {key!r}")
+
+
+def _inputs(values: Array, inputs: int) -> Array:
+    if values.ndim == 0 or values.size != len(values) * inputs:
+        raise ValueError(
+            f"its array {INPUTS!r} has the shape {values.shape}, and the network reads {inputs} numbers; save one "
+            f"input a row, (n, ...) with {inputs} numbers each"
+        )
+    if not len(values):
+        raise ValueError(f"its array {INPUTS!r} holds no input; save one or more")
+    return values
+
+
+def _labels(values: Array, count: int, classes: int) -> Array:
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"its array {LABELS!r} holds {values.dtype}; save integers, labels.astype(int)")
+    if values.shape != (count,):
+        raise ValueError(f"its array {LABELS!r} has the shape {values.shape}; save one class an input, ({count},)")
+    outside = np.flatnonzero((values < 0) | (values >= classes))
+    if len(outside):
+        raise ValueError(
+            f"label {outside[0]} is {values[outside[0]]}, and the network has the classes 0 to {classes - 1}; "
+            "labels count the outputs from 0"
+        )
+    return values.astype(np.int64)
+
+
+def _finite(values: Array) -> Array:
+    """The numbers in float64; raises ValueError that names the first input with one that is not finite."""
+    with np.errstate(over="ignore"):  # a longer float
+        found = values.astype(float)
+    bad = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+    if len(bad):
+        raise ValueError(f"input {bad[0]} has an entry that is not finite; every entry has to be a finite number")
+    return found

@@ -1,0 +1,204 @@
+"""`sdpcert evaluate MODEL --data X.npz`: the options of models, what they call, and what is printed."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import sdpcert
+from sdpcert.errors import CommandInterrupted, Interrupted
+from sdpcert.readers.labelled import load_labelled
+from sdpcert.report import percent_down, percent_up, rounded_down, seconds
+from sdpcert.running.outputs import check_output
+from sdpcert.verbs import options, regions
+
+#: Seconds for one input, unless told otherwise.
+TIME_LIMIT = 60.0
+#: Ranges of inputs that images usually have.
+RANGES = ((0.0, 1.0), (0.0, 255.0))
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The options that only an evaluation of a model has, None where they were not given."""
+
+    norm: regions.NormName | None = None
+    within: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    jobs: int | None = None
+    output: Path | None = None
+    activation: str | None = None
+    orientation: str | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The names of those that were given."""
+        return [f"--{name}" for name, value in vars(self).items() if value is not None]
+
+    def normalisation(self) -> tuple[list[float], list[float]] | None:
+        """Means and deviations, as many of each; ValueError with one line for anything else."""
+        if self.mean is None and self.std is None:
+            return None
+        if self.mean is None or self.std is None:
+            lone, other = ("--mean", "--std") if self.std is None else ("--std", "--mean")
+            raise ValueError(f"{lone} needs {other}: the model reads (x - M) / S")
+        mean, std = (
+            options.numbers(text, name, "0.1307 or 0.49,0.48,0.45")
+            for text, name in ((self.mean, "--mean"), (self.std, "--std"))
+        )
+        if len(mean) != len(std):
+            raise ValueError(f"--mean has {len(mean)} numbers and --std {len(std)}; give one a channel in both")
+        if not all(map(math.isfinite, mean)):
+            raise ValueError(f"--mean wants finite numbers, not {self.mean}")
+        if not all(0 < s < math.inf for s in std):
+            raise ValueError(f"--std wants positive finite numbers, not {self.std}")
+        return mean, std
+
+    def box(self) -> sdpcert.Box | None:
+        """The range that no input leaves."""
+        ends = regions.chosen_within(self.within)
+        return None if ends is None else sdpcert.Box(*ends)
+
+
+def evaluate_model(
+    model: Path,
+    asked: ModelOptions,
+    radii: list[float] | None,
+    level: str,
+    attack: bool,
+    count: int | None,
+    data: Path | None,
+    time_limit: float | None,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Prove radii of the inputs in `data`, save and print them, and return the exit code."""
+    normalisation, within = asked.normalisation(), asked.box()
+    if radii is not None and not all(0 <= r < math.inf for r in radii):
+        raise ValueError(f"--radii wants finite numbers that are not negative, not {','.join(map(str, radii))}")
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"--time-limit wants a positive number of seconds, not {time_limit:g}")
+    network = _network(model, asked)
+    if data is None:
+        raise ValueError("a model needs --data X.npz, with arrays `inputs` (n, ...) and `labels` (n,)")
+    classes = math.prod(network.output_shape)
+    inputs, labels = load_labelled(data, math.prod(network.input_shape), classes, count)
+    output = asked.output or Path(f"{model.resolve().name if model.is_dir() else model.stem}.radii.json")
+    check_output(output)
+    interrupted = ""
+    with regions.workers(asked.jobs or 1) as executor:
+        try:
+            result = sdpcert.radii(
+                network,
+                inputs,
+                labels,
+                norm=asked.norm or "l2",
+                within=within,
+                radii=radii,
+                normalisation=normalisation,
+                level=level,
+                time_limit=TIME_LIMIT if time_limit is None else time_limit,
+                attack=attack,
+                executor=executor,
+                seed=seed,
+                progress=sys.stderr.isatty(),
+            )
+        except Interrupted as error:
+            result, interrupted = error.result, str(error)
+    result.save(output)
+    if as_json:
+        print(json.dumps(_summary(result, network.source, output)))
+    else:
+        _print(result, network, data, output, within, normalisation)
+    if interrupted:
+        raise CommandInterrupted(f"{interrupted}; {output} has what was proved")
+    return 0
+
+
+def _network(model: Path, asked: ModelOptions) -> Any:
+    """The network of a model file, or of a run's folder."""
+    given = options.array_options(asked.activation, asked.orientation)
+    if not model.is_dir():
+        return sdpcert.load(model, **given)
+    if given:
+        raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
+    options.training_package()
+    from sdpcert.evaluation.bounds import networks_of
+    from sdpcert.training.runs import load_run
+
+    run = load_run(model)
+    return networks_of(run.module, run.data.input_shape)[1]
+
+
+def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
+    """The attributes as plain values; a distance that is none is null."""
+    return {
+        "network": source,
+        "radii": str(output),
+        "norm": result.norm,
+        "level": result.level,
+        "radius": result.radius.tolist(),
+        "correct": result.correct.tolist(),
+        "distance": [d if math.isfinite(d) else None for d in result.distance.tolist()],
+        "labels": result.labels.tolist(),
+        "rows": [{"radius": r.radius, "certified": r.certified, "attacked": r.attacked} for r in result.rows],
+        "median_radius": statistics.median_low(result.radius.tolist()),
+        "seconds": result.seconds,
+        "notes": list(result.notes),
+    }
+
+
+def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.Box | None, normalisation: Any) -> None:
+    total, right = len(result.labels), int(np.sum(result.correct))
+    sizes = [math.prod(shape) for shape in (network.input_shape, network.output_shape)]
+    print(f"network   {network.source}: {sizes[0]} inputs, {sizes[1]} classes")
+    print(f"data      {data}: {total} inputs, {right} of them right ({percent_down(right / total)} %)")
+    print(f"claim     {result.norm} radii, {LEVELS[result.level]}, {_coordinates(normalisation)}{_where(within)}")
+    table = Table("radius", "certified", "not attacked", box=None, pad_edge=False, header_style="bold")
+    for row in result.rows:
+        attacked = "" if row.attacked is None else f"{percent_up(row.attacked / total)} %"
+        table.add_row(rounded_down(row.radius, 4), f"{percent_down(row.certified / total)} %", attacked)
+    Console(width=max(Console().width, 100)).print(table)
+    median = statistics.median_low(result.radius.tolist())
+    print(f"median    {rounded_down(median, 4)}    half of the inputs have this radius or a larger one, wrong ones 0")
+    print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
+    for line in (*result.notes, *_advice(result, within)):
+        print(f"note      {line}")
+    print(f"radii     {output}    (prove them again: sdpcert check {output})")
+
+
+LEVELS = {"R": "level R (real arithmetic)", "F": "level F (float32 in any order of summation)"}
+
+
+def _coordinates(normalisation: Any) -> str:
+    if normalisation is None:
+        return "in the coordinates that the network reads, nothing is normalised before it"
+    return "in the coordinates of the data, (x - mean) / std is part of the network"
+
+
+def _where(within: sdpcert.Box | None) -> str:
+    return "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
+
+
+def _advice(result: Any, within: sdpcert.Box | None) -> list[str]:
+    """What may give larger radii."""
+    if within is not None:
+        return []
+    least, most = float(np.min(result.inputs)), float(np.max(result.inputs))
+    for low, high in RANGES:
+        if low <= least <= most <= high:
+            return [
+                f"all inputs lie in {low:g} to {high:g}: if none can leave it, --within {low:g},{high:g} allows for "
+                "no others and may give larger radii"
+            ]
+    return []
