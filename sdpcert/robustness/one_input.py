@@ -15,6 +15,7 @@ from sdpcert.robustness.entry import ByPieces, Entry
 from sdpcert.robustness.needed import Needed
 from sdpcert.robustness.searching import radius_of
 from sdpcert.robustness.statement import Statement
+from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget
 
@@ -60,7 +61,8 @@ def answer(statement: Statement, options: Options, known: Entry) -> Answer:
             return Answer(known, found.counterexample)
         proofs = tuple(ByPieces(proof.classes, proof.pieces) for proof in found.proofs)
         entry = replace(known, radius=found.radius, proofs=proofs)
-        result = check_document(statement.document([entry]), exact=False)
+        with first_interrupt_waits():
+            result = check_document(statement.document([replace(entry, attack=None)]), exact=False)
     if not result.ok:
         return Answer(known, found.counterexample, f"a checker did not accept its pieces: {result.reason}")
     return Answer(entry, found.counterexample)
