@@ -1,15 +1,20 @@
-"""Margins of a label over other classes at points, as the checkers enclose them: in floating point, then in integers."""
+"""Margins of a label over other classes at points, as the checkers enclose them: in floating point, or in integers."""
 
 from __future__ import annotations
 
+import math
+import sys
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 
 from sdpcert.certificate.region_network import network_document
+from sdpcert.check import forward, forward_floating
 from sdpcert.check import network as networks
 from sdpcert.check.backward import IntegerNetwork
 from sdpcert.check.differences import Differences
+from sdpcert.check.network_floating import FloatingNetwork
 from sdpcert.check.reading import Rejected
 from sdpcert.network.stacked import StackedForm
 
@@ -21,7 +26,10 @@ MOST_PRODUCTS = 10**7
 
 
 class Enclosure:
-    """A form that `with_differences` made, as its file states it."""
+    """A form that `with_differences` made, as its file states it.
+
+    A number is known in floating point within its errors; integers say more where that leaves open what is asked.
+    """
 
     def __init__(self, form: StackedForm) -> None:
         self.differences = Differences.of(networks.read(network_document(form), "network"))
@@ -32,18 +40,12 @@ class Enclosure:
 
         They are infinite at the label itself, the lower one with the sign of the upper one, and where nothing is known.
         """
-        from sdpcert.check import forward_floating
-
-        parts = [
-            forward_floating.margins(self._floating, points[k : k + BATCH]) for k in range(0, len(points), BATCH)
-        ]
+        parts = [forward_floating.margins(self._floating, points[k : k + BATCH]) for k in range(0, len(points), BATCH)]
         low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
         return self._of_labels(low, high, labels)
 
     def exactly(self, point: Array, label: int) -> tuple[Array, Array]:
         """The same at one point in integers, as far as that is little work; arrays (classes,)."""
-        from sdpcert.check import forward
-
         classes = self.differences.classes
         try:
             if self.products > MOST_PRODUCTS:
@@ -51,8 +53,7 @@ class Enclosure:
             ends = forward.margins(self._integers, point.tolist())
         except Rejected:
             return np.full(classes, -np.inf), np.full(classes, np.inf)
-        low = np.array([_down(end) for end in ends[0]])
-        high = np.array([-_down(-end) for end in ends[1]])
+        low, high = np.array([[_down(end) for end in ends[0]], [-_down(-end) for end in ends[1]]])
         found = self._of_labels(low[None], high[None], np.array([label]))
         return found[0][0], found[1][0]
 
@@ -74,11 +75,18 @@ class Enclosure:
         return least, most
 
     @cached_property
-    def _floating(self) -> object:
-        from sdpcert.check.network_floating import FloatingNetwork
-
+    def _floating(self) -> FloatingNetwork:
         return FloatingNetwork(self.differences.network)
 
     @cached_property
     def _integers(self) -> IntegerNetwork:
         return IntegerNetwork(self.differences.network)
+
+
+def _down(number: Fraction) -> float:
+    """A float64 that is at most a number, and near it."""
+    try:
+        near = float(number)
+    except OverflowError:
+        return -math.inf if number < 0 else sys.float_info.max
+    return math.nextafter(near, -math.inf) if near > number else near
