@@ -29,13 +29,13 @@ from torch import nn
 
 import sdpcert
 from sdpcert.evaluation.bounds import Subject, difference, pairs_of, prove
-from sdpcert.evaluation.execution import error_bound
 from sdpcert.evaluation.graph_module import GraphModule
-from sdpcert.evaluation.links import prove_links
-from sdpcert.evaluation.margins import linear_radii, pair_constants
 from sdpcert.evaluation.saved import Evaluation, load_evaluation
 from sdpcert.evaluation.trained import evaluate
 from sdpcert.network.graph import Network
+from sdpcert.robustness.execution import error_bound
+from sdpcert.robustness.from_logits import linear_radii, pair_constants
+from sdpcert.robustness.links import prove_links
 from sdpcert.training import load_data, train
 from sdpcert.training.datasets import Data
 

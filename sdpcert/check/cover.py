@@ -9,7 +9,7 @@ from typing import Any
 from . import network, pieces, replay
 from .network import Network
 from .part import EXACT, FLOATING, Part, ReadPart, agreeing, read_claim
-from .pieces import Bounded, BoundsStep, Piece
+from .pieces import MAX_FACTS, Bounded, BoundsStep, Divided, Piece, QuadraticStep, Requirement
 from .reading import Rejected, members, within
 
 #: Least and most pieces of each kind.
@@ -21,6 +21,8 @@ MAX_WORK = 10**9
 #: How many multiplications of a product the work at one coefficient of a row, at one entry of a factor, or at the lines
 #: of one neuron is worth.
 COEFFICIENT, ENTRY, NEURON = 20, 6, 400
+#: Weights that a quadratic bound has for a neuron without kinks.
+SMOOTH_FACTS = 3
 
 
 @dataclass(frozen=True)
@@ -38,42 +40,18 @@ class Cover(Part):
 
     def prove(self, exact: bool | None) -> str:
         """Prove the claim on every piece, in integers if `exact` is True, or None and it is little work."""
-        exact = self.work <= MAX_WORK if exact is None else exact
         with within(self.name):
-            if exact:
-                replay.prove(self)
-                return EXACT
-            try:
-                from . import cover_floating  # needs more than the standard library
-            except ModuleNotFoundError as error:
-                raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
-            cover_floating.prove(self)
-            return FLOATING
+            return prove(self, self.work <= MAX_WORK if exact is None else exact)
 
     @property
     def work(self) -> int:
         """About how many multiplications a proof in integers takes, at 20 to 60 nanoseconds each."""
-        sizes = [self.network.inputs, *(group.size for group in self.network.groups), self.network.outputs]
-        through = [0] * len(sizes)  # weights of a descent from each group, those of all groups below included
-        for block in self.network.blocks:
-            through[block.target] += block.rows * block.columns
-        for g in range(1, len(sizes)):
-            through[g] += through[g - 1] + COEFFICIENT * sizes[g - 1]
-        total = 0
-        for piece in self.pieces:
-            total += len(sizes)
-            for step in piece.steps:
-                total += len(sizes) + NEURON * max(sizes[1:-1])
-                if isinstance(step, BoundsStep):
-                    top = step.group if step.multipliers is None else len(sizes) - 2
-                    total += len(step.neurons) * through[top]
-            if isinstance(piece.end, Bounded):
-                counts = [*map(len, piece.end.multipliers), sizes[-1]]
-                total += sum(count * through[g] for g, count in enumerate(counts, 1))
-                rows = sum(counts)
-                inputs = min(rows, sizes[0])
-                total += rows * rows * sizes[0] + ENTRY * (rows + inputs) ** 3
-        return total
+        return work_of(self.network, self.pieces)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """A bound separates no classes."""
+        return ()
 
     def leaves(self) -> Iterator[Part]:
         """The part itself."""
@@ -94,6 +72,57 @@ class Cover(Part):
             if level == EXACT
             else "proved in floating point with rigorous error bounds",
         ]
+
+
+def prove(divided: Divided, exact: bool) -> str:
+    """Prove what is claimed of a region and its pieces, and return the arithmetic; raise `Rejected`."""
+    if exact:
+        replay.prove(divided)
+        return EXACT
+    try:
+        from . import cover_floating  # needs more than the standard library
+    except ModuleNotFoundError as error:
+        raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
+    cover_floating.prove(divided)
+    return FLOATING
+
+
+def work_of(network: Network, pieces: tuple[Piece, ...]) -> int:
+    """About how many multiplications it takes to prove pieces in integers."""
+    sizes = [network.inputs, *(group.size for group in network.groups), network.outputs]
+    through = [0] * len(sizes)  # weights of a descent from each group, those of all groups below included
+    for block in network.blocks:
+        through[block.target] += block.rows * block.columns
+    for g in range(1, len(sizes)):
+        through[g] += through[g - 1] + COEFFICIENT * sizes[g - 1]
+    total = 0
+    for piece in pieces:
+        total += len(sizes)
+        for step in piece.steps:
+            total += len(sizes) + NEURON * max(sizes[1:-1])
+            if isinstance(step, BoundsStep):
+                top = step.group if step.multipliers is None else len(sizes) - 2
+                total += len(step.neurons) * through[top]
+            if isinstance(step, QuadraticStep):
+                counts = [
+                    -(-len(weights) // (SMOOTH_FACTS if group.activation.takes_slopes else MAX_FACTS))
+                    for group, weights in zip(network.groups, step.multipliers, strict=False)
+                ]
+                total += _matrix(counts, through, sizes[0]) + through[step.group]
+        if isinstance(piece.end, Bounded):
+            counts = [*map(len, piece.end.multipliers), sizes[-1]]
+            total += _matrix(counts, through, sizes[0])
+    return total
+
+
+def _matrix(counts: list[int], through: list[int], inputs: int) -> int:
+    """The multiplications of a matrix of so many rows of each group, and of its factor."""
+    rows = sum(counts)
+    return (
+        sum(count * through[g] for g, count in enumerate(counts, 1))
+        + rows * rows * inputs
+        + ENTRY * (rows + min(rows, inputs)) ** 3
+    )
 
 
 def seconds_in_integers(document: dict[str, Any]) -> float:

@@ -29,7 +29,9 @@ from .pieces import (
     SlopesStep,
     Split,
     Step,
+    check_separated,
 )
+from .quadratic_floating import prove_quadratic
 from .reading import Rejected, within
 from .reduced import reduced as exactly
 from .reduced_floating import Reduced, reduce
@@ -43,7 +45,7 @@ MAX_WORK = 2 * 10**8
 
 
 def prove(divided: Divided) -> None:
-    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
+    """Prove what is claimed of a network on a region that is divided into pieces; raise `Rejected`."""
     require_rounding_to_nearest()
     children: list[list[int]] = [[] for _ in divided.pieces]
     for p, piece in enumerate(divided.pieces):
@@ -93,7 +95,8 @@ class FloatingReplay:
             case SlopesStep():
                 return state.after_slopes(step)
             case QuadraticStep():
-                raise Rejected("quadratic bounds are not known yet")
+                prove_quadratic(state, step)
+                return state.after_quadratic(step)
 
     def _check_bounds(self, step: BoundsStep, state: State) -> None:
         failed = unproved(state, step)
@@ -109,7 +112,8 @@ class FloatingReplay:
             case Flat():
                 self._check_flat(end, state)
             case Separated():
-                raise Rejected("separated pieces are not known yet")
+                last = state.neurons[-1].known
+                check_separated(self.divided.requirements, last.low.tolist(), last.high.tolist())
             case _:
                 pass
 

@@ -74,6 +74,18 @@ class Curves(ABC):
         """Which neurons are linear on their intervals, with their slopes and constants, both exact."""
 
     @abstractmethod
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        """Activations of all neurons with bounds of their errors, at points (count, neurons) with errors."""
+
+    def kinked(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
+        """Which neurons bend at one point inside of their intervals, and between which lines; none if nothing is said.
+
+        The lines are those on the left and on the right, slope and constant of each: two arrays (neurons, 2).
+        """
+        lines = np.zeros((len(neurons), 2))
+        return np.zeros(len(neurons), dtype=bool), lines, lines
+
+    @abstractmethod
     def least(self, known: Range, slope: Array, neurons: Array) -> Array:
         """Bounds of the least value of `phi(v) - slope v` from below; -inf where there is no line."""
 
@@ -98,6 +110,19 @@ class BrokenLines(Curves):
         self.bounds = [-infinite, *starts, infinite]
         self.pieces = list(zip(slopes, values, strict=True))
 
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        low, high = points - errors * SLACK, points + errors * SLACK
+        low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+        result, steepest, size = np.full_like(points, np.nan), np.zeros_like(points), np.zeros_like(points)
+        for k, (a, c) in enumerate(self.pieces):
+            start, end = self.bounds[k], self.bounds[k + 1]
+            linear = a * points
+            own = (start <= points) & (points <= end)
+            result = np.where(own, linear + c, result)
+            size = np.where(own, np.abs(linear) + np.abs(c), size)
+            steepest = np.where((low <= end) & (start <= high), np.maximum(steepest, np.abs(a)), steepest)
+        return result, (steepest * errors + 3 * U * size) * SLACK + TINY
+
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         found = np.zeros(len(neurons), dtype=bool)
         slope, value = np.zeros(len(neurons)), np.zeros(len(neurons))
@@ -106,6 +131,16 @@ class BrokenLines(Curves):
             slope[inside], value[inside] = a[neurons][inside], c[neurons][inside]
             found |= inside
         return found, slope, value
+
+    def kinked(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
+        kinks = np.zeros(len(neurons), dtype=int)
+        left, right = np.zeros((len(neurons), 2)), np.zeros((len(neurons), 2))
+        for start, before, after in zip(self.bounds[1:-1], self.pieces, self.pieces[1:], strict=False):
+            (p, q), at = ([numbers[neurons] for numbers in piece] for piece in (before, after)), start[neurons]
+            found = (p[0] != q[0]) & (known.low < at) & (at < known.high)
+            kinks += found
+            left[found], right[found] = np.stack(p, axis=1)[found], np.stack(q, axis=1)[found]
+        return kinks == 1, left, right
 
     def least(self, known: Range, slope: Array, neurons: Array) -> Array:
         return self._least(known, slope, neurons, 1.0)
@@ -169,6 +204,11 @@ class SmoothCurves(Curves):
         low, high = np.array(pairs).reshape(-1, 2).T
         return low, high
 
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        low, high = (x.reshape(points.shape) for x in self.enclosed(points.ravel(), np.arange(0)))
+        values = low / 2 + high / 2
+        return values, (np.maximum(high - values, values - low) + self.steepest * errors) * SLACK + TINY
+
     def slopes_between(self, low: float, high: float) -> tuple[Fraction, Fraction]:
         return self.function.derivative(Fraction(low), Fraction(high))
 
@@ -201,6 +241,9 @@ class SmoothCurves(Curves):
 
 class UnknownCurves(Curves):
     """Nothing is known of the activation but its slopes: it has no lines."""
+
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        return np.zeros_like(points), np.full_like(points, np.inf)
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         return np.zeros(len(neurons), dtype=bool), np.zeros(len(neurons)), np.zeros(len(neurons))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import operator
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -144,8 +146,27 @@ class Piece:
     end: End
 
 
+@dataclass(frozen=True)
+class Requirement:
+    """What every separated piece has to keep of a neuron of the last group, strictly.
+
+    Side "low": its preactivation stays above `limit`; "high": below it.
+    """
+
+    neuron: int
+    side: str
+    limit: Fraction
+
+    def holds(self, low: float, high: float) -> bool:
+        """Whether preactivations between these ends satisfy it; compared exactly, and false of what is no number."""
+        return low > self.limit if self.side == "low" else high < self.limit
+
+    def __str__(self) -> str:
+        return f"neuron {self.neuron} of the last group {'above' if self.side == 'low' else 'below'} its limit"
+
+
 class Divided(Protocol):
-    """A network on a region that is divided into pieces, and the bound that is claimed of it.
+    """A network on a region that is divided into pieces, and what is claimed of it: a bound, or what separates classes.
 
     The first piece is the whole region, every other one stands after its parent. One that is split has exactly two
     children, one on each side, and no other has any.
@@ -168,8 +189,22 @@ class Divided(Protocol):
 
     @property
     def upper(self) -> float:
-        """The bound."""
+        """The bound of all pieces that end in a condition."""
         ...
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What all pieces that are separated have to keep."""
+        ...
+
+
+def check_separated(requirements: tuple[Requirement, ...], low: Sequence[float], high: Sequence[float]) -> None:
+    """Raise `Rejected` if preactivations of the last group between these ends break a requirement, or there is none."""
+    if not requirements:
+        raise Rejected("nothing is required of the piece")
+    for required in requirements:
+        if not required.holds(low[required.neuron], high[required.neuron]):
+            raise Rejected(f"its bounds do not keep {required}")
 
 
 #: How a piece may end that bounds the network's constant, and one that keeps a class above others.

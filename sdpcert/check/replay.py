@@ -21,14 +21,16 @@ from .pieces import (
     SlopesStep,
     Split,
     Step,
+    check_separated,
 )
+from .quadratic import check_quadratic
 from .reading import Rejected, within
 from .reduced import reduced
 from .state import State, first_state, input_bits
 
 
 def prove(divided: Divided) -> None:
-    """Prove the bound of a network on a region that is divided into pieces; raise `Rejected`."""
+    """Prove what is claimed of a network on a region that is divided into pieces; raise `Rejected`."""
     replay, pieces = Replay(divided), divided.pieces
     states: dict[int, tuple[State, int]] = {}  # of pieces that are split, with the children still to come
     for number, piece in enumerate(pieces):
@@ -53,7 +55,7 @@ class Replay:
 
     def __init__(self, divided: Divided) -> None:
         self.network, self.region, self.upper = IntegerNetwork(divided.network), divided.region, divided.upper
-        self.pieces = divided.pieces
+        self.pieces, self.requirements = divided.pieces, divided.requirements
         splits = [piece.end for piece in divided.pieces if isinstance(piece.end, Split)]
         self.bits = self.network.bits + MORE_BITS + GUARD + input_bits(self.region, splits)
         self.first = first_state(divided.network, self.region, splits, self.bits)
@@ -86,7 +88,9 @@ class Replay:
                 neurons.check_slopes(step.neurons, step.alpha, step.beta)
                 return state.with_neurons(step.group, neurons.with_slopes(step.neurons, step.alpha, step.beta))
             case QuadraticStep():
-                raise Rejected("quadratic bounds are not known yet")
+                check_quadratic(step, self.network, state, self.region, self.bits)
+                cut = state.neurons(step.group).with_ends(step.side, [step.neuron], [step.value])
+                return state.with_neurons(step.group, cut, [step.neuron])
 
     def _check_end(self, end: End, state: State) -> None:
         match end:
@@ -97,6 +101,7 @@ class Replay:
             case Flat():
                 check_flat(end, self.network, state, self.region)
             case Separated():
-                raise Rejected("separated pieces are not known yet")
+                last = state.groups[-1]
+                check_separated(self.requirements, last.low, last.high)
             case _:
                 pass

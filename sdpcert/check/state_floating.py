@@ -10,7 +10,7 @@ import numpy as np
 
 from .lines_floating import Curves, Range
 from .network_floating import FloatingNetwork, Sizes
-from .pieces import BoundsStep, LinesStep, SlopesStep, Split
+from .pieces import BoundsStep, LinesStep, QuadraticStep, SlopesStep, Split
 from .reading import Rejected
 from .region import Region
 from .rounding import SLACK
@@ -74,6 +74,30 @@ class Neurons:
     def slopes(self) -> tuple[Array, Array]:
         """Ends of an interval of the slopes between two points of the piece, for each neuron."""
         return self.curves.slopes(self.known)
+
+    @cached_property
+    def undecided(self) -> Array:
+        """The indices of the neurons whose slopes are not all the same."""
+        alpha, beta = self.slopes
+        return np.flatnonzero(alpha != beta)
+
+    def decided(self, neurons: Array) -> tuple[Array, Array, Array]:
+        """Slopes and values at zero of decided neurons, and bounds of the errors of the values."""
+        known, slope = self.known.of(neurons), self.slopes[0][neurons]
+        linear, _, value = self.curves.linear(known, neurons)
+        if np.all(linear):
+            return slope, value, np.zeros(len(neurons))
+        least, greatest = self.curves.least(known, slope, neurons), self.curves.greatest(known, slope, neurons)
+        value = np.where(linear, value, least / 2 + greatest / 2)
+        doubt = np.where(linear, 0.0, np.nextafter(np.maximum(greatest - value, value - least), np.inf))
+        return slope, value, doubt
+
+    def kinked(self, neurons: Array) -> tuple[Array, Array, Array]:
+        """Which neurons have one kink inside of their intervals; slope and value at zero on the left and on the right.
+
+        The latter have shape (neurons, 2), and mean nothing for others.
+        """
+        return self.curves.kinked(self.known.of(neurons), neurons)
 
     def lines_of(self, neurons: Array, lower: Array, upper: Array) -> Lines:
         """The lines of some neurons with these slopes; one that is linear on its interval is its own line."""
@@ -169,6 +193,11 @@ class State:
         """The state after bounds, which are proved already."""
         neurons, values = np.array(step.neurons, dtype=int), np.array(step.values)
         return self.with_neurons(step.group, self.neurons[step.group - 1].bounded(step.side, neurons, values))
+
+    def after_quadratic(self, step: QuadraticStep) -> State:
+        """The state after a bound of one preactivation, which is proved already."""
+        neuron, value = np.array([step.neuron]), np.array([step.value])
+        return self.with_neurons(step.group, self.neurons[step.group - 1].bounded(step.side, neuron, value))
 
     def after_lines(self, step: LinesStep) -> State:
         """The state after new slopes of lines."""

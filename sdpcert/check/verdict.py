@@ -8,23 +8,26 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from . import radii
+from .radii_claim import Row
 from .reading import Rejected, Unreadable, read_document
 from .tree import Content, read_content
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The verdict on one certificate.
+    """The verdict on one certificate, or on one file of radii.
 
     Args:
         ok: True if the claim is proved.
-        upper: the proved bound, None unless ok.
+        upper: the proved bound, None unless ok; None for a file of radii.
         reason: one line, what is proved or why not.
         sha256: the hash of the network that the proof is about, empty unless ok.
         lower: the lower bound that the file states, which is not re-evaluated here; None if there is none or not ok.
         level: the arithmetic of the proof, "exact" or "floating-point" (float64 with rigorous error bounds for the
-            conditions on a torus and for pieces of a region); None unless ok.
+            conditions on a torus, for pieces of a region and for margins at points); None unless ok.
         piece: the number of the piece of a region whose end is not proved, if that is why not; else None.
+        radii: of a file of radii, for each radius of its table how many inputs are certified; empty unless ok.
     """
 
     ok: bool
@@ -34,6 +37,7 @@ class CheckResult:
     lower: float | None = None
     level: str | None = None
     piece: int | None = None
+    radii: tuple[Row, ...] = ()
 
 
 class HasDocument(Protocol):
@@ -47,8 +51,9 @@ class HasDocument(Protocol):
 def check(certificate: str | os.PathLike[str] | HasDocument) -> CheckResult:
     """Check a certificate, in exact arithmetic if it is small enough; the result's level says how it was proved.
 
-    `certificate` is the path of a file, or a `Certificate`, which is checked as the file that it would be saved as. A
-    bad or missing file gives ok=False and never an exception. Raises TypeError if it is neither.
+    `certificate` is the path of a file, of a certificate or of radii, or a `Certificate` or `Radii` in memory, which
+    are checked as the file that they would be saved as. A bad or missing file gives ok=False and never an exception.
+    Raises TypeError if it is neither.
     """
     try:
         return check_document(document_of(certificate))
@@ -74,13 +79,15 @@ def document_of(certificate: str | os.PathLike[str] | HasDocument) -> Any:
 
 
 def check_document(document: Any, exact: bool | None = None) -> CheckResult:
-    """Check a certificate that is already parsed from JSON; a bad one gives ok=False and never an exception.
+    """Check a certificate, or a file of radii, that is already parsed from JSON.
 
-    `exact` says whether conditions on a torus and pieces of a region are proved in integers (True) or in floating point
-    with rigorous error bounds (False, needs NumPy); None chooses integers if that is little work. All else is proved in
-    integers.
+    A bad one gives ok=False and never an exception. `exact` says whether conditions on a torus, pieces of a region and
+    margins at points are proved in integers (True) or in floating point with rigorous error bounds (False, needs
+    NumPy); None chooses integers if that is little work. All else is proved in integers.
     """
     try:
+        if type(document) is dict and document.get("format") == radii.FORMAT:
+            return _check_radii(radii.read_radii(document), exact)
         content = read_content(document)
         level = content.tree.prove(exact)
     except Rejected as error:
@@ -88,6 +95,11 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     except Exception as error:  # such as MemoryError: what could not be finished is not proved
         return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
     return CheckResult(True, content.upper, statement(content, level), content.tree.sha256, content.lower, level)
+
+
+def _check_radii(content: radii.Radii, exact: bool | None) -> CheckResult:
+    level = content.prove(exact)
+    return CheckResult(True, None, content.statement(level), content.sha256, level=level, radii=content.rows)
 
 
 def statement(content: Content, level: str) -> str:

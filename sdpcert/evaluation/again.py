@@ -13,10 +13,10 @@ from sdpcert.errors import EvaluationRejected, MalformedEvaluation
 from sdpcert.evaluation.adversarial import check_points
 from sdpcert.evaluation.bounds import difference, networks_of
 from sdpcert.evaluation.file import NAME, canonical, decode, images_sha256
-from sdpcert.evaluation.margins import ErrorBound
 from sdpcert.evaluation.rows import compute
 from sdpcert.evaluation.saved import Evaluation, load_evaluation
 from sdpcert.evaluation.trained import evaluated_images, fill_samples, judge, stated_of
+from sdpcert.robustness.from_logits import ErrorBound
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import load_run
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sdpcert.errors import MalformedEvaluation
 from sdpcert.evaluation.file import decode
-from sdpcert.evaluation.margins import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
+from sdpcert.robustness.from_logits import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray

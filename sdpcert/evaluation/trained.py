@@ -10,8 +10,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,21 @@ from sdpcert.errors import BoundContradiction, Interrupted
 from sdpcert.evaluation.adversarial import write_points
 from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, run_attack
 from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects
-from sdpcert.evaluation.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.evaluation.file import NAME, decode, document_bytes, encode, images_sha256
 from sdpcert.evaluation.graph_module import GraphModule
-from sdpcert.evaluation.links import prove_links
-from sdpcert.evaluation.margins import ErrorBound, surely_wrong
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, compute, contradiction_of
 from sdpcert.evaluation.saved import Evaluation, read_evaluation
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
+from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
+from sdpcert.robustness.from_logits import ErrorBound, surely_wrong
+from sdpcert.robustness.links import prove_links
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
+from sdpcert.running.shares import shares_shown
 from sdpcert.torch_modules.geometry import Operator, array
 from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.parallel import checked_device
@@ -76,7 +76,7 @@ def evaluate(
     `radii` are l2 radii for images of values 0 to 1 (None: 36/255, 72/255, 108/255, 1 and those of the run's
     configuration). `bounds` are some of "by-construction", "sdp" and "pairwise"; programs whose estimated time is above
     `time_limit` seconds a bound are left out with the reason, unless `pairs` is "all" ("none" leaves the pairs out).
-    `level` is "R" or "F" (see `sdpcert.evaluation.execution`), `attack` the settings of the attack, or whether there is
+    `level` is "R" or "F" (see `sdpcert.robustness.execution`), `attack` the settings of the attack, or whether there is
     one. `count` takes the first test images only, `root` is where the data are now, `device` where logits are computed
     and attacks run, `command` is written into the file. `seed` is for attacks and attained bounds.
 
@@ -109,7 +109,7 @@ def evaluate(
         raise ValueError(f"{folder}: no bound is left to prove, nothing was written ({reasons})")
     # What an earlier evaluation stated about certificates that are written anew holds no longer.
     (folder / NAME).unlink(missing_ok=True)
-    with _shown(progress) as report:
+    with shares_shown(progress) as report:
         finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
         found = None
         if attack_settings is not None and finished:
@@ -348,25 +348,3 @@ def _attack(
     except KeyboardInterrupt:
         document["notes"].append("interrupted: the attack did not end, so attacked accuracies are too high")
     return found
-
-
-@contextmanager
-def _shown(progress: bool) -> Iterator[Callable[[str, float], None]]:
-    """A function that shows how much of what is done, on a terminal's stderr; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not (progress and console.is_terminal):
-        yield lambda name, share: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True) as bar:
-
-        def show(name: str, share: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=1.0)
-            bar.update(tasks[name], completed=share)
-
-        yield show

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import sdpcert
 from sdpcert import Network, certify
 from sdpcert.arithmetic import error_bound
-from sdpcert.evaluation.margins import curved_radii, linear_radii, pair_constants
 from sdpcert.network.activations import relu
 from sdpcert.network.affine import Dense
 from sdpcert.network.filters import Combination
@@ -23,6 +22,7 @@ from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block
 from sdpcert.network.stacking import stack
 from sdpcert.network.torus import Taps
+from sdpcert.robustness.from_logits import curved_radii, linear_radii, pair_constants
 
 BAD = [float("nan"), float("inf"), -1.0, -float("inf")]
 ANY = st.floats(allow_nan=True, allow_infinity=True)

@@ -19,7 +19,10 @@ import pytest
 import sdpcert
 from sdpcert.arithmetic.norms import matrix_norm_up
 from sdpcert.evaluation.file import document_bytes, encode
-from sdpcert.evaluation.margins import (
+from sdpcert.evaluation.rows import compute
+from sdpcert.evaluation.saved import load_evaluation
+from sdpcert.network.affine import Dense
+from sdpcert.robustness.from_logits import (
     ErrorBound,
     curvature_bounds,
     curved_radii,
@@ -27,9 +30,6 @@ from sdpcert.evaluation.margins import (
     pair_constants,
     surely_wrong,
 )
-from sdpcert.evaluation.rows import compute
-from sdpcert.evaluation.saved import load_evaluation
-from sdpcert.network.affine import Dense
 
 Array = np.ndarray
 

@@ -23,15 +23,15 @@ from sdpcert.evaluation import bounds as bounds_module
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.attack import AttackSettings, run_attack
 from sdpcert.evaluation.bounds import difference, networks_of
-from sdpcert.evaluation.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.evaluation.graph_module import GraphModule
-from sdpcert.evaluation.links import prove_links, sorts_pairs
 from sdpcert.evaluation.saved import load_evaluation
 from sdpcert.evaluation.trained import evaluate
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.affine import Conv2d, Dense, Rearrange, Scale, Sum
 from sdpcert.network.graph import Graph, Network
 from sdpcert.network.piecewise import maxmin, sorted_pairs
+from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
+from sdpcert.robustness.links import prove_links, sorts_pairs
 from sdpcert.training import load_data, load_run, logits_and_radii, train
 from sdpcert.training.modules import Normalisation
 

@@ -15,22 +15,38 @@ def positive_point(objective: Row, rows: Sequence[Row]) -> list[Fraction] | None
     have to be nonnegative at d = 0, where the method starts; the variables are free. All entries of the tableau are
     minors of the matrix of rows, so that every division is exact (Edmonds 1967; Avis 2000).
     """
+    point = _ascend(objective, rows, until_positive=True)
+    return point if sum((a * d for a, d in zip(objective, point)), Fraction(objective[-1])) > 0 else None
+
+
+def largest_point(objective: Row, rows: Sequence[Row]) -> list[Fraction]:
+    """A point d where `objective` is largest among those where no row is negative; arguments as of `positive_point`.
+
+    Raises ArithmeticError if the objective grows for ever.
+    """
+    return _ascend(objective, rows, until_positive=False)
+
+
+def _ascend(objective: Row, rows: Sequence[Row], until_positive: bool) -> list[Fraction]:
+    """The point where the method ends: the objective is positive there if that was asked for, or largest."""
     count = len(objective) - 1
     table = [list(row) for row in (*rows, objective)]
     last, denominator = len(rows), 1
     outside = list(range(count))  # the variables of the columns, 0 .. n - 1 are those of d, the others slacks of rows
     inside = list(range(count, count + last))  # the variables of the rows
     signs = [1] * count
-    while table[last][count] <= 0:
+    while not (until_positive and table[last][count] > 0):
         column = _entering(table[last], outside, count)
         if column is None:
-            return None
+            break
         if table[last][column] < 0:  # a free variable, which moves down
             signs[outside[column]] *= -1
             for row in table:
                 row[column] = -row[column]
         pivot = _leaving(table, inside, column, count)
         if pivot is None:  # objective and rows grow for ever
+            if not until_positive:
+                raise ArithmeticError("the objective has no largest value")
             step = Fraction(1 - table[last][count], table[last][column])
             return _point(table, inside, outside, signs, denominator, (column, step))
         denominator = _exchange(table, pivot, column, denominator)

@@ -31,6 +31,7 @@ class Checked:
     region: regions.Region
     pieces: tuple[pieces_of_files.Piece, ...]
     upper: float
+    requirements: tuple[pieces_of_files.Requirement, ...] = ()
 
 
 class ExactSteps(Replay):

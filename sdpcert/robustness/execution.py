@@ -30,11 +30,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.evaluation.links import SLACK, Link, gain_of, shape_of
-from sdpcert.evaluation.margins import LARGEST_FLOAT32_RADIUS, ErrorBound
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
+from sdpcert.robustness.from_logits import LARGEST_FLOAT32_RADIUS, ErrorBound
+from sdpcert.robustness.links import SLACK, Link, gain_of, shape_of
 
 Array = np.ndarray
 FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24

@@ -1,0 +1,52 @@
+"""Margins of a classifier at single points, enclosed in integers or in floating point."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cached_property
+
+from .backward import IntegerNetwork
+from .differences import Differences, Margin
+from .reading import Rejected
+
+Margins = dict[int, Margin]
+#: Ends of the last group's preactivations at a point.
+Enclose = Callable[["array[float]"], tuple[list[Fraction], list[Fraction]]]
+
+
+class Evaluation:
+    """Enclosures of a network's margins at points.
+
+    Floating point encloses each within its errors; integers decide where it leaves open what is asked.
+    """
+
+    def __init__(self, differences: Differences, exact: bool) -> None:
+        self.differences, self.exact = differences, exact
+        #: Whether every answer so far was in integers.
+        self.all_exact = True
+
+    def shows(self, point: array[float], label: int, wanted: Callable[[Margins], bool]) -> bool:
+        """Whether the margins of a label over the other classes at a point are enclosed such that `wanted` holds."""
+        if not self.exact:
+            self.all_exact = False
+            if wanted(self.differences.margins(label, *self._floating(point))):
+                return True
+        return wanted(self.differences.margins(label, *self._integers(point)))
+
+    @cached_property
+    def _integers(self) -> Enclose:
+        from . import forward
+
+        network = IntegerNetwork(self.differences.network)
+        return lambda point: forward.margins(network, point)
+
+    @cached_property
+    def _floating(self) -> Enclose:
+        try:
+            from . import forward_floating, network_floating  # need more than the standard library
+        except ModuleNotFoundError as error:
+            raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
+        network = network_floating.FloatingNetwork(self.differences.network)
+        return lambda point: forward_floating.margins(network, point)
