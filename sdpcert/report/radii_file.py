@@ -63,7 +63,7 @@ class RadiiFile:
     @property
     def source(self) -> str:
         """The file or module that the network came from, as the run states it."""
-        return self.stated("source", str) or "network"
+        return self.stated("model", str) or "network"
 
     @property
     def norm(self) -> str:
@@ -91,8 +91,8 @@ class RadiiFile:
 
     @cached_property
     def correct(self) -> Array:
-        """Whether each input has its label's class."""
-        return np.array([entry["correct"] for entry in self.document["inputs"]])
+        """Whether each input has its label's class for certain."""
+        return np.array([entry["correct"] is True for entry in self.document["inputs"]])
 
     @cached_property
     def labels(self) -> Array:
@@ -106,7 +106,7 @@ class RadiiFile:
 
     @cached_property
     def distance(self) -> Array:
-        """The distance of the attack on each input: infinite where it found nothing, 0 where the input is wrong."""
+        """The distance of the attack on each input: infinite where it found nothing, 0 where the input is not right."""
         attacks = [entry["attack"] for entry in self.document["inputs"]]
         found = np.array([math.inf if a is None else float.fromhex(a["distance"]) for a in attacks])
         return np.where(self.correct, found, 0.0)
@@ -193,5 +193,5 @@ class RadiiFile:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the programs that wrote the file."""
-        stated = self.stated("versions", dict) or {}
-        return {str(k): str(v) for k, v in stated.items()}
+        stated = self.stated("version", str)
+        return {} if stated is None else {"sdpcert": stated}

@@ -59,7 +59,7 @@ def file_of(entries: list[Entry], attacked: bool = True, inputs: int = 64, **sta
             for right, own, far in entries
         ],
         "rows": rows,
-        "information": {"source": "nets/a_b.onnx", "seconds": 3.0, **stated},
+        "information": {"model": "nets/a_b.onnx", "seconds": 3.0, **stated},
     }
     return Stated(Path("a_b.radii.json"), CheckResult(True, None, "proved"), document, "", "")
 
