@@ -61,6 +61,10 @@ class Activation(ABC):
         """Slope and value at zero if the activation is one affine function on the interval, None otherwise."""
         return None
 
+    def kink(self, neuron: int, interval: Ends) -> tuple[Ends, Ends] | None:
+        """Slope and value at zero on the left and on the right of the kink, if there is exactly one in the interior."""
+        return None
+
     @abstractmethod
     def offset(self, neuron: int, interval: Ends, stated: Ends, slope: float, below: bool, bits: int) -> int | None:
         """The q of the line `slope v + q` below (or above) the activation, times 2^bits and rounded down (up).
@@ -131,6 +135,18 @@ class PiecewiseLinear(Activation):
             if first <= interval[0] and interval[1] <= last:
                 return slopes[neuron], self.values[k][neuron]
         return None
+
+    def kink(self, neuron: int, interval: Ends) -> tuple[Ends, Ends] | None:
+        low, high = interval
+        found = [
+            k
+            for k, start in enumerate(self.starts)
+            if low < start[neuron] < high and self.slopes[k][neuron] != self.slopes[k + 1][neuron]
+        ]
+        if len(found) != 1:
+            return None
+        left, right = ((self.slopes[k][neuron], self.values[k][neuron]) for k in (found[0], found[0] + 1))
+        return left, right
 
     @cached_property
     def _bits(self) -> int:

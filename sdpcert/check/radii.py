@@ -14,9 +14,8 @@ from . import constants, cover, entries, needed, network
 from .differences import Differences
 from .entries import Entry, Setting
 from .margins import Evaluation
-from .needed import Errors
 from .part import EXACT, FLOATING
-from .radii_claim import Counts, Meaning, Normalisation, Row
+from .radii_claim import NORMS, Counts, Meaning, Normalisation, Row
 from .reading import Rejected, constant, integer, items, little_endian, members, real, text, within
 from .region import read_ends
 
@@ -36,16 +35,12 @@ class Radii:
     Args:
         setting: what all inputs have in common.
         entries: the inputs in their order.
-        normalisation: what the network does to its inputs before the model; None if the model reads them as they are.
-        rows: for each radius of the table how many inputs are certified; they follow from the entries.
-        data_sha256: the hash of centers and labels.
+        meaning: what the words of the file depend on; counts and rows are those of the entries.
     """
 
     setting: Setting
     entries: tuple[Entry, ...]
-    normalisation: Normalisation | None
-    rows: tuple[Row, ...]
-    data_sha256: str
+    meaning: Meaning
 
     @property
     def sha256(self) -> str:
@@ -53,9 +48,9 @@ class Radii:
         return self.setting.differences.network.sha256
 
     @property
-    def errors(self) -> Errors | None:
-        """How far float32 arithmetic is said to be off; None at level R."""
-        return self.setting.errors
+    def rows(self) -> tuple[Row, ...]:
+        """For each radius of the table how many inputs are certified."""
+        return self.meaning.rows
 
     @property
     def work(self) -> int:
@@ -68,7 +63,7 @@ class Radii:
     def prove(self, exact: bool | None) -> str:
         """Prove all claims and return the arithmetic, `EXACT` if all was proved in integers; raise `Rejected`.
 
-        `exact` asks for integers (True) or floating point (False); None takes integers if that is little work.
+        `exact` asks for integers (True) or floating point (False); None takes integers if all of it is little work.
         """
         exact = self.work <= cover.MAX_WORK if exact is None else exact
         evaluation = Evaluation(self.setting.differences, exact)
@@ -76,47 +71,43 @@ class Radii:
         levels += [entry.prove(self.setting, evaluation) for entry in self.entries]
         return EXACT if all(level == EXACT for level in levels) and evaluation.all_exact else FLOATING
 
-    def meaning(self) -> Meaning:
-        """What the words of the file depend on."""
-        differences, rights = self.setting.differences, [entry.correct for entry in self.entries]
-        return Meaning(
-            Counts(len(rights), rights.count(True), rights.count(None)),
-            differences.network.inputs,
-            differences.classes,
-            self.setting.norm,
-            self.normalisation,
-            self.setting.box,
-            self.setting.errors,
-            self.rows,
-            self.sha256,
-            self.data_sha256,
-        )
-
     def statement(self, level: str) -> str:
         """What a proved file says, in one line."""
         uncertain = self.setting.differences.network.uncertain
         of = "every network with weights and biases within the stated radii" if uncertain else "the stated weights"
         how = "exact integer arithmetic" if level == EXACT else "floating point with rigorous error bounds"
-        return self.meaning().proved([f"{of}, the stated activations", f"proved in {how}"])
-
-
-def claim_of(content: Radii) -> str:
-    """The claim of a file of radii in words: all that its `claim` may be."""
-    return content.meaning().claim()
+        return self.meaning.proved([f"{of}, the stated activations", f"proved in {how}"])
 
 
 # ---------------------------------------------------------------- reading
 
 
+def claim_of(document: Any) -> str:
+    """The claim in words that a document has to have, which may have any yet; raise `Rejected` if it has no meaning."""
+    return _read(document)[1].claim()
+
+
 def read_radii(document: Any) -> Radii:
     """Return the content of a file of radii that is already parsed from JSON; raise `Rejected` if anything is wrong."""
+    setting, meaning, listed = _read(document)
+    found = tuple(entries.read(one, f"inputs[{k}]", setting) for k, one in enumerate(listed))
+    content = Radii(setting, found, meaning)
+    if meaning.data_sha256 != hash_of_data(found, setting.inputs):
+        raise Rejected("data_sha256 is not the hash of the inputs and labels")
+    _check_rows(content)
+    constant(document["claim"], "claim", meaning.claim())
+    return content
+
+
+def _read(document: Any) -> tuple[Setting, Meaning, list[Any]]:
+    """Return all but the entries, which are still encoded; of them only counts are taken."""
     form, version, claim, norm, level, *rest = members(document, "the file", KEYS)
     graph, normalisation, box, errors, pairs, listed, data, radii, rows, information = rest
     constant(form, "format", FORMAT)
     integer(version, "version", 1, 1)
     text(claim, "claim")
-    if text(norm, "norm") not in ("l2", "linf"):
-        raise Rejected("norm is neither 'l2' nor 'linf'")
+    if text(norm, "norm") not in NORMS:
+        raise Rejected(f"norm is none of {', '.join(map(repr, NORMS))}")
     if text(level, "level") not in ("R", "F"):
         raise Rejected("level is neither 'R' nor 'F'")
     if (errors is None) != (level == "R"):
@@ -132,18 +123,20 @@ def read_radii(document: Any) -> Radii:
         None if errors is None else needed.read(errors, "errors", inputs),
         constants.read(pairs, "constants", differences),
     )
-    content = Radii(
-        setting,
-        _read_entries(listed, setting),
+    counts = _read_counts(listed, inputs)
+    meaning = Meaning(
+        counts,
+        inputs,
+        differences.classes,
+        norm,
         _read_normalisation(normalisation, inputs),
+        setting.box,
+        setting.errors,
         _read_rows(radii, rows),
+        differences.network.sha256,
         text(data, "data_sha256"),
     )
-    if content.data_sha256 != hash_of_data(content.entries, inputs):
-        raise Rejected("data_sha256 is not the hash of the inputs and labels")
-    _check_rows(content)
-    constant(claim, "claim", claim_of(content))
-    return content
+    return setting, meaning, listed
 
 
 def hash_of_data(listed: tuple[Entry, ...], inputs: int) -> str:
@@ -177,12 +170,14 @@ def _read_normalisation(value: Any, inputs: int) -> Normalisation | None:
     return Normalisation(mean, std)
 
 
-def _read_entries(value: Any, setting: Setting) -> tuple[Entry, ...]:
+def _read_counts(value: Any, inputs: int) -> Counts:
+    """The number of entries, and of those that claim this and that; limits their numbers before any is unpacked."""
     listed = items(value, "inputs", 1, MAX_COUNT)
-    points = sum(1 + (type(one) is dict and one.get("attack") is not None) for one in listed)
-    if points * setting.inputs > MAX_NUMBERS:
+    found = [members(one, f"inputs[{k}]", "correct attack", closed=False) for k, one in enumerate(listed)]
+    if (len(listed) + sum(attack is not None for _, attack in found)) * inputs > MAX_NUMBERS:
         raise Rejected(f"the inputs and attacked points have more than {MAX_NUMBERS} numbers")
-    return tuple(entries.read(one, f"inputs[{k}]", setting) for k, one in enumerate(listed))
+    rights = [correct for correct, _ in found]
+    return Counts(len(listed), sum(right is True for right in rights), sum(right is None for right in rights))
 
 
 def _read_rows(radii: Any, rows: Any) -> tuple[Row, ...]:

@@ -100,9 +100,7 @@ class Writer:
                 end = split.document()
                 for way in ("below", "above"):
                     waiting.append((state.on_side(split, way), number, way))
-            written.append(
-                {"parent": parent, "side": side, "steps": [step.document() for step in steps], "end": end}
-            )
+            written.append({"parent": parent, "side": side, "steps": [step.document() for step in steps], "end": end})
             assert len(written) < MOST_PIECES
         return {"kind": "pieces", "classes": others, "pieces": written}
 
