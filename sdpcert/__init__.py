@@ -14,6 +14,7 @@ from sdpcert.errors import BoundContradiction, Interrupted, SdpcertError, Solver
 from sdpcert.network import Activation, Network
 from sdpcert.readers import load
 from sdpcert.regions import Ball, Box
+from sdpcert.robustness import Radii, radii
 from sdpcert.running import arguments as _arguments
 from sdpcert.running.extras import needed_by as _needed_by
 from sdpcert.version import __version__
@@ -27,6 +28,7 @@ __all__ = [
     "CheckResult",
     "Interrupted",
     "Network",
+    "Radii",
     "SdpcertError",
     "SolverError",
     "UnsupportedModel",
@@ -35,6 +37,7 @@ __all__ = [
     "check",
     "from_torch",
     "load",
+    "radii",
 ]
 #: Packages that load when they are asked for: most need libraries that `import sdpcert` must not load.
 _PACKAGES = ("derivations", "evaluation", "layers", "network", "report", "solvers", "symbolic", "training")

@@ -11,6 +11,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 from .blocks import Block
 from .integers import fixed, fraction_bits
@@ -31,6 +32,12 @@ class Coefficients:
         if bits == self.bits:
             return self
         return Coefficients(bits, [[x << bits - self.bits for x in column] for column in self.columns])
+
+    def shortest(self) -> Coefficients:
+        """The same numbers with as few fraction bits as they need, at least none."""
+        together = reduce(operator.or_, (abs(x) for column in self.columns for x in column), 1 << self.bits)
+        spare = min((together & -together).bit_length() - 1, self.bits)
+        return Coefficients(self.bits - spare, [[x >> spare for x in column] for column in self.columns])
 
     def plus(self, other: Coefficients) -> Coefficients:
         """The sum."""

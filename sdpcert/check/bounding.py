@@ -90,7 +90,7 @@ class Bounding(Descent):
         self.add(sums, coefficients.bits + self.network.bias_bits)
         for weights in self.network.inward[group]:
             if weights.radius:
-                total = self._size_of(weights.source)
+                total = self.state.total(weights.source, self.bits)
                 sizes = coefficients.sizes()
                 if total is None:
                     if any(sizes):
@@ -100,17 +100,6 @@ class Bounding(Descent):
                     [-weights.radius * total * size for size in sizes],
                     weights.bits + self.bits + coefficients.bits,
                 )
-
-    def _size_of(self, source: int) -> int | None:
-        """A bound of the sum of the absolute values of what a source has, over 2^bits; None if there is none."""
-        if source:
-            sizes = self.state.neurons(source).sizes
-            return None if None in sizes else sum(size for size in sizes if size is not None)
-        box = self.state.box
-        if box is None:
-            return None
-        total = sum(max(-low, high) for low, high in zip(box.low, box.high, strict=True))
-        return rounded_to(total, box.bits, self.bits, False)
 
     def _rounded(self, coefficients: Coefficients, depths: list[int | None]) -> Coefficients:
         """The coefficients with fewer fraction bits, if it is known how far the numbers may be below zero.

@@ -1,4 +1,4 @@
-"""Proofs that the matrix of an inequality is positive semidefinite, without a factor from a file.
+"""Proofs that a symmetric matrix is positive semidefinite, without a factor from a file.
 
 A factor is sought in floating point and needs no trust: rounded to integers, it has to leave a diagonally dominant rest
 in exact arithmetic. What a row of the rest lacks is taken off the diagonal before the next factorisation. A wide input
@@ -11,9 +11,10 @@ import math
 import operator
 from array import array
 
-from .inequality import Factor, Inequality, InputGram, MatrixOfInequality
+from .inequality import Inequality, InputGram, MatrixOfInequality
 from .integers import Rows
 from .reading import Rejected
+from .symmetric import Factor, Gram, SymmetricMatrix
 
 PRECISION = 60  # fraction bits of the factors
 ATTEMPTS = 6
@@ -30,7 +31,11 @@ def prove(inequality: Inequality) -> None:
     rows_of_input = sum(block.rows for block in inequality.blocks if block.source == 0)
     if rows_of_input < inequality.sizes[0]:
         inequality = with_smaller_input(inequality)
-    matrix = MatrixOfInequality(inequality)
+    prove_semidefinite(MatrixOfInequality(inequality), "M")
+
+
+def prove_semidefinite(matrix: SymmetricMatrix, name: str) -> None:
+    """Prove that a symmetric matrix is positive semidefinite, whatever its entries may change; raise `Rejected`."""
     sought = Sought(matrix.rows, matrix.bits, -1)
     for _ in range(ATTEMPTS):
         rows = sought.factor()
@@ -41,12 +46,20 @@ def prove(inequality: Inequality) -> None:
         if max(lacking, default=0) <= 0:
             return
         sought.take_off(lacking, bits + 2 * PRECISION)
-    raise Rejected("M is not proved positive semidefinite")
+    raise Rejected(f"{name} is not proved positive semidefinite")
 
 
 def with_smaller_input(inequality: Inequality) -> Inequality:
     """The inequality with an input of as many numbers as rows read it, whose bound is at least that of this one."""
     gram = InputGram(inequality.blocks)
+    return inequality.reading(gram.replaced(square_factor(gram)), gram.size)
+
+
+def square_factor(gram: Gram) -> array[float]:
+    """A square matrix R, row major, for which R R' - G G' is positive semidefinite; raises `Rejected` if none is found.
+
+    For every x there is an x~ with R x~ = G x that is not longer.
+    """
     sought = Sought(gram.rows, 2 * gram.bits, 1)
     for _ in range(2 * ATTEMPTS):
         rows = sought.factor()
@@ -61,7 +74,7 @@ def with_smaller_input(inequality: Inequality) -> Inequality:
             break
         lacking, bits = gram.missing(sought.scaling, weights)
         if max(lacking, default=0) <= 0:
-            return inequality.reading(gram.replaced(weights), gram.size)
+            return weights
         sought.take_off(lacking, bits)
     raise Rejected("no factor of the input is found")
 

@@ -1,8 +1,7 @@
-"""The matrix inequality of a stacked form, and proofs that its matrix is positive semidefinite.
+"""The matrix inequality of a stacked form.
 
 All numbers are Python integers: one number of fraction bits for all weights, one for all slopes, one for all
-multipliers. Whatever does not lead to acceptance raises `Rejected`; there is no `assert`, since `python -O` removes
-those.
+multipliers.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import operator
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .blocks import Block, Matrix
-from .integers import Rows, add_squares, fixed, fraction_bits, missing_dominance, products
-from .reading import Rejected
+from .integers import Rows, add_squares, fixed, fraction_bits
+from .symmetric import Gram, SymmetricMatrix
 
 #: The blocks that feed one group, and their weights as integers.
 Inward = list[tuple[Matrix, list[int]]]
@@ -55,17 +54,7 @@ class Inequality:
         return replace(self, sizes=[inputs, *self.sizes[1:]], blocks=blocks)
 
 
-@dataclass(frozen=True)
-class Factor:
-    """2^(2 precision) D M D is about L L' with D = diag(2^(-scaling)); row i of L is stored from column start[i] on."""
-
-    precision: int
-    scaling: list[int]
-    start: list[int]
-    rows: list[list[int]]
-
-
-class MatrixOfInequality:
+class MatrixOfInequality(SymmetricMatrix):
     """The lower triangle of 2^bits M, and what the radii of the weights may change.
 
     Radii share the fraction bits of the weights, so that each allowance has the bits of the term of M it belongs to.
@@ -80,7 +69,7 @@ class MatrixOfInequality:
         square_bits = self.multiplier_bits + 2 * self.slope_bits + 2 * self.weight_bits
         self.output_bits = 2 * self.weight_bits + 2 * inequality.exponent
         self.bits = max(fraction_bits([inequality.rho]), square_bits, self.output_bits)
-        self.rows = self._rows()
+        super().__init__(self._rows(), self.bits)
 
     def _inward(self, target: int) -> Inward:
         blocks = [block for block in self.inequality.blocks if block.target == target]
@@ -133,7 +122,6 @@ class MatrixOfInequality:
         return matrix
 
     def allowances(self, shifts: list[int]) -> list[int]:
-        """For each row i the sum over all j of 2^bits eps_ij 2^(shift of j)."""
         found = [0] * len(shifts)
         for target in range(1, len(self.inequality.sizes)):
             if any(block.fixed_radius(self.weight_bits) for block in self.inequality.blocks if block.target == target):
@@ -175,78 +163,30 @@ class MatrixOfInequality:
                     radius * (all_linear + all_columns + all_square * all_radii) + total * all_radii
                 )
 
-    def missing(self, factor: Factor, keep: bool = True) -> tuple[list[int], int]:
-        """What the rows of E = 2^(2q) D M D - L L' lack for diagonal dominance, for all weights within their radii.
 
-        Returns what each row lacks as integers, above zero if it does, and their fraction bits. Unless `keep`, the
-        matrix is used up.
-        """
-        highest = max(factor.scaling, default=0)
-        shifts = [highest - d for d in factor.scaling]
-        # 2^extra E is an integer matrix, and all its powers of two are left shifts.
-        common = 2 * factor.precision - self.bits - 2 * highest
-        extra = max(0, -common)
-        common += extra
-
-        def rows() -> Iterator[dict[int, int]]:
-            for i, product in enumerate(products(factor.rows, factor.rows, factor.start)):
-                row = {j: x << (common + shifts[i] + shifts[j]) for j, x in self.rows[i].items()}
-                if not keep:
-                    self.rows[i].clear()
-                for j, x in enumerate(product, factor.start[i]):  # elsewhere in the row L L' is zero
-                    row[j] = row.get(j, 0) - (x << extra)
-                yield row
-
-        allowances = [x << (common + shift) for x, shift in zip(self.allowances(shifts), shifts, strict=True)]
-        return missing_dominance(rows(), allowances), extra
-
-
-class InputGram:
+class InputGram(Gram):
     """G G' for G all blocks that read the input, which R R' has to dominate if R is to stand for G."""
 
     def __init__(self, blocks: Sequence[Matrix]) -> None:
         self.blocks = blocks
         self.readers = [block for block in blocks if block.source == 0]
-        self.size = sum(block.rows for block in self.readers)
         self.inputs = self.readers[0].columns if self.readers else 0
-        self.bits = max((block.needed_bits() for block in self.readers), default=0)
-        self.gathered = [x for block in self.readers for x in block.fixed(self.bits)]  # G, row major
-        self.rows: Rows = [defaultdict(int) for _ in range(self.size)]
-        columns = (self.gathered[k :: self.inputs] for k in range(self.inputs))
-        add_squares(self.rows, (([(i, x) for i, x in enumerate(column) if x], 1) for column in columns))
+        bits = max((block.needed_bits() for block in self.readers), default=0)
+        gathered = [x for block in self.readers for x in block.fixed(bits)]  # row major
+        rows = [gathered[i : i + self.inputs] for i in range(0, len(gathered), max(self.inputs, 1))]
+        super().__init__(rows, bits)
 
     def allowances(self, shifts: list[int]) -> list[int]:
-        """For each row the sum of what the radii may change in the scaled matrix, times 2^(2 bits)."""
         found = [0] * self.size
         radii = [radius for block in self.readers for radius in [block.fixed_radius(self.bits)] * block.rows]
         if any(radii):
-            sums = [sum(map(abs, self.gathered[i * self.inputs : (i + 1) * self.inputs])) for i in range(self.size)]
+            sums = [sum(map(abs, row)) for row in self.gathered]
             all_radii = sum(map(operator.lshift, radii, shifts))
             all_sums = sum(map(operator.lshift, sums, shifts))
             for i, shift in enumerate(shifts):
                 allowance = radii[i] * (all_sums + self.inputs * all_radii) + sums[i] * all_radii
                 found[i] = allowance << shift
         return found
-
-    def missing(self, scaling: list[int], factor: array[float]) -> tuple[list[int], int]:
-        """What the rows of R R' - G G', scaled by 2^(-c_i) as columns are too, lack for diagonal dominance.
-
-        Returns what each row lacks as integers, above zero if it does, and their fraction bits.
-        """
-        m, factor_bits = self.size, max(self.bits, fraction_bits(factor))
-        more = 2 * (factor_bits - self.bits)
-        # Multiplying by 2^(2 max c) makes every power of two in the scaling a left shift.
-        highest = max(scaling, default=0)
-        shifts = [highest - c for c in scaling]
-        factor_rows = [[fixed(x, factor_bits) for x in factor[i * m : (i + 1) * m]] for i in range(m)]
-
-        def rows() -> Iterator[dict[int, int]]:
-            for i, row in enumerate(products(factor_rows, factor_rows, [0] * m)):
-                gram = self.rows[i]
-                yield {j: x - (gram.get(j, 0) << more) << (shifts[i] + shifts[j]) for j, x in enumerate(row)}
-
-        allowances = [x << more for x in self.allowances(shifts)]
-        return missing_dominance(rows(), allowances), 2 * factor_bits + 2 * highest
 
     def replaced(self, factor: array[float]) -> list[Matrix]:
         """All blocks, those that read the input with their rows of R."""
@@ -259,10 +199,3 @@ class InputGram:
             else:
                 found.append(block)
         return found
-
-
-def check_dominant(lacking: list[int], name: str) -> None:
-    """Raise `Rejected` if a row of a matrix lacks something for diagonal dominance."""
-    for row, lack in enumerate(lacking):
-        if lack > 0:
-            raise Rejected(f"{name} is not diagonally dominant in row {row}")

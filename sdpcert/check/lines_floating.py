@@ -73,6 +73,10 @@ class Curves(ABC):
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         """Which neurons are linear on their intervals, with their slopes and constants, both exact."""
 
+    @abstractmethod
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        """Activations of all neurons with bounds of their errors, at points (count, neurons) with errors."""
+
     def kinked(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         """Which neurons bend at one point inside of their intervals, and between which lines; none if nothing is said.
 
@@ -105,6 +109,19 @@ class BrokenLines(Curves):
         infinite = np.full_like(slopes[0], np.inf)
         self.bounds = [-infinite, *starts, infinite]
         self.pieces = list(zip(slopes, values, strict=True))
+
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        low, high = points - errors * SLACK, points + errors * SLACK
+        low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+        result, steepest, size = np.full_like(points, np.nan), np.zeros_like(points), np.zeros_like(points)
+        for k, (a, c) in enumerate(self.pieces):
+            start, end = self.bounds[k], self.bounds[k + 1]
+            linear = a * points
+            own = (start <= points) & (points <= end)
+            result = np.where(own, linear + c, result)
+            size = np.where(own, np.abs(linear) + np.abs(c), size)
+            steepest = np.where((low <= end) & (start <= high), np.maximum(steepest, np.abs(a)), steepest)
+        return result, (steepest * errors + 3 * U * size) * SLACK + TINY
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         found = np.zeros(len(neurons), dtype=bool)
@@ -187,6 +204,11 @@ class SmoothCurves(Curves):
         low, high = np.array(pairs).reshape(-1, 2).T
         return low, high
 
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        low, high = (x.reshape(points.shape) for x in self.enclosed(points.ravel(), np.arange(0)))
+        values = low / 2 + high / 2
+        return values, (np.maximum(high - values, values - low) + self.steepest * errors) * SLACK + TINY
+
     def slopes_between(self, low: float, high: float) -> tuple[Fraction, Fraction]:
         return self.function.derivative(Fraction(low), Fraction(high))
 
@@ -219,6 +241,9 @@ class SmoothCurves(Curves):
 
 class UnknownCurves(Curves):
     """Nothing is known of the activation but its slopes: it has no lines."""
+
+    def around(self, points: Array, errors: Array) -> tuple[Array, Array]:
+        return np.zeros_like(points), np.full_like(points, np.inf)
 
     def linear(self, known: Range, neurons: Array) -> tuple[Array, Array, Array]:
         return np.zeros(len(neurons), dtype=bool), np.zeros(len(neurons)), np.zeros(len(neurons))

@@ -23,6 +23,7 @@ from .pieces import (
     Step,
     check_separated,
 )
+from .quadratic import check_quadratic
 from .reading import Rejected, within
 from .reduced import reduced
 from .state import State, first_state, input_bits
@@ -87,7 +88,9 @@ class Replay:
                 neurons.check_slopes(step.neurons, step.alpha, step.beta)
                 return state.with_neurons(step.group, neurons.with_slopes(step.neurons, step.alpha, step.beta))
             case QuadraticStep():
-                raise Rejected("quadratic bounds are not known yet")
+                check_quadratic(step, self.network, state, self.region, self.bits)
+                cut = state.neurons(step.group).with_ends(step.side, [step.neuron], [step.value])
+                return state.with_neurons(step.group, cut, [step.neuron])
 
     def _check_end(self, end: End, state: State) -> None:
         match end:

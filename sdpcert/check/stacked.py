@@ -3,7 +3,7 @@
 1. `read` turns the file's objects into checked values: every limit is compared before an array is unpacked, and the
    hash and the bound with what they are made of;
 2. `prove` proves, if the file has an input factor, that a smaller input may stand for the real one, and then that M is
-   positive semidefinite: 2^(2q) D M D - L L' is diagonally dominant. `inequality.py` has both.
+   positive semidefinite: 2^(2q) D M D - L L' is diagonally dominant. `symmetric.py` has both.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 from .blocks import MAX_WEIGHTS, Block, read_blocks, read_headers
 from .groups import read_multipliers, read_slopes
-from .inequality import Factor, Inequality, InputGram, MatrixOfInequality, check_dominant
+from .inequality import Inequality, InputGram, MatrixOfInequality
 from .reading import MAX_FILE_BYTES, Rejected, constant, integer, items, members, values
+from .symmetric import Factor, check_dominant
 
 MAX_COORDINATES = 20_000
 MAX_FACTOR_ENTRIES = 10**8

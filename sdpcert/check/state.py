@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .activations import Activation, Ends
-from .integers import fixed, fraction_bits, rounded_up
+from .integers import fixed, fraction_bits, rounded_to, rounded_up
 from .network import Group, Network
 from .pieces import Split
 from .reading import Rejected
@@ -64,6 +64,11 @@ class Neurons:
         slope = slope if affine is None else affine[0]
         offset = self.activation.offset(neuron, interval, self.stated(neuron), slope, below, self.bits)
         return None if offset is None else (slope, offset)
+
+    def at_zero(self, neuron: int) -> tuple[int, int] | None:
+        """Ends of `z - slope v` of a neuron whose slope is decided, over 2^bits; None if nothing is known of it."""
+        below, above = (self.line(neuron, self.slopes[neuron][0], is_below) for is_below in (True, False))
+        return None if below is None or above is None else (below[1], above[1])
 
     @cached_property
     def lines(self) -> list[tuple[tuple[float, int] | None, tuple[float, int] | None]]:
@@ -171,6 +176,19 @@ class State:
         """The state with something else known of a group; `changed` has the neurons whose intervals are others."""
         groups = (*self.groups[: group - 1], neurons, *self.groups[group:])
         return replace(self, groups=groups, empty=self.empty or neurons.is_empty(changed))
+
+    def total(self, source: int, bits: int) -> int | None:
+        """A bound of the sum of absolute values of a group's activations (of the inputs for 0), None if there is none.
+
+        It is over 2^bits, the fraction bits of sizes.
+        """
+        if source:
+            sizes = self.neurons(source).sizes
+            return None if None in sizes else sum(size for size in sizes if size is not None)
+        if self.box is None:
+            return None
+        total = sum(max(-low, high) for low, high in zip(self.box.low, self.box.high, strict=True))
+        return rounded_to(total, self.box.bits, bits, False)
 
     def on_side(self, split: Split, side: str) -> State:
         """The state of one of the two pieces that a split makes, before its own steps."""

@@ -10,8 +10,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from sdpcert.robustness.links import prove_links
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
+from sdpcert.running.shares import shares_shown
 from sdpcert.torch_modules.geometry import Operator, array
 from sdpcert.training.datasets import Description, load_data
 from sdpcert.training.parallel import checked_device
@@ -109,7 +109,7 @@ def evaluate(
         raise ValueError(f"{folder}: no bound is left to prove, nothing was written ({reasons})")
     # What an earlier evaluation stated about certificates that are written anew holds no longer.
     (folder / NAME).unlink(missing_ok=True)
-    with _shown(progress) as report:
+    with shares_shown(progress) as report:
         finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
         found = None
         if attack_settings is not None and finished:
@@ -348,25 +348,3 @@ def _attack(
     except KeyboardInterrupt:
         document["notes"].append("interrupted: the attack did not end, so attacked accuracies are too high")
     return found
-
-
-@contextmanager
-def _shown(progress: bool) -> Iterator[Callable[[str, float], None]]:
-    """A function that shows how much of what is done, on a terminal's stderr; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not (progress and console.is_terminal):
-        yield lambda name, share: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True) as bar:
-
-        def show(name: str, share: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=1.0)
-            bar.update(tasks[name], completed=share)
-
-        yield show

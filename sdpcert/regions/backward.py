@@ -67,7 +67,7 @@ class Rows(ShortRepr):
 
     def select(self, rows: Array) -> Rows:
         """Some of the rows."""
-        lines = tuple(Lines(own.group, own.neurons, own.lower[rows], own.upper[rows]) for own in self.lines)
+        lines = tuple(own.select(rows) for own in self.lines)
         multipliers = None if self.multipliers is None else self.multipliers[rows]
         return Rows(self.group, self.neurons[rows], self.signs[rows], lines, multipliers)
 
@@ -157,6 +157,21 @@ class Relaxation:
         with np.errstate(all="ignore"):
             return np.concatenate([_Pass(self, part).run() for part in parts]) if parts else np.zeros(0)
 
+    def traced(self, rows: Rows) -> Trace:
+        """What a bound of these rows is made of; nothing here is a proof."""
+        with np.errstate(all="ignore"):
+            traced = _Pass(self, rows)
+            traced.run()
+        return Trace(traced.inputs, traced.through)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace(ShortRepr):
+    """The affine functions of the input that rows become, and on the way the coefficients of every group's z."""
+
+    inputs: Array
+    through: dict[int, Array]
+
 
 class _Pass:
     """One backward pass of a few rows."""
@@ -168,6 +183,8 @@ class _Pass:
         self.blocked = np.zeros(count, dtype=bool)
         self.lines = {own.group: own for own in rows.lines}
         self.coefficients: dict[int, Array] = {}
+        self.inputs = np.zeros((count, relaxation.form.inputs))
+        self.through: dict[int, Array] = {}
 
     def run(self) -> Array:
         state, rows = self.relaxation.state, self.rows
@@ -175,8 +192,8 @@ class _Pass:
         top = max([rows.group, *(d.group for d in decisions)])
         for group in range(top, 0, -1):
             self._preactivations(group)
-        inputs = self.coefficients.pop(0, np.zeros((len(rows.neurons), state.form.inputs)))
-        least, scale = least_value(state, inputs)
+        self.inputs = self.coefficients.pop(0, self.inputs)
+        least, scale = least_value(state, self.inputs)
         scale = scale + self.scale
         lost = self.relaxation.rounding * scale + self.doubt * (1 + 1e-9) + UNDERFLOW
         value = self.constant + least - lost - SHARE * scale - DIGITS * self.relaxation.typical[rows.group]
@@ -188,6 +205,7 @@ class _Pass:
         through = self.coefficients.pop(group, None)
         parts: list[tuple[Array | slice, Array]] = []
         if through is not None:
+            self.through[group] = through
             parts.append((slice(None), self._along_lines(group, through)))
         columns, halves = self._half_spaces(group)
         if len(columns):

@@ -35,6 +35,10 @@ class Lines(ShortRepr):
     lower: Array
     upper: Array
 
+    def select(self, rows: Array) -> Lines:
+        """The lines of some of the bounds, where every one has its own."""
+        return Lines(self.group, self.neurons, self.lower[rows], self.upper[rows])
+
     def document(self) -> dict[str, Any]:
         """The lines as the format page describes them."""
         return {
@@ -70,6 +74,12 @@ class BoundsStep(ShortRepr):
     values: Array
     lines: tuple[Lines, ...] = ()
     multipliers: Array | None = None
+
+    def select(self, rows: Array) -> BoundsStep:
+        """Some of the bounds."""
+        multipliers = None if self.multipliers is None else self.multipliers[rows]
+        lines = tuple(own.select(rows) for own in self.lines)
+        return BoundsStep(self.side, self.group, self.neurons[rows], self.values[rows], lines, multipliers)
 
     def document(self) -> dict[str, Any]:
         """The step as the format page describes it."""

@@ -12,6 +12,7 @@ from sdpcert.regions.backward import Relaxation, Rows, sided
 from sdpcert.regions.condensed import Condensed
 from sdpcert.regions.pieces import BoundsStep, Lines, LinesStep, SlopesStep, Step
 from sdpcert.regions.state import Decision, State
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: How far stated slopes of smooth activations are widened on each side, as a share of the steepest slope.
@@ -35,13 +36,23 @@ class Effort:
     work: float = 1e10
 
 
-def tighten(state: State, effort: Effort, changed: Decision | None = None) -> tuple[State, list[Step]]:
+@dataclass(frozen=True, eq=False)
+class Wanted(ShortRepr):
+    """Those bounds of the last group that matter; one above `enough` need not be better."""
+
+    rows: Rows
+    enough: Array | float = np.inf
+
+
+def tighten(
+    state: State, effort: Effort, changed: Decision | None = None, wanted: Wanted | None = None
+) -> tuple[State, list[Step]]:
     """Bound the preactivations of a piece again; returns the state after, and the steps that prove it.
 
-    `changed` is the decision that made the piece, if one did: what is looked at first for a contradiction. Stops at
-    one, which `State.is_empty` shows.
+    `changed` is the decision that made the piece, if one did: what is looked at first for a contradiction. `wanted`
+    leaves out all other bounds of the last group. Stops at a contradiction, which `State.is_empty` shows.
     """
-    tightening = _Tightening(state, effort)
+    tightening = _Tightening(state, effort, wanted)
     if not state.is_empty:
         tightening.run(changed)
     return tightening.state, tightening.steps
@@ -50,8 +61,8 @@ def tighten(state: State, effort: Effort, changed: Decision | None = None) -> tu
 class _Tightening:
     """A state, the steps that led to it, and its lines, which are always those of the state: a checker's are, too."""
 
-    def __init__(self, state: State, effort: Effort) -> None:
-        self.state, self.effort, self.work = state, effort, effort.work
+    def __init__(self, state: State, effort: Effort, wanted: Wanted | None) -> None:
+        self.state, self.effort, self.work, self.wanted = state, effort, effort.work, wanted
         self.steps: list[Step] = []
         self.relaxation = Relaxation(state)
         self.condensed = Condensed()
@@ -62,6 +73,9 @@ class _Tightening:
             self._contradict(changed)
         for group in range(1, len(self.state.form.groups) + 1):
             if self.state.is_empty:
+                return
+            if self.wanted is not None and group == self.wanted.rows.group:
+                self._bound_wanted(self.wanted)
                 return
             self._bound(group)
             if not self.state.is_empty:
@@ -99,6 +113,12 @@ class _Tightening:
             enough = ROOM if self.state.form.groups[group - 1].activation.pieces is not None else np.inf
             self._ascend(Rows(group, *sided(undecided)), self.effort.iterations, enough)
 
+    def _bound_wanted(self, wanted: Wanted) -> None:
+        """Bound the rows of the last group that matter."""
+        self._state_bounds(wanted.rows)
+        if self.effort.iterations and not self.state.is_empty:
+            self._ascend(wanted.rows, self.effort.iterations, wanted.enough)
+
     def _bounded(self, group: int, neurons: Array) -> Array:
         """Those neurons that read nothing without bounds: on all inputs, few but those that are constant."""
         return neurons[np.isfinite(self.relaxation.sizes(group)[0][neurons])] if len(neurons) else neurons
@@ -111,7 +131,7 @@ class _Tightening:
             return
         low, high = self.state.low[group - 1][rows.neurons], self.state.high[group - 1][rows.neurons]
         before = np.where(rows.signs > 0, low, -high)
-        least = WORTH * (high - low)
+        least = _least(low, high)
         limits = Limits(iterations, self.work, half_spaces)
         found = ascend(self.relaxation, self.condensed, rows, limits, before + least, enough)
         self.work -= found.work
@@ -129,9 +149,8 @@ class _Tightening:
             if self.state.is_empty or not len(own.neurons):
                 continue
             low, high = self.state.low[g][own.neurons], self.state.high[g][own.neurons]
-            width = np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)
             values = self.relaxation.bound(own)
-            worth = np.isfinite(values) & _worth(values, low if side == "low" else -high, WORTH * width)
+            worth = np.isfinite(values) & _worth(values, low if side == "low" else -high, _least(low, high))
             if np.any(worth):
                 stated = own.select(np.flatnonzero(worth))
                 values = sign * values[worth]
@@ -166,6 +185,11 @@ class _Tightening:
         neurons = np.flatnonzero(envelope.finite & ~envelope.linear & moved)
         if len(neurons):
             self._take(LinesStep(Lines(group, neurons, lower[neurons], upper[neurons])), group)
+
+
+def _least(low: Array, high: Array) -> Array:
+    """What a bound has to gain so that it is worth a statement: anything, where the other side has none."""
+    return np.where(np.isfinite(low) & np.isfinite(high), WORTH * (high - low), 0.0)
 
 
 def _worth(values: Array, before: Array, least: Array) -> Array:

@@ -1,0 +1,129 @@
+"""The matrix of a quadratic function of an ellipsoid's coordinates y and of undecided neurons z, in integers.
+
+Rows of preactivations become columns: for each coordinate its coefficients in all rows. Where y has more entries than
+there are rows it is replaced by a shorter vector that is not longer.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+
+from .affine import AffineRows
+from .backward import Coefficients
+from .definite import square_factor
+from .facts import Polynomial
+from .integers import Rows, fixed, fraction_bits, products
+from .symmetric import Gram, SymmetricMatrix
+
+#: A neuron: its group (from 1) and its index there.
+Place = tuple[int, int]
+
+
+def quadratic_matrix(
+    polynomials: dict[Place, Polynomial], read: dict[int, list[int]], blocks: Sequence[AffineRows],
+    undecided: Sequence[list[int]], constant: Fraction, ball: Fraction,
+) -> SymmetricMatrix:  # fmt: skip
+    """Twice the matrix over (y, z, 1) of `constant` + the polynomials without their constants + `ball |y|^2`.
+
+    `read` has the neurons of each group whose preactivations occur, `blocks` their rows, `undecided` the neurons of
+    each group that z consists of.
+    """
+    inputs, neurons = _inputs(blocks), _neurons(polynomials, blocks, undecided)
+    ones = _stacked([rows.constants for rows in blocks])
+    bits = max([inputs.bits, ones.bits, *(rows.bits for rows in neurons.values())])
+    columns = [*inputs.with_bits(bits).columns]
+    place_of = {place: len(columns) + k for k, place in enumerate(neurons)}
+    for rows in neurons.values():
+        columns += rows.with_bits(bits).columns
+    columns += ones.with_bits(bits).columns
+    last, used = len(columns) - 1, [(group, neuron) for group, some in read.items() for neuron in some]
+    # Coefficients are integers over 2^own, the entries of the matrix integers over 2^(own + 2 bits).
+    own = max(max(map(_bits, (p.v, p.z, p.vv, p.vz, p.zz))) for p in polynomials.values())
+    own = max(own, _bits(ball))
+    matrix: Rows = [defaultdict(int) for _ in columns]
+    _add_squares(matrix, columns, [_scaled(polynomials[place].vv, own + 1) for place in used])
+    linear = [_scaled(polynomials[place].v, own) for place in used]
+    for j, column in enumerate(columns):
+        matrix[last][j] += sum(map(operator.mul, linear, column)) << bits + (j == last)
+    for row, place in enumerate(used):
+        factor = _scaled(polynomials[place].vz, own)
+        if factor:
+            i = place_of[place]
+            for j, column in enumerate(columns):
+                if column[row]:
+                    matrix[max(i, j)][min(i, j)] += factor * column[row] << bits + (i == j)
+    for place, i in place_of.items():
+        polynomial = polynomials.get(place, Polynomial())
+        matrix[i][i] += _scaled(polynomial.zz, own + 1) << 2 * bits
+        matrix[last][i] += _scaled(polynomial.z, own) << 2 * bits
+    for j in range(len(inputs.columns)):
+        matrix[j][j] += _scaled(ball, own + 1) << 2 * bits
+    total = own + 2 * bits
+    matrix[last][last] += (2 * constant.numerator << total) // constant.denominator
+    return SymmetricMatrix(matrix, total)
+
+
+def _inputs(blocks: Sequence[AffineRows]) -> Coefficients:
+    """The coefficients of y in all rows; if there are fewer rows, those of a y with as many entries as there are."""
+    stacked = _stacked([rows.inputs for rows in blocks])
+    rows = list(map(list, zip(*stacked.columns, strict=True)))
+    used = [i for i, row in enumerate(rows) if any(row)]
+    if len(stacked.columns) <= len(used):
+        return stacked
+    weights = square_factor(Gram([rows[i] for i in used], stacked.bits))
+    bits = fraction_bits(weights)
+    columns = [[0] * len(rows) for _ in used]
+    for j, column in enumerate(columns):
+        for i, x in zip(used, weights[j :: len(used)], strict=True):
+            column[i] = fixed(x, bits)
+    return Coefficients(bits, columns)
+
+
+def _neurons(
+    polynomials: dict[Place, Polynomial], blocks: Sequence[AffineRows], undecided: Sequence[list[int]]
+) -> dict[Place, Coefficients]:
+    """The coefficients of all neurons z that occur somewhere, each one column for all rows."""
+    counts = [len(rows.constants.columns[0]) for rows in blocks]
+    found: dict[Place, Coefficients] = {}
+    for group, neurons in enumerate(undecided, 1):
+        parts = []
+        for rows, count in zip(blocks, counts, strict=True):
+            none = Coefficients(0, [[0] * count for _ in neurons])
+            parts.append(rows.neurons.get(group, none))
+        stacked = _stacked(parts)
+        for neuron, column in zip(neurons, stacked.columns, strict=True):
+            place = group, neuron
+            if any(column) or polynomials.get(place, Polynomial()).reads_activation:
+                found[place] = Coefficients(stacked.bits, [column])
+    return found
+
+
+def _stacked(parts: Sequence[Coefficients]) -> Coefficients:
+    """The rows of all parts, which have the same columns."""
+    bits = max(part.bits for part in parts)
+    together = zip(*(part.with_bits(bits).columns for part in parts), strict=True)
+    return Coefficients(bits, [[x for column in columns for x in column] for columns in together])
+
+
+def _add_squares(matrix: Rows, columns: Sequence[Sequence[int]], weights: Sequence[int]) -> None:
+    """Add the sum of weight v v' over the rows v, given by their columns."""
+    used = [row for row, weight in enumerate(weights) if weight]
+    right = [[column[row] for row in used] for column in columns]
+    left = [[weights[row] * column[row] for row in used] for column in columns]
+    for target, row in zip(matrix, products(left, right, [0] * len(columns)), strict=True):
+        for j, x in enumerate(row):
+            if x:
+                target[j] += x
+
+
+def _bits(number: Fraction) -> int:
+    """Fraction bits of a fraction whose denominator is a power of two."""
+    return number.denominator.bit_length() - 1
+
+
+def _scaled(number: Fraction, bits: int) -> int:
+    """A fraction times 2^bits, which is an integer."""
+    return number.numerator << bits - _bits(number)

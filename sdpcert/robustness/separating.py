@@ -1,0 +1,220 @@
+"""Branch and bound on margins: a region is divided until a label is above other classes on every piece."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from threading import Event
+
+import numpy as np
+
+from sdpcert.network.stacked import StackedForm
+from sdpcert.regions.pieces import Piece, Side, Split
+from sdpcert.regions.region import Region
+from sdpcert.regions.state import State
+from sdpcert.regions.tighten import Effort
+from sdpcert.robustness.dividing import Division, divide
+from sdpcert.robustness.margins import Margins
+from sdpcert.robustness.node import Goal, Node, bound_piece
+from sdpcert.running.interrupts import interrupts_noticed
+from sdpcert.running.processes import WORKERS
+from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.solution import Budget, Progress
+
+Array = np.ndarray
+#: How hard bounds are sought: first, and where that leaves classes open.
+QUICK, THOROUGH = Effort(0), Effort(10)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassesProof(ShortRepr):
+    """Pieces of a region on each of which the bounds keep a label above `classes`."""
+
+    classes: tuple[int, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Separation(ShortRepr):
+    """What a search found: proofs for some of the classes, and lower bounds of the margins over the others.
+
+    `counterexample` is a point of the region where some margin is not above the limit in float64, if one was met.
+    `nodes` pieces were bounded. `status` is "separated" (all classes are), "counterexample", "stalled" (a piece cannot
+    be divided any further), "nodes", "time limit" or "interrupted".
+    """
+
+    proofs: tuple[ClassesProof, ...]
+    bounds: dict[int, float]
+    counterexample: Array | None
+    nodes: int
+    seconds: float
+    status: str
+
+    @property
+    def proved(self) -> tuple[int, ...]:
+        """The classes that have a proof, ascending."""
+        return tuple(sorted(j for proof in self.proofs for j in proof.classes))
+
+
+def separate(
+    form: StackedForm,
+    region: Region,
+    label: int,
+    classes: Sequence[int] | None = None,
+    *,
+    limit: float = 0.0,
+    budget: Budget | None = None,
+    nodes: int | None = None,
+    executor: Executor | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> Separation:
+    """Divide a region until the margins of a label over some classes are above `limit` on every piece.
+
+    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded.
+    With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
+    returns what stands. It ends at a point of the region where a margin is not above the limit.
+
+    Raises ValueError if the region does not fit the network, or a class does not exist.
+    """
+    margins = Margins(form, label)
+    chosen = margins.others if classes is None else tuple(sorted(classes))
+    with interrupts_noticed() as interrupted:
+        loop = _Search(margins, chosen, limit, budget or Budget(), report, interrupted)
+        try:
+            loop.begin(State.of(form, region))
+            status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
+        except KeyboardInterrupt:
+            status = "interrupted"
+    return loop.separation(status)
+
+
+class _Search:
+    def __init__(
+        self,
+        margins: Margins,
+        classes: tuple[int, ...],
+        limit: float,
+        budget: Budget,
+        report: Callable[[Progress], None] | None,
+        interrupted: Event,
+    ) -> None:
+        self.margins, self.classes, self.limit = margins, classes, limit
+        self.budget, self.report, self.interrupted = budget, report, interrupted
+        #: Every piece with its parent and its side; how those that were split were.
+        self.tree: list[tuple[Node, int | None, Side | None]] = []
+        self.splits: dict[int, Split] = {}
+        #: Pieces that have to be divided, the least margin first.
+        self.waiting: list[tuple[float, int]] = []
+        self.counterexample: Array | None = None
+
+    def goal(self, effort: Effort = THOROUGH) -> Goal:
+        """What is wanted of a piece."""
+        return Goal(self.margins, self.limit, effort, self.budget.seconds - self.budget.elapsed)
+
+    # ------------------------------------------------------------ the tree
+
+    def begin(self, state: State) -> None:
+        """Bound the whole region, with cheap lines first."""
+        node = bound_piece(state, self.classes, self.goal(QUICK))
+        if node.open:
+            better = bound_piece(node.state, node.open, self.goal())
+            node = Node(better.state, (*node.steps, *better.steps), better.open, better.bounds)
+        self._keep(node, None, None)
+
+    def _keep(self, node: Node, parent: int | None, side: Side | None) -> None:
+        number = len(self.tree)
+        self.tree.append((node, parent, side))
+        if node.open:
+            heapq.heappush(self.waiting, (node.worst, number))
+
+    def divided(self, number: int, division: Division) -> None:
+        """Take over what became of a piece."""
+        if division.value <= self.limit:
+            self.counterexample = division.point
+        self._keep(division.below, number, "below")
+        self._keep(division.above, number, "above")
+        self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
+        self._tell()
+
+    # ------------------------------------------------------------ the loop
+
+    def _over(self, nodes: int | None, under_way: int = 0) -> str:
+        """Why no further piece is divided, or nothing."""
+        if self.counterexample is not None:
+            return "counterexample"
+        if not self.waiting and not under_way:
+            return "separated"
+        if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
+            return "nodes"
+        if self.interrupted.is_set():
+            return "interrupted"
+        return "time limit" if self.budget.spent else ""
+
+    def serve(self, nodes: int | None) -> str:
+        """Divide one piece after another; returns the status."""
+        while not (status := self._over(nodes)):
+            number = self.waiting[0][1]
+            division = divide(self.tree[number][0], self.goal())
+            if division is None:
+                return "stalled"
+            heapq.heappop(self.waiting)
+            self.divided(number, division)
+        return status
+
+    def serve_by(self, executor: Executor, nodes: int | None) -> str:
+        """The same by an executor, several pieces at a time."""
+        futures: dict[Future[Division | None], int] = {}
+        try:
+            while True:
+                status = self._over(nodes, len(futures))
+                while not status and len(futures) < WORKERS and self.waiting:
+                    number = heapq.heappop(self.waiting)[1]
+                    futures[executor.submit(divide, self.tree[number][0], self.goal())] = number
+                    status = self._over(nodes, len(futures))
+                if status not in ("", "nodes") or not futures:
+                    return status or "stalled"
+                for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    number, division = futures.pop(future), future.result()
+                    if division is None:
+                        futures[future] = number
+                        return "stalled"
+                    self.divided(number, division)
+        finally:
+            for future, number in futures.items():
+                future.cancel()
+                heapq.heappush(self.waiting, (self.tree[number][0].worst, number))
+
+    def _tell(self) -> None:
+        if self.report is not None:
+            worst = self.waiting[0][0] if self.waiting else self.limit
+            self.report(Progress(len(self.tree), worst, self.limit, self.budget.elapsed, open=len(self.waiting)))
+
+    # ------------------------------------------------------------ what stands
+
+    def separation(self, status: str) -> Separation:
+        """What stands."""
+        if not self.tree:
+            return Separation((), dict.fromkeys(self.classes, -np.inf), None, 0, self.budget.elapsed, status)
+        while (parent := self.tree[-1][1]) is not None and parent not in self.splits:  # the interrupt came in between
+            self.tree.pop()
+        root = self.tree[0][0]
+        bounds: dict[int, float] = {}
+        for number, (node, _, _) in enumerate(self.tree):
+            if number not in self.splits:
+                for j, bound in zip(node.open, node.bounds, strict=True):
+                    bounds[j] = min(bounds.get(j, np.inf), float(bound))
+        at_once = tuple(j for j in self.classes if j not in root.open)
+        by_tree = tuple(j for j in root.open if j not in bounds)
+        proofs = []
+        if at_once:
+            whole = root.piece(None, None, None)
+            proofs.append(ClassesProof(at_once, (self._for(whole, at_once),)))
+        if by_tree:
+            pieces = (n.piece(parent, side, self.splits.get(k)) for k, (n, parent, side) in enumerate(self.tree))
+            proofs.append(ClassesProof(by_tree, tuple(self._for(piece, by_tree) for piece in pieces)))
+        return Separation(tuple(proofs), bounds, self.counterexample, len(self.tree), self.budget.elapsed, status)
+
+    def _for(self, piece: Piece, classes: tuple[int, ...]) -> Piece:
+        return Piece(piece.parent, piece.side, self.margins.needed(piece.steps, classes), piece.end)
