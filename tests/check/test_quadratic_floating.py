@@ -7,18 +7,21 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.check import functions
 from sdpcert.check.activations import Smooth
+from sdpcert.check.backward import IntegerNetwork
+from sdpcert.check.bounding import GUARD, MORE_BITS
 from sdpcert.check.lines_floating import SmoothCurves
 from sdpcert.check.network import Group, Network
 from sdpcert.check.network_floating import FloatingNetwork
 from sdpcert.check.pieces import BoundsStep, Lines, LinesStep, QuadraticStep, SlopesStep, Split
+from sdpcert.check.quadratic import check_quadratic
 from sdpcert.check.quadratic_floating import prove_quadratic
 from sdpcert.check.region import Region
+from sdpcert.check.state import first_state, input_bits
 from sdpcert.check.state_floating import State
 from tests.check.exact_quadratic import ExactQuadratic
 from tests.check.tiny_networks import (
@@ -177,10 +180,10 @@ def random_step(
             degree = np.array([2, 1, 1, 1, 2, 2])[: len(scaled)]
             rows.append((h, scaled * units[g] / units[h] ** degree))
         multipliers = tuple(doubles([x for k, row in rows if k == h for x in row]) for h in range(1, g))
-        step = QuadraticStep(
-            str(rng.choice(["low", "high"])), g, int(rng.integers(network.groups[g - 1].size)), 0.0, scales,
-            3.0 ** (attempt * g) * units[g] / (units[0] ** 2 if scales is None else 1.0), multipliers, doubles(usable) if state.decisions else None,
-        )  # fmt: skip
+        ball = 3.0 ** (attempt * g) * units[g] / (units[0] ** 2 if scales is None else 1.0)
+        side, neuron = str(rng.choice(["low", "high"])), int(rng.integers(network.groups[g - 1].size))
+        decisions = doubles(usable) if state.decisions else None
+        step = QuadraticStep(side, g, neuron, 0.0, scales, ball, multipliers, decisions)
         exact = ExactQuadratic(network, region, state, step)
         largest = exact.largest()
         if largest is not None:
@@ -254,15 +257,32 @@ def compared(network: Network, region: Region, rng: np.random.Generator, units: 
         assert float(exact.at(inputs, z)) <= sign * before[step.group][k, step.neuron] + 1e-9 * size
     for k in range(len(points)):
         assert float(largest) <= sign * before[step.group][k, step.neuron] + 1e-9 * size
-    assert accepted(state, step, float(largest) - 1e-7 * size)
-    for share in (1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 0.0):
-        value = float(largest) - share * size
-        assert not accepted(state, step, value) or Fraction(value) <= largest
-    assert not accepted(state, step, float(largest) + 1e-14 * size)
+    values = [float(largest) - share * size for share in (1e-7, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 0.0)]
+    good = [value for value in values if accepted(state, step, value)]
+    assert good[:1] == values[:1]
+    assert Fraction(good[-1]) <= largest
+    in_integers(network, region, state, replace(step, value=sign * good[-1]))
     return True
 
 
-@settings(deadline=None, max_examples=60)
+def in_integers(network: Network, region: Region, state: State, step: QuadraticStep) -> None:
+    """Prove the same step in integers."""
+    exact = IntegerNetwork(network)
+    cuts = [split for split, _ in state.cuts]
+    bits = exact.bits + MORE_BITS + GUARD + input_bits(region, cuts)
+    known = first_state(network, region, cuts, bits)
+    for g, neurons in enumerate(state.neurons, 1):
+        own, every = known.neurons(g), range(len(neurons.lower))
+        for side, ends in (("low", neurons.known.low), ("high", neurons.known.high)):
+            own = own.with_ends(side, every, ends.tolist())
+        own = own.with_lines(every, neurons.lower.tolist(), neurons.upper.tolist())
+        known = known.with_neurons(g, own.with_slopes(every, neurons.known.alpha.tolist(), neurons.known.beta.tolist()))
+    for split, side in (*state.cuts, *((Split(d.group, d.neuron, d.at), d.side) for d in state.decisions)):
+        known = known.on_side(split, side)
+    check_quadratic(step, exact, known, region, bits)
+
+
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32))
 def test_what_is_accepted_is_semidefinite_in_rational_arithmetic(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -270,7 +290,7 @@ def test_what_is_accepted_is_semidefinite_in_rational_arithmetic(seed: int) -> N
     compared(network, centred_region(rng, network.inputs), rng)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.lists(st.integers(-27, 27), min_size=6, max_size=6))
 def test_units_do_not_matter(seed: int, exponents: list[int]) -> None:
     """Inputs and groups of 1e-8 to 1e8, as sharp as others."""
@@ -281,7 +301,7 @@ def test_units_do_not_matter(seed: int, exponents: list[int]) -> None:
     compared(*rescaled(network, region, units), rng, units)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.sampled_from(["tanh", "sigmoid", "sin"]))
 def test_smooth_activations_are_between_two_lines(seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)
@@ -289,7 +309,7 @@ def test_smooth_activations_are_between_two_lines(seed: int, name: str) -> None:
     compared(network, centred_region(rng, network.inputs), rng)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 1e-14, 1e-9, 1e-4]))
 def test_bounds_hold_for_all_weights_within_their_radii(seed: int, radius: float) -> None:
     rng = np.random.default_rng(seed)
