@@ -49,4 +49,9 @@ class Evaluation:
         except ModuleNotFoundError as error:
             raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
         network = network_floating.FloatingNetwork(self.differences.network)
-        return lambda point: forward_floating.margins(network, point)
+
+        def enclose(point: array[float]) -> tuple[list[float], list[float]]:
+            low, high = forward_floating.margins(network, forward_floating.np.array([point]))
+            return low[0].tolist(), high[0].tolist()
+
+        return enclose

@@ -69,12 +69,17 @@ def quadratic_matrix(
 def _inputs(blocks: Sequence[AffineRows]) -> Coefficients:
     """The coefficients of y in all rows; if there are fewer rows, those of a y with as many entries as there are."""
     stacked = _stacked([rows.inputs for rows in blocks])
-    count = len(stacked.columns[0])
-    if len(stacked.columns) <= count:
+    rows = list(map(list, zip(*stacked.columns, strict=True)))
+    used = [i for i, row in enumerate(rows) if any(row)]
+    if len(stacked.columns) <= len(used):
         return stacked
-    weights = square_factor(Gram(list(map(list, zip(*stacked.columns, strict=True))), stacked.bits))
+    weights = square_factor(Gram([rows[i] for i in used], stacked.bits))
     bits = fraction_bits(weights)
-    return Coefficients(bits, [[fixed(x, bits) for x in weights[j::count]] for j in range(count)])
+    columns = [[0] * len(rows) for _ in used]
+    for j, column in enumerate(columns):
+        for i, x in zip(used, weights[j :: len(used)], strict=True):
+            column[i] = fixed(x, bits)
+    return Coefficients(bits, columns)
 
 
 def _neurons(

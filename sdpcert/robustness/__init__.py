@@ -2,7 +2,7 @@
 
 `certified` has `radii`, which reads as what it does: inputs that are right (`enclosure`), constants of pairs of classes
 (`constants`, `by_constants`), an attack (`attack`), then the largest radius of every input that branch and bound proves
-(`one_input`). `document` is the file, `result` what comes back, `binding` compares a file with a model. At level F the
+(`one_input`). `statement` is the file, `result` what comes back, `binding` compares a file with a model. At level F the
 margins have to be above what float32 programs may be wrong by (`needed`, `execution`, `links`).
 """
 
