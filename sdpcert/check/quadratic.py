@@ -71,7 +71,7 @@ class Remainder:
             if any(weights):
                 with within(f"neuron {neuron}"):
                     fact = weighed(facts_of(known, neuron), weights)
-                self.polynomials[group, neuron] = Polynomial().plus(fact, Fraction(-1))
+                self.polynomials[group, neuron] = fact.negated()
 
     def _take_off_decisions(self, below: int, weights: Sequence[float]) -> None:
         for decision, weight in zip(self.state.decisions, weights, strict=True):

@@ -13,7 +13,6 @@ Coordinates are scaled: the ellipsoid is the unit ball, and intervals of preacti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -26,21 +25,16 @@ from sdpcert.regions.state import State
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-#: The forms of a neuron that facts are products of, in (1, v, z): those of a kinked neuron are, with its pieces p and
-#: q and kappa = 1 if q is the steeper one, else -1: kappa (z - p), kappa (z - q), kappa (line - z), v - low, high - v;
-#: those of another one are z - below and above - z.
-FIRST, SECOND, CHORD, FROM_LOW, TO_HIGH = range(5)
-FORMS = 5
-#: The facts of a neuron, t0 to t5, as products of two forms; None is the constant 1.
-FACTS: tuple[tuple[int | None, int], ...] = (
-    (FIRST, SECOND),
-    (None, FIRST),
-    (None, SECOND),
-    (None, CHORD),
-    (SECOND, FROM_LOW),
-    (FIRST, TO_HIGH),
-)
-#: Facts of a kinked neuron, and of another one.
+#: The forms of a neuron that facts are products of, in (1, v, z). With the two pieces p and q of a kinked neuron and
+#: kappa = 1 if q is the steeper one, else -1, they are kappa (z - p), kappa (z - q), v - low and high - v; for another
+#: one z - below, above - z, 1 and 1. An end that is infinite is replaced by 1.
+FIRST, SECOND, FROM_LOW, TO_HIGH = range(4)
+FORMS = 4
+#: The facts of a neuron as products of two forms. For a kinked one those of the format are t0, t4 and t5: its others
+#: are sums of these and squares with weights >= 0 (`docs/mathematics.md`), so they prove nothing more. For another one
+#: they are t0, t2 and t1.
+FACTS = ((FIRST, SECOND), (SECOND, FROM_LOW), (FIRST, TO_HIGH))
+#: Facts of a kinked neuron in the format, and of another one.
 KINKED, OTHER = 6, 3
 
 
@@ -113,17 +107,17 @@ class QuadraticProblem(ShortRepr):
 
     Vectors have `order` entries, the coefficients of 1, of `inputs` inputs, and of the undecided neurons. `rows` has the
     preactivations of these neurons and then decisions, as `sign (v - at)` up to a factor. `forms` are (FORMS, neurons,
-    3) coefficients in (1, v, z), and `available` (6, neurons) says which facts there are, `signs` (neurons,) is that of
-    t0. The bound of the preactivation is `scale * t`.
+    3) coefficients in (1, v, z), and `signs` (facts, neurons) those of the products of forms that are facts. The bound
+    of the preactivation is `scale * t`. `sizes` are the numbers of undecided neurons of the groups.
     """
 
     target: Array
     rows: Array
     inputs: int
     forms: Array
-    available: Array
     signs: Array
     scale: float
+    sizes: tuple[int, ...]
     facts: Facts
     neuron: int
     sign: float
@@ -136,12 +130,12 @@ class QuadraticProblem(ShortRepr):
     @property
     def neurons(self) -> int:
         """How many undecided neurons there are."""
-        return len(self.signs)
+        return self.signs.shape[1]
 
     @property
     def decisions(self) -> int:
         """How many half-spaces there are."""
-        return len(self.rows) - len(self.signs)
+        return len(self.rows) - self.neurons
 
     def point(self, inputs: Array) -> Array:
         """The input that scaled, reduced ones belong to, moved into the region's box and ball."""
@@ -157,20 +151,20 @@ class Facts:
         self.ellipsoid = Ellipsoid.of(state, scales)
         self.undecided = [np.flatnonzero(mask) for mask in state.undecided[: group - 1]]
         self._sources: list[Sources] = [self._inputs()]
-        own, forms, available, signs, middles, halves = [], [], [], [], [], []
+        own, forms, signs, places, middles, halves = [], [], [], [], [], []
         for number in range(1, group):
             rows = self.preactivations(number)
             chosen = self.undecided[number - 1]
             self._sources.append(self._activations(number, rows))
             own.append(rows.select(chosen))
-            for every, part in zip((forms, available, signs, middles, halves), self._facts(number), strict=True):
+            for every, part in zip((forms, signs, places, middles, halves), self._facts(number), strict=True):
                 every.append(part)
         self.decisions = [k for k, d in enumerate(state.decisions) if d.group < group]
         count = sum(map(len, self.undecided))
         self._own = [_widened(rows, count) for rows in own]
         self._forms = np.concatenate([np.zeros((FORMS, 0, 3)), *forms], axis=1)
-        self.available = np.concatenate([np.zeros((len(FACTS), 0), bool), *available], axis=1)
-        self.signs = np.concatenate([np.zeros(0), *signs])
+        self.signs = np.concatenate([np.zeros((len(FACTS), 0)), *signs], axis=1)
+        self.places = np.concatenate([np.zeros((len(FACTS), 0), np.int64), *places], axis=1)
         self.middles, self.halves = np.concatenate([np.zeros(0), *middles]), np.concatenate([np.zeros(0), *halves])
         self._scale()
 
@@ -213,7 +207,9 @@ class Facts:
         return Sources(slope * rows.constants + at_zero, slope[:, None] * rows.inputs, neurons)
 
     def _facts(self, number: int) -> tuple[Array, Array, Array, Array, Array]:
-        """Forms, available facts and signs of t0 of a group's undecided neurons; middles and halves of activations."""
+        """Forms and signs of a group's undecided neurons, where the format has their facts (-1: a neuron of which
+        nothing is known), and middles and halves of activations.
+        """
         chosen, group = self.undecided[number - 1], self.state.form.groups[number - 1]
         relaxed = self.relaxation.relaxed(number)
         low, high = self.state.low[number - 1][chosen], self.state.high[number - 1][chosen]
@@ -221,26 +217,15 @@ class Facts:
         below = np.stack([relaxed.at_zero_below[chosen], relaxed.lower[chosen]])
         above = np.stack([relaxed.at_zero_above[chosen], relaxed.upper[chosen]])
         kinked, kappa, left, right = kinks(group, chosen, low, high)
+        from_low, to_high = kinked & np.isfinite(low), kinked & np.isfinite(high)
         one, zero = np.ones(len(chosen)), np.zeros(len(chosen))
-        line = np.where(kappa > 0, above, below)
-
-        def form(of_z: Array, others: Array) -> Array:
-            """`of_z z - others`."""
-            return np.stack([-others[0], -others[1], of_z], axis=1)
-
-        forms = np.stack(
-            [
-                np.where(kinked[:, None], form(kappa, kappa * left), form(one, below)),
-                np.where(kinked[:, None], form(kappa, kappa * right), form(-one, -above)),
-                form(-kappa, -kappa * line),
-                np.stack([-np.where(np.isfinite(low), low, 0.0), one, zero], axis=1),
-                np.stack([np.where(np.isfinite(high), high, 0.0), -one, zero], axis=1),
-            ]
-        )
-        usable = kinked | known
-        available = np.stack(
-            [usable, usable, usable, kinked & known, kinked & np.isfinite(low), kinked & np.isfinite(high)]
-        )
+        first = np.where(kinked, [-kappa * left[0], -kappa * left[1], kappa], [-below[0], -below[1], one])
+        second = np.where(kinked, [-kappa * right[0], -kappa * right[1], kappa], [above[0], above[1], -one])
+        third = np.where(from_low, [-np.where(from_low, low, 0.0), one, zero], [one, zero, zero])
+        fourth = np.where(to_high, [np.where(to_high, high, 0.0), -one, zero], [one, zero, zero])
+        forms = np.stack([first, second, third, fourth]).transpose(0, 2, 1)
+        signs = np.stack([np.where(kinked, -1.0, 1.0), one, one])
+        places = np.stack([np.where(kinked | known, 0, -1), np.where(from_low, 4, 2), np.where(to_high, 5, 1)])
         envelope = relaxed.envelope
         ends = [np.min(envelope.below.values[:, chosen], axis=0), np.max(envelope.above.values[:, chosen], axis=0)]
         middle = np.where(known, (ends[0] + ends[1]) / 2, 0.0)
@@ -250,11 +235,11 @@ class Facts:
             np.where(known, (ends[1] - ends[0]) / 2, 0.0),
             np.where(np.isfinite(high - low), steepest * (high - low) / 2, 0.0),
         )
-        return forms, available, np.where(kinked, -1.0, 1.0), middle, np.where(half > 0, half, 1.0)
+        return forms, signs, places, middle, np.where(half > 0, half, 1.0)
 
     def _scale(self) -> None:
         """Rows in scaled neurons and as few inputs as they need, and forms with entries of at most one."""
-        count = len(self.signs)
+        count = self.signs.shape[1]
         halfspaces = [self._halfspace(k) for k in self.decisions]
         rows = _joined([*self._own, *(_widened(row, count) for row in halfspaces)], self.state.form.inputs, count)
         wide = rows.inputs
@@ -297,7 +282,7 @@ class Facts:
 
     def problem(self, neuron: int, sign: float) -> QuadraticProblem:
         """The problem of bounding `sign v` from below for one neuron of the group."""
-        row = _widened(self.preactivations(self.group, np.array([neuron])), len(self.signs))
+        row = _widened(self.preactivations(self.group, np.array([neuron])), self.signs.shape[1])
         inputs = row.inputs[0]
         rows, count = self.rows, self.inputs
         if self._basis is not None:
@@ -310,7 +295,7 @@ class Facts:
         scale = float(np.linalg.norm(inputs) + np.abs(target[1 + count :]).sum())
         scale = scale if scale > 0 else max(abs(constant), 1.0)
         return QuadraticProblem(
-            target / scale, rows, count, self.forms, self.available, self.signs, scale, self, neuron, sign
+            target / scale, rows, count, self.forms, self.signs, scale, tuple(map(len, self.undecided)), self, neuron, sign
         )
 
     def point(self, inputs: Array) -> Array:
@@ -324,13 +309,18 @@ class Facts:
             found = region.center + step * min(1.0, region.radius * (1 - 1e-12) / max(length, 1e-300))
         return np.clip(found, self.state.box_low, self.state.box_high)
 
-    @cached_property
-    def fact_scales(self) -> Array:
-        """What the scaled facts (6, neurons) have to be multiplied by to be those of the format."""
-        found = np.ones((len(FACTS), len(self.signs)))
-        for k, (left, right) in enumerate(FACTS):
-            found[k] = self.form_scales[right] * (1.0 if left is None else self.form_scales[left])
-        return found
+    def multipliers(self, weights: Array) -> tuple[Array, ...]:
+        """Weights of the scaled facts, (facts, neurons), as the format has them: an array for each group before."""
+        scales = np.stack([self.form_scales[left] * self.form_scales[right] for left, right in FACTS])
+        weights, count = weights / scales, weights.shape[1]
+        numbers = np.where(self.signs[0] < 0, KINKED, OTHER)
+        starts = np.cumsum(numbers) - numbers
+        every = np.zeros(int(numbers.sum()))
+        for values, places in zip(weights, self.places, strict=True):
+            every[starts + places] = values
+        ends = np.cumsum([0, *map(len, self.undecided)])
+        cuts = np.append(starts, len(every))[ends] if count else np.zeros(len(ends), np.int64)
+        return tuple(every[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True))
 
 
 def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array, Array, Array, Array]:

@@ -102,6 +102,20 @@ class Attacker(ShortRepr):
                 search.bisect()
             report(min(1.0, (start + BATCH) / len(inputs)))
 
+    def keep(self, inputs: Array, labels: Array, points: Array, into: Found) -> Array:
+        """Keep points (one for each input) that surely have another class and are nearer than those in `into`.
+
+        Returns which were kept.
+        """
+        points = self.rounded(points)
+        distances = DISTANCES[self.norm].sizes_up(points, inputs)
+        nearer = np.flatnonzero(distances < into.distances)
+        kept = np.zeros(len(points), dtype=bool)
+        if len(nearer):
+            kept[nearer] = self.lost(points[nearer], labels[nearer])
+            into.distances[kept], into.points[kept] = distances[kept], points[kept]
+        return kept
+
     def rounded(self, points: Array) -> Array:
         """Points as they are stored, within the box."""
         low, high = (-np.inf, np.inf) if self.within is None else (self.within.low, self.within.high)
@@ -134,13 +148,9 @@ class _Search:
 
         Returns which were kept.
         """
-        points = self.attacker.rounded(points)
-        distances = self.distance.sizes_up(points, self.inputs[at])
-        nearer = np.flatnonzero(distances < self.found.distances[at])
-        kept = np.zeros(len(at), dtype=bool)
-        if len(nearer):
-            kept[nearer] = self.attacker.lost(points[nearer], self.labels[at[nearer]])
-            self.found.distances[at[kept]], self.found.points[at[kept]] = distances[kept], points[kept]
+        own = Found(self.found.distances[at], self.found.points[at])
+        kept = self.attacker.keep(self.inputs[at], self.labels[at], points, own)
+        self.found.distances[at[kept]], self.found.points[at[kept]] = own.distances[kept], own.points[kept]
         return kept
 
     # ------------------------------------------------------------ gradients

@@ -64,6 +64,8 @@ def exactly(network: Network, point: Array, rng: np.random.Generator | None = No
 def check(network: Network, points: Array, rng: np.random.Generator | None = None, width: float = 1e-11) -> None:
     low, high = margins(FloatingNetwork(network), points)
     assert low.shape == high.shape == (len(points), network.groups[-1].size)
+    one = margins(FloatingNetwork(network), points[0])
+    assert np.allclose([low[0], high[0]], one, rtol=1e-12, atol=1e-300)
     for row, point in enumerate(points):
         size = 1 + np.abs(low).max()
         for i, (least, most) in enumerate(exactly(network, point, rng)):

@@ -47,7 +47,7 @@ def sound(
         centers.reshape(-1, *first.network.input_shape),
         [sample.label for sample in samples],
         norm=norm,
-        within=None if within is None else (within.low, within.high),
+        within=within,
         normalisation=None if first.std == 1 else (first.mean, first.std),
         time_limit=LIMIT,
         nodes=nodes,
