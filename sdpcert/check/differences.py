@@ -20,8 +20,10 @@ from .network import Group, Network
 from .pieces import Requirement
 from .reading import Rejected
 
+#: An end of an interval, which may be infinite or no number.
+Number = Fraction | float
 #: Ends of an interval of a margin: the label's output minus that of another class.
-Margin = tuple[Fraction, Fraction]
+Margin = tuple[Number, Number]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Differences:
         neuron, sign = self.neuron(label, other)
         return Requirement(neuron, "low", limit) if sign > 0 else Requirement(neuron, "high", -limit)
 
-    def margins(self, label: int, low: Sequence[Fraction], high: Sequence[Fraction]) -> dict[int, Margin]:
+    def margins(self, label: int, low: Sequence[Number], high: Sequence[Number]) -> dict[int, Margin]:
         """The margins over all other classes if the last group's preactivations are between these ends."""
         found: dict[int, Margin] = {}
         for other in range(self.classes):

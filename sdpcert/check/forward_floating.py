@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .network_floating import FloatingNetwork, Weights
@@ -14,7 +16,7 @@ Array = np.ndarray
 UNDERFLOW, LARGEST = 1e-200, 1e100
 
 
-def margins(network: FloatingNetwork, points: Array) -> tuple[Array, Array]:
+def margins(network: FloatingNetwork, points: Array | Sequence[float]) -> tuple[Array, Array]:
     """Ends of intervals that contain the preactivations of the last group at each point.
 
     `points` has shape (points, inputs), or (inputs,) for a single one, the ends (points, neurons) or (neurons,); they

@@ -23,6 +23,8 @@ Array = np.ndarray
 
 #: Facts of a neuron with a kink inside of its interval, and of another one.
 KINKED, OTHER = 6, 3
+#: Errors of rows count that often: integers may bound what they multiply less sharply, and have to accept as well.
+CAUTION = 2.0
 #: Entries of scaled rows, beyond which underflow may matter.
 LARGEST = 1e30
 
@@ -45,9 +47,10 @@ def prove_quadratic(state: State, step: QuadraticStep) -> None:
         facts = _Weighed.joined(weighed)
         sphere = _Ellipsoid.of(state, step)
         rows = sphere.centred(rows)
+        errors = CAUTION * rows.errors
         squared = step.ball * sphere.square
         constants.append(-squared)
-        charges += [gamma(2) * squared, float(rows.errors[0]), facts.charge(rows.errors[1:])]
+        charges += [gamma(2) * squared, float(errors[0]), facts.charge(errors[1:])]
         summands = np.concatenate([constants, -facts.forms[:, 0, 0]])
         charges.append(gamma(len(summands)) * float(np.abs(summands).sum()))
         _prove(rows, facts, step.ball, float(summands.sum()), sum(charges) * SLACK)

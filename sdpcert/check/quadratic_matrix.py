@@ -18,6 +18,9 @@ from .facts import Polynomial
 from .integers import Rows, fixed, fraction_bits, products
 from .symmetric import Gram, SymmetricMatrix
 
+#: Bits of the constant that are kept.
+CONSTANT_BITS = 160
+
 #: A neuron: its group (from 1) and its index there.
 Place = tuple[int, int]
 
@@ -40,9 +43,11 @@ def quadratic_matrix(
         columns += rows.with_bits(bits).columns
     columns += ones.with_bits(bits).columns
     last, used = len(columns) - 1, [(group, neuron) for group, some in read.items() for neuron in some]
-    # Coefficients are integers over 2^own, the entries of the matrix integers over 2^(own + 2 bits).
-    own = max(max(map(_bits, (p.v, p.z, p.vv, p.vz, p.zz))) for p in polynomials.values())
-    own = max(own, _bits(ball))
+    # Coefficients are integers over 2^own, the entries of the matrix integers over 2^total.
+    own = max(_bits(ball), *(max(map(_bits, p[1:])) for p in polynomials.values()))
+    constant_bits = CONSTANT_BITS + constant.denominator.bit_length() - abs(constant.numerator).bit_length()
+    total = max(own + 2 * bits, constant_bits)
+    own = total - 2 * bits
     matrix: Rows = [defaultdict(int) for _ in columns]
     _add_squares(matrix, columns, [_scaled(polynomials[place].vv, own + 1) for place in used])
     linear = [_scaled(polynomials[place].v, own) for place in used]
@@ -61,7 +66,6 @@ def quadratic_matrix(
         matrix[last][i] += _scaled(polynomial.z, own) << 2 * bits
     for j in range(len(inputs.columns)):
         matrix[j][j] += _scaled(ball, own + 1) << 2 * bits
-    total = own + 2 * bits
     matrix[last][last] += (2 * constant.numerator << total) // constant.denominator
     return SymmetricMatrix(matrix, total)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.check import CheckResult, network
+from sdpcert.check import CheckResult, forward_floating, network
 from sdpcert.check.network_floating import FloatingNetwork
 from sdpcert.check.reading import values
 from sdpcert.report.pictures import image_shape
@@ -159,8 +159,6 @@ class RadiiFile:
 
     def class_beside(self, label: int, point: Array) -> int:
         """The class other than the label whose output is largest at a point, as far as floating point tells."""
-        from sdpcert.check import forward_floating
-
         low, high = forward_floating.margins(self._network, array("d", point))
         differences = [float(a) + float(b) for a, b in zip(low, high, strict=True)]
         classes = (1 + math.isqrt(1 + 8 * len(differences))) // 2

@@ -66,9 +66,7 @@ class Request(ShortRepr):
         """
         errors = None
         if self.level == "F":
-            box = self.within
-            center = np.mean(self.inputs, axis=0) if box is None else 0.5 * box.low + 0.5 * box.high
-            errors = Errors.of(self.model, self.network, center)
+            errors = Errors.least(self.model, self.network, self.inputs, self.within)
         return Statement(with_differences(self.network), self.norm, self.within, errors, self.normalisation)
 
     @property

@@ -253,10 +253,11 @@ def with_claim(document: Document) -> Document:
     ]
     certified = "Certified at radius " + ", ".join(rows) if rows else "No radius asked for"
     document["claim"] = (
-        f"Of the {count} input{'s' * (count != 1)} below ({inputs} number{'s' * (inputs != 1)} each, {classes} classes, "
-        f"data sha256 {document['data_sha256']}), {right} are correct: at each of these, and at all inputs within its "
-        f"radius in the {norm}{where}, the network below (sha256 {net['sha256']}) has its greatest output at the label, "
-        f"alone, in {arithmetic}. {reads}. {certified}. {count - right - open_} are wrong; of {open_} nothing is claimed."
+        f"Of the {count} input{'s' * (count != 1)} below ({inputs} number{'s' * (inputs != 1)} each, {classes} "
+        f"classes, data sha256 {document['data_sha256']}), {right} are correct: at each of these, and at all inputs "
+        f"within its radius in the {norm}{where}, the network below (sha256 {net['sha256']}) has its greatest output "
+        f"at the label, alone, in {arithmetic}. {reads}. {certified}. {count - right - open_} are wrong; of {open_} "
+        "nothing is claimed."
     )
     return document
 

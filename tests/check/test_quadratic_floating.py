@@ -11,18 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.check import functions
+from sdpcert.check import cover_floating, functions
 from sdpcert.check.activations import Smooth
+from sdpcert.check.backward import IntegerNetwork
+from sdpcert.check.bounding import GUARD, MORE_BITS
 from sdpcert.check.lines_floating import SmoothCurves
 from sdpcert.check.network import Group, Network
 from sdpcert.check.network_floating import FloatingNetwork
-from sdpcert.check.pieces import BoundsStep, Lines, LinesStep, QuadraticStep, SlopesStep, Split
+from sdpcert.check.pieces import (
+    Bounded,
+    BoundsStep,
+    Empty,
+    Lines,
+    LinesStep,
+    Piece,
+    QuadraticStep,
+    SlopesStep,
+    Split,
+)
+from sdpcert.check.quadratic import check_quadratic
 from sdpcert.check.quadratic_floating import prove_quadratic
-from sdpcert.check.region import Region
+from sdpcert.check.reading import Rejected
+from sdpcert.check.region import ALL, Region
+from sdpcert.check.state import first_state, input_bits
 from sdpcert.check.state_floating import State
 from tests.check.exact_quadratic import ExactQuadratic
 from tests.check.tiny_networks import (
     block,
+    cover,
     doubles,
     floating_bounds,
     group,
@@ -177,10 +193,10 @@ def random_step(
             degree = np.array([2, 1, 1, 1, 2, 2])[: len(scaled)]
             rows.append((h, scaled * units[g] / units[h] ** degree))
         multipliers = tuple(doubles([x for k, row in rows if k == h for x in row]) for h in range(1, g))
-        step = QuadraticStep(
-            str(rng.choice(["low", "high"])), g, int(rng.integers(network.groups[g - 1].size)), 0.0, scales,
-            3.0 ** (attempt * g) * units[g] / (units[0] ** 2 if scales is None else 1.0), multipliers, doubles(usable) if state.decisions else None,
-        )  # fmt: skip
+        ball = 3.0 ** (attempt * g) * units[g] / (units[0] ** 2 if scales is None else 1.0)
+        side, neuron = str(rng.choice(["low", "high"])), int(rng.integers(network.groups[g - 1].size))
+        decisions = doubles(usable) if state.decisions else None
+        step = QuadraticStep(side, g, neuron, 0.0, scales, ball, multipliers, decisions)
         exact = ExactQuadratic(network, region, state, step)
         largest = exact.largest()
         if largest is not None:
@@ -254,15 +270,32 @@ def compared(network: Network, region: Region, rng: np.random.Generator, units: 
         assert float(exact.at(inputs, z)) <= sign * before[step.group][k, step.neuron] + 1e-9 * size
     for k in range(len(points)):
         assert float(largest) <= sign * before[step.group][k, step.neuron] + 1e-9 * size
-    assert accepted(state, step, float(largest) - 1e-7 * size)
-    for share in (1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 0.0):
-        value = float(largest) - share * size
-        assert not accepted(state, step, value) or Fraction(value) <= largest
-    assert not accepted(state, step, float(largest) + 1e-14 * size)
+    values = [float(largest) - share * size for share in (1e-7, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 0.0)]
+    good = [value for value in values if accepted(state, step, value)]
+    assert good[:1] == values[:1]
+    assert Fraction(good[-1]) <= largest
+    in_integers(network, region, state, replace(step, value=sign * good[-1]))
     return True
 
 
-@settings(deadline=None, max_examples=60)
+def in_integers(network: Network, region: Region, state: State, step: QuadraticStep) -> None:
+    """Prove the same step in integers."""
+    exact = IntegerNetwork(network)
+    cuts = [split for split, _ in state.cuts]
+    bits = exact.bits + MORE_BITS + GUARD + input_bits(region, cuts)
+    known = first_state(network, region, cuts, bits)
+    for g, neurons in enumerate(state.neurons, 1):
+        own, every = known.neurons(g), range(len(neurons.lower))
+        for side, ends in (("low", neurons.known.low), ("high", neurons.known.high)):
+            own = own.with_ends(side, every, ends.tolist())
+        own = own.with_lines(every, neurons.lower.tolist(), neurons.upper.tolist())
+        known = known.with_neurons(g, own.with_slopes(every, neurons.known.alpha.tolist(), neurons.known.beta.tolist()))
+    for split, side in (*state.cuts, *((Split(d.group, d.neuron, d.at), d.side) for d in state.decisions)):
+        known = known.on_side(split, side)
+    check_quadratic(step, exact, known, region, bits)
+
+
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32))
 def test_what_is_accepted_is_semidefinite_in_rational_arithmetic(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -270,7 +303,7 @@ def test_what_is_accepted_is_semidefinite_in_rational_arithmetic(seed: int) -> N
     compared(network, centred_region(rng, network.inputs), rng)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.lists(st.integers(-27, 27), min_size=6, max_size=6))
 def test_units_do_not_matter(seed: int, exponents: list[int]) -> None:
     """Inputs and groups of 1e-8 to 1e8, as sharp as others."""
@@ -281,7 +314,7 @@ def test_units_do_not_matter(seed: int, exponents: list[int]) -> None:
     compared(*rescaled(network, region, units), rng, units)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.sampled_from(["tanh", "sigmoid", "sin"]))
 def test_smooth_activations_are_between_two_lines(seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)
@@ -289,7 +322,7 @@ def test_smooth_activations_are_between_two_lines(seed: int, name: str) -> None:
     compared(network, centred_region(rng, network.inputs), rng)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 1e-14, 1e-9, 1e-4]))
 def test_bounds_hold_for_all_weights_within_their_radii(seed: int, radius: float) -> None:
     rng = np.random.default_rng(seed)
@@ -332,3 +365,64 @@ def test_wide_inputs_are_replaced(seed: int) -> None:
     wide = [block(b.target, 0, rng.standard_normal((b.rows, inputs)) / 3) if b.source == 0 else b for b in plain.blocks]
     network = replace(plain, inputs=inputs, blocks=tuple(wide))
     compared(network, centred_region(rng, inputs), rng)
+
+
+def valley() -> tuple[Network, Region, QuadraticStep]:
+    """|x| on the ball of radius 2 around zero, and a step that bounds it from below by nearly -1/500."""
+    groups = (group("relu", 2, [0.0, 0.0]), group("relu", 1, [0.0]))
+    blocks = (block(1, 0, np.array([[1.0], [-1.0]])), block(2, 1, np.ones((1, 2))), block(3, 2, np.ones((1, 1))))
+    weights = doubles([1e-3, 1.0, 0.0, 0.0, 0.0, 0.0] * 2)
+    step = QuadraticStep("low", 2, 0, -2.001e-3, None, 5e-4 * (1 + 1e-9), (weights,), None)
+    return Network(1, 1, groups, blocks, ""), Region("ball", center=doubles([0.0]), radius=2.0), step
+
+
+def test_facts_that_need_no_ends_bound_before_anything_is_known() -> None:
+    network, region, step = valley()
+    state = State.of(FloatingNetwork(network), region)
+    prove_quadratic(state, step)
+    assert state.after_quadratic(step).neurons[1].known.low[0] == step.value
+    assert not accepted(state, step, -1.999e-3)
+    for k in (3, 4, 5):
+        weights = step.multipliers[0][:]
+        weights[k] = 1.0
+        with pytest.raises(Rejected, match="group 1 has a weight and needs an end or a line"):
+            prove_quadratic(state, replace(step, multipliers=(weights,)))
+
+
+def test_what_does_not_fit_is_rejected() -> None:
+    network, region, step = valley()
+    fresh, floating = State.of(FloatingNetwork(network), region), FloatingNetwork(network)
+    with np.errstate(invalid="ignore"):
+        unbounded = State.of(floating, ALL)
+    with pytest.raises(Rejected, match="a region with ends"):
+        prove_quadratic(unbounded, step)
+    box = Region("box", doubles([-1.0]), doubles([1.0]))
+    with pytest.raises(Rejected, match="no ball"):
+        prove_quadratic(State.of(floating, box), step)
+    prove_quadratic(State.of(floating, box), replace(step, scales=doubles([2.0]), ball=2e-3 * (1 + 1e-9)))
+    with pytest.raises(Rejected, match="11 multipliers for the undecided neurons of group 1"):
+        prove_quadratic(fresh, replace(step, multipliers=(step.multipliers[0][:-1],)))
+    cut = fresh.on_side(Split(2, 0, 1.0), "above")
+    prove_quadratic(cut, replace(step, decisions=doubles([0.0])))
+    with pytest.raises(Rejected, match="a decision on group 2 has a weight"):
+        prove_quadratic(cut, replace(step, decisions=doubles([1.0])))
+    for large in (replace(step, value=-1e308, ball=1e308), replace(step, ball=1e-320)):
+        with pytest.raises(Rejected):
+            prove_quadratic(fresh, large)
+
+
+def test_a_step_of_a_piece_changes_the_interval() -> None:
+    """Below the split there is nothing, and only the quadratic bound shows it."""
+    network, region, step = valley()
+    pieces = [
+        Piece("root", None, None, (), Split(2, 0, -1.0)),
+        Piece("below", 0, "below", (replace(step, decisions=doubles([0.0])),), Empty()),
+        Piece("above", 0, "above", (), Bounded(1e9, 0, (doubles([1e3, 1e3]), doubles([1.0])))),
+    ]
+    cover_floating.prove(cover(network, region, pieces))
+    none = [pieces[0], replace(pieces[1], steps=()), pieces[2]]
+    with pytest.raises(Rejected, match="below: end: no interval"):
+        cover_floating.prove(cover(network, region, none))
+    wrong = replace(step, value=-1e-3, decisions=doubles([0.0]))
+    with pytest.raises(Rejected, match=r"below: steps.0.: the matrix is not proved"):
+        cover_floating.prove(cover(network, region, [pieces[0], replace(pieces[1], steps=(wrong,)), pieces[2]]))
