@@ -116,7 +116,14 @@ class Steps:
         found = Found.nothing(request.inputs[right])
         inputs, labels = request.inputs[right], request.labels[right]
         try:
-            attacker.attack(inputs, labels, request.radii, found, lambda share: self.report("attack", share))
+            attacker.attack(
+                inputs,
+                labels,
+                request.radii,
+                found,
+                lambda share: self.report("attack", share),
+                np.array([self.entries[k].radius for k in right]),
+            )
         except KeyboardInterrupt:
             self.notes.append("interrupted: the attack did not end, so counts of what it leaves are too high")
             raise
