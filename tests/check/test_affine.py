@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.check import affine
+from sdpcert.check import network as networks
+from sdpcert.check import region as regions
 from sdpcert.check.affine import AffineDescent, AffineRows, Ellipsoid
+from sdpcert.check.backward import IntegerNetwork
+from sdpcert.check.state import first_state
+from tests.check import covers
 from tests.check.quadratic_cases import Case, numbers, random_case
 from tests.check.quadratic_oracle import ABSOLUTE, HARD_TANH, LEAKY, RELU, Kind
 
@@ -40,7 +45,7 @@ def preactivations(layers: list[tuple[Array, Array]], kind: Kind, x: Row) -> lis
 
 def moved(layers: list[tuple[Array, Array]], rng: np.random.Generator, by: float) -> list[tuple[Array, Array]]:
     """Weights and biases that are off by so much, one way or the other."""
-    return [tuple(a + by * rng.choice([-1, 1], a.shape) for a in layer) for layer in layers]
+    return [(w + by * rng.choice([-1, 1], w.shape), b + by * rng.choice([-1, 1], b.shape)) for w, b in layers]
 
 
 def at(rows: AffineRows, k: int, y: Row, z: dict[int, Row]) -> Fraction:
@@ -98,3 +103,21 @@ def test_errors_bound_how_far_rows_are_from_what_they_stand_for(kept: int, seed:
     if not radius:
         most = max(abs(x) for x in rows.constants.columns[0]) / 2**rows.constants.bits
         assert max(rows.errors) <= 2.0 ** (14 - kept) * (100 + most)
+
+
+@pytest.mark.parametrize("bits", [4, 8, 40])
+def test_values_of_smooth_activations_that_are_substituted_are_enclosed(bits: int) -> None:
+    """3 (x / 4 + 0.3) on [-1, 1], by values that are known up to 2^-bits."""
+    groups = [covers.group(covers.smooth("hard_sigmoid", 0.25, 0.3), [0.0], (0.0, 0.25))]
+    groups.append(covers.group(covers.relu(1), [0.0]))
+    blocks = [covers.block(1, 0, [[1.0]]), covers.block(2, 1, [[3.0]]), covers.block(3, 2, [[1.0]])]
+    network = networks.read(covers.network(1, 1, groups, blocks), "network")
+    region = regions.read(covers.box([-1.0], [1.0]), "region", 1)
+    state = first_state(network, region, [], bits)
+    known = state.neurons(1).with_ends("low", [0], [-1.0]).with_ends("high", [0], [1.0])
+    state = state.with_neurons(1, known.with_slopes([0], [0.25], [0.25]))
+    ellipsoid = Ellipsoid.around(region, state.box, numbers([1.0]))
+    rows = AffineDescent(IntegerNetwork(network), state, bits, 1).rows(2, [0], ellipsoid)
+    for x in map(Fraction, (-1.0, -0.3, 0.0, 0.7, 1.0)):
+        off = abs(3 * (x / 4 + Fraction(0.3)) - at(rows, 0, [x], {1: []}))
+        assert 0 < off <= rows.errors[0] < Fraction(8, 1 << bits)
