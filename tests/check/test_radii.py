@@ -22,8 +22,8 @@ from sdpcert.check.entries import Setting
 from sdpcert.check.needed import Errors, reach, root_up
 from sdpcert.check.network import read as read_network
 from sdpcert.check.pieces import Requirement, check_separated
-from sdpcert.check.radii import claim_of
 from sdpcert.check.radii_claim import Row
+from sdpcert.check.radii_file import claim_of
 from sdpcert.check.reading import Rejected
 from sdpcert.check.verdict import main
 from tests.check.covers import Document, bounds, hashed, pack, piece, piecewise_linear, relu, unpack

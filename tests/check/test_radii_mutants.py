@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import check, check_document, radii
+from sdpcert.check import check, check_document, radii_file
 from tests.check.covers import Document, hashed, pack, unpack
 from tests.check.radii_example import example, untrue
 from tests.check.radii_files import completed, with_claim
@@ -201,5 +201,5 @@ def test_what_would_be_too_much_is_not_unpacked(monkeypatch: pytest.MonkeyPatch)
         assert not result.ok and "does not hold" in result.reason
     many = replaced(document, ("inputs",), document["inputs"] * 200_000)
     assert check_document(many).reason == "inputs does not have 1 to 1000000 entries"
-    monkeypatch.setattr(radii, "MAX_NUMBERS", 13)
+    monkeypatch.setattr(radii_file, "MAX_NUMBERS", 13)
     assert check_document(document).reason == "the inputs and attacked points have more than 13 numbers"
