@@ -334,10 +334,11 @@ def test_bounds_hold_for_all_weights_within_their_radii(seed: int, radius: float
         return
     step, exact, largest = found
     size = sum(abs(float(x)) for x in exact.matrix[0]) + abs(float(largest))
-    value = next(v for k in range(60) if accepted(state, step, v := float(largest) - 1e-15 * 4.0**k * size))
+    value = next(v for k in range(130) if accepted(state, step, v := float(largest) - 1e-15 * 1.3**k * size))
     assert Fraction(value) < largest
     assert value >= largest - (1e-7 + 1e5 * radius) * size
     sign = 1.0 if step.side == "low" else -1.0
+    in_integers(network, region, state, replace(step, value=sign * value))
     for _ in range(5):
         moved = perturbed(network, rng)
         points = samples(rng, moved, region, state)
