@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.check import cover_floating, functions
+from sdpcert.check import cover_floating, functions, quadratic_floating
 from sdpcert.check.activations import Smooth
 from sdpcert.check.backward import IntegerNetwork
 from sdpcert.check.bounding import GUARD, MORE_BITS
@@ -345,6 +345,44 @@ def test_bounds_hold_for_all_weights_within_their_radii(seed: int, radius: float
         if len(points):
             values = sign * evaluated(moved, points)[0][step.group][:, step.neuron]
             assert values.min() >= value - 1e-13 * (1 + abs(value))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32))
+def test_radii_cost_what_the_rows_may_be_wrong_by(seed: int) -> None:
+    """With one group below the bounded one, every error is one sum of sizes."""
+    rng = np.random.default_rng(seed)
+    plain = bent_network(rng)
+    radii = [10.0 ** rng.integers(-9, -3) for _ in range(2)]
+    groups = tuple(
+        replace(some, bias_radius=doubles(np.full(some.size, r)))
+        for some, r in zip(plain.groups[:2], radii, strict=True)
+    )
+    blocks = [replace(b, radius=radii[b.target - 1]) for b in plain.blocks if b.target <= 2]
+    last = block(3, 2, np.ones((1, groups[1].size)))
+    network = Network(plain.inputs, 1, groups, (*blocks, last), "")
+    region = centred_region(rng, network.inputs)
+    state = piece(rng, network, region, splits=0)
+    found = None if state is None else random_step(rng, network, region, state)
+    if state is None or found is None:
+        return
+    step, exact, largest = found
+    inputs = sum(max(abs(Fraction(float(a))), abs(Fraction(float(b)))) for a, b in zip(state.low, state.high))
+    errors = {(1, i): Fraction(radii[0]) * (1 + inputs) for i in range(groups[0].size)}
+    if step.group == 2:
+        sizes = [Fraction(float(x)) for x in state.neurons[0].sizes.sizes]
+        error = Fraction(radii[1]) * (1 + sum(sizes) + (inputs if any(b.source == 0 for b in blocks[1:]) else 0))
+        for j, slope in enumerate(state.neurons[0].slopes[0].tolist()):
+            weight = next(b for b in blocks if b.source == 1).weights[step.neuron * groups[0].size + j]
+            if (1, j) not in exact.undecided:
+                error += abs(Fraction(weight) * Fraction(slope)) * errors[1, j]
+        errors[2, step.neuron] = error
+    size = sum(abs(float(x)) for x in exact.matrix[0]) + abs(float(largest))
+    charge = exact.charge(errors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quadratic_floating, "CAUTION", 1.0)
+        assert not accepted(state, step, float(largest - charge) + 1e-14 * size)
+        assert accepted(state, step, float(largest - charge) - 1e-7 * (size + float(charge)))
 
 
 def perturbed(network: Network, rng: np.random.Generator) -> Network:
