@@ -445,6 +445,18 @@ def test_what_does_not_fit_is_rejected() -> None:
     prove_quadratic(cut, replace(step, decisions=doubles([0.0])))
     with pytest.raises(Rejected, match="a decision on group 2 has a weight"):
         prove_quadratic(cut, replace(step, decisions=doubles([1.0])))
+    # Activations and inputs that nothing keeps from growing: a neuron that nothing reads, and no ball.
+    apart = replace(network, blocks=(network.blocks[0], block(2, 1, np.array([[1.0, 0.0]])), network.blocks[2]))
+    unread = State.of(FloatingNetwork(apart), region)
+    low = replace(step, value=-1.001e-3)
+    for first, second, ball, right in (
+        ([1e-3, 1.0], [0.0, 0.0], 2.5e-4 * (1 + 1e-9), True),
+        ([1e-3, 1.0], [0.0, 1.0], 2.5e-4 * (1 + 1e-9), False),
+        ([1e-3, 1.0], [0.0, 0.0], 0.0, False),
+        ([0.0, 1.0], [0.0, 0.0], 2.5e-4, False),
+    ):
+        weights = doubles([*first, 0.0, 0.0, 0.0, 0.0, *second, 0.0, 0.0, 0.0, 0.0])
+        assert accepted(unread, replace(low, multipliers=(weights,), ball=ball), low.value) is right
     for large in (replace(step, value=-1e308, ball=1e308), replace(step, ball=1e-320)):
         with pytest.raises(Rejected):
             prove_quadratic(fresh, large)
