@@ -62,14 +62,14 @@ class Look(ShortRepr):
     @staticmethod
     def at(node: Node, goal: Goal) -> Look:
         """For a piece with open classes."""
-        margins, relaxation, worst = goal.margins, Relaxation(node.state), node.worst_class
-        trace = relaxation.traced(stated_row(node, margins, worst))
-        least = least_point(node.state, trace.inputs[0])
-        known = node.quadratic.get(worst)
-        points = [least] if known is None or known.point is None else [least, inside(node.state, known.point)]
-        values = np.min(margins.at(np.array(points), margins.others), axis=1)
-        k = int(np.argmin(values))
-        return Look(costs_of_lines(relaxation, trace, least), points[k], float(values[k]))
+        margins, relaxation, state = goal.margins, Relaxation(node.state), node.state
+        traces = {j: relaxation.traced(stated_row(node, margins, j)) for j in node.open}
+        least = {j: least_point(state, trace.inputs[0]) for j, trace in traces.items()}
+        others = [inside(state, bound.point) for bound in node.quadratic.values() if bound.point is not None]
+        points = np.array([*least.values(), *others])
+        values = np.min(margins.at(points, margins.others), axis=1)
+        k, worst = int(np.argmin(values)), node.worst_class
+        return Look(costs_of_lines(relaxation, traces[worst], least[worst]), points[k], float(values[k]))
 
 
 def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:

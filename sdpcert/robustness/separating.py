@@ -68,13 +68,14 @@ def separate(
     limit: float = 0.0,
     budget: Budget | None = None,
     nodes: int | None = None,
+    quick: bool = False,
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Separation:
     """Divide a region until the margins of a label over some classes are above `limit` on every piece.
 
-    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded.
-    With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
+    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded;
+    with `quick` it is the region alone, by lines. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
     returns what stands. It ends at a point of the region where a margin is not above the limit.
 
     Raises ValueError if the region does not fit the network, or a class does not exist.
@@ -84,7 +85,8 @@ def separate(
     with interrupts_noticed() as interrupted:
         loop = _Search(margins, chosen, limit, budget or Budget(), report, interrupted)
         try:
-            loop.begin(State.of(form, region))
+            loop.begin(State.of(form, region), quick)
+            nodes = 1 if quick else nodes
             status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
         except KeyboardInterrupt:
             status = "interrupted"
@@ -117,11 +119,11 @@ class _Search:
 
     # ------------------------------------------------------------ the tree
 
-    def begin(self, state: State) -> None:
+    def begin(self, state: State, quick: bool) -> None:
         """Bound the whole region, with what costs little first."""
         node = bound_piece(state, self.classes, self.goal(QUICK))
         self.tree.append((node, None, None))
-        for better in (self._by_lines, self._by_facts, self._sharpened):
+        for better in (self._by_lines,) if quick else (self._by_lines, self._by_facts, self._sharpened):
             node = self.tree[0][0]
             if node.open and not self.budget.spent and self.counterexample is None:
                 self.tree[0] = (better(node), None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,10 @@ COARSE = 1e-2
 #: A bound that cannot become better by this share of the interval is given up.
 WORTH = 0.02
 #: A neuron that is decided is so by at least this share of its interval.
-BEYOND = 1e-6
+BEYOND = 1e-4
+#: How much less than what was found is stated, as a share of the interval of a preactivation, or of what a margin
+#: gained: so much room a checker has, and so much beyond its limit a margin is sought.
+ROOM, MARGIN_ROOM = 1e-6, 1e-2
 #: The share of the time left that preactivations may take.
 SHARE = 0.4
 
@@ -40,13 +44,15 @@ def by_facts(node: Node, goal: Goal, parent: Node | None = None) -> Node:
         j = node.open[k]
         (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
         start = known[j].weights if j in known else None
-        goals = QuadraticGoals(goal.enough, goal.limit, seconds=goal.left)
+        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - node.bounds[k]))
+        goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
         bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
         found[j] = bound
         bounds[k] = max(bounds[k], sign * bound.value)
         if bound.step is not None and bounds[k] > goal.limit:
-            state = state.after(bound.step)
-            steps.append(bound.step)
+            step = replace(bound.step, value=sign * (goal.limit + (bounds[k] - goal.limit) / 2))
+            state = state.after(step)
+            steps.append(step)
     return Node.of(state, tuple(steps), node.open, bounds, goal, found)
 
 
@@ -81,8 +87,9 @@ def _bounded(state: State, facts: Facts, group: int, neuron: int, steps: list[St
         goals = QuadraticGoals(enough, hopeless, COARSE, until - goal.budget.elapsed)
         bound = quadratic_step(facts, group, neuron, side, goals)
         if bound.step is not None and sign * bound.value > hopeless:
-            state = state.after(bound.step)
-            steps.append(bound.step)
-            if sign * bound.value > sign * kink:
+            step = replace(bound.step, value=bound.value - sign * ROOM * (high - low))
+            state = state.after(step)
+            steps.append(step)
+            if sign * step.value > sign * kink:
                 break
     return state
