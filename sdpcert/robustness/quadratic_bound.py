@@ -140,7 +140,12 @@ def _scaled(facts: Facts, neuron: int, sign: float) -> ScaledFacts:
 
 
 def _step(
-    scaled: ScaledFacts, problem: QuadraticProblem, weights: Weights, neuron: int, side: Literal["low", "high"], value: float
+    scaled: ScaledFacts,
+    problem: QuadraticProblem,
+    weights: Weights,
+    neuron: int,
+    side: Literal["low", "high"],
+    value: float,
 ) -> QuadraticStep:
     """The step in the units of the format."""
     facts, unit = scaled.facts, problem.scale
@@ -173,7 +178,8 @@ def _from_start(scaled: ScaledFacts, problem: QuadraticProblem, start: FactWeigh
     """The weights of a problem like those of another piece."""
     facts = scaled.facts
     own = np.concatenate(
-        [np.zeros((len(scaled.units), 0)), *(w[:, k] for w, k in zip(start.facts, facts.undecided, strict=True))], axis=1
+        [np.zeros((len(scaled.units), 0)), *(w[:, k] for w, k in zip(start.facts, facts.undecided, strict=True))],
+        axis=1,
     )
     decisions = np.zeros(len(facts.state.decisions))
     decisions[: len(start.decisions)] = start.decisions
