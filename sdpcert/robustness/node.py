@@ -12,7 +12,7 @@ import numpy as np
 from sdpcert.regions.backward import Rows
 from sdpcert.regions.pieces import BoundsStep, Empty, End, Piece, Separated, Side, Split, Step
 from sdpcert.regions.region import Ball
-from sdpcert.regions.state import Decision, State
+from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, Wanted, tighten
 from sdpcert.robustness.margins import Margins
 from sdpcert.running.short_repr import ShortRepr
@@ -49,22 +49,22 @@ class Goal(ShortRepr):
 class Node(ShortRepr):
     """A piece: its state after its own `steps`, and which classes are `open`: their margins are not above the limit.
 
-    `bounds` are lower bounds of the margins over these, `rows` what proved them, as far as it did here. At `point` of
-    the region the least margin is `value`.
+    `bounds` are lower bounds of the margins over these.
     """
 
     state: State
     steps: tuple[Step, ...]
     open: tuple[int, ...]
     bounds: Array
-    rows: Rows | None = None
-    point: Array | None = None
-    value: float = np.inf
 
     @property
     def worst(self) -> float:
         """The least bound of a margin."""
         return float(np.min(self.bounds, initial=np.inf))
+
+    def followed_by(self, later: Node) -> Node:
+        """The same piece after further steps, those of `later`."""
+        return replace(later, steps=(*self.steps, *later.steps))
 
     def piece(self, parent: int | None, side: Side | None, split: Split | None) -> Piece:
         """What a certificate states of the piece, which was split or not."""
@@ -72,23 +72,13 @@ class Node(ShortRepr):
         return Piece(parent, side, self.steps, end)
 
 
-def bound_piece(state: State, classes: tuple[int, ...], goal: Goal, changed: Decision | None = None) -> Node:
-    """Bound the margins over some classes on a piece; `changed` is the decision that is new."""
-    after, steps = tighten(state, goal.affordable, changed, goal.wanted(classes))
-    return node_of(after, tuple(steps), classes, goal)
-
-
-def node_of(state: State, steps: tuple[Step, ...], classes: tuple[int, ...], goal: Goal) -> Node:
-    """The node of a piece whose preactivations are bounded."""
-    if state.is_empty:
-        return Node(state, steps, (), np.zeros(0))
-    margins = goal.margins
-    bounds = margins.bounds(state, classes)
-    left = bounds <= goal.limit
-    if not np.any(left):
-        return Node(state, steps, (), np.zeros(0))
+def bound_piece(state: State, classes: tuple[int, ...], goal: Goal) -> Node:
+    """Bound the margins over some classes on a piece."""
+    after, steps = tighten(state, goal.affordable, wanted=goal.wanted(classes))
+    bounds = goal.margins.bounds(after, classes)
+    left = np.zeros(len(bounds), dtype=bool) if after.is_empty else bounds <= goal.limit
     remaining = tuple(j for j, is_open in zip(classes, left, strict=True) if is_open)
-    return Node(state, steps, remaining, bounds[left])
+    return Node(after, tuple(steps), remaining, bounds[left])
 
 
 def stated_row(node: Node, margins: Margins, other: int) -> Rows:

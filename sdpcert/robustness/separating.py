@@ -24,6 +24,7 @@ from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray
+SIDES: tuple[Side, Side] = ("below", "above")
 #: How hard bounds are sought: first, and where that leaves classes open.
 QUICK, THOROUGH = Effort(0), Effort(10)
 
@@ -108,6 +109,7 @@ class _Search:
         #: Pieces that have to be divided, the least margin first.
         self.waiting: list[tuple[float, int]] = []
         self.counterexample: Array | None = None
+        self.is_stalled = False
 
     def goal(self, effort: Effort = THOROUGH) -> Goal:
         """What is wanted of a piece."""
@@ -119,8 +121,7 @@ class _Search:
         """Bound the whole region, with cheap lines first."""
         node = bound_piece(state, self.classes, self.goal(QUICK))
         if node.open:
-            better = bound_piece(node.state, node.open, self.goal())
-            node = Node(better.state, (*node.steps, *better.steps), better.open, better.bounds)
+            node = node.followed_by(bound_piece(node.state, node.open, self.goal()))
         self._keep(node, None, None)
 
     def _keep(self, node: Node, parent: int | None, side: Side | None) -> None:
@@ -133,9 +134,13 @@ class _Search:
         """Take over what became of a piece."""
         if division.value <= self.limit:
             self.counterexample = division.point
-        self._keep(division.below, number, "below")
-        self._keep(division.above, number, "above")
-        self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
+        if division.split is None:
+            (self.tree[number],) = ((node, *self.tree[number][1:]) for node in division.sides)
+            self.is_stalled |= bool(self.tree[number][0].open)
+        else:
+            for node, side in zip(division.sides, SIDES, strict=True):
+                self._keep(node, number, side)
+            self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
         self._tell()
 
     # ------------------------------------------------------------ the loop
@@ -144,6 +149,8 @@ class _Search:
         """Why no further piece is divided, or nothing."""
         if self.counterexample is not None:
             return "counterexample"
+        if self.is_stalled:
+            return "stalled"
         if not self.waiting and not under_way:
             return "separated"
         if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
@@ -155,17 +162,13 @@ class _Search:
     def serve(self, nodes: int | None) -> str:
         """Divide one piece after another; returns the status."""
         while not (status := self._over(nodes)):
-            number = self.waiting[0][1]
-            division = divide(self.tree[number][0], self.goal())
-            if division is None:
-                return "stalled"
-            heapq.heappop(self.waiting)
-            self.divided(number, division)
+            number = heapq.heappop(self.waiting)[1]
+            self.divided(number, divide(self.tree[number][0], self.goal()))
         return status
 
     def serve_by(self, executor: Executor, nodes: int | None) -> str:
         """The same by an executor, several pieces at a time."""
-        futures: dict[Future[Division | None], int] = {}
+        futures: dict[Future[Division], int] = {}
         try:
             while True:
                 status = self._over(nodes, len(futures))
@@ -174,17 +177,12 @@ class _Search:
                     futures[executor.submit(divide, self.tree[number][0], self.goal())] = number
                     status = self._over(nodes, len(futures))
                 if status not in ("", "nodes") or not futures:
-                    return status or "stalled"
+                    return status
                 for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    number, division = futures.pop(future), future.result()
-                    if division is None:
-                        futures[future] = number
-                        return "stalled"
-                    self.divided(number, division)
+                    self.divided(futures.pop(future), future.result())
         finally:
-            for future, number in futures.items():
+            for future in futures:
                 future.cancel()
-                heapq.heappush(self.waiting, (self.tree[number][0].worst, number))
 
     def _tell(self) -> None:
         if self.report is not None:
