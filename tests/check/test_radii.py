@@ -26,7 +26,7 @@ from sdpcert.check.radii import claim_of
 from sdpcert.check.radii_claim import Row
 from sdpcert.check.reading import Rejected
 from sdpcert.check.verdict import main
-from tests.check.covers import Document, hashed, pack, piecewise_linear, relu, unpack
+from tests.check.covers import Document, bounds, hashed, pack, piece, piecewise_linear, relu, unpack
 from tests.check.radii_example import example, untrue
 from tests.check.radii_files import Writer, completed, with_claim
 
@@ -263,6 +263,34 @@ def test_normalisation_is_a_claim_about_another_network() -> None:
     ):
         stated = {"mean": [x.hex() for x in mean], "std": [x.hex() for x in std]}
         assert problem in rejected(altered(document, normalisation=stated))
+
+
+# ---------------------------------------------------------------- a radius that is known
+
+
+def linear(radius: float, kind: str, value: float) -> Document:
+    """Two classes with the margin 3 x + 4 y + 5, a radius around zero, and a bound of one of two kinds."""
+    writer = Writer([(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([5.0, 0.0]))], radii=(radius,))
+    step = bounds("low", 2, [value])
+    if kind == "quadratic":
+        weights = {"scales": None, "ball": (2.5 * radius**-1).hex(), "multipliers": [pack([])], "decisions": None}
+        step = {"kind": "quadratic", "side": "low", "group": 2, "neuron": 0, "value": value.hex(), **weights}
+    proof = {"kind": "pieces", "classes": [1], "pieces": [piece({"kind": "separated"}, step)]}
+    return writer.file([writer.entry([0.0, 0.0], 0, radius, [proof])])
+
+
+@pytest.mark.parametrize("exact", ARITHMETICS)
+@pytest.mark.parametrize("kind", ["bounds", "quadratic"])
+def test_the_radius_of_a_linear_classifier_is_a_distance_from_a_line(kind: str, exact: bool) -> None:
+    """At radius 1 the margin is zero at (-0.6, -0.8): a tie, which is no margin."""
+    assert check_document(linear(0.75, kind, 1.25 - 1e-9), exact).ok
+    nearly = check_document(linear(1 - 1e-9, kind, 1e-9), exact)
+    assert nearly.ok and nearly.radii == (Row(1 - 1e-9, 1, None),)
+    assert "do not keep neuron 0" in rejected(linear(1.0, kind, -1e-9), exact)
+    for radius, value in ((1.0, 1e-9), (1 + 1e-9, 1e-9), (0.75, 1.25 + 1e-9)):
+        assert "steps[0]" in rejected(linear(radius, kind, value), exact)
+    if exact and kind == "bounds":  # nothing is rounded away from zero
+        assert "do not keep neuron 0" in rejected(linear(1.0, kind, 0.0), exact)
 
 
 # ---------------------------------------------------------------- the network of differences

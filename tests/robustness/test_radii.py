@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,14 @@ import sdpcert
 from sdpcert import Box, Interrupted, Network, Radii
 from sdpcert.check import check_document
 from sdpcert.robustness import steps
+from sdpcert.robustness.regions_of_radii import Norm
 
 Array = np.ndarray
 
 
 def small(seed: int = 0, sizes: tuple[int, ...] = (4, 6, 3)) -> Network:
     random = np.random.default_rng(seed)
-    weights = [random.standard_normal((after, before)) for before, after in zip(sizes, sizes[1:], strict=False)]
+    weights = [random.standard_normal((after, before)) for before, after in pairwise(sizes)]
     return Network.mlp(weights, [random.standard_normal(len(w)) for w in weights])
 
 
@@ -87,7 +90,8 @@ def test_radii_of_a_linear_classifier_are_the_distances_from_its_borders() -> No
     network = linear([1.0, 2.0, 0.0], [0.0, 0.0, 3.0], [-1.0, 0.0, 0.0])
     inputs = np.array([[0.5, 0.25, -0.5], [0.1, 0.2, 0.9], [0.3, 0.3, 0.3]])
     labels = np.array([0, 1, 2])
-    for norm, dual in (("l2", 2), ("linf", 1)):
+    cases: list[tuple[Norm, int]] = [("l2", 2), ("linf", 1)]
+    for norm, dual in cases:
         found = sdpcert.radii(network, inputs, labels, norm=norm)
         assert found.correct.tolist() == [True, True, False]
         rows = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0], [-1.0, 0.0, 0.0]])
@@ -209,6 +213,31 @@ def test_an_interrupt_leaves_what_constants_prove(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Interrupted, match="1 of 5") as raised:
         sdpcert.radii(NETWORK, INPUTS, LABELS, nodes=1)
     assert np.array_equal(raised.value.result.radius, found.radius)
+
+
+def test_an_interrupted_executor_finishes_what_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = Event(), Event()
+
+    def waits(statement: Any, options: Any, known: Any) -> Any:
+        begun.set()
+        goes_on.wait(20)
+        return first(statement, options, known)
+
+    def interrupted(jobs: Any, timeout: Any) -> Any:
+        begun.wait(20)
+        monkeypatch.setattr(steps, "as_completed", as_they_come)
+        goes_on.set()
+        raise KeyboardInterrupt
+
+    first, as_they_come = steps.answer, steps.as_completed
+    monkeypatch.setattr(steps, "answer", waits)
+    monkeypatch.setattr(steps, "as_completed", interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        found = sdpcert.radii(
+            NETWORK, INPUTS, LABELS, nodes=1, executor=pool, attack=False, constants=False, on_interrupt="prove"
+        )
+    assert found.radius[0] > 0 and found.notes[-1].startswith("interrupted: ")
+    assert np.sum(found.radius > 0) < 5 and check_document(found.document()).ok
 
 
 def test_an_interrupt_during_constants_or_the_attack_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
