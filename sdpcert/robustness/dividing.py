@@ -10,6 +10,7 @@ from sdpcert.certify.branching.places import places
 from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.pieces import Side, Split
 from sdpcert.robustness.costs import costs_of_lines
+from sdpcert.robustness.leaves import bound_leaf, is_affine
 from sdpcert.robustness.node import Goal, Node, bound_piece, inside, least_point, stated_row
 from sdpcert.robustness.sharpening import by_facts
 from sdpcert.running.short_repr import ShortRepr
@@ -42,6 +43,8 @@ def divide(node: Node, goal: Goal) -> Division:
         return Division(split, (below, above), look.point, look.value)
     patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
     better = node.followed_by(bound_piece(node.state, node.open, patient))
+    if better.open and is_affine(better.state):
+        better = better.followed_by(bound_leaf(better, goal))
     look = Look.at(better, goal) if better.open else look
     return Division(None, (better,), look.point, look.value)
 
