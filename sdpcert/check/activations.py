@@ -28,6 +28,9 @@ MAX_PIECES, MAX_PARAMETERS = 16, 16
 #: Values of smooth functions that are kept.
 MAX_KEPT = 10**5
 
+#: Numbers that float64 has are smaller.
+LARGEST = Fraction(1 << 1024)
+
 Ends = tuple[float, float]
 
 
@@ -70,6 +73,15 @@ class Activation(ABC):
         """The q of the line `slope v + q` below (or above) the activation, times 2^bits and rounded down (up).
 
         None if there is no such line on the interval.
+        """
+
+    @abstractmethod
+    def enclosure(
+        self, neuron: int, ends: tuple[Fraction, Fraction], stated: Ends, bits: int
+    ) -> tuple[Fraction, Fraction]:
+        """Bounds of phi(v) for v between two ends, which are the same for a single point.
+
+        Values of smooth functions are enclosed up to about 2^-bits. Raises `Rejected` if nothing is known of values.
         """
 
     def size(self, neuron: int, interval: Ends, stated: Ends, bits: int) -> int | None:
@@ -148,6 +160,17 @@ class PiecewiseLinear(Activation):
         left, right = ((self.slopes[k][neuron], self.values[k][neuron]) for k in (found[0], found[0] + 1))
         return left, right
 
+    def enclosure(
+        self, neuron: int, ends: tuple[Fraction, Fraction], stated: Ends, bits: int
+    ) -> tuple[Fraction, Fraction]:
+        low, high = ends
+        starts = [Fraction(start[neuron]) for start in self.starts]
+        found = []
+        for v in {low, high, *(start for start in starts if low < start < high)}:
+            k = bisect_left(starts, v)
+            found.append(Fraction(self.slopes[k][neuron]) * v + Fraction(self.values[k][neuron]))
+        return min(found), max(found)
+
     @cached_property
     def _bits(self) -> int:
         return max(map(fraction_bits, (*self.starts, *self.slopes, *self.values)))
@@ -193,6 +216,16 @@ class Smooth(Activation):
         low, high = self.function.derivative(*map(Fraction, interval))
         return wanted[0] <= low and high <= wanted[1]
 
+    def enclosure(
+        self, neuron: int, ends: tuple[Fraction, Fraction], stated: Ends, bits: int
+    ) -> tuple[Fraction, Fraction]:
+        low, high = ends
+        if max(abs(low), abs(high)) >= LARGEST:
+            raise Rejected(f"the preactivation of neuron {neuron} is beyond the range of float64")
+        least, most = self.function.value(low, bits)
+        width = high - low
+        return least + min(Fraction(stated[0]), 0) * width, most + max(Fraction(stated[1]), 0) * width
+
     @cached_property
     def _kept(self) -> dict[tuple[float, int], tuple[int, int]]:
         return {}
@@ -230,6 +263,11 @@ class Unknown(Activation):
 
     def offset(self, neuron: int, interval: Ends, stated: Ends, slope: float, below: bool, bits: int) -> int | None:
         return None
+
+    def enclosure(
+        self, neuron: int, ends: tuple[Fraction, Fraction], stated: Ends, bits: int
+    ) -> tuple[Fraction, Fraction]:
+        raise Rejected(f"nothing is known of the values of neuron {neuron}")
 
 
 def least_between(ends: Sequence[int], at: Sequence[int], slopes: Sequence[int], own: int, bits: int) -> int:

@@ -97,9 +97,9 @@ class AffineDescent(Descent):
 
     def add(self, numbers: Sequence[int], bits: int) -> None:
         """Add one number, over 2^bits, to the constant of each row."""
-        rounded = (rounded_to(x, bits, self.bits, True) for x in numbers)
-        self.constants = list(map(operator.add, self.constants, rounded))
-        if bits > self.bits:
+        below, above = ([rounded_to(x, bits, self.bits, down) for x in numbers] for down in (True, False))
+        self.constants = list(map(operator.add, self.constants, below))
+        if below != above:
             self.errors = [e + 1 for e in self.errors]
 
     def charge(self, numbers: Sequence[int], bits: int) -> None:
@@ -124,14 +124,10 @@ class AffineDescent(Descent):
             columns = [[x * f for x in column] for column, f in zip(inputs.columns, factors, strict=True)]
             inputs = Coefficients(inputs.bits + bits, columns)
         inputs = self._shortened(inputs, ellipsoid.reach, ellipsoid.reach_bits)
-        most = max(map(abs, self.constants), default=0).bit_length()
-        dropped = max(min(most - KEPT_BITS, self.bits), 0)
-        constants = Coefficients(self.bits - dropped, [[x >> dropped for x in self.constants]])
-        if dropped:
-            self.charge([1] * len(neurons), self.bits - dropped)
+        constants = self._shortened(Coefficients(self.bits, [self.constants]), [1], 0)
         below = {source: found.shortest() for source, found in self.found.items()}
         errors = [Fraction(error, 1 << self.bits) for error in self.errors]
-        return AffineRows(inputs.shortest(), below, constants.shortest(), errors)
+        return AffineRows(inputs, below, constants, errors)
 
     # ---------------------------------------------------------------- through the layers
 
@@ -182,6 +178,7 @@ class AffineDescent(Descent):
 
     def _shortened(self, coefficients: Coefficients, sizes: Sequence[int | None], bits: int) -> Coefficients:
         """The coefficients rounded to fewer bits, if there are bounds (over 2^bits) of all that they multiply."""
+        coefficients = coefficients.shortest()
         columns = coefficients.columns
         most = max((max(max(column), -min(column)) for column in columns), default=0)
         dropped = min(most.bit_length() - KEPT_BITS, coefficients.bits)

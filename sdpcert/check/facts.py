@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
+from typing import NamedTuple
 
 from .integers import rounded_to
 from .reading import Rejected
@@ -16,8 +16,7 @@ KEPT_BITS = 96
 ZERO, ONE = Fraction(0), Fraction(1)
 
 
-@dataclass(frozen=True)
-class Polynomial:
+class Polynomial(NamedTuple):
     """`one + v v + z z + vv v^2 + vz v z + zz z^2`: every field is the coefficient of the product that names it."""
 
     one: Fraction = ZERO
@@ -29,24 +28,21 @@ class Polynomial:
 
     def plus(self, other: Polynomial, weight: Fraction = ONE) -> Polynomial:
         """The sum of this one and another one times a weight."""
-        return Polynomial(
-            self.one + weight * other.one,
-            self.v + weight * other.v,
-            self.z + weight * other.z,
-            self.vv + weight * other.vv,
-            self.vz + weight * other.vz,
-            self.zz + weight * other.zz,
-        )
+        return Polynomial(*(x + weight * y if y else x for x, y in zip(self, other, strict=True)))
+
+    def negated(self) -> Polynomial:
+        """Minus this one."""
+        return Polynomial(*(-x for x in self))
 
     def times(self, other: Polynomial) -> Polynomial:
         """The product of two affine functions."""
         return Polynomial(
-            self.one * other.one,
-            self.one * other.v + self.v * other.one,
-            self.one * other.z + self.z * other.one,
-            self.v * other.v,
-            self.v * other.z + self.z * other.v,
-            self.z * other.z,
+            _dot((self.one, other.one)),
+            _dot((self.one, other.v), (self.v, other.one)),
+            _dot((self.one, other.z), (self.z, other.one)),
+            _dot((self.v, other.v)),
+            _dot((self.v, other.z), (self.z, other.v)),
+            _dot((self.z, other.z)),
         )
 
     @property
@@ -64,7 +60,7 @@ class Polynomial:
         if not error:
             return ZERO
         if (self.vv and most_v is None) or (self.vz and most_z is None):
-            raise Rejected("it is not known exactly, and what it multiplies has no bound")
+            raise Rejected("its preactivation is not known exactly, and what that multiplies has no bound")
         found = abs(self.v) + abs(self.vz) * (most_z or ZERO)
         return error * (found + abs(self.vv) * (2 * (most_v or ZERO) + error))
 
@@ -88,20 +84,21 @@ def facts_of(known: Neurons, neuron: int) -> Facts:
         return [None if down is None or up is None else up.times(down), down, up]
     left, right = (Z.plus(Polynomial(one=Fraction(value), v=Fraction(slope)), -ONE) for slope, value in kink)
     if left.v < right.v:  # the slope falls: the activation is the lesser of the two pieces
-        bent, line, negated = -ONE, below, ONE
+        first, second = left.negated(), right.negated()
+        room = None if below is None else Z.plus(below, -ONE)
     else:
-        bent, line, negated = ONE, above, -ONE
+        first, second = left, right
+        room = None if above is None else above.plus(Z, -ONE)
     low, high = known.interval(neuron)
     from_low = V.plus(UNIT, -Fraction(low)) if isfinite(low) else None
-    to_high = UNIT.times(Polynomial(one=Fraction(high), v=-ONE)) if isfinite(high) else None
-    left_above, right_above = _times(left, bent), _times(right, bent)
+    to_high = V.negated().plus(UNIT, Fraction(high)) if isfinite(high) else None
     return [
-        _times(left.times(right), -ONE),
-        left_above,
-        right_above,
-        None if line is None else _times(Z.plus(line, -ONE), negated),
-        None if from_low is None else right_above.times(from_low),
-        None if to_high is None else left_above.times(to_high),
+        left.times(right).negated(),
+        first,
+        second,
+        room,
+        None if from_low is None else second.times(from_low),
+        None if to_high is None else first.times(to_high),
     ]
 
 
@@ -116,8 +113,9 @@ def weighed(facts: Facts, weights: Sequence[float]) -> Polynomial:
     return total
 
 
-def _times(polynomial: Polynomial, factor: Fraction) -> Polynomial:
-    return polynomial if factor == 1 else Polynomial().plus(polynomial, factor)
+def _dot(*pairs: tuple[Fraction, Fraction]) -> Fraction:
+    """The sum of products, most of which are zero."""
+    return sum((x * y for x, y in pairs if x and y), ZERO)
 
 
 def _line(known: Neurons, neuron: int, below: bool) -> Polynomial | None:

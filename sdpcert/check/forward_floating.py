@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .network_floating import FloatingNetwork, Weights
@@ -14,21 +16,20 @@ Array = np.ndarray
 UNDERFLOW, LARGEST = 1e-200, 1e100
 
 
-def margins(network: FloatingNetwork, points: Array) -> tuple[Array, Array]:
+def margins(network: FloatingNetwork, points: Array | Sequence[float]) -> tuple[Array, Array]:
     """Ends of intervals that contain the preactivations of the last group at each point.
 
-    `points` has shape (points, inputs), the ends have shape (points, neurons); they are infinite where nothing is
-    known, or numbers are too large. Raises `Rejected` if the network has no groups.
+    `points` has shape (points, inputs), or (inputs,) for a single one, the ends (points, neurons) or (neurons,); they
+    are infinite where nothing is known, or numbers are too large. Raises `Rejected` if the network has no groups.
     """
     if not network.groups:
         raise Rejected("a network without groups has no preactivations")
+    points = np.asarray(points, dtype=float)
     found = {0: (points, np.zeros_like(points))}
     with np.errstate(all="ignore"):  # what overflows has no ends
-        for g in range(1, network.groups + 1):
-            center, radius = _preactivations(network, g, found)
-            if g == network.groups:
-                break
-            found[g] = network.curves[g - 1].around(center, radius)
+        for g in range(1, network.groups):
+            found[g] = network.curves[g - 1].around(*_preactivations(network, g, found))
+        center, radius = _preactivations(network, network.groups, found)
         low, high = np.nextafter(center - radius, -np.inf), np.nextafter(center + radius, np.inf)
         known = np.isfinite(low) & np.isfinite(high)
     return np.where(known, low, -np.inf), np.where(known, high, np.inf)
@@ -43,17 +44,17 @@ def _preactivations(network: FloatingNetwork, group: int, found: dict[int, tuple
         product = values @ weights.matrix.T
         radius = radius + _lost(weights, values, errors, len(blocks))
         center = center + product
-    count = len(next(iter(found.values()))[0])
-    center, radius = (np.broadcast_to(x, (count, len(network.bias[group - 1]))) for x in (center, radius))
+    shape = (*found[0][0].shape[:-1], len(network.bias[group - 1]))
+    center, radius = (np.broadcast_to(x, shape) for x in (center, radius))
     return center, (radius + gamma(len(blocks) + 1) * np.abs(network.bias[group - 1])) * SLACK
 
 
 def _lost(weights: Weights, values: Array, errors: Array, blocks: int) -> Array:
     """Bounds of the errors that a block leaves in each preactivation."""
-    relative = gamma(values.shape[1] + blocks + 2) + (2 * U if weights.rounded else 0.0)
+    relative = gamma(values.shape[-1] + blocks + 2) + (2 * U if weights.rounded else 0.0)
     unsure = relative * np.abs(values) + errors * (1 + relative)
     lost = unsure @ np.abs(weights.matrix).T + UNDERFLOW
     if weights.radius:
-        lost = lost + weights.radius * (np.abs(values) + errors).sum(axis=1, keepdims=True)
+        lost = lost + weights.radius * (np.abs(values) + errors).sum(axis=-1, keepdims=True)
     within = max(float(np.abs(values).max(initial=0.0)), float(np.abs(weights.matrix).max(initial=0.0))) <= LARGEST
     return lost * SLACK if within else np.full_like(lost, np.inf)

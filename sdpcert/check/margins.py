@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from . import forward
 from .backward import IntegerNetwork
-from .differences import Differences, Margin
+from .differences import Differences, Margin, Number
 from .reading import Rejected
 
 Margins = dict[int, Margin]
 #: Ends of the last group's preactivations at a point.
-Enclose = Callable[["array[float]"], tuple[list[Fraction], list[Fraction]]]
+Enclose = Callable[["array[float]"], tuple[Sequence[Number], Sequence[Number]]]
 
 
 class Evaluation:
@@ -37,16 +37,20 @@ class Evaluation:
 
     @cached_property
     def _integers(self) -> Enclose:
-        from . import forward
-
         network = IntegerNetwork(self.differences.network)
         return lambda point: forward.margins(network, point)
 
     @cached_property
     def _floating(self) -> Enclose:
         try:
-            from . import forward_floating, network_floating  # need more than the standard library
+            from . import forward_floating, network_floating, rounding  # need more than the standard library
         except ModuleNotFoundError as error:
             raise Rejected(f"its proof needs floating point: install {error.name} and check again") from None
+        rounding.require_rounding_to_nearest()
         network = network_floating.FloatingNetwork(self.differences.network)
-        return lambda point: forward_floating.margins(network, point)
+
+        def enclose(point: array[float]) -> tuple[list[float], list[float]]:
+            low, high = forward_floating.margins(network, point)
+            return low.tolist(), high.tolist()
+
+        return enclose

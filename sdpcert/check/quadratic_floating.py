@@ -8,8 +8,7 @@ taken off the constant. M itself is formed with bounds of the row sums of its er
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import fsum
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +23,8 @@ Array = np.ndarray
 
 #: Facts of a neuron with a kink inside of its interval, and of another one.
 KINKED, OTHER = 6, 3
+#: How often errors count that are mostly of uncertain weights: integers may bound them less sharply by a third.
+CAUTION = 2.0
 #: Entries of scaled rows, beyond which underflow may matter.
 LARGEST = 1e30
 
@@ -46,14 +47,13 @@ def prove_quadratic(state: State, step: QuadraticStep) -> None:
         facts = _Weighed.joined(weighed)
         sphere = _Ellipsoid.of(state, step)
         rows = sphere.centred(rows)
+        errors = rows.errors * (CAUTION if state.network.uncertain else 1.0)
         squared = step.ball * sphere.square
         constants.append(-squared)
-        charges += [gamma(2) * squared, float(rows.errors[0]), facts.charge(rows.errors[1:])]
-        constants += (-facts.forms[:, 0, 0]).tolist()
-        constant, charge = fsum(constants), fsum(charges) * SLACK
-        if not np.isfinite(constant) or not np.isfinite(charge):
-            raise Rejected(RANGE)
-        _prove(rows, facts, step.ball, constant, charge + 2 * U * abs(constant))
+        charges += [gamma(2) * squared, float(errors[0]), facts.charge(errors[1:])]
+        summands = np.concatenate([constants, -facts.forms[:, 0, 0]])
+        charges.append(gamma(len(summands)) * float(np.abs(summands).sum()))
+        _prove(rows, facts, step.ball, float(summands.sum()), sum(charges) * SLACK)
 
 
 def _combination(
@@ -202,7 +202,7 @@ class _Ellipsoid:
             if region.center is None:
                 raise Rejected("the region has no ball, and the step no scales")
             center = np.array(region.center)
-            return _Ellipsoid(center, None, np.full(len(center), region.radius), region.radius**2)
+            return _Ellipsoid(center, None, np.full(len(center), region.radius), region.radius * region.radius)
         scales, center = np.array(step.scales), state.low / 2 + state.high / 2
         widths = np.nextafter(np.maximum(state.high - center, center - state.low), np.inf)
         ratios = widths / scales
@@ -221,55 +221,57 @@ class _Ellipsoid:
         return AffineRows(constant, rows.inputs * self.scales, rows.neurons, errors * SLACK)
 
 
+def _narrowed(rows: AffineRows) -> AffineRows:
+    """The same rows, or others of fewer inputs that take more values on the ball."""
+    reading, inputs = np.flatnonzero(np.any(rows.inputs != 0, axis=1)), rows.inputs.shape[1]
+    if len(reading) >= inputs:
+        return rows
+    narrow = np.zeros((len(rows.inputs), len(reading)))
+    narrow[reading] = input_factor(rows.inputs[reading], np.zeros((len(reading), inputs)))
+    return replace(rows, inputs=narrow)
+
+
 def _prove(rows: AffineRows, facts: _Weighed, ball: float, constant: float, charge: float) -> None:
-    """Prove M positive semidefinite, whose entry for the constant is at least `constant - charge` and what rows add."""
-    inputs = rows.inputs
-    reading = np.flatnonzero(np.any(inputs != 0, axis=1))
-    if len(reading) < inputs.shape[1]:
-        inputs = np.zeros((len(inputs), len(reading)))
-        inputs[reading] = input_factor(rows.inputs[reading], np.zeros((len(reading), rows.inputs.shape[1])))
-    matrix = np.hstack([rows.constant[:, None], inputs, rows.neurons])
-    n, own = matrix.shape[1], 1 + inputs.shape[1] + facts.used
-    forms = facts.forms
-    diagonal = np.zeros(n)
-    diagonal[0], diagonal[1 : 1 + inputs.shape[1]] = constant, ball
-    diagonal[own] = -forms[:, 2, 2]
-    first, matrix = matrix[0], matrix[1:]
-    square, mixed = -forms[:, 1, 1], -forms[:, 1, 2]
+    """Prove M definite; `constant`, up to `charge`, is what its first entry has that rows do not bring."""
+    rows = _narrowed(rows)
+    whole = np.hstack([rows.constant[:, None], rows.inputs, rows.neurons])
+    first, matrix = whole[0], whole[1:]
+    n, inputs = len(first), rows.inputs.shape[1]
+    own = 1 + inputs + facts.used
+    # Factors of v v', of v with the constant and with the neuron itself, and of that with the constant.
+    square, single, mixed, edge = (-facts.forms[:, i, j] for i, j in ((1, 1), (0, 1), (1, 2), (0, 2)))
+    diagonal = np.concatenate([[constant], np.full(inputs, ball), np.zeros(n - 1 - inputs)])
+    diagonal[own] = -facts.forms[:, 2, 2]
     approximate = diagonal + square @ (matrix * matrix)
-    approximate[own] += 2 * mixed * matrix[np.arange(len(own)), own]
-    approximate[0] += first[0] - 2 * float(forms[:, 0, 1] @ matrix[:, 0]) - charge
-    read = (first != 0) | np.any(matrix != 0, axis=0) | (diagonal != 0)
-    read[0], read[own] = True, True
-    kept = np.flatnonzero(read)
+    approximate[0] += first[0] + 2 * single @ matrix[:, 0] - charge
+    kept = (first != 0) | np.any(matrix != 0, axis=0) | (diagonal != 0)
+    kept[0], kept[own] = True, True
     if not np.all(np.isfinite(approximate)) or np.any(approximate[kept] <= 0):
         raise Rejected("the matrix is not proved positive definite: an entry of its diagonal is not positive")
     down = np.zeros(n)
     down[kept] = np.ldexp(1.0, -np.rint(np.log2(approximate[kept]) / 2).astype(int))
-    scaled, linear = matrix * down, first * down
-    # Rows of `pairs` are multiplied by those of `scaled`, both ways.
-    pairs = np.zeros_like(scaled)
-    pairs[:, 0] = -forms[:, 0, 1] * down[0]
-    pairs[np.arange(len(own)), own] += mixed * down[own]
-    edge = np.zeros(n)
-    edge[own] = -forms[:, 0, 2] * down[own]
-    edge = (edge + linear / 2) * down[0]
-    if not all(np.all(np.abs(x) <= LARGEST) for x in (scaled, linear, pairs, edge)):
+    scaled, border = matrix * down, first * down / 2
+    border[own] += edge * down[own]
+    border, single, mixed = border * down[0], single * down[0], mixed * down[own]
+    diagonal = diagonal * down * down
+    if not all(np.all(np.abs(x) <= LARGEST) for x in (scaled, border, single, mixed)):
         raise Rejected(RANGE)
-    heavy = 1 + float(np.abs(square).max(initial=0.0)) + float(down.max())
 
     result = scaled.T @ (square[:, None] * scaled)
-    cross = pairs.T @ scaled
-    result += cross + cross.T
-    result[0] += edge
-    result[:, 0] += edge
-    result.reshape(-1)[:: n + 1] += diagonal * down * down
-    ones = np.ones(n)
-    size, other = total(scaled, ones), total(pairs, ones)
-    sizes = total(scaled.T, np.abs(square) * size + other) + total(pairs.T, size)
-    sizes += np.abs(edge) + np.abs(diagonal) * down * down
-    sizes[0] += float(np.abs(edge).sum())
-    lost = gamma(len(scaled) + 12) * sizes * SLACK + n * (n + len(scaled)) * UNDERFLOW * heavy
-    lost[0] += charge * down[0] * down[0] * SLACK
+    rest = mixed[:, None] * scaled
+    result[own] += rest
+    result[:, own] += rest.T
+    border_and_rows = border + single @ scaled
+    result[0] += border_and_rows
+    result[:, 0] += border_and_rows
+    result.reshape(-1)[:: n + 1] += diagonal
+    # Row sums of the absolute values of all that is added up.
+    size = total(scaled, np.ones(n))
+    sizes = total(scaled.T, np.abs(square) * size + np.abs(single) + np.abs(mixed)) + np.abs(border) + np.abs(diagonal)
+    sizes[own] += np.abs(mixed) * size
+    sizes[0] += float(np.abs(single) @ size + np.abs(border).sum())
+    underflow = UNDERFLOW * (1 + float(np.abs(square).max(initial=0.0)) + float(down.max()))
+    lost = gamma(len(scaled) + 12) * sizes * SLACK + n * (n + len(scaled)) * underflow
+    lost[0] += charge * down[0] * down[0]
     if not is_definite(result[np.ix_(kept, kept)], lost[kept] * SLACK):
         raise Rejected("the matrix is not proved positive definite")

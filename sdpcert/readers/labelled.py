@@ -21,7 +21,7 @@ REMEDY = f"write it with numpy.savez(FILE, {INPUTS}=images, {LABELS}=classes)"
 def load_labelled(
     path: str | os.PathLike[str], inputs: int, classes: int, count: int | None = None
 ) -> tuple[Array, Array]:
-    """Inputs float64 (n, ...) and labels int64 (n,) of an `.npz` file, the first `count` of them.
+    """Inputs float64 (n, inputs) and labels int64 (n,) of an `.npz` file, the first `count` of them.
 
     The array `inputs` has one input in a row, of any shape with as many entries as the network reads; `labels` has its
     class, an integer from 0 to `classes - 1`. Raises ValueError with one line that names the file.
@@ -76,8 +76,8 @@ def _labels(values: Array, count: int, classes: int) -> Array:
 def _finite(values: Array) -> Array:
     """The numbers in float64; raises ValueError that names the first input with one that is not finite."""
     with np.errstate(over="ignore"):  # a longer float
-        found = values.astype(float)
-    bad = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+        found = values.reshape(len(values), -1).astype(float)
+    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(bad):
         raise ValueError(f"input {bad[0]} has an entry that is not finite; every entry has to be a finite number")
     return found

@@ -72,7 +72,8 @@ class _Inputs:
         along = np.einsum("ij,ij->i", weights, self.cross + at_direction)
         length = np.sqrt(np.maximum(self.square + along, 1e-12 * self.square))
         least = self.target_center + weights @ self.base_center - region.radius * length
-        places = self.base_center - (region.radius / np.maximum(length, 1e-300))[:, None] * at_direction
+        share = np.divide(region.radius, length, out=np.zeros_like(length), where=length > 1e-200 * region.radius)
+        places = self.base_center - share[:, None] * at_direction
         if self.ball:
             return least, places
         others, other_places = self._on_box(weights)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
 from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, rounded_up
 
@@ -15,10 +16,11 @@ DIGITS = 7
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What a row is about: the certificates of a network, one of them, or a row of a run."""
+    """What a row is about: the certificates of a network, one of them, or a row of a run or of a file of radii."""
 
     records: tuple[Record, ...] = ()
     run: Run | None = None
+    radii: RadiiFile | None = None
     entry: Any = None
 
     @property
@@ -76,7 +78,7 @@ class Column:
         return Cell(value, str(value))
 
 
-_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified")
+_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified", "not-attacked")
 _STATED = "Dual bounds and gaps are stated by the runs, not proved."
 _RADIUS = (
     "Regions are in the coordinates that the network reads; the radius of a box is its largest half-width, and a row "
@@ -135,6 +137,10 @@ def _of_bound(key: str) -> Callable[[Subject], float | None]:
         return getattr(found[0], key) if found else None
 
     return value
+
+
+def _of_radii(value: Callable[[RadiiFile], Any]) -> Callable[[Subject], Any]:
+    return lambda s: None if s.radii is None else value(s.radii)
 
 
 def _region(subject: Subject) -> str | None:
@@ -196,6 +202,26 @@ ACCURACY_COLUMNS = (
     Column("level", "level", _of_run("level")),
 )
 
+_MEDIAN = "At least half of the inputs have the median radius; that of wrong inputs is 0."
+RADII_COLUMNS = (
+    Column("network", "network", _of_radii(lambda f: f.name)),
+    Column("file", "file", _of_radii(lambda f: f.path.name)),
+    Column("norm", "norm", _of_radii(lambda f: f.norm)),
+    Column("level", "level", _of_radii(lambda f: f.level)),
+    Column("within", "within", _of_radii(lambda f: f.within)),
+    Column("samples", "inputs", _of_radii(lambda f: len(f.radius))),
+    Column("radius", "radius", _entry("radius"), "stated"),
+    Column("certified", "certified inputs", _entry("certified")),
+    Column("not-attacked", "inputs not attacked", _entry("attacked")),
+    Column("accuracy", "certified", _entry("accuracy"), "down", "%"),
+    Column("attacked", "not attacked", _entry("attacked_accuracy"), "up", "%"),
+    Column("clean", "right", _of_radii(lambda f: f.clean), "down", "%"),
+    Column("median", "median radius", _of_radii(lambda f: f.median), "down", digits=4, note=_MEDIAN),
+    Column("seconds", "an input", _of_radii(lambda f: f.seconds_each), "up", "s", 3, _TIMES, True),
+    Column("proof", "arithmetic of the proof", _of_radii(lambda f: f.verdict.level)),
+    Column("sha256", "network's hash", _of_radii(lambda f: f.verdict.sha256[:16])),
+)
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -239,6 +265,11 @@ KINDS = {
         "Certified accuracy",
         ACCURACY_COLUMNS,
         ("run", "bound", "lower", "upper", "radius", "accuracy", "attacked", "clean", "level"),
+    ),
+    "radii": Kind(
+        "Inputs that keep their class within a radius",
+        RADII_COLUMNS,
+        ("network", "norm", "level", "within", "samples", "radius", "accuracy", "attacked", "median", "seconds"),
     ),
 }
 

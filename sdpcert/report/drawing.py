@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.report.figure import Axis, Figure, Series, tick_labels, ticks
+from sdpcert.report.pictures import draw_pictures, height_of
 from sdpcert.running.outputs import write_whole
 
 NEEDS = "figures need matplotlib: pip install 'sdpcert[report]'"
 FORMATS = ("pdf", "svg", "png")
 #: A point is the unit of everything below; paper has 28.3 of them in a centimetre, pages have pixels.
 POINT, CENTIMETRE = 1 / 72, 72 / 2.54
-#: Width, height without and of a row, by what is drawn on.
-PAPER = {"width": 8.5 * CENTIMETRE, "height": 5.6 * CENTIMETRE, "around": 1.9 * CENTIMETRE, "row": 0.55 * CENTIMETRE}
-PAGE = {"width": 480.0, "height": 300.0, "around": 84.0, "row": 30.0}
+#: Width, height without and of a row, and size of letters, by what is drawn on.
+PAPER = {
+    "width": 8.5 * CENTIMETRE,
+    "height": 5.6 * CENTIMETRE,
+    "around": 1.9 * CENTIMETRE,
+    "row": 0.55 * CENTIMETRE,
+    "letters": 8.0,
+}
+PAGE = {"width": 480.0, "height": 300.0, "around": 84.0, "row": 30.0, "letters": 13.0}
 #: More rows than this are lower; longer names of rows are cut.
 MANY_ROWS, LONGEST = 10, 18
 #: Okabe and Ito's colours that are dark enough on white, with a marker and a dash each.
@@ -35,7 +42,7 @@ VARIABLES = {TEXT: "--text", SOFT: "--soft", RULE: "--rule", GRID: "--grid"} | {
     style[0]: f"--c{k}" for k, style in enumerate(STYLES)
 }
 RC: dict[Any, Any] = {
-    "font.size": 8,
+    "font.size": PAPER["letters"],
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "axes.labelsize": "medium",
@@ -62,7 +69,7 @@ RC: dict[Any, Any] = {
 }
 #: A page is read from further away; its letters stay letters.
 PAGE_RC = RC | {
-    "font.size": 13,
+    "font.size": PAGE["letters"],
     "axes.labelcolor": SOFT,
     "axes.linewidth": 1,
     "lines.linewidth": 2,
@@ -121,6 +128,8 @@ def inline_svg(figure: Figure) -> str:
 
 
 def _height(figure: Figure, size: dict[str, float]) -> float:
+    if figure.pictures:
+        return height_of(len(figure.pictures), size["width"], size["letters"])
     rows = len(figure.categories)
     return size["around"] + size["row"] * (1 if rows <= MANY_ROWS else 0.7) * max(rows, 2) if rows else size["height"]
 
@@ -137,7 +146,10 @@ def _saved(figure: Figure, kind: str, size: dict[str, float], settings: dict[Any
     with mpl.rc_context(settings):
         canvas = Canvas(figsize=(size["width"] * POINT, _height(figure, size) * POINT), layout="constrained")
         FigureCanvasAgg(canvas)
-        _draw(canvas.add_subplot(), figure)
+        if figure.pictures:
+            draw_pictures(canvas, figure.pictures, RULE, SOFT)
+        else:
+            _draw(canvas.add_subplot(), figure)
         data = io.BytesIO()
         canvas.savefig(data, format=kind, metadata=METADATA[kind])
     return data.getvalue()
@@ -181,6 +193,8 @@ def _series(axes: Any, figure: Figure) -> None:
         if series.mark == "bars":
             axes.barh(list(series.y), list(series.x), 0.6, left=reached, color=colour, label=series.name)
             reached = [a + b for a, b in zip(reached, series.x, strict=True)]
+        elif series.mark == "area":
+            axes.fill_between(list(series.x), list(series.y), color=colour, linewidth=0, alpha=SHADE, label=series.name)
         elif series.mark == "rungs":
             axes.hlines(series.y, axes.get_xlim()[0], series.x, color=RULE, linewidth=border)
             axes.plot(series.x, series.y, marker, color=colour, label=series.name, markersize=1.6 * size, clip_on=False)
@@ -234,7 +248,7 @@ def _values(axes: Any, figure: Figure, series: Series) -> None:
 def _plain_ticks(axis: Any, described: Axis, limits: tuple[float, float]) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    places = ticks(*limits, described.log)
+    places = [place for place in ticks(*limits, described.log) if not described.whole or place == round(place)]
     axis.set_major_locator(FixedLocator(places))
     axis.set_major_formatter(FixedFormatter(tick_labels(places, described.log)))
     axis.set_minor_locator(NullLocator())

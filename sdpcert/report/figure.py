@@ -6,19 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sdpcert.report.pictures import Picture
+
 #: Values beyond it, or on a logarithmic axis below one over it, leave the figure: room around them would overflow.
 LARGEST_SHOWN = 1e290
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: label, unit (may be empty), whether it is logarithmic, and limits, None if the data set them."""
+    """An axis: label, unit (may be empty), whether it is logarithmic, limits (None: the data set them), and whether it
+    counts, so that only whole numbers have ticks.
+    """
 
     label: str
     unit: str = ""
     log: bool = False
     low: float | None = None
     high: float | None = None
+    whole: bool = False
 
     @property
     def title(self) -> str:
@@ -28,9 +33,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """One set of points: `mark` is "line", "points", "step", "bars" (horizontal) or "rungs" (horizontal).
+    """One set of points: `mark` is "line", "points", "step", "area", "bars" (horizontal) or "rungs" (horizontal).
 
-    A step, whose corners are given, has markers at those of the numbers `marked`.
+    A step, whose corners are given, has markers at those of the numbers `marked`; an area is filled down to zero.
     """
 
     name: str
@@ -54,7 +59,7 @@ class Figure:
 
     With `categories`, y counts them from the top, and bars of several series are stacked. `regions` are the places on
     the x axis at which another layer begins, with its name. With `shaded` the first two series have the same places,
-    and what lies between them is shaded.
+    and what lies between them is shaded. With `pictures`, rows of them with their names, there are no axes.
     """
 
     key: str
@@ -69,6 +74,7 @@ class Figure:
     values: tuple[str, ...] = ()
     regions: tuple[tuple[float, str], ...] = ()
     shaded: bool = False
+    pictures: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
 
     def limits(self, axis: str) -> tuple[float, float]:
         """The least and the largest value on the axis "x" or "y", with room around; positive on a logarithmic one."""

@@ -1,25 +1,21 @@
-"""One self-contained HTML page on a certificate or a run: inline CSS and SVG, no scripts, no network access."""
+"""One page on a certificate, a file of radii or a run: which of them, and what is said of certificates and runs."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sdpcert.report.accuracy import accuracy
-from sdpcert.report.drawing import inline_svg
-from sdpcert.report.figure import Figure
+from sdpcert.report.contents import Evidence, Number, Report, link
 from sdpcert.report.figures import figures_of
+from sdpcert.report.radii_file import RadiiFile
+from sdpcert.report.radii_page import of_radii
 from sdpcert.report.records import Record, Run, read_all, same_network, where
 from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
 from sdpcert.report.table import LEVELS, versions_of
-from sdpcert.version import __version__
-
-NEEDS = "reports need jinja2: pip install 'sdpcert[report]'"
 
 FURTHER_RUNGS = (
     "Other rungs of the ladder: give further certificates of this network (sdpcert certify NET --method layer, or "
@@ -31,80 +27,16 @@ FURTHER_REGIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Number:
-    """A number at the top of the page, with the anchor of its evidence."""
-
-    name: str
-    text: str
-    what: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A file that the page was made from: what its checker said, and facts as (name, text, link or empty)."""
-
-    target: str
-    name: str
-    word: str
-    verdict: str
-    facts: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that a page shows; `html` renders it."""
-
-    title: str
-    lead: str
-    numbers: tuple[Number, ...]
-    figures: tuple[Figure, ...]
-    missing: tuple[str, ...]
-    evidence: tuple[Evidence, ...]
-    notes: tuple[str, ...]
-    command: str
-    versions: str
-
-    def html(self) -> str:
-        """The page; raises ValueError if jinja2 or matplotlib is not installed."""
-        try:
-            import jinja2
-        except ModuleNotFoundError as error:
-            if error.name != "jinja2":
-                raise
-            raise ValueError(NEEDS) from None
-        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-        template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-        first = self.evidence[0].target
-        return template.render(
-            version=__version__,
-            title=self.title,
-            lead=self.lead,
-            numbers=self.numbers,
-            figures=[(figure, inline_svg(figure)) for figure in self.figures],
-            targets={
-                f.key: "evidence" if f.key in ("ladder", "local") and len(self.evidence) > 1 else first
-                for f in self.figures
-            },
-            missing=self.missing,
-            evidence=self.evidence,
-            notes=self.notes,
-            command=self.command,
-            versions=self.versions,
-        )
-
-
 def make_report(
     paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None, times: bool = True
 ) -> Report:
-    """Read a certificate or a run, prove it again, and gather what the page shows.
+    """Read a certificate, a file of radii or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
     `output`. Raises `NotVerified` if a file does not verify, ValueError if files do not belong together.
     """
     if not paths:
-        raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")
+        raise ValueError("no file: give a certificate (*.cert.json), radii (*.radii.json) or a run (evaluation.json)")
     read = read_all(paths)
     folder = Path(output).parent if output is not None else Path()
     command = shlex.join(["sdpcert", "report", *map(str, paths)] + ([] if times else ["--no-times"]))
@@ -112,10 +44,15 @@ def make_report(
         if len(read) > 1:
             raise ValueError(f"{read[1].path}: a report is about one run at a time")
         return _of_run(read[0], folder, command, times)
+    if isinstance(read[0], RadiiFile):
+        if len(read) > 1:
+            raise ValueError(f"{read[1].path}: a report is about one file of radii at a time")
+        return of_radii(read[0], folder, command, times)
     records: list[Record] = []
     for other in read:
         if not isinstance(other, Record):
-            raise ValueError(f"{other.path}: a run; it needs a report of its own")
+            what = "a run" if isinstance(other, Run) else "a file of radii"
+            raise ValueError(f"{other.path}: {what}; it needs a report of its own")
         if records and not same_network(records[0], other):
             raise ValueError(f"{other.path}: about another network than {records[0].path}")
         records.append(other)
@@ -172,7 +109,7 @@ def _for_all(record: Record) -> str:
 
 def _evidence(record: Record, anchor: str, folder: Path, times: bool) -> Evidence:
     facts = [
-        ("file", record.path.name, _link(record.path, folder)),
+        ("file", record.path.name, link(record.path, folder)),
         ("method", record.method, ""),
         ("solver", f"{record.stated('solver', str) or 'unknown'} ({record.stated('solver_status', str) or '?'})", ""),
         ("inputs", where(record), ""),
@@ -204,7 +141,7 @@ def _of_run(run: Run, folder: Path, command: str, times: bool) -> Report:
             )
         )
     facts = [
-        ("file", run.path.name, _link(run.path, folder)),
+        ("file", run.path.name, link(run.path, folder)),
         ("data", f"{run.part('data', 'name') or 'unknown'}, {evaluation.samples} inputs", ""),
         ("weights' hash", run.part("model", "weights_sha256") or "unknown", ""),
         ("level", level, ""),
@@ -236,14 +173,7 @@ def _evidence_of_bound(run: Run, bound: Any, folder: Path) -> Evidence:
     facts = [(f"constant{several}", rounded_up(bound.upper), ""), (f"attained{several}", rounded_down(bound.lower), "")]
     for c in bound.certificates:
         name = "certificate" if c.pair is None else f"classes {c.pair[0]} and {c.pair[1]}"
-        facts.append((name, f"{Path(c.file).name}: {rounded_up(c.upper)}", _link(run.path.parent / c.file, folder)))
+        facts.append((name, f"{Path(c.file).name}: {rounded_up(c.upper)}", link(run.path.parent / c.file, folder)))
     count = len(bound.certificates)
     verdict = "the certificate was accepted." if count == 1 else f"all {count} certificates were accepted."
     return Evidence(f"bound-{bound.name}", f"Bound {bound.name}", "Proved", verdict, tuple(facts))
-
-
-def _link(path: Path, folder: Path) -> str:
-    try:
-        return quote(Path(os.path.relpath(path, folder)).as_posix())
-    except ValueError:  # another drive
-        return path.resolve().as_uri()

@@ -1,4 +1,4 @@
-"""Saved certificates and evaluations, proved again as they are read: what does not verify is an error, never a row."""
+"""Saved certificates, radii and evaluations, proved again as they are read: what does not verify makes no row."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from sdpcert.check import CheckResult, Part, check, read_content
 from sdpcert.check.condition import StackedCondition
 from sdpcert.errors import NotVerified
 from sdpcert.regions.region import AllInputs, Region
+from sdpcert.report.radii_file import FORMAT as RADII
+from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.regional import Moment
 from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import reads
@@ -209,8 +211,12 @@ class Run:
         return {str(k): str(v) for k, v in stated.items()} if isinstance(stated, dict) else {}
 
 
-def read(path: str | os.PathLike[str]) -> Record | Run:
-    """Read a certificate, an evaluation or a run's folder and prove it again.
+#: What a file is read as.
+Read = Record | Run | RadiiFile
+
+
+def read(path: str | os.PathLike[str]) -> Read:
+    """Read a certificate, a file of radii, an evaluation or a run's folder and prove it again.
 
     Raises `NotVerified` if it does not verify, ValueError if there is no such file.
     """
@@ -223,7 +229,8 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
         raise ValueError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}")
     data = path.read_bytes()
     file_hash = hashlib.sha256(data).hexdigest()
-    if _format_of(data) == EVALUATION or path.name == "evaluation.json":
+    stated = _format_of(data)
+    if stated == EVALUATION or path.name == "evaluation.json":
         return _read_run(path, file_hash)
     reads(path)
     verdict = check(path)
@@ -238,6 +245,8 @@ def read(path: str | os.PathLike[str]) -> Record | Run:
     digest = document["information"].get("digest", "")
     if digest != "" and digest != digest_of(data.decode("utf-8")):
         raise NotVerified(f"{path}: the file disagrees with its digest: it was altered after it was written")
+    if stated == RADII:
+        return RadiiFile(path, verdict, document, file_hash, digest)
     return Record(path, verdict, document, file_hash, digest)
 
 
@@ -248,7 +257,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Record | Run]:
+def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Read]:
     """Read files in the order given; raises as `read` does for the first one that does not verify."""
     return [read(path) for path in paths]
 

@@ -26,7 +26,7 @@ def write_table(
     caption: str | None = None,
     times: bool = True,
 ) -> str:
-    """Make a table of saved certificates or runs; with `output` it is also written there, whole or not at all.
+    """Make a table of saved certificates, radii or runs; with `output` it is also written there, whole or not at all.
 
     `columns` are names separated by commas. Returns the text. Raises `NotVerified` if a file does not verify,
     ValueError for bad arguments; nothing is written then.
@@ -51,7 +51,8 @@ def write_report(
     figure_format: str = "pdf",
     times: bool = True,
 ) -> list[Path]:
-    """Write the page of a certificate or a run, and its figures if `figures` names a folder; returns the paths.
+    """Write the page of a certificate, a file of radii or a run, and with `figures` its figures in that folder;
+    returns the paths.
 
     The page's name is that of the first file with `.html`, in the working folder, unless `output` names another.
     Raises as `write_table` does; nothing is written then.
@@ -59,9 +60,13 @@ def write_report(
     if figure_format not in FIGURE_FORMATS:
         raise ValueError(f"no format {figure_format!r} of figures; there are {', '.join(FIGURE_FORMATS)}")
     if not files:
-        raise ValueError("no file: give a certificate (*.cert.json) or a run (evaluation.json)")
+        raise ValueError("no file: give a certificate (*.cert.json), radii (*.radii.json) or a run (evaluation.json)")
     first = Path(files[0])
-    stem = first.resolve().name if first.is_dir() else first.name.removesuffix(".json").removesuffix(".cert")
+    stem = (
+        first.resolve().name
+        if first.is_dir()
+        else first.name.removesuffix(".json").removesuffix(".cert").removesuffix(".radii")
+    )
     page = Path(output or f"{stem}.html")
     check_output(page, files)
     made = make_report(files, page, times)

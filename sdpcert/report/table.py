@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sdpcert.report.columns import DIGITS, KINDS, Cell, Column, Subject, columns_of
-from sdpcert.report.records import Record, Run, by_network, read_all
+from sdpcert.report.radii_file import RadiiFile
+from sdpcert.report.records import Read, Record, Run, by_network, read_all
 from sdpcert.version import __version__
 
 LEVELS = {
@@ -53,14 +54,15 @@ def make_table(
 ) -> Table:
     """Read the files, prove them again and arrange them.
 
-    `kind` is one of `KINDS`; without it runs give "accuracy", certificates "ladder", and those of regions "regions".
+    `kind` is one of `KINDS`; without it runs give "accuracy", files of radii "radii", certificates "ladder", and those
+    of regions "regions".
     `caption` replaces the title, `command` what the caption says about its origin. Raises `NotVerified` if a file does
     not verify, ValueError for a wrong kind, column or mixture of files.
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of table; there are {', '.join(KINDS)}")
     if not paths:
-        raise ValueError("no files: give certificates (*.cert.json) or runs (evaluation.json)")
+        raise ValueError("no files: give certificates (*.cert.json), radii (*.radii.json) or runs (evaluation.json)")
     if columns is not None and kind is not None:
         columns_of(kind, columns, (), True)  # a wrong name is said before files are proved
     read = read_all(paths)
@@ -88,7 +90,7 @@ def command_of(paths: Sequence[Any], kind: str, columns: Sequence[str] | None, t
     return shlex.join(parts + ([] if times else ["--no-times"]))
 
 
-def versions_of(read: Sequence[Record | Run]) -> str:
+def versions_of(read: Sequence[Read]) -> str:
     """Versions of this program and of those that wrote the certificates, in words."""
     here = f"sdpcert {__version__}, Python {platform.python_version()}"
     written = [r.versions for r in read]
@@ -106,27 +108,34 @@ def versions_of(read: Sequence[Record | Run]) -> str:
     return here + (f"; files written with {', '.join(stated)}" if stated else "")
 
 
-def _usual_kind(read: Sequence[Record | Run]) -> str:
-    if all(isinstance(r, Run) for r in read):
-        return "accuracy"
+def _usual_kind(read: Sequence[Read]) -> str:
+    for kind, what in (("accuracy", Run), ("radii", RadiiFile)):
+        if all(isinstance(r, what) for r in read):
+            return kind
     return "regions" if any(isinstance(r, Record) and r.on_region for r in read) else "ladder"
 
 
-def _subjects(kind: str, read: Sequence[Record | Run]) -> list[Subject]:
+def _subjects(kind: str, read: Sequence[Read]) -> list[Subject]:
     records = [r for r in read if isinstance(r, Record)]
     runs = [r for r in read if isinstance(r, Run)]
+    radii = [r for r in read if isinstance(r, RadiiFile)]
+    wanted, made_of = {"accuracy": (runs, "runs"), "radii": (radii, "files of radii")}.get(
+        kind, (records, "certificates")
+    )
+    for what, other in (("a certificate", records), ("a run", runs), ("a file of radii", radii)):
+        if other and other is not wanted:
+            of = kind if kind in ("accuracy", "radii") else f"kind {kind}"
+            raise ValueError(f"{other[0].path}: {what}, but tables of {of} are made of {made_of}")
     if kind == "accuracy":
-        if records:
-            raise ValueError(f"{records[0].path}: a certificate, but tables of accuracy are made of runs")
         return [Subject(run=run, entry=entry) for run in runs for entry in run.rows]
-    if runs:
-        raise ValueError(f"{runs[0].path}: a run, but tables of kind {kind} are made of certificates")
+    if kind == "radii":
+        return [Subject(radii=file, entry=row) for file in radii for row in file.rows]
     if KINDS[kind].by_network:
         return [Subject(tuple(group)) for group in by_network(records)]
     return [Subject((record,)) for group in by_network(records) for record in group]
 
 
-def _notes(kind: str, columns: Sequence[Column], read: Sequence[Record | Run]) -> list[str]:
+def _notes(kind: str, columns: Sequence[Column], read: Sequence[Read]) -> list[str]:
     records = [r for r in read if isinstance(r, Record)]
     if kind == "accuracy":
         stated = {r.evaluation.level for r in read if isinstance(r, Run)}
@@ -135,6 +144,8 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Record | Run]) -
             "values are rounded down, constants and accuracies under attack up."
         ]
         notes += [f"{LEVELS.get(level, 'Execution level ' + level)}." for level in sorted(stated, reverse=True)]
+    elif kind == "radii":
+        notes = _notes_on_radii([r for r in read if isinstance(r, RadiiFile)])
     else:
         regional = any(r.region.bounded for r in records)
         notes = [
@@ -147,18 +158,31 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Record | Run]) -
             notes.append(column.note)
     if any(c.name == "gap" for c in columns) and any(r.divided for r in records):
         notes.append("Where a region is divided into pieces, the gap is (upper - attained) / upper.")
-    floating = sum(r.proof != "exact" for r in records)
+    floating = sum(r.verdict.level != "exact" for r in read if not isinstance(r, Run))
     if floating:
         notes.append(f"{floating} of the proofs are in floating point with rigorous error bounds, the others exact.")
-    bare = [r.path.name for r in records if not r.digest]
+    bare = [r.path.name for r in read if not isinstance(r, Run) and not r.digest]
     if bare:
         notes.append(f"Without digest, so only their proofs are protected against changes: {', '.join(bare)}.")
     return notes
 
 
-def _file(read: Record | Run, times: bool) -> dict[str, Any]:
-    verdict = read.verdict.reason if isinstance(read, Record) else "the evaluation verifies"
+def _notes_on_radii(files: Sequence[RadiiFile]) -> list[str]:
+    notes = [
+        "Certified are the inputs that have the right class and are proved to keep it within the radius; others that "
+        "are not attacked are open. Every file was proved again when the table was made; certified shares and radii "
+        "are rounded down, shares not attacked up."
+    ]
+    notes += [f"{LEVELS[level]}." for level in sorted({f.level for f in files}, reverse=True)]
+    coordinates = sorted({f.coordinates for f in files})
+    if len(coordinates) == 1:
+        return [*notes, f"The coordinates of the radii are {coordinates[0]}."]
+    return [*notes, *(f"The coordinates of the radii of {f.path.name} are {f.coordinates}." for f in files)]
+
+
+def _file(read: Read, times: bool) -> dict[str, Any]:
+    verdict = "the evaluation verifies" if isinstance(read, Run) else read.verdict.reason
     described: dict[str, Any] = {"path": str(Path(read.path)), "verdict": verdict}
-    if isinstance(read, Record):
+    if not isinstance(read, Run):
         described["network_sha256"] = read.verdict.sha256
     return described | ({"sha256": read.file_hash} if times else {})

@@ -1,81 +1,92 @@
-"""The outputs of a network at points, in float64 with a bound of every output's error, on the form with differences."""
+"""Margins of a label over other classes at points, as the checkers enclose them: in floating point, or in integers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import sys
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
-from sdpcert.network.stacked import Group, StackedForm
-from sdpcert.running.short_repr import ShortRepr
+from sdpcert.certificate.region_network import network_document
+from sdpcert.check import forward, forward_floating
+from sdpcert.check import network as networks
+from sdpcert.check.backward import IntegerNetwork
+from sdpcert.check.differences import Differences
+from sdpcert.check.network_floating import FloatingNetwork
+from sdpcert.check.reading import Rejected
+from sdpcert.network.stacked import StackedForm
 
 Array = np.ndarray
-UNIT_ROUNDOFF = 2.0**-53
-#: Room for the rounding of the bounds themselves, and what products may lose to underflow.
-SLACK, UNDERFLOW = 1 + 1e-9, 2.0**-1060
+#: Points that are enclosed at once.
+BATCH = 500
+#: Multiplications of integers that a point may take.
+MOST_PRODUCTS = 10**7
 
 
-@dataclass(frozen=True, eq=False)
-class Outputs(ShortRepr):
-    """Outputs (points, classes) that are known up to `errors`, entry by entry; infinite where nothing is known."""
+class Enclosure:
+    """A form that `with_differences` made, as its file states it.
 
-    values: Array
-    errors: Array
+    A number is known in floating point within its errors; integers say more where that leaves open what is asked.
+    """
 
-    @staticmethod
-    def at(form: StackedForm, points: Array) -> Outputs:
-        """Those of a form that `with_differences` made, at points (points, inputs) of float64."""
-        sources = [(points, np.zeros_like(points))]
-        with np.errstate(all="ignore"):
-            for number, group in enumerate(form.groups[:-1], start=1):
-                sources.append(_activate(group, *_affine(form, number, group, sources)))
-        values, errors = sources[-1]
-        known = np.isfinite(values) & np.isfinite(errors)
-        return Outputs(np.where(known, values, 0.0), np.where(known, errors, np.inf))
+    def __init__(self, form: StackedForm) -> None:
+        self.differences = Differences.of(networks.read(network_document(form), "network"))
+        self.products = sum(block.weights.size for block in form.blocks.values())
 
-    def margins_down(self, labels: Array) -> Array:
-        """Lower bounds of the label's output minus each other one (points, classes); infinite at the label itself."""
-        own, error = (np.take_along_axis(part, labels[:, None], 1) for part in (self.values, self.errors))
-        difference = own - self.values
-        margins = difference - (error + self.errors) * SLACK - 4 * UNIT_ROUNDOFF * np.abs(difference) - UNDERFLOW
-        np.put_along_axis(margins, labels[:, None], np.inf, 1)
-        return margins
+    def margins(self, points: Array, labels: Array) -> tuple[Array, Array]:
+        """Lower and upper ends of the margins (points, classes) of labels (points,) at points (points, inputs).
 
-    def surely_lost(self, labels: Array) -> Array:
+        They are infinite at the label itself, the lower one with the sign of the upper one, and where nothing is known.
+        """
+        parts = [forward_floating.margins(self._floating, points[k : k + BATCH]) for k in range(0, len(points), BATCH)]
+        low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return self._of_labels(low, high, labels)
+
+    def exactly(self, point: Array, label: int) -> tuple[Array, Array]:
+        """The same at one point in integers, as far as that is little work; arrays (classes,)."""
+        classes = self.differences.classes
+        try:
+            if self.products > MOST_PRODUCTS:
+                raise Rejected("too much work")
+            ends = forward.margins(self._integers, point.tolist())
+        except Rejected:
+            return np.full(classes, -np.inf), np.full(classes, np.inf)
+        low, high = np.array([[_down(end) for end in ends[0]], [-_down(-end) for end in ends[1]]])
+        found = self._of_labels(low[None], high[None], np.array([label]))
+        return found[0][0], found[1][0]
+
+    def lost(self, points: Array, labels: Array) -> Array:
         """Whether (points,) some other class's output is at least that of the label, for certain."""
-        own, error = (np.take_along_axis(part, labels[:, None], 1) for part in (self.values, self.errors))
-        difference = self.values - own
-        above = difference - (error + self.errors) * SLACK - 4 * UNIT_ROUNDOFF * np.abs(difference) - UNDERFLOW
-        np.put_along_axis(above, labels[:, None], -np.inf, 1)
-        return np.asarray(np.any(above >= 0, axis=1))
+        return np.asarray(np.any(self.margins(points, labels)[1] <= 0, axis=1))
+
+    def _of_labels(self, low: Array, high: Array, labels: Array) -> tuple[Array, Array]:
+        """The margins of labels from the ends of all differences (points, pairs)."""
+        count, classes = len(labels), self.differences.classes
+        least, most = np.full((2, count, classes), np.inf)
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            for other in range(classes):
+                if other != label:
+                    neuron, sign = self.differences.neuron(int(label), other)
+                    ends = low[rows, neuron], high[rows, neuron]
+                    least[rows, other], most[rows, other] = ends if sign > 0 else (-ends[1], -ends[0])
+        return least, most
+
+    @cached_property
+    def _floating(self) -> FloatingNetwork:
+        return FloatingNetwork(self.differences.network)
+
+    @cached_property
+    def _integers(self) -> IntegerNetwork:
+        return IntegerNetwork(self.differences.network)
 
 
-def _affine(form: StackedForm, number: int, group: Group, sources: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Preactivations of a group, and bounds of their errors."""
-    count = len(sources[0][0])
-    values = np.tile(group.bias, (count, 1))
-    sizes, errors = np.abs(values), np.tile(group.bias_radii, (count, 1))
-    terms = 1
-    for source, block in form.row(number).items():
-        given, unsure = sources[source]
-        for part in [block.weights] if block.low is None else [block.weights, block.low]:
-            values = values + given @ part.T
-            sizes = sizes + np.abs(given) @ np.abs(part).T
-            errors = errors + unsure @ np.abs(part).T
-            terms += part.shape[1] + 1
-        if block.radius:
-            errors = errors + block.radius * (np.abs(given) + unsure).sum(axis=1, keepdims=True)
-    gamma = (terms + 4) * UNIT_ROUNDOFF
-    return values, (errors * (1 + 2 * gamma) + gamma * sizes) * SLACK + terms * UNDERFLOW
-
-
-def _activate(group: Group, values: Array, errors: Array) -> tuple[Array, Array]:
-    """Activations, and bounds of their errors."""
-    steepest = np.maximum(np.abs(group.alpha), np.abs(group.beta))
-    found, evaluation = group.evaluate(values), group.activation.evaluation_error(UNIT_ROUNDOFF)
-    assert evaluation is not None  # there is one in float64
-    of_result, of_argument = evaluation
-    own = np.zeros_like(found)
-    if of_result or of_argument:
-        own = of_result * np.abs(found) + of_argument * steepest * np.abs(values) + UNDERFLOW
-    return found, (steepest * errors + own) * SLACK
+def _down(number: Fraction) -> float:
+    """A float64 that is at most a number, and near it."""
+    try:
+        near = float(number)
+    except OverflowError:
+        return -math.inf if number < 0 else sys.float_info.max
+    return math.nextafter(near, -math.inf) if near > number else near

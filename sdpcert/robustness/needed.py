@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.arithmetic.norms import row_norms_up
 from sdpcert.network.graph import Network
+from sdpcert.regions.region import Box
 from sdpcert.robustness.execution import FLOAT32, error_bound
 from sdpcert.robustness.from_logits import LARGEST_FLOAT32_RADIUS, ROOT_TWO, ErrorBound
 from sdpcert.robustness.links import Link, product_of_norms, prove_links
@@ -20,6 +21,8 @@ from sdpcert.running.short_repr import ShortRepr
 Array = np.ndarray
 #: Room for the few roundings of one bound, each of 2^-53.
 ROOM = 1 + 2.0**-50
+#: Room for norms that other machines round otherwise, so that they can confirm the stated errors.
+ELSEWHERE = 1 + 1e-6
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,26 @@ class Errors(ShortRepr):
 
     @staticmethod
     def of(model: Network, network: Network, center: Array) -> Errors:
-        """Those of a network whose last layers are the model's.
+        """Those of a network whose last layers are the model's, from some center (inputs,) on.
 
         Raises ValueError, naming the layer, where float32 evaluation has no bound.
         """
         links = _links(model, network)
         return Errors(error_bound(network, links, center.reshape(network.input_shape), FLOAT32), center)
+
+    @staticmethod
+    def least(model: Network, network: Network, points: Array, within: Box | None) -> Errors:
+        """Those whose center makes them least at points (n, inputs), among the middle of a box, the mean, and zero.
+
+        They have room for what other machines compute.
+        """
+        centers = [np.zeros(points.shape[1]), np.mean(points, axis=0)]
+        if within is not None:
+            centers.append(0.5 * within.low + 0.5 * within.high)
+        every = [Errors.of(model, network, center) for center in centers]
+        least = min(every, key=lambda own: own.bound.offset + own.bound.slope * float(np.mean(own.distance_up(points))))
+        bound = ErrorBound(least.bound.offset * ELSEWHERE, least.bound.slope * ELSEWHERE)
+        return Errors(bound, least.center)
 
     def distance_up(self, points: Array) -> Array:
         """Distances of points (n, inputs) from the center, rounded up."""

@@ -1,35 +1,73 @@
-"""The radius of one input: the largest that is proved by the constants of the pairs, or by pieces of its region.
+"""The radius of one input: the largest that is proved by pieces of its region, and that a checker accepts.
 
 What is taken and given can be pickled: inputs are looked at in other processes too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.network.stacked import StackedForm
-from sdpcert.regions.region import Box
-from sdpcert.robustness.entry import ByConstants, Entry
+from sdpcert.arithmetic.arrays import one_blas_thread
+from sdpcert.check import check_document
+from sdpcert.robustness.entry import ByPieces, Entry
+from sdpcert.robustness.needed import Needed
+from sdpcert.robustness.searching import radius_of
+from sdpcert.robustness.statement import Statement
+from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
+#: By how much a radius is made smaller, relative, until a checker accepts its pieces.
+SHRINKS = (0.0, 1e-9, 1e-6, 1e-3)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How hard to look: `radii` are those that are tried, None for the largest radius there is."""
+
+    radii: tuple[float, ...] | None = None
+    seconds: float = float("inf")
+    nodes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Question(ShortRepr):
-    """What all inputs have in common; `radii` are those that are tried, None for the largest radius of all."""
+class Answer(ShortRepr):
+    """The entry with its radius, a point of another class that was met (not proved), and why less is stated, if so."""
 
-    form: StackedForm
-    norm: str
-    within: Box | None
-    radii: tuple[float, ...] | None
-    seconds: float
-    nodes: int | None
+    entry: Entry
+    counterexample: Array | None = None
+    note: str = ""
 
 
-def by_constants(center: Array, label: int, radius: float, classes: int) -> Entry:
-    """A right input with the radius that the constants prove."""
-    others = tuple(j for j in range(classes) if j != label)
-    return Entry(center, label, True, radius, (ByConstants(others),) if radius else ())
+def answer(statement: Statement, options: Options, known: Entry) -> Answer:
+    """The largest radius of a right input; `known` has what is proved by other means, and the nearest attack."""
+    needed = Needed.of(statement.errors, statement.norm, known.center)
+    with one_blas_thread():
+        found = radius_of(
+            statement.form,
+            known.center,
+            known.label,
+            norm=statement.norm,
+            within=statement.within,
+            limits=needed,
+            radii=options.radii,
+            below=known.radius,
+            beyond=np.inf if known.attack is None else known.attack.distance,
+            budget=Budget(seconds=options.seconds),
+            nodes=options.nodes,
+        )
+        if not found.proofs:
+            return Answer(known, found.counterexample)
+        proofs = tuple(ByPieces(proof.classes, proof.pieces) for proof in found.proofs)
+        reason = ""
+        for shrink in SHRINKS:  # what is proved of a region is true of smaller ones, with room
+            entry = replace(known, radius=found.radius * (1 - shrink), proofs=proofs)
+            with first_interrupt_waits():
+                result = check_document(statement.document([replace(entry, attack=None)]), exact=False)
+            if result.ok and entry.radius > known.radius:
+                return Answer(entry, found.counterexample)
+            reason = reason or result.reason
+    return Answer(known, found.counterexample, f"a checker did not accept its pieces: {reason}")

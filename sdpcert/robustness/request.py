@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from sdpcert.certify.choice import as_network
 from sdpcert.network.differences import with_differences
 from sdpcert.network.graph import Network
-from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import Box
+from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
+from sdpcert.robustness.regions_of_radii import Norm
+from sdpcert.robustness.statement import Statement
 from sdpcert.running import arguments
-from sdpcert.running.choices import ON_INTERRUPT
+from sdpcert.running.choices import ON_INTERRUPT, Level
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-Norm = Literal["l2", "linf"]
-Level = Literal["R", "F"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
 LEVELS: tuple[Level, ...] = get_args(Level)
 #: Radii of the rows unless others are asked for, by norm.
@@ -37,6 +36,7 @@ class Request(ShortRepr):
     """The arguments of `radii`, as its docstring has them; those of a `Request` that exists are good.
 
     `network` is the model preceded by the `normalisation`; `inputs` are float64 (n, inputs), `labels` int64 (n,).
+    `radii` are those of the table; they are also those that are `tried`, unless nobody asked for any.
     """
 
     model: Network
@@ -46,6 +46,7 @@ class Request(ShortRepr):
     norm: Norm
     within: Box | None
     radii: tuple[float, ...]
+    tried: tuple[float, ...] | None
     normalisation: Normalisation | None
     level: Level
     time_limit: float
@@ -54,13 +55,19 @@ class Request(ShortRepr):
     constants: bool | None
     executor: Executor | None
     seed: int
-    progress: bool | Callable[[Any], None]
+    progress: bool
     returns: bool
 
     @cached_property
-    def form(self) -> StackedForm:
-        """The form of the network that the file is about."""
-        return with_differences(self.network)
+    def statement(self) -> Statement:
+        """What the file is about.
+
+        Raises ValueError, naming the layer, where float32 evaluation has no bound.
+        """
+        errors = None
+        if self.level == "F":
+            errors = Errors.least(self.model, self.network, self.inputs, self.within)
+        return Statement(with_differences(self.network), self.norm, self.within, errors, self.normalisation)
 
     @property
     def classes(self) -> int:
@@ -106,6 +113,7 @@ class Request(ShortRepr):
         if chosen_level == "F":
             _check_float32(points)
         before = Normalisation.of(normalisation, model.input_shape)
+        table = _radii(radii, chosen_norm)
         return Request(
             model,
             model if before is None else before.before(model),
@@ -113,7 +121,8 @@ class Request(ShortRepr):
             known,
             chosen_norm,
             box,
-            _radii(radii, chosen_norm),
+            table,
+            None if radii is None else table,
             before,
             chosen_level,
             arguments.limit(time_limit, "time_limit"),
@@ -122,7 +131,7 @@ class Request(ShortRepr):
             _constants(constants),
             _executor(executor),
             arguments.integer(seed, "seed", 0, arguments.LARGEST_SEED),
-            _progress(progress),
+            arguments.flag(progress, "progress"),
             arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove",
         )
 
@@ -223,10 +232,6 @@ def _executor(value: Any) -> Executor | None:
     if value is not None and not isinstance(value, Executor):
         raise TypeError(f"executor is a concurrent.futures.Executor or None, not {type(value).__name__}")
     return value
-
-
-def _progress(value: Any) -> bool | Callable[[Any], None]:
-    return value if callable(value) else arguments.flag(value, "progress, if it is no function,")
 
 
 def _listed(shape: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from sdpcert.certificate.document import write_document
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
 from sdpcert.check.reading import values
-from sdpcert.robustness.document import FORMAT, Row
+from sdpcert.robustness.statement import FORMAT, Row
 from sdpcert.running import arguments
 from sdpcert.running.messages import quoted
 from sdpcert.running.outputs import reads

@@ -18,11 +18,16 @@ import sdpcert
 from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.report import percent_down, percent_up, rounded_down, seconds
+from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 
 #: Seconds for one input, unless told otherwise.
 TIME_LIMIT = 60.0
+LEVELS = {"R": "R (real arithmetic)", "F": "F (float32, sums in any order)"}
+#: What is said of the coordinates that radii are in.
+AS_THEY_ARE = "the inputs as they are; a model that wants (x - mean) / std needs --mean and --std"
+NORMALISED = "(x - mean) / std, which is part of the network of the claim; radii are those of x"
 #: Ranges of inputs that images usually have.
 RANGES = ((0.0, 1.0), (0.0, 255.0))
 
@@ -128,16 +133,7 @@ def evaluate_model(
 def _network(model: Path, asked: ModelOptions) -> Any:
     """The network of a model file, or of a run's folder."""
     given = options.array_options(asked.activation, asked.orientation)
-    if not model.is_dir():
-        return sdpcert.load(model, **given)
-    if given:
-        raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
-    options.training_package()
-    from sdpcert.evaluation.bounds import networks_of
-    from sdpcert.training.runs import load_run
-
-    run = load_run(model)
-    return networks_of(run.module, run.data.input_shape)[1]
+    return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
 
 
 def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
@@ -161,33 +157,25 @@ def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
 def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.Box | None, normalisation: Any) -> None:
     total, right = len(result.labels), int(np.sum(result.correct))
     sizes = [math.prod(shape) for shape in (network.input_shape, network.output_shape)]
+    box = "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
     print(f"network   {network.source}: {sizes[0]} inputs, {sizes[1]} classes")
-    print(f"data      {data}: {total} inputs, {right} of them right ({percent_down(right / total)} %)")
-    print(f"claim     {result.norm} radii, {LEVELS[result.level]}, {_coordinates(normalisation)}{_where(within)}")
-    table = Table("radius", "certified", "not attacked", box=None, pad_edge=False, header_style="bold")
+    print(f"data      {data}: {total} inputs, {right} of them right")
+    print(f"claim     radii in the norm {result.norm}, level {LEVELS[result.level]}{box}")
+    print(f"read      {AS_THEY_ARE if normalisation is None else NORMALISED}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("radius")
+    for header in ("certified", "not attacked"):
+        table.add_column(header, justify="right")
     for row in result.rows:
-        attacked = "" if row.attacked is None else f"{percent_up(row.attacked / total)} %"
-        table.add_row(rounded_down(row.radius, 4), f"{percent_down(row.certified / total)} %", attacked)
+        left = "" if row.attacked is None else f"{row.attacked}  {percent_up(row.attacked_accuracy)} %"
+        table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
-    print(f"median    {rounded_down(median, 4)}    half of the inputs have this radius or a larger one, wrong ones 0")
+    print(f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0")
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
     for line in (*result.notes, *_advice(result, within)):
         print(f"note      {line}")
     print(f"radii     {output}    (prove them again: sdpcert check {output})")
-
-
-LEVELS = {"R": "level R (real arithmetic)", "F": "level F (float32 in any order of summation)"}
-
-
-def _coordinates(normalisation: Any) -> str:
-    if normalisation is None:
-        return "in the coordinates that the network reads, nothing is normalised before it"
-    return "in the coordinates of the data, (x - mean) / std is part of the network"
-
-
-def _where(within: sdpcert.Box | None) -> str:
-    return "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
 
 
 def _advice(result: Any, within: sdpcert.Box | None) -> list[str]:

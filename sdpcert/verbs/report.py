@@ -1,4 +1,4 @@
-"""`sdpcert report`: one page on a certificate or a run."""
+"""`sdpcert report`: one page on a certificate, a file of radii or a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ app = typer.Typer()
 @app.command(epilog="Example: sdpcert report model.cert.json -o model.html --figures figures --figure-format pdf")
 def report(
     files: Annotated[
-        list[Path], typer.Argument(metavar="CERT|RUN", help="a certificate (and others of its network), or a run")
+        list[Path],
+        typer.Argument(metavar="CERT|RADII|RUN", help="a certificate (and others of its network), radii, or a run"),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="the page (default: the file's name .html)")
@@ -26,7 +27,7 @@ def report(
     figure_format: Annotated[str, typer.Option(help="pdf, svg or png")] = "pdf",
     times: Annotated[bool, typer.Option("--times/--no-times", help="durations and hashes of files")] = True,
 ) -> int:
-    """Write one self-contained HTML page on a certificate or a run, everything in it proved again."""
+    """Write one self-contained HTML page on a certificate, a file of radii or a run, everything in it proved again."""
     from sdpcert.errors import NotVerified
     from sdpcert.report import write_report
 

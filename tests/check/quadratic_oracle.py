@@ -19,7 +19,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Kind:
-    """An activation: what it is called in a file, its values, and for piecewise-linear ones the pieces from the left."""
+    """An activation: what it is in a file, its values, and for piecewise-linear ones the pieces from the left."""
 
     document: Callable[[int], Document]
     slopes: tuple[float, float]
@@ -96,7 +96,10 @@ class Piece:
     def undecided(self, group: int) -> list[int]:
         """The neurons of a group that are not linear on their intervals."""
         size = len(self.low[group - 1])
-        return [i for i in range(size) if not self.kind.pieces or len(self.own_pieces(group, i)) > 1]
+        return [i for i in range(size) if not self.kind.pieces or self._bends(group, i)]
+
+    def _bends(self, group: int, i: int) -> bool:
+        return len({slope for _, slope, _ in self.own_pieces(group, i)}) > 1
 
     def line(self, group: int, i: int, below: bool) -> tuple[float, float]:
         """Slope and offset of the line below or above."""
@@ -188,6 +191,6 @@ class Piece:
         total[0, 0] -= ball * square
         total[1 : 1 + inputs, 1 : 1 + inputs] += ball * np.eye(inputs)
         rest = total[1:, 1:]
-        if np.linalg.eigvalsh(rest)[0] <= 1e-9:
+        if np.linalg.eigvalsh(rest)[0] <= 1e-3:  # not solved well enough to be compared with
             return -np.inf
         return float(total[0, 0] - total[0, 1:] @ np.linalg.solve(rest, total[0, 1:]))

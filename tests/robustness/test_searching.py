@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from sdpcert.robustness.regions_of_radii import Norm, distance, region_of
 from sdpcert.robustness.searching import radius_of
 from sdpcert.solvers.solution import Budget
 from tests.regions.networks import points_of
-from tests.robustness.test_separating import SEEDS, assert_separates, classifier, label_at
+from tests.robustness.test_separating import SEEDS, classifier, label_at
 
 NORMS = st.sampled_from(["l2", "linf"])
 
