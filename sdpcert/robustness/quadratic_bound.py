@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from sdpcert.arithmetic import blas
+from sdpcert.regions.ellipsoid import box_scales
 from sdpcert.regions.pieces import QuadraticStep
-from sdpcert.regions.quadratic import Facts, QuadraticProblem, ScaledFacts, box_scales
+from sdpcert.regions.quadratic import Facts, QuadraticProblem, ScaledFacts
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
 from sdpcert.running.short_repr import ShortRepr
@@ -149,7 +150,7 @@ def _has_room(whole: Array, value: float) -> bool:
 
 
 def _scaled(facts: Facts, neuron: int, sign: float) -> ScaledFacts:
-    """With the region's ball, or with the ellipsoid in which the linear relaxation of the row is as good as on the box."""
+    """With the region's ball, or the ellipsoid on which the linear relaxation of the row is as good as on the box."""
     state = facts.state
     if isinstance(state.region, Ball):
         return facts.scaled()

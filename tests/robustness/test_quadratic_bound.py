@@ -72,7 +72,7 @@ def steps_are_accepted(name: str, kind: str, size: float, skips: bool, splits: i
     confirm(form, region, path, state)
 
 
-test_steps_are_accepted = settings(deadline=None, max_examples=20)(STEPS(steps_are_accepted))
+test_steps_are_accepted = settings(deadline=None, max_examples=12)(STEPS(steps_are_accepted))
 test_steps_of_many_networks_are_accepted = pytest.mark.slow(
     settings(deadline=None, max_examples=150)(STEPS(steps_are_accepted))
 )
