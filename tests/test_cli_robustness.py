@@ -1,14 +1,18 @@
-"""`sdpcert evaluate MODEL --data X.npz`: one line on stderr and exit code 2 for everything that is wrong."""
+"""`sdpcert evaluate MODEL --data X.npz` and `sdpcert check` of what it writes: what is printed, saved and refused."""
 
 from __future__ import annotations
 
+import json
 import os
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sdpcert import cli
+import sdpcert
+from sdpcert import Interrupted, Radii, cli
 
 MLP = Path(__file__).parents[1] / "examples" / "networks" / "digits_mlp.npz"
 INPUTS, CLASSES = 64, 10
@@ -148,3 +152,160 @@ def test_what_cannot_be_meant_is_said(
     if arguments[0] == "run":
         pytest.importorskip("torch")
     assert says in failed(capsys, "evaluate", *arguments)
+
+
+# ---------------------------------------------------------------- what is printed and saved
+
+
+def small(folder: Path) -> tuple[Path, Path]:
+    """A small network of three classes that reads pixels from 0 to 1, and eight inputs, one with a wrong label."""
+    rng = np.random.default_rng(2)
+    sizes = (4, 6, 3)
+    weights = {f"weight_{k}": rng.standard_normal((b, a)) for k, (a, b) in enumerate(pairwise(sizes))}
+    np.savez(folder / "small.npz", **weights)  # type: ignore[arg-type]
+    inputs = rng.random((8, 2, 2))
+    labels = sdpcert.load(folder / "small.npz")(inputs.reshape(8, 4)).argmax(axis=1)
+    labels[3] = (labels[3] + 1) % 3
+    np.savez(folder / "data.npz", inputs=inputs, labels=labels)
+    return folder / "small.npz", folder / "data.npz"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network, data, and the radii of six of the inputs."""
+    folder = tmp_path_factory.mktemp("radii")
+    network, data = small(folder)
+    with np.load(data) as stored:
+        result = sdpcert.radii(
+            sdpcert.load(network), stored["inputs"].reshape(8, 4)[:6], stored["labels"][:6], within=(0, 1), time_limit=1
+        )
+    result.save(folder / "small.radii.json")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return int(str(ended.value.code)), captured.out, captured.err
+
+
+def test_what_is_printed_is_what_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network, data = small(tmp_path)
+    options = ("--within", "0,1", "--radii", "0.01,1/64", "--time-limit", "1", "--count", "5")
+    code, out, err = run(capsys, "evaluate", network, "--data", data, *options)
+    assert (code, err) == (0, "")
+    saved = Radii.load("small.radii.json")
+    assert len(saved.radius) == 5 and not saved.correct[3] and saved.radius[3] == 0
+    assert "5 inputs, 4 of them right" in out and "norm l2, level R (real arithmetic), inputs within [0, 1]" in out
+    for row, shown in zip(saved.rows, ("0.01 ", "0.015625 "), strict=True):
+        (line,) = [line for line in out.splitlines() if line.startswith(shown)]
+        assert line.split()[1] == str(row.certified) and line.split()[4] == str(row.attacked)
+    assert "prove them again: sdpcert check small.radii.json" in out and "note" not in out
+    code, out, _ = run(capsys, "evaluate", network, "--data", data, *options, "--no-attack", "--json", "-o", "j.json")
+    values = json.loads(out)
+    assert code == 0 and values["radii"] == "j.json" and values["labels"] == saved.labels.tolist()
+    assert values["correct"] == saved.correct.tolist() and values["distance"] == [None] * 5
+    assert [row["attacked"] for row in values["rows"]] == [None, None]
+    assert values["radius"] == Radii.load("j.json").radius.tolist()
+
+
+def test_norms_levels_and_normalisation_are_passed_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def asked(*arguments: Any, **options: Any) -> Any:
+        seen.update(options, inputs=arguments[1])
+        raise ValueError("seen")
+
+    monkeypatch.setattr(sdpcert, "radii", asked)
+    options = ["--norm", "linf", "--level", "F", "--within", "-1,2", "--mean", "1/2", "--std", "0.25", "--seed", "7"]
+    assert failed(capsys, "evaluate", *MODEL, *options, "--radii", "8/255", "--no-attack", "--count", "2") == (
+        "sdpcert: seen\n"
+    )
+    assert seen["inputs"].shape == (2, 64) and (seen["norm"], seen["level"], seen["seed"]) == ("linf", "F", 7)
+    assert (seen["normalisation"], seen["radii"], seen["attack"]) == (([0.5], [0.25]), [8 / 255], False)
+    assert (seen["within"].low[0], seen["within"].high[0], seen["time_limit"]) == (-1, 2, 60.0)
+    failed(capsys, "evaluate", *MODEL, "--time-limit", "3.5")
+    assert (seen["normalisation"], seen["within"], seen["radii"], seen["time_limit"]) == (None, None, None, 3.5)
+
+
+def test_inputs_that_have_a_range_are_told_of_it(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sdpcert, "radii", lambda *arguments, **options: Radii.load(made / "small.radii.json"))
+    arguments = ("evaluate", made / "small.npz", "--data", made / "data.npz", "-o", tmp_path / "r.json")
+    assert "note      all inputs lie in 0 to 1" in run(capsys, *arguments)[1]
+    assert "note" not in run(capsys, *arguments, "--within", "0,1")[1]
+
+
+def test_an_interrupt_saves_what_is_proved(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        raise Interrupted("interrupted: 2 of 6 inputs were looked at", Radii.load(made / "small.radii.json"))
+
+    monkeypatch.setattr(sdpcert, "radii", interrupted)
+    output = tmp_path / "r.json"
+    code, out, err = run(capsys, "evaluate", made / "small.npz", "--data", made / "data.npz", "-o", output)
+    assert code == 130 and err == f"sdpcert: interrupted: 2 of 6 inputs were looked at; {output} has what was proved\n"
+    assert "6 inputs, 5 of them right" in out and sdpcert.check(output).ok
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_radii_are_proved_and_bound(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    radii, network, data = (made / name for name in ("small.radii.json", "small.npz", "data.npz"))
+    code, out, _ = run(capsys, "check", radii)
+    assert code == 0 and out.startswith("proved: 5 of 6 inputs right;")
+    code, out, _ = run(capsys, "check", radii, "--network", network, "--data", data)
+    assert code == 0 and "the network is that of" in out and "the inputs and labels are the 6 of the data" in out
+    code, out, _ = run(capsys, "check", radii, "--network", network, "--json")
+    assert code == 0 and json.loads(out)["ok"] and json.loads(out)["upper"] is None
+    with np.load(network) as stored:
+        np.savez(tmp_path / "other.npz", **{key: 2 * stored[key] for key in stored})  # type: ignore[arg-type]
+    code, out, _ = run(capsys, "check", radii, "--network", tmp_path / "other.npz")
+    assert code == 1 and out.startswith("rejected: the file is about other weights than")
+    with np.load(data) as stored:
+        inputs, labels = stored["inputs"], stored["labels"]
+    np.savez(tmp_path / "moved.npz", inputs=inputs + (np.arange(8) == 2)[:, None, None] * 2.0**-50, labels=labels)
+    code, out, _ = run(capsys, "check", radii, "--data", tmp_path / "moved.npz")
+    assert (code, out) == (1, "rejected: input 2 of the file is not that of the data\n")
+    np.savez(tmp_path / "named.npz", inputs=inputs, labels=(labels + (np.arange(8) == 5)) % 3)
+    code, out, _ = run(capsys, "check", radii, "--data", tmp_path / "named.npz")
+    assert code == 1 and "the label of input 5 is" in out
+    np.savez(tmp_path / "fewer.npz", inputs=inputs[:4], labels=labels[:4])
+    code, out, _ = run(capsys, "check", radii, "--data", tmp_path / "fewer.npz")
+    assert code == 1 and "the file has 6 inputs, and the data 4" in out
+
+
+@pytest.mark.parametrize("options", [(), ("--data", "data.npz"), ("--network", "small.npz")])
+def test_an_altered_file_is_rejected(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(made)
+    document = json.loads(Path("small.radii.json").read_text())
+    for key, value in (("inputs", []), ("network", 3), ("inputs", document["inputs"][:5]), ("rows", None)):
+        Path("altered.json").write_text(json.dumps(document | {key: value}))
+        code, out, err = run(capsys, "check", "altered.json", *options)
+        assert (code, err) == (1, "") and out.startswith("rejected: "), (key, out)
+
+
+def test_what_check_cannot_compare_is_said(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    radii = str(made / "small.radii.json")
+    Path("no.json").write_text("{}")
+    for arguments, says in (
+        (("missing.json",), "no such file"),
+        (("run",), "is no regular file"),
+        (("no.json", "--data", "images.npz"), "--data compares the inputs of a file of radii, and no.json is none"),
+        ((radii, "--data", "images.npz"), "has the shape (3, 8, 8), and the network reads 4 numbers"),
+        ((radii, "--data", "missing.npz"), "'missing.npz': no such file"),
+        ((radii, "--network", "missing.npz"), "'missing.npz': no such file"),
+        ((radii, "--network", "run", "--activation", "relu"), "--activation is for array files"),
+    ):
+        assert says in failed(capsys, "check", *arguments)

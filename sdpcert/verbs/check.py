@@ -1,48 +1,102 @@
-"""`sdpcert check`: prove a certificate again."""
+"""`sdpcert check`: prove a certificate or a file of radii again."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 import sdpcert
+from sdpcert.check import CheckResult, Rejected, Unreadable, document_of
+from sdpcert.readers.labelled import load_labelled
 from sdpcert.running.outputs import reads
 from sdpcert.verbs import options
 
 app = typer.Typer()
+Array = np.ndarray
 
 
 @app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
 def check(
-    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="certificate file")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="certificate, or file of radii")],
     network: Annotated[
-        Path | None, typer.Option(metavar="NET", help="model file that the certificate has to be about")
+        Path | None, typer.Option(metavar="NET", help="model file that the certificate or the radii have to be about")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="X.npz", help="inputs and labels that the radii have to be those of, the first of them"),
     ] = None,
     activation: options.ActivationName = None,
     orientation: options.Orientation = None,
     as_json: options.AsJson = False,
 ) -> int:
-    """Prove a certificate again; with --network also that it is about that file's weights."""
-    from sdpcert.certify.binding import check_with_network
-    from sdpcert.network.earlier import earlier_rules
-
-    if not certificate.is_file():
-        raise ValueError(f"{certificate}: {'is no regular file' if certificate.exists() else 'no such file'}")
-    reads(certificate)
-    if network is None:
-        result = sdpcert.check(certificate)
+    """Prove a certificate or radii again, and with --network and --data that they are about this model and data."""
+    if not file.is_file():
+        raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
+    reads(file)
+    given = options.array_options(activation, orientation)
+    if network is None and data is None:
+        result = sdpcert.check(file)
     else:
-        given = options.array_options(activation, orientation)
-        result = check_with_network(certificate, sdpcert.load(network, **given))
-        if not result.ok:  # a certificate from before the file was read as it is today
-            with earlier_rules():
-                older = check_with_network(certificate, sdpcert.load(network, **given))
-            result = older if older.ok else result
+        try:
+            document = document_of(file)
+        except (Unreadable, Rejected):
+            document = None  # what is wrong with it the checker says
+        if _is_radii(document):
+            result = _with_model(file, document, network, data, given)
+        elif data is not None:
+            raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
+        else:
+            assert network is not None
+            result = _with_network(file, network, given)
     if as_json:
         print(json.dumps({"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason}))
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
+
+
+def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:
+    """The verdict on a certificate of this network."""
+    from sdpcert.certify.binding import check_with_network
+    from sdpcert.network.earlier import earlier_rules
+
+    result = check_with_network(certificate, sdpcert.load(network, **given))
+    if not result.ok:  # a certificate from before the file was read as it is today
+        with earlier_rules():
+            older = check_with_network(certificate, sdpcert.load(network, **given))
+        result = older if older.ok else result
+    return result
+
+
+def _is_radii(document: Any) -> bool:
+    return isinstance(document, dict) and document.get("format") == "sdpcert-radii"
+
+
+def _with_model(
+    file: Path, document: dict[str, Any], network: Path | None, data: Path | None, given: dict[str, str]
+) -> CheckResult:
+    """The verdict on radii of this network, if there is one, and of these data, if there are any."""
+    from sdpcert.robustness.binding import check_with_model
+
+    if network is not None and network.is_dir():
+        model = options.network_of_run(network, given)
+    else:
+        model = None if network is None else sdpcert.load(network, **given)
+    return check_with_model(file, model, None if data is None else _first_of(data, document))
+
+
+def _first_of(data: Path, document: dict[str, Any]) -> tuple[Array, Array] | None:
+    """As many inputs and labels as the file has; None if it is malformed, which the checker says."""
+    graph, entries = document.get("network"), document.get("inputs")
+    if not isinstance(graph, dict) or not isinstance(entries, list) or not entries:
+        return None
+    inputs, outputs = graph.get("inputs"), graph.get("outputs")
+    if type(inputs) is not int or type(outputs) is not int or min(inputs, outputs) < 1:
+        return None
+    classes = (1 + math.isqrt(1 + 8 * outputs)) // 2  # the outputs are the differences of two of them
+    return load_labelled(data, inputs, classes, len(entries))

@@ -133,16 +133,7 @@ def evaluate_model(
 def _network(model: Path, asked: ModelOptions) -> Any:
     """The network of a model file, or of a run's folder."""
     given = options.array_options(asked.activation, asked.orientation)
-    if not model.is_dir():
-        return sdpcert.load(model, **given)
-    if given:
-        raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
-    options.training_package()
-    from sdpcert.evaluation.bounds import networks_of
-    from sdpcert.training.runs import load_run
-
-    run = load_run(model)
-    return networks_of(run.module, run.data.input_shape)[1]
+    return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
 
 
 def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
@@ -180,7 +171,7 @@ def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.
         table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
-    print(f"median    {rounded_down(median, 4)}    half of the inputs have this radius or a larger one (wrong ones: 0)")
+    print(f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0")
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
     for line in (*result.notes, *_advice(result, within)):
         print(f"note      {line}")

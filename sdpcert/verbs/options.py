@@ -44,6 +44,18 @@ def array_options(activation: str | None, orientation: str | None) -> dict[str, 
     return {key: value for key, value in options.items() if value is not None}
 
 
+def network_of_run(folder: Path, given: dict[str, str]) -> Any:
+    """The network of a run's folder; ValueError with one line for what is none, or if options of arrays are given."""
+    if given:
+        raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
+    training_package()
+    from sdpcert.evaluation.bounds import networks_of
+    from sdpcert.training.runs import load_run
+
+    run = load_run(folder)
+    return networks_of(run.module, run.data.input_shape)[1]
+
+
 def chosen_rows(text: str | None) -> list[int] | None:
     if text is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
@@ -13,13 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sdpcert
+from sdpcert.certificate.document import sealed
 from sdpcert.check import CheckResult
+from sdpcert.errors import NotVerified
+from sdpcert.report import make_report, make_table, write_report, write_table
 from sdpcert.report.drawing import VARIABLES, inline_svg, write_figures
 from sdpcert.report.figure import Figure, Series
 from sdpcert.report.pictures import COLUMNS, image_shape, pixels_of
 from sdpcert.report.radii_figures import MOST_PLACES, certified_accuracy, histogram, least_robust
 from sdpcert.report.radii_file import RadiiFile
+from sdpcert.report.records import read
 from sdpcert.running.encoding import encode
+from tests.report.test_page import Page
 
 Entry = tuple[bool, float, float | None]
 ROWS = (0.0, 0.1, 0.3)
@@ -210,3 +217,128 @@ def test_every_figure_is_drawn_well(tmp_path: Path) -> None:
             assert figure.data.rows and all(len(row) == len(figure.data.headers) for row in figure.data.rows)
     first, second = (write_figures(figures[2:], tmp_path / str(k), "pdf") for k in range(2))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+# ---------------------------------------------------------------- from the network to the page
+
+
+@pytest.fixture(scope="module")
+def network() -> sdpcert.Network:
+    """A small network that reads 8 by 8 pixels, with a name that every format has to escape."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((b, a)) / np.sqrt(a) for a, b in pairwise((64, 6, 3))]
+    found = sdpcert.Network.mlp(weights, [0.1 * rng.standard_normal(len(w)) for w in weights])
+    return sdpcert.Network(found.input_shape, found.nodes, found.output, "nets/a_b&c%100#{x}|y$.onnx")
+
+
+@pytest.fixture(scope="module")
+def saved(network: sdpcert.Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The radii of four inputs, one of them wrong, in both norms."""
+    folder = tmp_path_factory.mktemp("radii")
+    inputs = np.random.default_rng(1).random((4, 64))
+    labels = network(inputs).argmax(axis=1)
+    labels[2] = (labels[2] + 1) % 3
+    for norm, radii in (("l2", [0.01, 1 / 10, 0.3]), ("linf", [1 / 255])):
+        result = sdpcert.radii(network, inputs, labels, norm=norm, within=(0, 1), radii=radii, time_limit=1)
+        result.save(folder / f"{norm}.radii.json")
+    return folder
+
+
+def test_what_is_read_is_what_was_proved(saved: Path, network: sdpcert.Network) -> None:
+    file = read(saved / "l2.radii.json")
+    assert isinstance(file, RadiiFile)
+    result = sdpcert.Radii.load(saved / "l2.radii.json")
+    assert file.radius.tolist() == result.radius.tolist() and file.correct.tolist() == result.correct.tolist()
+    assert file.distance[2] == 0 and file.distance[file.correct].tolist() == result.distance[result.correct].tolist()
+    assert (file.name, file.norm, file.level, file.within) == ("a_b&c%100#{x}|y$", "l2", "R", "[0, 1]")
+    assert np.array_equal(file.center(1), result.inputs[1]) and file.clean == 0.75
+    for k in np.flatnonzero(np.isfinite(result.distance)):
+        point = file.point(int(k))
+        assert point is not None
+        outputs = network(point[None])[0]
+        outputs[file.labels[k]] = -np.inf
+        assert file.class_beside(int(file.labels[k]), point) == outputs.argmax()
+
+
+def test_a_table_of_radii(saved: Path) -> None:
+    made = make_table([saved / "l2.radii.json", saved / "linf.radii.json"])
+    assert made.kind == "radii"
+    rows = [{c.name: cell for c, cell in zip(made.columns, row, strict=True)} for row in made.rows]
+    assert [row["norm"].text for row in rows] == ["l2"] * 3 + ["linf"]
+    assert [row["radius"].text for row in rows] == ["0.01", "0.1", "0.3", "0.00392156"]
+    assert all(row["accuracy"].value <= row["attacked"].value for row in rows)
+    assert all(float(row["median"].text) <= row["median"].value for row in rows)
+    assert "seconds" in rows[0] and "seconds" not in [
+        c.name for c in make_table([saved / "l2.radii.json"], times=False).columns
+    ]
+    text = write_table([saved / "l2.radii.json"], columns="network,radius,certified,not-attacked,clean", form="latex")
+    assert r"a\_b\&c\%100\#\{x\}" in text and "75.00" in text
+    assert "nothing is normalised before it" in " ".join(made.notes) and "Execution level R" in " ".join(made.notes)
+    for form in ("markdown", "csv", "json"):
+        assert write_table([saved / "l2.radii.json"], form=form, times=False)
+
+
+def test_files_of_different_kinds_do_not_mix(saved: Path, run_folder: Path, proved: Path, tmp_path: Path) -> None:
+    radii, certificate = saved / "l2.radii.json", proved / "neuron.cert.json"
+    for files, kind, says in (
+        ([radii, certificate], None, "a file of radii, but tables of kind ladder are made of certificates"),
+        ([radii, run_folder], "radii", "a run, but tables of radii are made of files of radii"),
+        ([certificate], "radii", "a certificate, but tables of radii are made of files of radii"),
+        ([radii], "accuracy", "a file of radii, but tables of accuracy are made of runs"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make_table(files, kind)
+    for files, says in (
+        ([radii, certificate], "a report is about one file of radii at a time"),
+        ([certificate, radii], "a file of radii; it needs a report of its own"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make_report(files, tmp_path / "p.html")
+
+
+def test_an_altered_file_makes_no_row(saved: Path, tmp_path: Path) -> None:
+    document = json.loads((saved / "l2.radii.json").read_text())
+    document["information"]["seconds"] = 0.5
+    path = tmp_path / "altered.radii.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(NotVerified, match="disagrees with its digest"):
+        write_table([path])
+    document["inputs"][0]["radius"] = (2 * float.fromhex(document["inputs"][0]["radius"])).hex()
+    path.write_text(json.dumps(sealed(document)))
+    for write in (write_table, write_report):
+        with pytest.raises(NotVerified, match=r"altered\.radii\.json: "):
+            write([path], output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_strange_information_is_no_traceback(saved: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    document = json.loads((saved / "l2.radii.json").read_text())
+    strange = {"seconds": "long", "model": 3, "notes": [1, "<b>"], "input_shape": ["a"], "version": [], "attack": 5}
+    for information in (strange, {"seconds": -1, "model": "<script>", "notes": "x"}, {}):
+        path = tmp_path / "strange.radii.json"
+        path.write_text(json.dumps(sealed(document | {"information": information})))
+        (page,) = write_report([path], tmp_path / "p.html")
+        assert "<script>" not in page.read_text(encoding="utf-8") and "<b>" not in page.read_text(encoding="utf-8")
+        write_table([path], form="latex")
+
+
+def test_a_page_on_radii(saved: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    files = [saved / "l2.radii.json"]
+    paths = write_report(files, tmp_path / "page.html", tmp_path / "figures", times=False)
+    assert [path.name for path in paths] == ["page.html", "accuracy.pdf", "radii.pdf", "smallest.pdf"]
+    again = write_report(files, tmp_path / "page.html", tmp_path / "again", times=False)
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+    text = paths[0].read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == [] and page.tags.count("h1") == 1 and len(page.ids) == len(set(page.ids))
+    assert "3 of 4 inputs have the right class" in text and "inputs within [0, 1]" in text
+    verdict = sdpcert.check(files[0])
+    assert verdict.sha256 in text and "Proved</span>" in text and "sdpcert check" in text
+    for link in page.links:
+        assert (
+            link[1:] in page.ids if link.startswith("#") else link.startswith("data:image/png") or "radii.json" in link
+        )
+    assert "img-src data:" in text and re.findall(r"https?://|@import|url\((?!#)", text) == []
