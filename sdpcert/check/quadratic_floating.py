@@ -16,7 +16,7 @@ from .affine_floating import AffineRows, affine_rows
 from .condition_floating import UNDERFLOW, input_factor
 from .pieces import QuadraticStep
 from .reading import Rejected
-from .rounding import RANGE, SLACK, TINY, U, gamma, is_definite, total
+from .rounding import RANGE, SLACK, TINY, U, gamma, is_definite, pairwise_product, total
 from .state_floating import Neurons, State
 
 Array = np.ndarray
@@ -211,9 +211,9 @@ class _Ellipsoid:
     def centred(self, rows: AffineRows) -> AffineRows:
         """The rows in terms of y."""
         n = len(self.center)
-        shift = rows.inputs @ self.center
+        shift, unsure = pairwise_product(rows.inputs, self.center)
         constant = rows.constant + shift
-        errors = rows.errors + total(rows.inputs, gamma(n + 2) * np.abs(self.center)) + U * np.abs(constant)
+        errors = rows.errors + unsure + U * np.abs(constant)
         if self.scales is None:
             return AffineRows(constant, rows.inputs, rows.neurons, errors * SLACK)
         underflow = 1e-323 * float(np.sum(self.widths / self.scales)) + 1e-322 * n
