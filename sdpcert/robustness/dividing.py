@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.certify.branching.places import places
-from sdpcert.regions.backward import Relaxation, Trace
+from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.pieces import Side, Split
-from sdpcert.regions.state import State
-from sdpcert.robustness.node import Goal, Node, bound_piece, least_point, stated_row
+from sdpcert.robustness.costs import costs_of_lines
+from sdpcert.robustness.leaves import bound_leaf, is_affine
+from sdpcert.robustness.node import Goal, Node, bound_piece, inside, least_point, stated_row
+from sdpcert.robustness.sharpening import by_facts
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-#: What a line may cost anywhere counts for this part of what it costs at the least point of the row.
-ELSEWHERE = 0.1
+SIDES: tuple[Side, Side] = ("below", "above")
 #: So many times the usual steps optimise the bounds of a piece that cannot be divided.
 PATIENCE = 20
 
@@ -35,69 +36,57 @@ class Division(ShortRepr):
 
 def divide(node: Node, goal: Goal) -> Division:
     """Divide a piece where that promises most."""
-    worst = node.open[int(np.argmin(node.bounds))]
-    relaxation = Relaxation(node.state)
-    trace = relaxation.traced(stated_row(node, goal.margins, worst))
-    point = least_point(node.state, trace.inputs[0])
-    value = float(np.min(goal.margins.at(point[None], goal.margins.others)))
-    split = best_split(node.state, relaxation, trace, point)
+    look = Look.at(node, goal)
+    split = best_split(node, look.costs, goal)
     if split is not None:
-        below, above = (side_of(node, split, side, goal) for side in ("below", "above"))
-        return Division(split, (below, above), point, value)
+        below, above = (side_of(node, split, side, goal) for side in SIDES)
+        return Division(split, (below, above), look.point, look.value)
     patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
     better = node.followed_by(bound_piece(node.state, node.open, patient))
-    if better.open:
-        row = stated_row(better, goal.margins, better.open[int(np.argmin(better.bounds))])
-        point = least_point(better.state, Relaxation(better.state).traced(row).inputs[0])
-        value = float(np.min(goal.margins.at(point[None], goal.margins.others)))
-    return Division(None, (better,), point, value)
+    if better.open and is_affine(better.state):
+        better = better.followed_by(bound_leaf(better, goal))
+    look = Look.at(better, goal) if better.open else look
+    return Division(None, (better,), look.point, look.value)
 
 
 def side_of(node: Node, split: Split, side: Side, goal: Goal) -> Node:
     """One side of a split, bounded."""
-    return bound_piece(node.state.on_side(split, side), node.open, goal)
+    return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal, node)
 
 
-def best_split(state: State, relaxation: Relaxation, trace: Trace, point: Array) -> Split | None:
-    """The split that promises the first row of a trace most; `point` is where the row is least.
+@dataclass(frozen=True, eq=False)
+class Look(ShortRepr):
+    """What the lines of a piece cost its worst margin, a point where that may be small, and the least margin there."""
 
-    None if no slope is left undecided.
-    """
+    costs: dict[int, Array]
+    point: Array
+    value: float
+
+    @staticmethod
+    def at(node: Node, goal: Goal) -> Look:
+        """For a piece with open classes."""
+        margins, relaxation, state = goal.margins, Relaxation(node.state), node.state
+        traces = {j: relaxation.traced(stated_row(node, margins, j)) for j in node.open}
+        least = {j: least_point(state, trace.inputs[0]) for j, trace in traces.items()}
+        others = [inside(state, bound.point) for bound in node.quadratic.values() if bound.point is not None]
+        points = np.array([*least.values(), *others])
+        values = np.min(margins.at(points, margins.others), axis=1)
+        k, worst = int(np.argmin(values)), node.worst_class
+        return Look(costs_of_lines(relaxation, traces[worst], least[worst]), points[k], float(values[k]))
+
+
+def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:
+    """The split that promises most for the worst margin; None if no slope is left undecided."""
+    known = node.quadratic.get(node.worst_class)
+    if known is not None and any(np.any(scores) for scores in known.scores):
+        costs = {group: np.abs(scores) for group, scores in enumerate(known.scores, start=1)}
     best, found = 0.0, None
-    costs = _costs(relaxation, trace, point)
     for group, cost in costs.items():
-        at = places(state, group)
-        usable = state.undecided[group - 1] & ~np.isnan(at)
+        at = places(node.state, group)
+        usable = node.state.undecided[group - 1] & ~np.isnan(at)
         if np.any(usable):
             scores = np.where(usable, cost, -1.0)
             k = int(np.argmax(scores))
             if scores[k] > best:
                 best, found = float(scores[k]), Split(group, k, float(at[k]))
     return found
-
-
-def _costs(relaxation: Relaxation, trace: Trace, point: Array) -> dict[int, Array]:
-    """What the lines of every group cost the first row: at the point, and a part of what they cost at most."""
-    form, sources = relaxation.form, {0: point}
-    costs = {}
-    for group in range(1, max(trace.used, default=0) + 1):
-        own = form.groups[group - 1]
-        values = own.bias.copy()
-        for source, block in form.row(group).items():
-            values += block.weights @ sources[source]
-        activations = sources[group] = own.evaluate(values[None])[0]
-        if group in trace.used:
-            used = trace.used[group]
-            sources[group] = on_lines = used.slopes[0] * values + used.at_zero[0]
-            size = np.abs(used.coefficients[0])
-            costs[group] = size * (np.abs(on_lines - activations) + ELSEWHERE * _gaps(relaxation, group))
-    return costs
-
-
-def _gaps(relaxation: Relaxation, group: int) -> Array:
-    """How far apart the lines around each activation of a group are where they are farthest apart."""
-    envelope = relaxation.relaxed(group).envelope
-    lower, upper = envelope.below.middle_slopes, envelope.above.middle_slopes
-    first = envelope.above.intercepts(upper) - envelope.below.intercepts(lower)
-    ends = [first + (upper - lower) * place for place in (envelope.below.places[0], envelope.below.places[-1])]
-    return np.where(envelope.linear, 0.0, np.maximum(*ends))

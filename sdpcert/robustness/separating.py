@@ -15,16 +15,16 @@ from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort
-from sdpcert.robustness.dividing import Division, divide
+from sdpcert.robustness.dividing import SIDES, Division, Look, divide
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.node import Goal, Node, bound_piece
+from sdpcert.robustness.sharpening import by_facts, sharpened
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.processes import WORKERS
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray
-SIDES: tuple[Side, Side] = ("below", "above")
 #: How hard bounds are sought: first, and where that leaves classes open.
 QUICK, THOROUGH = Effort(0), Effort(10)
 
@@ -68,13 +68,14 @@ def separate(
     limit: float = 0.0,
     budget: Budget | None = None,
     nodes: int | None = None,
+    quick: bool = False,
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Separation:
     """Divide a region until the margins of a label over some classes are above `limit` on every piece.
 
-    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded.
-    With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
+    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded;
+    with `quick` it is the region alone, by lines. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
     returns what stands. It ends at a point of the region where a margin is not above the limit.
 
     Raises ValueError if the region does not fit the network, or a class does not exist.
@@ -84,7 +85,8 @@ def separate(
     with interrupts_noticed() as interrupted:
         loop = _Search(margins, chosen, limit, budget or Budget(), report, interrupted)
         try:
-            loop.begin(State.of(form, region))
+            loop.begin(State.of(form, region), quick)
+            nodes = 1 if quick else nodes
             status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
         except KeyboardInterrupt:
             status = "interrupted"
@@ -113,16 +115,36 @@ class _Search:
 
     def goal(self, effort: Effort = THOROUGH) -> Goal:
         """What is wanted of a piece."""
-        return Goal(self.margins, self.limit, effort, self.budget.seconds - self.budget.elapsed)
+        return Goal(self.margins, self.limit, effort, self.budget)
 
     # ------------------------------------------------------------ the tree
 
-    def begin(self, state: State) -> None:
-        """Bound the whole region, with cheap lines first."""
+    def begin(self, state: State, quick: bool) -> None:
+        """Bound the whole region, with what costs little first."""
         node = bound_piece(state, self.classes, self.goal(QUICK))
-        if node.open:
-            node = node.followed_by(bound_piece(node.state, node.open, self.goal()))
-        self._keep(node, None, None)
+        self.tree.append((node, None, None))
+        for better in (self._by_lines,) if quick else (self._by_lines, self._by_facts, self._sharpened):
+            node = self.tree[0][0]
+            if node.open and not self.budget.spent and self.counterexample is None:
+                self.tree[0] = (better(node), None, None)
+        if self.tree[0][0].open:
+            self.waiting.append((self.tree[0][0].worst, 0))
+
+    def _by_lines(self, node: Node) -> Node:
+        return node.followed_by(bound_piece(node.state, node.open, self.goal()))
+
+    def _by_facts(self, node: Node) -> Node:
+        return by_facts(node, self.goal())
+
+    def _sharpened(self, node: Node) -> Node:
+        look = Look.at(node, self.goal())
+        self._saw(look.point, look.value)
+        better = sharpened(node, look.costs, self.goal())
+        return by_facts(better, self.goal(), node) if better is not node else node
+
+    def _saw(self, point: Array, value: float) -> None:
+        if value <= self.limit:
+            self.counterexample = point
 
     def _keep(self, node: Node, parent: int | None, side: Side | None) -> None:
         number = len(self.tree)
@@ -132,8 +154,7 @@ class _Search:
 
     def divided(self, number: int, division: Division) -> None:
         """Take over what became of a piece."""
-        if division.value <= self.limit:
-            self.counterexample = division.point
+        self._saw(division.point, division.value)
         if division.split is None:
             (self.tree[number],) = ((node, *self.tree[number][1:]) for node in division.sides)
             self.is_stalled |= bool(self.tree[number][0].open)
