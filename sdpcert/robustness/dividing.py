@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.certify.branching.places import places
-from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.pieces import Side, Split
-from sdpcert.robustness.costs import costs_of_lines
-from sdpcert.robustness.node import Goal, Node, bound_piece, inside, least_point, stated_row
+from sdpcert.robustness.looking import Look
+from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.sharpening import by_facts
 from sdpcert.running.short_repr import ShortRepr
 
@@ -49,27 +48,6 @@ def divide(node: Node, goal: Goal) -> Division:
 def side_of(node: Node, split: Split, side: Side, goal: Goal) -> Node:
     """One side of a split, bounded."""
     return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal, node)
-
-
-@dataclass(frozen=True, eq=False)
-class Look(ShortRepr):
-    """What the lines of a piece cost its worst margin, a point where that may be small, and the least margin there."""
-
-    costs: dict[int, Array]
-    point: Array
-    value: float
-
-    @staticmethod
-    def at(node: Node, goal: Goal) -> Look:
-        """For a piece with open classes."""
-        margins, relaxation, state = goal.margins, Relaxation(node.state), node.state
-        traces = {j: relaxation.traced(stated_row(node, margins, j)) for j in node.open}
-        least = {j: least_point(state, trace.inputs[0]) for j, trace in traces.items()}
-        others = [inside(state, bound.point) for bound in node.quadratic.values() if bound.point is not None]
-        points = np.array([*least.values(), *others])
-        values = np.min(margins.at(points, margins.others), axis=1)
-        k, worst = int(np.argmin(values)), node.worst_class
-        return Look(costs_of_lines(relaxation, traces[worst], least[worst]), points[k], float(values[k]))
 
 
 def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:
