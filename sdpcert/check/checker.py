@@ -17,8 +17,8 @@ before the network's greatest output is another. The proof in the file is not be
    region (`region.py`) that is divided into pieces (`cover.py`, `network.py`, `activations.py`, `pieces.py`);
 3. `stacked.py` proves a condition in integers, `torus_integers.py` or `floating.py` those on a torus, `replay.py` or
    `cover_floating.py` the pieces of a region, quadratic bounds by `quadratic.py` or `quadratic_floating.py`;
-4. `radii.py` reads files of radii (`differences.py`, `constants.py`, `entries.py`), whose pieces are proved by the same
-   replays and whose margins at points `margins.py` encloses; `radii_claim.py` has their words;
+4. `radii_file.py` reads files of radii (`differences.py`, `constants.py`, `entries.py`), whose pieces are proved by the
+   same replays and whose margins at points `margins.py` encloses; `radii_claim.py` has their words;
 5. `verdict.py` says what came out.
 """
 

@@ -155,6 +155,17 @@ class Facts:
     def _on_ball(self) -> ScaledFacts:
         return ScaledFacts(self, Ellipsoid.of(self.state))
 
+    @cached_property
+    def sizes(self) -> Array:
+        """Sums of the magnitudes that the facts add up, as the format has them, (facts, neurons)."""
+        state, owns = self.state, list(enumerate(self.undecided))
+        reach = [np.maximum(np.abs(state.low[g][own]), np.abs(state.high[g][own])) for g, own in owns]
+        v = np.concatenate([np.zeros(0), *reach])
+        z = np.abs(self._activations[0]) + self._activations[1]
+        most = np.stack([np.ones(len(v)), np.where(np.isfinite(v), v, 0.0), z], axis=1)
+        forms = np.einsum("fni,ni->fn", np.abs(self._forms), most)
+        return np.stack([forms[left] * forms[right] for left, right in FACTS])
+
     def half_space(self, decision: int) -> AffineRows:
         """`sign (v - at)` of one of the state's decisions."""
         d = self.state.decisions[decision]
@@ -280,13 +291,18 @@ class ScaledFacts:
 
 
 def box_scales(state: State, coefficients: Array) -> Array:
-    """Scales of an ellipsoid around the piece's box on which a linear function has the same ends as on the box."""
+    """Scales of an ellipsoid around the piece's box on which a linear function has the same ends as on the box.
+
+    Raises ValueError if the region has no ends.
+    """
     half, size = state.box_high / 2 - state.box_low / 2, np.abs(coefficients)
+    if not np.all(np.isfinite(half)):
+        raise ValueError("a quadratic bound needs a region with an end in every direction")
     scales = np.sqrt(half / np.maximum(size, max(LEAST_COEFFICIENT * float(size.max(initial=0.0)), 1e-300)))
     moving = scales > 0
     least = float(np.min(scales[moving])) if np.any(moving) else 1.0
     scales = np.where(moving, scales, FIXED * least)
-    return scales / float(scales.max(initial=1e-300))
+    return scales / scales.max(initial=1e-300)
 
 
 def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array, Array, Array, Array]:

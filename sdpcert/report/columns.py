@@ -202,7 +202,7 @@ ACCURACY_COLUMNS = (
     Column("level", "level", _of_run("level")),
 )
 
-_MEDIAN = "The median is the largest radius that half of the inputs have; wrong inputs have radius 0."
+_MEDIAN = "At least half of the inputs have the median radius; that of wrong inputs is 0."
 RADII_COLUMNS = (
     Column("network", "network", _of_radii(lambda f: f.name)),
     Column("file", "file", _of_radii(lambda f: f.path.name)),

@@ -84,7 +84,7 @@ def histogram(file: RadiiFile) -> Figure | str:
         "radii",
         "Proved radii",
         f"The radii of {len(radii)} inputs that are right go from {rounded_down(least, 3)} to {rounded_down(most, 3)}; "
-        f"half of all inputs have {rounded_down(file.median, 3)} or more.",
+        f"half of all inputs have at least {rounded_down(file.median, 3)}.",
         "Inputs that have the right class by their radius: within it the class is proved not to change"
         + (
             f"; by the distance at which an attack found another class, which no radius reaches.{missed}"

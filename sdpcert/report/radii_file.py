@@ -113,7 +113,7 @@ class RadiiFile:
 
     @property
     def median(self) -> float:
-        """The largest radius that half of the inputs, or more, have."""
+        """The lower median of the radii: at least half of the inputs have it."""
         return statistics.median_low(self.radius.tolist())
 
     @property

@@ -47,7 +47,7 @@ def of_radii(file: RadiiFile, folder: Path, command: str, times: bool) -> Report
 def _numbers(file: RadiiFile, times: bool) -> list[Number]:
     numbers = [
         Number("right", f"{percent_down(file.clean)} %", f"of {len(file.radius)} inputs", ANCHOR),
-        Number("median radius", rounded_down(file.median, 4), "half of the inputs have it, or more", ANCHOR),
+        Number("median radius", rounded_down(file.median, 4), "at least half of the inputs have it", ANCHOR),
     ]
     for row in (row for row in file.rows if row.radius > 0):
         attacked = row.attacked_accuracy

@@ -31,6 +31,8 @@ SHRINK = 0.05
 STARTS = (0.3, 0.7)
 #: How long its steps are where it begins at a point of another class, relative to the point's distance.
 NEAR = 0.2
+#: How many times a radius the nearest point has to be away so that none is sought within the radius.
+HOPELESS = 3.0
 LOSSES = ("margin", "nearest", "dlr")
 #: Halvings between an input and a point of another class.
 HALVINGS = 8
@@ -257,6 +259,8 @@ class _Search:
     def projected(self, radius: float, restart: int, generator: np.random.Generator) -> None:
         """Steps along the gradient, projected to the ball and the box; the first start is the input itself."""
         at = self.standing(radius)
+        distances = self.found.distances[at]
+        at = at[(distances <= HOPELESS * radius) | (distances == np.inf)]
         if not len(at) or not self.steps:
             return
         inputs = self.inputs[at]

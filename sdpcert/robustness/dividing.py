@@ -8,6 +8,7 @@ import numpy as np
 
 from sdpcert.certify.branching.places import places
 from sdpcert.regions.pieces import Side, Split
+from sdpcert.robustness.leaves import bound_leaf, is_affine
 from sdpcert.robustness.looking import Look
 from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.sharpening import by_facts
@@ -39,8 +40,11 @@ def divide(node: Node, goal: Goal) -> Division:
     if split is not None:
         below, above = (side_of(node, split, side, goal) for side in SIDES)
         return Division(split, (below, above), look.point, look.value)
-    patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
-    better = node.followed_by(bound_piece(node.state, node.open, patient))
+    if is_affine(node.state):
+        better = node.followed_by(bound_leaf(node, goal))
+    else:
+        patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
+        better = node.followed_by(bound_piece(node.state, node.open, patient))
     look = Look.at(better, goal) if better.open else look
     return Division(None, (better,), look.point, look.value)
 

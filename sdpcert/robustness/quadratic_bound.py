@@ -21,6 +21,8 @@ Array = np.ndarray
 #: How much lower than what was found the stated bound is, relative to what the weighed facts add up, until its matrix
 #: has room.
 ROOM = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+#: The same for every variable, relative to the magnitudes that the facts add up in the network's own coordinates.
+ROUNDING = 1e-14
 #: The least eigenvalue of a matrix with unit diagonal that counts as room, relative to its order.
 LEAST_EIGENVALUE = 1e-13
 
@@ -84,17 +86,16 @@ def quadratic_step(
     bound = maximise(problem, goals, None if start is None else _from_start(scaled, problem, start))
     upper = sign * bound.upper * problem.scale
     reached = None if bound.weights is None else stated(problem, bound.weights)
-    if bound.weights is None or bound.moments is None or reached is None:
+    if bound.weights is None or reached is None:
         return QuadraticBound(None, -sign * np.inf, upper, None, nothing, None)
-    step = _step(scaled, problem, bound.weights, neuron, side, sign * reached * problem.scale)
-    return QuadraticBound(
-        step,
-        step.value,
-        upper,
-        _kept(facts, step, bound.weights.facts * (problem.scale / scaled.units)),
-        _scores(facts, problem, bound.weights, bound.moments),
-        scaled.point(problem, bound.moments[0, 1 : 1 + problem.inputs]),
-    )
+    own = bound.weights.facts * (problem.scale / scaled.units)
+    reached = reached * problem.scale - ROUNDING * problem.order * (abs(reached) + float(np.sum(own * facts.sizes)))
+    step = _step(scaled, problem, bound.weights, neuron, side, sign * reached)
+    weights = _kept(facts, step, own)
+    if bound.moments is None:
+        return QuadraticBound(step, step.value, upper, weights, nothing, None)
+    point = scaled.point(problem, bound.moments[0, 1 : 1 + problem.inputs])
+    return QuadraticBound(step, step.value, upper, weights, _scores(facts, problem, bound.weights, bound.moments), point)
 
 
 def stated(problem: QuadraticProblem, weights: Weights) -> float | None:

@@ -18,7 +18,7 @@ from sdpcert.arithmetic import blas
 from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.regions.quadratic import QuadraticProblem
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.quadratic_start import first_moments, first_weights
+from sdpcert.solvers.quadratic_start import best_value, first_moments, first_weights
 from sdpcert.solvers.step_length import UNBOUNDED, length_in_orthant
 from sdpcert.solvers.weighed_facts import Products, Weights, matrix
 
@@ -74,6 +74,10 @@ class Bound(ShortRepr):
 
 def maximise(problem: QuadraticProblem, goals: QuadraticGoals, start: Weights | None = None) -> Bound:
     """The largest bound that weights prove, as far as the goals want to know it; `start` may be any weights."""
+    if start is not None:
+        reached = best_value(problem, start)
+        if reached is not None and reached >= goals.enough:
+            return Bound(reached, np.inf, start, None, 0, "enough")
     x = first_weights(problem, start)
     if x is None:
         return Bound(-np.inf, np.inf, None, None, 0, "no start")

@@ -22,8 +22,8 @@ from sdpcert.solvers.weighed_facts import Weights, matrix
 Array = np.ndarray
 #: How many times the least possible weight t0 gets, and the gap that all weights together leave in the closed form.
 ROOM, GAP = 2.0, 3.0
-#: The share of the closed form in the start.
-INSIDE = 0.1
+#: The share of the closed form in the start, and beside weights that were found before.
+INSIDE, KEPT = 0.1, 0.02
 #: Variances of inputs and activations at the start, as shares of those of the unit ball and of the lines' distance.
 SPREAD, NOISE = 0.5, 0.1
 #: How far from the ends of its interval a preactivation is at the start, at most.
@@ -36,10 +36,10 @@ def first_weights(problem: QuadraticProblem, start: Weights | None = None) -> Ar
     if inside is None:
         return None
     best: tuple[float, Array] | None = None
-    for boundary in (start, linear_weights(problem)[1]):
+    for boundary, shares in ((start, (KEPT, INSIDE, 0.5)), (linear_weights(problem)[1], (INSIDE, 1.0))):
         if boundary is None:
             continue
-        for share in (INSIDE, 0.5, 1.0):
+        for share in shares:
             mixed = share * inside.vector + (1 - share) * boundary.vector
             reached = best_value(problem, Weights.of(problem, mixed))
             if reached is None:

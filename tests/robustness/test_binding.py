@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert import Radii
+from sdpcert.network.differences import with_differences
 from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.entry import Entry
 from sdpcert.robustness.from_logits import ErrorBound
@@ -97,6 +101,27 @@ def test_a_normalisation_is_what_the_model_reads(shape: tuple[int, ...], mean: A
     assert np.allclose(own.before(model)(points), model((points - wide[0]) / wide[1]), rtol=1e-12, atol=1e-12)
     again = Normalisation.read(own.document(), shape)
     assert again is not None and np.array_equal(again.mean, own.mean) and np.array_equal(again.std, own.std)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_the_form_encloses_the_exact_normalisation(seed: int) -> None:
+    """Preactivations of the first group, in rational arithmetic, of `(x - mean) / std`."""
+    random = np.random.default_rng(seed)
+    mean, std = (10.0 ** random.uniform(-6, 3, 3) for _ in range(2))
+    model = small(seed, (3, 4, 2))
+    point = random.standard_normal(3) * 10.0 ** random.uniform(-3, 3)
+    form = with_differences(Normalisation(mean, std).before(model))
+    read = [(Fraction(x) - Fraction(m)) / Fraction(s) for x, m, s in zip(point, mean, std, strict=True)]
+    first, bias = model.nodes[0].layer, model.nodes[0].layer.bias
+    block, group = form.blocks[1, 0], form.groups[0]
+    low = np.zeros_like(block.weights) if block.low is None else block.low
+    for i in range(4):
+        exact = Fraction(bias[i]) + sum(Fraction(w) * r for w, r in zip(first.weight[i], read, strict=True))
+        weights = [Fraction(w) + Fraction(part) for w, part in zip(block.weights[i], low[i], strict=True)]
+        stated = Fraction(group.bias[i]) + sum(w * Fraction(x) for w, x in zip(weights, point, strict=True))
+        room = Fraction(float(group.bias_radii[i])) + Fraction(block.radius) * sum(map(abs, map(Fraction, point)))
+        assert abs(exact - stated) <= room
 
 
 def test_radii_are_in_the_coordinates_of_the_inputs() -> None:
