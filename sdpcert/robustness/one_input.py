@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.check import check_document
+from sdpcert.robustness.distances import DISTANCES
 from sdpcert.robustness.entry import ByPieces, Entry
 from sdpcert.robustness.needed import Needed
 from sdpcert.robustness.searching import radius_of
@@ -22,6 +23,8 @@ from sdpcert.solvers.solution import Budget
 Array = np.ndarray
 #: By how much a radius is made smaller, relative, until a checker accepts its pieces.
 SHRINKS = (0.0, 1e-9, 1e-6, 1e-3)
+#: How much farther than the box reaches radii are looked for, relative: within that all of it is proved.
+ALL = 1.02
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def answer(statement: Statement, options: Options, known: Entry) -> Answer:
             limits=needed,
             radii=options.radii,
             below=known.radius,
-            beyond=np.inf if known.attack is None else known.attack.distance,
+            beyond=min(np.inf if known.attack is None else known.attack.distance, _farthest(statement, known.center)),
             budget=Budget(seconds=options.seconds),
             nodes=options.nodes,
         )
@@ -71,3 +74,12 @@ def answer(statement: Statement, options: Options, known: Entry) -> Answer:
                 return Answer(entry, found.counterexample)
             reason = reason or result.reason
     return Answer(known, found.counterexample, f"a checker did not accept its pieces: {reason}")
+
+
+def _farthest(statement: Statement, center: Array) -> float:
+    """A radius beyond which a region has no more inputs than within it; infinite where no box ends it."""
+    if statement.within is None:
+        return np.inf
+    reach = np.maximum(statement.within.high - center, center - statement.within.low)
+    farthest = float(DISTANCES[statement.norm].sizes(reach[None])[0])
+    return ALL * farthest if farthest > 0 else np.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,10 @@ import sdpcert
 from sdpcert import Box, Interrupted, Network, Radii
 from sdpcert.check import check_document
 from sdpcert.robustness import steps
+from sdpcert.robustness.entry import Entry
+from sdpcert.robustness.one_input import Options, answer
 from sdpcert.robustness.regions_of_radii import Norm
+from sdpcert.robustness.request import Request
 
 Array = np.ndarray
 
@@ -127,6 +131,14 @@ def test_without_an_attack_nothing_is_said_of_one() -> None:
     assert check_document(found.document()).ok
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_where_no_input_of_the_box_has_another_class_the_radius_reaches_all_of_it(norm: Norm) -> None:
+    network = Network.mlp([np.array([[0.1, 0.1], [0.0, 0.0]])], [np.array([1.0, 0.0])])
+    found = sdpcert.radii(network, np.array([[0.25, 0.5]]), [0], norm=norm, within=(0, 1), constants=False)
+    farthest = np.hypot(0.75, 0.5) if norm == "l2" else 0.75
+    assert farthest <= found.radius[0] <= 1.03 * farthest
+
+
 def test_a_tie_is_wrong() -> None:
     found = sdpcert.radii(linear([0.1, 0.2], [0.2, 0.1]), np.array([[0.3, 0.3], [0.1, 0.9]]), [0, 0])
     assert found.correct.tolist() == [False, True] and found.radius[0] == 0
@@ -188,6 +200,14 @@ def test_an_executor_finds_the_same() -> None:
     with ThreadPoolExecutor(2) as pool:
         together = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[0.01, 0.05], nodes=3, executor=pool)
     assert np.array_equal(alone.radius, together.radius) and np.array_equal(alone.distance, together.distance)
+
+
+def test_other_processes_can_be_given_an_input_and_give_back_its_answer() -> None:
+    request = Request.of(NETWORK, INPUTS, LABELS, level="F", within=(0, 1), normalisation=(0.0, 0.7))
+    entry = Entry(request.inputs[0], int(LABELS[0]), True)
+    given = pickle.loads(pickle.dumps((request.statement, Options((0.001,)), entry)))
+    found = pickle.loads(pickle.dumps(answer(*given)))
+    assert found.entry.radius == answer(request.statement, Options((0.001,)), entry).entry.radius
 
 
 # ---------------------------------------------------------------- interrupts
