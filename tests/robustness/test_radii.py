@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -16,7 +17,7 @@ import pytest
 import sdpcert
 from sdpcert import Box, Interrupted, Network, Radii
 from sdpcert.check import check_document
-from sdpcert.robustness import steps
+from sdpcert.robustness import one_input, steps
 from sdpcert.robustness.entry import Entry
 from sdpcert.robustness.one_input import Options, answer
 from sdpcert.robustness.regions_of_radii import Norm
@@ -277,6 +278,33 @@ def test_constants_that_a_checker_rejects_are_not_stated(monkeypatch: pytest.Mon
     monkeypatch.setattr(steps, "rates_of", lambda constants, label, classes: np.full(classes, 1e-9))
     found = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[1e-3], attack=False)
     assert any("were not proved" in note for note in found.notes) and not found.radius.any()
+
+
+def test_a_search_that_fails_costs_no_other_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(form: Any, center: Array, label: int, **given: Any) -> Any:
+        if np.array_equal(center, INPUTS[1].astype(float)):
+            raise MemoryError
+        return looks(form, center, label, **given)
+
+    looks = one_input.radius_of
+    monkeypatch.setattr(one_input, "radius_of", fails)
+    found = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[1e-3], constants=False, attack=False)
+    assert found.notes == ("input 1: the search failed (MemoryError: MemoryError)",)
+    assert found.radius.tolist() == [1e-3, 0.0, 1e-3, 1e-3, 1e-3]
+
+
+def test_pieces_that_a_checker_rejects_are_tried_for_smaller_radii(monkeypatch: pytest.MonkeyPatch) -> None:
+    def larger(form: Any, center: Array, label: int, **given: Any) -> Any:
+        found = looks(form, center, label, **given)
+        return replace(found, radius=found.radius * (1 + 1e-7))
+
+    looks = one_input.radius_of
+    monkeypatch.setattr(one_input, "radius_of", larger)
+    found = sdpcert.radii(NETWORK, INPUTS[:2], LABELS[:2], radii=[1e-3], constants=False, attack=False)
+    assert not found.notes and np.all(np.abs(found.radius - 1e-3) <= 1e-9)
+    monkeypatch.setattr(one_input, "SHRINKS", ())
+    found = sdpcert.radii(NETWORK, INPUTS[:2], LABELS[:2], radii=[1e-3], constants=False, attack=False)
+    assert not found.radius.any() and "a checker did not accept its pieces" in found.notes[0]
 
 
 def test_a_point_of_another_class_within_a_radius_is_a_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
