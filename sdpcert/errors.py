@@ -83,8 +83,8 @@ class NoTexEngine(SdpcertError, ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a call that had a result by then: the certificate of the best point of `sdpcert.certify`, or the
-    evaluation that `sdpcert.evaluation.evaluate` saved; both are the `result`.
+    """Ctrl-C in a call that had a result by then: the certificate of the best point of `sdpcert.certify`, what
+    `sdpcert.radii` had proved, or the evaluation that `sdpcert.evaluation.evaluate` saved; each is the `result`.
     """
 
     def __init__(self, message: str, result: Any) -> None:

@@ -102,7 +102,12 @@ def test_bounds_is_a_ladder(tmp_path: Path) -> None:
         ("explode",),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str | Path, ...], tmp_path: Path) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: tuple[str | Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "empty.npz").touch()
     (tmp_path / "garbage.onnx").write_bytes(os.urandom(2000))
     (tmp_path / "pickle.pt").write_bytes(b"\x80\x04")
@@ -111,11 +116,14 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str | Path, ...]
     (tmp_path / "link.json").symlink_to("elsewhere")
     os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
-    result = run(*arguments, folder=tmp_path)
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in result.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(map(str, arguments)))
+    printed = capsys.readouterr()
+    assert ended.value.code == 2, printed.out + printed.err
+    assert printed.out == ""
+    assert len(printed.err.strip().splitlines()) == 1
+    assert "Traceback" not in printed.err
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.json").is_symlink()
 

@@ -1,4 +1,4 @@
-"""Check a Lipschitz certificate file: the program.
+"""Check a Lipschitz certificate, or a file of radii: the program.
 
     python checker.py CERT.json        exit 0: proved, 1: rejected, 2: unreadable file or wrong usage
 
@@ -8,15 +8,18 @@ Python 3.10 or later and its standard library; NumPy only if a network on a toru
 too large for integers.
 
 What a certificate claims: the network in the file satisfies |f(x) - f(x')| <= upper |x - x'| in Euclidean norms, for
-all inputs or those of a region, in real arithmetic. The proof in the file is not believed but replayed:
+all inputs or those of a region, in real arithmetic. A file of radii claims how far each of some inputs may be changed
+before the network's greatest output is another. The proof in the file is not believed but replayed:
 
 1. `reading.py` parses JSON and single values;
 2. `tree.py` turns them into the claim tree; its parts are conditions (`condition.py`), of a stacked form (`stacked.py`)
    or of a network on a torus (`torus.py`), sequences of parts that fit together (`sequence.py`), and networks on a
    region (`region.py`) that is divided into pieces (`cover.py`, `network.py`, `activations.py`, `pieces.py`);
 3. `stacked.py` proves a condition in integers, `torus_integers.py` or `floating.py` those on a torus, `replay.py` or
-   `cover_floating.py` the pieces of a region;
-4. `verdict.py` says what came out.
+   `cover_floating.py` the pieces of a region, quadratic bounds by `quadratic.py` or `quadratic_floating.py`;
+4. `radii_file.py` reads files of radii (`differences.py`, `constants.py`, `entries.py`), whose pieces are proved by the
+   same replays and whose margins at points `margins.py` encloses; `radii_claim.py` has their words;
+5. `verdict.py` says what came out.
 """
 
 import importlib

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
 from math import inf, nextafter
 from typing import Any
 
@@ -67,9 +66,8 @@ class PairConstant:
 def read(value: Any, name: str, differences: Differences) -> dict[tuple[int, int], PairConstant]:
     """Return the constants of pairs of classes, no pair twice."""
     found: dict[tuple[int, int], PairConstant] = {}
-    most = len(list(combinations(range(differences.classes), 2)))
-    groups = differences.network.groups[:-1]
-    for k, one in enumerate(items(value, name, 0, most)):
+    *groups, pairs = differences.network.groups
+    for k, one in enumerate(items(value, name, 0, pairs.size)):
         own = f"{name}[{k}]"
         classes, rho, exponent, arrays = members(one, own, "classes rho exponent multipliers")
         first, second = items(classes, f"{own}.classes", 2, 2)

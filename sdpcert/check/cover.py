@@ -21,6 +21,8 @@ MAX_WORK = 10**9
 #: How many multiplications of a product the work at one coefficient of a row, at one entry of a factor, or at the lines
 #: of one neuron is worth.
 COEFFICIENT, ENTRY, NEURON = 20, 6, 400
+#: The same of a quadratic bound: the work at an input of two of its rows, and at an entry of its factor.
+SQUARE, FACTORED = 4, 2
 #: Weights that a quadratic bound has for a neuron without kinks.
 SMOOTH_FACTS = 3
 
@@ -108,7 +110,7 @@ def work_of(network: Network, pieces: tuple[Piece, ...]) -> int:
                     -(-len(weights) // (SMOOTH_FACTS if group.activation.takes_slopes else MAX_FACTS))
                     for group, weights in zip(network.groups, step.multipliers, strict=False)
                 ]
-                total += _matrix(counts, through, sizes[0]) + through[step.group]
+                total += _quadratic([*counts, 1], through, sizes[0])
         if isinstance(piece.end, Bounded):
             counts = [*map(len, piece.end.multipliers), sizes[-1]]
             total += _matrix(counts, through, sizes[0])
@@ -116,13 +118,19 @@ def work_of(network: Network, pieces: tuple[Piece, ...]) -> int:
 
 
 def _matrix(counts: list[int], through: list[int], inputs: int) -> int:
-    """The multiplications of a matrix of so many rows of each group, and of its factor."""
+    """The multiplications of a condition with so many rows of each group, and of its factor."""
     rows = sum(counts)
-    return (
-        sum(count * through[g] for g, count in enumerate(counts, 1))
-        + rows * rows * inputs
-        + ENTRY * (rows + min(rows, inputs)) ** 3
-    )
+    return _descents(counts, through) + rows * rows * inputs + ENTRY * (rows + min(rows, inputs)) ** 3
+
+
+def _quadratic(counts: list[int], through: list[int], inputs: int) -> int:
+    """Those of a quadratic bound, whose rows are longer integers; its matrix is factored once or twice."""
+    rows = sum(counts)
+    return _descents(counts, through) + SQUARE * rows * rows * inputs + FACTORED * (rows + min(rows, inputs)) ** 3
+
+
+def _descents(counts: list[int], through: list[int]) -> int:
+    return sum(count * through[g] for g, count in enumerate(counts, 1))
 
 
 def seconds_in_integers(document: dict[str, Any]) -> float:

@@ -22,8 +22,8 @@ ATTEMPTS = 6
 FIRST_SHIFT = 8 * 2.0**-53
 #: How much more is added to a matrix that has no factor.
 GROWTH = 8.0
-#: How much more is taken off than what a row lacked.
-MARGIN = 1.25
+#: How much more is taken off than what a row lacked, beside `FIRST_SHIFT`: what float64 does not see changes nothing.
+MARGIN = 2.0
 
 
 def prove(inequality: Inequality) -> None:
@@ -103,7 +103,7 @@ class Sought:
 
     def take_off(self, lacking: list[int], bits: int) -> None:
         """Make up for what rows lacked, integers over 2^bits."""
-        more = (MARGIN * to_float(x, -bits) if x > 0 else 0.0 for x in lacking)
+        more = (MARGIN * to_float(x, -bits) + FIRST_SHIFT if x > 0 else 0.0 for x in lacking)
         self.shifts = list(map(operator.add, self.shifts, more))
 
     def factor(self) -> list[list[int]] | None:

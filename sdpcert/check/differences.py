@@ -47,11 +47,10 @@ class Differences:
         if any(last.bias) or any(last.bias_radius):
             raise Rejected("the last group of the network has biases")
         above, target = len(network.groups) - 1, len(network.groups)
-        rows = array("d")
-        for one, other in combinations(range(classes), 2):
-            rows += _row(classes, one, other)
-        wanted = [Block(to, above, last.size, classes, 0.0, rows) for to in (target, target + 1)]
-        if [block for block in network.blocks if block.target >= target] != wanted:
+        blocks = [block for block in network.blocks if block.target >= target]
+        places = [(block.target, block.source, block.rows) for block in blocks]
+        wanted = [(target, above, last.size), (target + 1, above, last.size)]
+        if places != wanted or not all(_is_difference(block, classes) for block in blocks):
             raise Rejected("the last group and the outputs of the network are not the differences of the group before")
         return Differences(network, classes)
 
@@ -88,6 +87,14 @@ def _row(classes: int, one: int, other: int) -> array[float]:
     row = array("d", bytes(8 * classes))
     row[one], row[other] = 1.0, -1.0
     return row
+
+
+def _is_difference(block: Block, classes: int) -> bool:
+    """Whether the rows of a block are the differences of all pairs, in their order and exactly."""
+    if block.radius or block.low is not None:
+        return False
+    pairs = enumerate(combinations(range(classes), 2))
+    return all(block.weights[k * classes : (k + 1) * classes] == _row(classes, *pair) for k, pair in pairs)
 
 
 def _passes_on(group: Group) -> bool:

@@ -60,7 +60,7 @@ class Polynomial(NamedTuple):
         if not error:
             return ZERO
         if (self.vv and most_v is None) or (self.vz and most_z is None):
-            raise Rejected("it is not known exactly, and what it multiplies has no bound")
+            raise Rejected("its preactivation is not known exactly, and what that multiplies has no bound")
         found = abs(self.v) + abs(self.vz) * (most_z or ZERO)
         return error * (found + abs(self.vv) * (2 * (most_v or ZERO) + error))
 

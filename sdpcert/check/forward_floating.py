@@ -27,11 +27,9 @@ def margins(network: FloatingNetwork, points: Array | Sequence[float]) -> tuple[
     points = np.asarray(points, dtype=float)
     found = {0: (points, np.zeros_like(points))}
     with np.errstate(all="ignore"):  # what overflows has no ends
-        for g in range(1, network.groups + 1):
-            center, radius = _preactivations(network, g, found)
-            if g == network.groups:
-                break
-            found[g] = network.curves[g - 1].around(center, radius)
+        for g in range(1, network.groups):
+            found[g] = network.curves[g - 1].around(*_preactivations(network, g, found))
+        center, radius = _preactivations(network, network.groups, found)
         low, high = np.nextafter(center - radius, -np.inf), np.nextafter(center + radius, np.inf)
         known = np.isfinite(low) & np.isfinite(high)
     return np.where(known, low, -np.inf), np.where(known, high, np.inf)

@@ -83,6 +83,7 @@ class FloatingNetwork:
 
     def __init__(self, network: Network) -> None:
         self.inputs, self.outputs, self.groups = network.inputs, network.outputs, len(network.groups)
+        self.uncertain = network.uncertain
         self.sizes = [network.inputs, *(group.size for group in network.groups), network.outputs]
         self.blocks: list[list[Weights]] = [[] for _ in self.sizes]
         for block in network.blocks:

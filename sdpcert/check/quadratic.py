@@ -18,6 +18,7 @@ from .facts import Polynomial, count_of_facts, facts_of, weighed
 from .pieces import QuadraticStep
 from .quadratic_matrix import Place, quadratic_matrix
 from .reading import Rejected, within
+from .reduced import MAX_COORDINATES
 from .region import Region
 from .state import State
 
@@ -27,12 +28,15 @@ def check_quadratic(step: QuadraticStep, network: IntegerNetwork, state: State, 
     ellipsoid = Ellipsoid.around(region, state.box, step.scales)
     left = Remainder(step, state)
     left.constant -= Fraction(step.ball) * ellipsoid.square
+    undecided = [known.undecided for known in state.groups[: step.group - 1]]
+    rows_in_all = sum(map(len, left.read.values()))
+    if min(len(ellipsoid.center), rows_in_all) + sum(map(len, undecided)) > MAX_COORDINATES:
+        raise Rejected(f"the quadratic function has more than {MAX_COORDINATES} coordinates")
     blocks = []
     for group, neurons in left.read.items():
         rows = AffineDescent(network, state, bits, len(neurons)).rows(group, neurons, ellipsoid)
         left.allow_for(group, rows.errors)
         blocks.append(rows)
-    undecided = [known.undecided for known in state.groups]
     matrix = quadratic_matrix(left.polynomials, left.read, blocks, undecided, left.constant, left.ball)
     prove_semidefinite(matrix, "the matrix of the quadratic function")
 

@@ -23,7 +23,7 @@ Array = np.ndarray
 
 #: Facts of a neuron with a kink inside of its interval, and of another one.
 KINKED, OTHER = 6, 3
-#: Errors of rows count that often: integers may bound what they multiply less sharply, and have to accept as well.
+#: How often errors count that are mostly of uncertain weights: integers may bound them less sharply by a third.
 CAUTION = 2.0
 #: Entries of scaled rows, beyond which underflow may matter.
 LARGEST = 1e30
@@ -47,7 +47,7 @@ def prove_quadratic(state: State, step: QuadraticStep) -> None:
         facts = _Weighed.joined(weighed)
         sphere = _Ellipsoid.of(state, step)
         rows = sphere.centred(rows)
-        errors = CAUTION * rows.errors
+        errors = rows.errors * (CAUTION if state.network.uncertain else 1.0)
         squared = step.ball * sphere.square
         constants.append(-squared)
         charges += [gamma(2) * squared, float(errors[0]), facts.charge(errors[1:])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from .affine import AffineRows
@@ -25,6 +26,31 @@ CONSTANT_BITS = 160
 Place = tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Columns:
+    """For each coordinate its coefficients in all rows, over 2^bits: those of y, of the neurons z, and the constants.
+
+    `neurons` has the coordinate of each neuron that occurs; `inputs` is the number of those of y.
+    """
+
+    columns: list[list[int]]
+    bits: int
+    inputs: int
+    neurons: dict[Place, int]
+
+    @staticmethod
+    def of(
+        blocks: Sequence[AffineRows], undecided: Sequence[list[int]], polynomials: dict[Place, Polynomial]
+    ) -> Columns:
+        """The columns of the rows of all blocks; those of neurons that occur nowhere are left out."""
+        inputs, neurons = _inputs(blocks), _neurons(blocks, undecided, polynomials)
+        parts = [inputs, *neurons.values(), _stacked([rows.constants for rows in blocks])]
+        bits = max(part.bits for part in parts)
+        columns = [column for part in parts for column in part.with_bits(bits).columns]
+        first = len(inputs.columns)
+        return Columns(columns, bits, first, {place: first + k for k, place in enumerate(neurons)})
+
+
 def quadratic_matrix(
     polynomials: dict[Place, Polynomial], read: dict[int, list[int]], blocks: Sequence[AffineRows],
     undecided: Sequence[list[int]], constant: Fraction, ball: Fraction,
@@ -34,38 +60,32 @@ def quadratic_matrix(
     `read` has the neurons of each group whose preactivations occur, `blocks` their rows, `undecided` the neurons of
     each group that z consists of.
     """
-    inputs, neurons = _inputs(blocks), _neurons(polynomials, blocks, undecided)
-    ones = _stacked([rows.constants for rows in blocks])
-    bits = max([inputs.bits, ones.bits, *(rows.bits for rows in neurons.values())])
-    columns = [*inputs.with_bits(bits).columns]
-    place_of = {place: len(columns) + k for k, place in enumerate(neurons)}
-    for rows in neurons.values():
-        columns += rows.with_bits(bits).columns
-    columns += ones.with_bits(bits).columns
-    last, used = len(columns) - 1, [(group, neuron) for group, some in read.items() for neuron in some]
-    # Coefficients are integers over 2^own, the entries of the matrix integers over 2^total.
-    own = max(_bits(ball), *(max(map(_bits, p[1:])) for p in polynomials.values()))
+    found = Columns.of(blocks, undecided, polynomials)
+    columns, bits, last = found.columns, found.bits, len(found.columns) - 1
+    used = [polynomials[group, neuron] for group, neurons in read.items() for neuron in neurons]
+    own = [found.neurons.get((group, neuron), last) for group, neurons in read.items() for neuron in neurons]
+    # The entries are integers over 2^total, coefficients of polynomials over 2^weight_bits.
+    weight_bits = max(_bits(ball), *(max(map(_bits, p[1:])) for p in polynomials.values()))
     constant_bits = CONSTANT_BITS + constant.denominator.bit_length() - abs(constant.numerator).bit_length()
-    total = max(own + 2 * bits, constant_bits)
-    own = total - 2 * bits
+    total = max(weight_bits + 2 * bits, constant_bits)
+    weight_bits = total - 2 * bits
     matrix: Rows = [defaultdict(int) for _ in columns]
-    _add_squares(matrix, columns, [_scaled(polynomials[place].vv, own + 1) for place in used])
-    linear = [_scaled(polynomials[place].v, own) for place in used]
+    _add_squares(matrix, columns, [_scaled(polynomial.vv, weight_bits + 1) for polynomial in used])
+    linear = [_scaled(polynomial.v, weight_bits) for polynomial in used]
     for j, column in enumerate(columns):
         matrix[last][j] += sum(map(operator.mul, linear, column)) << bits + (j == last)
-    for row, place in enumerate(used):
-        factor = _scaled(polynomials[place].vz, own)
+    for row, (i, polynomial) in enumerate(zip(own, used, strict=True)):
+        factor = _scaled(polynomial.vz, weight_bits)
         if factor:
-            i = place_of[place]
             for j, column in enumerate(columns):
                 if column[row]:
                     matrix[max(i, j)][min(i, j)] += factor * column[row] << bits + (i == j)
-    for place, i in place_of.items():
+    for place, i in found.neurons.items():
         polynomial = polynomials.get(place, Polynomial())
-        matrix[i][i] += _scaled(polynomial.zz, own + 1) << 2 * bits
-        matrix[last][i] += _scaled(polynomial.z, own) << 2 * bits
-    for j in range(len(inputs.columns)):
-        matrix[j][j] += _scaled(ball, own + 1) << 2 * bits
+        matrix[i][i] += _scaled(polynomial.zz, weight_bits + 1) << 2 * bits
+        matrix[last][i] += _scaled(polynomial.z, weight_bits) << 2 * bits
+    for j in range(found.inputs):
+        matrix[j][j] += _scaled(ball, weight_bits + 1) << 2 * bits
     matrix[last][last] += (2 * constant.numerator << total) // constant.denominator
     return SymmetricMatrix(matrix, total)
 
@@ -87,7 +107,7 @@ def _inputs(blocks: Sequence[AffineRows]) -> Coefficients:
 
 
 def _neurons(
-    polynomials: dict[Place, Polynomial], blocks: Sequence[AffineRows], undecided: Sequence[list[int]]
+    blocks: Sequence[AffineRows], undecided: Sequence[list[int]], polynomials: dict[Place, Polynomial]
 ) -> dict[Place, Coefficients]:
     """The coefficients of all neurons z that occur somewhere, each one column for all rows."""
     counts = [len(rows.constants.columns[0]) for rows in blocks]

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import radii
+from . import radii_file
 from .radii_claim import Row
 from .reading import Rejected, Unreadable, read_document
 from .tree import Content, read_content
@@ -86,8 +86,8 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     NumPy); None chooses integers if that is little work. All else is proved in integers.
     """
     try:
-        if type(document) is dict and document.get("format") == radii.FORMAT:
-            return _check_radii(radii.read_radii(document), exact)
+        if type(document) is dict and document.get("format") == radii_file.FORMAT:
+            return _check_radii(radii_file.read_radii(document), exact)
         content = read_content(document)
         level = content.tree.prove(exact)
     except Rejected as error:
@@ -97,7 +97,7 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     return CheckResult(True, content.upper, statement(content, level), content.tree.sha256, content.lower, level)
 
 
-def _check_radii(content: radii.Radii, exact: bool | None) -> CheckResult:
+def _check_radii(content: radii_file.Radii, exact: bool | None) -> CheckResult:
     level = content.prove(exact)
     return CheckResult(True, None, content.statement(level), content.sha256, level=level, radii=content.rows)
 

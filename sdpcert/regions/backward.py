@@ -162,15 +162,24 @@ class Relaxation:
         with np.errstate(all="ignore"):
             traced = _Pass(self, rows)
             traced.run()
-        return Trace(traced.inputs, traced.through)
+        return Trace(traced.inputs, traced.used)
 
 
 @dataclass(frozen=True, eq=False)
 class Trace(ShortRepr):
-    """The affine functions of the input that rows become, and on the way the coefficients of every group's z."""
+    """The affine functions of the input that rows become, and the lines that they used of every group."""
 
     inputs: Array
-    through: dict[int, Array]
+    used: dict[int, UsedLines]
+
+
+@dataclass(frozen=True, eq=False)
+class UsedLines(ShortRepr):
+    """For every row and neuron of a group the coefficient of z, and the line that took its place."""
+
+    coefficients: Array
+    slopes: Array
+    at_zero: Array
 
 
 class _Pass:
@@ -184,7 +193,7 @@ class _Pass:
         self.lines = {own.group: own for own in rows.lines}
         self.coefficients: dict[int, Array] = {}
         self.inputs = np.zeros((count, relaxation.form.inputs))
-        self.through: dict[int, Array] = {}
+        self.used: dict[int, UsedLines] = {}
 
     def run(self) -> Array:
         state, rows = self.relaxation.state, self.rows
@@ -205,7 +214,6 @@ class _Pass:
         through = self.coefficients.pop(group, None)
         parts: list[tuple[Array | slice, Array]] = []
         if through is not None:
-            self.through[group] = through
             parts.append((slice(None), self._along_lines(group, through)))
         columns, halves = self._half_spaces(group)
         if len(columns):
@@ -259,12 +267,14 @@ class _Pass:
         if not np.all(known):
             self.blocked |= np.any(through[:, ~known] != 0, axis=1)
         positive = through > 0
-        moved = through * np.where(positive, below, above)
+        at_zero = np.where(positive, below, above)
+        moved = through * at_zero
         if not np.all(known):
             moved = np.where(known, moved, 0.0)
         self.constant += moved.sum(axis=1)
         self.scale += np.abs(moved).sum(axis=1)
         slopes = np.where(positive, lower, upper)
+        self.used[group] = UsedLines(through, slopes, at_zero)
         return through * (slopes if np.all(known) else np.where(known, slopes, 0.0))
 
     def _add(self, source: int, coefficients: Array) -> None:

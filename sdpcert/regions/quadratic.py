@@ -1,46 +1,50 @@
 """Quadratic facts of a piece, for bounds of a preactivation by weighing them, in float64 without any proof.
 
-On a piece `fact >= 0` for products of two affine functions of (1, v, z), v and z a neuron's preactivation and
-activation, and for the ellipsoid around the region. With weights w >= 0 for which
+On a piece `fact >= 0` for products of affine functions of (1, v, z), v and z a neuron's preactivation and activation,
+and for the ellipsoid around the region. With weights w >= 0 for which
 
-    s v_t - value - sum_j w_j fact_j - ball (R2 - |y|^2)
+    s v_t - value - sum_j w_j fact_j - sum_d w_d sign_d (v_d - at_d) - ball (R2 - |y|^2)
 
-is nonnegative for all y and z, `s v_t >= value` on the piece: the S-procedure. Neurons whose slope is decided are
-substituted, so all preactivations are affine functions of the inputs and of the activations of undecided neurons.
-Coordinates are scaled: the ellipsoid is the unit ball, and intervals of preactivations and activations are [-1, 1].
+is nonnegative for all inputs y and activations z, `s v_t >= value` on the piece: the S-procedure. All preactivations
+are affine functions of the inputs and of the activations of undecided neurons. Coordinates are scaled: the ellipsoid is
+the unit ball, and intervals of preactivations and activations are about [-1, 1].
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from sdpcert.arithmetic import blas
 from sdpcert.network.piecewise_linear import PiecewiseLinear
 from sdpcert.network.stacked import Group
 from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
+from sdpcert.regions.substituted import AffineRows, Substituted
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: The forms of a neuron that facts are products of, in (1, v, z). With the two pieces p and q of a kinked neuron and
 #: kappa = 1 if q is the steeper one, else -1, they are kappa (z - p), kappa (z - q), v - low and high - v; for another
-#: one z - below, above - z, 1 and 1. An end that is infinite is replaced by 1.
+#: one z - below, above - z, 1 and 1. An end that is infinite makes its form 1.
 FIRST, SECOND, FROM_LOW, TO_HIGH = range(4)
 FORMS = 4
-#: The facts of a neuron as products of two forms. For a kinked one those of the format are t0, t4 and t5: its others
-#: are sums of these and squares with weights >= 0 (`docs/mathematics.md`), so they prove nothing more. For another one
-#: they are t0, t2 and t1.
+#: The facts of a neuron as products of two forms. Those of a kinked one are t0, t4 and t5 of the format: the others
+#: are sums of these and of squares with weights >= 0, so they prove nothing more. Those of another one, and of a
+#: missing end, are t0, t2 and t1.
 FACTS = ((FIRST, SECOND), (SECOND, FROM_LOW), (FIRST, TO_HIGH))
 #: Facts of a kinked neuron in the format, and of another one.
 KINKED, OTHER = 6, 3
+#: Semi-axes of inputs that a bound hardly depends on, against the others: as if they had this share of the largest
+#: coefficient. Inputs that are fixed have the share `FIXED` of the least axis.
+LEAST_COEFFICIENT, FIXED = 1e-2, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid(ShortRepr):
-    """All `center + axes y` with `|y|^2 <= square`; `scales` are the axes, None for a ball."""
+    """All `center + scales y` with `|y|^2 <= square`; no scales stand for ones."""
 
     center: Array
     scales: Array | None
@@ -50,55 +54,26 @@ class Ellipsoid(ShortRepr):
     def of(state: State, scales: Array | None = None) -> Ellipsoid:
         """The region's ball, or an ellipsoid around the piece's box with semi-axes in the ratio of `scales`.
 
-        Raises ValueError if the region has no ball, or no end, or scales are not positive and finite.
+        Raises ValueError if the region has no ball and there are no scales, if it has no end, or if scales are not
+        positive and finite.
         """
         if scales is None:
             sphere = state.region.sphere(state.form.inputs)
             if sphere is None:
-                raise ValueError("quadratic bounds need a ball, or scales of the inputs of a box")
+                raise ValueError("a quadratic bound needs the ball of the region, or scales of its inputs")
             return Ellipsoid(sphere[0], None, sphere[1] ** 2)
         if not state.region.bounded:
-            raise ValueError("quadratic bounds need a region with an end in every direction")
+            raise ValueError("a quadratic bound needs a region with an end in every direction")
         if not np.all(np.isfinite(scales) & (scales > 0)):
-            raise ValueError("quadratic bounds: scales must be positive and finite")
+            raise ValueError("the scales of a quadratic bound have to be positive and finite")
         center = (state.box_low + state.box_high) / 2
         half = np.maximum(state.box_high - center, center - state.box_low)
         return Ellipsoid(center, scales, float(np.sum(np.square(half / scales))))
 
     @property
     def axes(self) -> Array | float:
-        """The semi-axes in the scaled inputs, |y| <= 1."""
+        """The semi-axes."""
         return (1.0 if self.scales is None else self.scales) * np.sqrt(self.square)
-
-
-@dataclass(frozen=True, eq=False)
-class Sources(ShortRepr):
-    """Affine functions `constants + inputs y + neurons z_U` of the scaled inputs and of undecided neurons."""
-
-    constants: Array
-    inputs: Array
-    neurons: Array
-
-    def weighed(self, weights: Array) -> Sources:
-        """Linear combinations, one for each row of `weights`; columns of zeros cost nothing."""
-        used = np.flatnonzero(np.any(weights != 0, axis=0))
-        if len(used) < weights.shape[1]:
-            weights, own = weights[:, used], self.select(used)
-        else:
-            own = self
-        return Sources(
-            weights @ own.constants, blas.product(weights, own.inputs), blas.product(weights, own.neurons)
-        )
-
-    def plus(self, other: Sources) -> Sources:
-        """The sum, where neurons come in that the other one does not read."""
-        neurons = other.neurons.copy()
-        neurons[:, : self.neurons.shape[1]] += self.neurons
-        return Sources(self.constants + other.constants, self.inputs + other.inputs, neurons)
-
-    def select(self, rows: Array) -> Sources:
-        """Some of the functions."""
-        return Sources(self.constants[rows], self.inputs[rows], self.neurons[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +83,8 @@ class QuadraticProblem(ShortRepr):
     Vectors have `order` entries, the coefficients of 1, of `inputs` inputs, and of the undecided neurons. `rows` has the
     preactivations of these neurons and then decisions, as `sign (v - at)` up to a factor. `forms` are (FORMS, neurons,
     3) coefficients in (1, v, z), and `signs` (facts, neurons) those of the products of forms that are facts. The bound
-    of the preactivation is `scale * t`. `sizes` are the numbers of undecided neurons of the groups.
+    of `sign v`, v the preactivation `neuron`, is `scale * t`. `sizes` are the numbers of undecided neurons of the groups,
+    `basis` are directions of the scaled inputs that the problem's are along, None if they are the same.
     """
 
     target: Array
@@ -118,9 +94,11 @@ class QuadraticProblem(ShortRepr):
     signs: Array
     scale: float
     sizes: tuple[int, ...]
-    facts: Facts
-    neuron: int
-    sign: float
+    basis: Array | None
+
+    def lifted(self, inputs: Array) -> Array:
+        """Scaled inputs, or coefficients of theirs, from the problem's fewer ones."""
+        return inputs if self.basis is None else self.basis @ inputs
 
     @property
     def order(self) -> int:
@@ -137,190 +115,194 @@ class QuadraticProblem(ShortRepr):
         """How many half-spaces there are."""
         return len(self.rows) - self.neurons
 
-    def point(self, inputs: Array) -> Array:
-        """The input that scaled, reduced ones belong to, moved into the region's box and ball."""
-        return self.facts.point(inputs)
+    @property
+    def parts(self) -> list[slice]:
+        """Where the undecided neurons of every group are that has any."""
+        ends = np.cumsum([0, *self.sizes])
+        return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True) if a < b]
 
 
 class Facts:
-    """The quadratic facts of a piece that bounds of preactivations of one group can use, shared by all of them."""
+    """The quadratic facts of a piece that bounds of preactivations of one group can use: shared by all of them.
 
-    def __init__(self, state: State, group: int, scales: Array | None = None, relaxation: Relaxation | None = None):
+    `places` says where the format has the facts (facts, neurons), -1 where nothing is known of a neuron.
+    """
+
+    def __init__(self, state: State, group: int, relaxation: Relaxation | None = None) -> None:
         self.state, self.group = state, group
-        self.relaxation = Relaxation(state) if relaxation is None else relaxation
-        self.ellipsoid = Ellipsoid.of(state, scales)
-        self.undecided = [np.flatnonzero(mask) for mask in state.undecided[: group - 1]]
-        self._sources: list[Sources] = [self._inputs()]
-        own, forms, signs, places, middles, halves = [], [], [], [], [], []
-        for number in range(1, group):
-            rows = self.preactivations(number)
-            chosen = self.undecided[number - 1]
-            self._sources.append(self._activations(number, rows))
-            own.append(rows.select(chosen))
-            for every, part in zip((forms, signs, places, middles, halves), self._facts(number), strict=True):
-                every.append(part)
+        self.substituted = Substituted(state, group, relaxation)
+        self.undecided = self.substituted.undecided
+        made = [self._of_group(number) for number in range(1, group)]
+        empty = (np.zeros((FORMS, 0, 3)), np.zeros((len(FACTS), 0)), np.zeros((len(FACTS), 0), np.int64), np.zeros((2, 0)))
+        forms, signs, places, activations = zip(empty, *made, strict=True)
+        self._forms, self._activations = np.concatenate(forms, axis=1), np.concatenate(activations, axis=1)
+        self.signs, self.places = np.concatenate(signs, axis=1), np.concatenate(places, axis=1)
         self.decisions = [k for k, d in enumerate(state.decisions) if d.group < group]
-        count = sum(map(len, self.undecided))
-        self._own = [_widened(rows, count) for rows in own]
-        self._forms = np.concatenate([np.zeros((FORMS, 0, 3)), *forms], axis=1)
-        self.signs = np.concatenate([np.zeros((len(FACTS), 0)), *signs], axis=1)
-        self.places = np.concatenate([np.zeros((len(FACTS), 0), np.int64), *places], axis=1)
-        self.middles, self.halves = np.concatenate([np.zeros(0), *middles]), np.concatenate([np.zeros(0), *halves])
-        self._scale()
 
-    def _inputs(self) -> Sources:
-        inputs = self.state.form.inputs
-        return Sources(self.ellipsoid.center, np.diag(np.broadcast_to(self.ellipsoid.axes, inputs)), np.zeros((inputs, 0)))
+    @property
+    def sufficient(self) -> bool:
+        """Whether something is known of every undecided neuron; otherwise there is no bound."""
+        return bool(np.all(self.places >= 0))
 
-    def preactivations(self, number: int, neurons: Array | slice = slice(None)) -> Sources:
-        """Some preactivations of a group."""
-        form = self.state.form
-        bias = form.groups[number - 1].bias[neurons]
-        total = Sources(bias, np.zeros((len(bias), form.inputs)), np.zeros((len(bias), 0)))
-        for source, block in sorted(form.row(number).items()):
-            weights = block.weights[neurons] if block.low is None else block.weights[neurons] + block.low[neurons]
-            part = self._first(weights) if source == 0 else self._sources[source].weighed(weights)
-            total = total.plus(part)
-        return total
+    def scaled(self, scales: Array | None = None) -> ScaledFacts:
+        """The facts with the region's ball, or with the ellipsoid around the piece's box that has these scales.
 
-    def _first(self, weights: Array) -> Sources:
-        """Combinations of the inputs."""
-        return Sources(
-            weights @ self.ellipsoid.center, weights * self.ellipsoid.axes, np.zeros((len(weights), 0))
-        )
-
-    def _activations(self, number: int, rows: Sources) -> Sources:
-        """The activations of a group: a decided neuron is affine, an undecided one a variable of its own."""
-        alpha, _ = self.state.slopes(number)
-        envelope = self.relaxation.relaxed(number).envelope
-        low, high = self.state.low[number - 1], self.state.high[number - 1]
-        chosen = self.undecided[number - 1]
-        middle = np.clip(0.0, low, high)
-        at_zero = self.state.form.groups[number - 1].evaluate(middle[None])[0] - alpha * middle
-        slope = np.where(envelope.linear, envelope.slope, alpha)
-        at_zero = np.where(envelope.linear, envelope.at_zero, at_zero)
-        slope[chosen] = at_zero[chosen] = 0.0
-        before, count = sum(map(len, self.undecided[: number - 1])), len(chosen)
-        neurons = np.zeros((len(slope), before + count))
-        neurons[:, : rows.neurons.shape[1]] = slope[:, None] * rows.neurons
-        neurons[chosen, before + np.arange(count)] = 1.0
-        return Sources(slope * rows.constants + at_zero, slope[:, None] * rows.inputs, neurons)
-
-    def _facts(self, number: int) -> tuple[Array, Array, Array, Array, Array]:
-        """Forms and signs of a group's undecided neurons, where the format has their facts (-1: a neuron of which
-        nothing is known), and middles and halves of activations.
+        Raises ValueError as `Ellipsoid.of` does.
         """
+        return self._on_ball if scales is None else ScaledFacts(self, Ellipsoid.of(self.state, scales))
+
+    @cached_property
+    def _on_ball(self) -> ScaledFacts:
+        return ScaledFacts(self, Ellipsoid.of(self.state))
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Sums of the magnitudes that the facts add up, as the format has them, (facts, neurons)."""
+        state, owns = self.state, list(enumerate(self.undecided))
+        reach = [np.maximum(np.abs(state.low[g][own]), np.abs(state.high[g][own])) for g, own in owns]
+        v = np.concatenate([np.zeros(0), *reach])
+        z = np.abs(self._activations[0]) + self._activations[1]
+        most = np.stack([np.ones(len(v)), np.where(np.isfinite(v), v, 0.0), z], axis=1)
+        forms = np.einsum("fni,ni->fn", np.abs(self._forms), most)
+        return np.stack([forms[left] * forms[right] for left, right in FACTS])
+
+    def half_space(self, decision: int) -> AffineRows:
+        """`sign (v - at)` of one of the state's decisions."""
+        d = self.state.decisions[decision]
+        row = self.substituted.rows(d.group, np.array([d.neuron]))
+        return AffineRows(row.constants - d.at, row.inputs, row.neurons).times(np.array([d.sign]))
+
+    def _of_group(self, number: int) -> tuple[Array, Array, Array, Array]:
+        """Forms, signs and places of a group's undecided neurons; middles and half-widths of their activations."""
         chosen, group = self.undecided[number - 1], self.state.form.groups[number - 1]
-        relaxed = self.relaxation.relaxed(number)
+        relaxed = self.substituted.relaxation.relaxed(number)
         low, high = self.state.low[number - 1][chosen], self.state.high[number - 1][chosen]
-        known = relaxed.envelope.known[chosen]
-        below = np.stack([relaxed.at_zero_below[chosen], relaxed.lower[chosen]])
-        above = np.stack([relaxed.at_zero_above[chosen], relaxed.upper[chosen]])
+        envelope, one, zero = relaxed.envelope.select(chosen), np.ones(len(chosen)), np.zeros(len(chosen))
+        known = envelope.known
+        lines = [
+            np.where(known, np.stack([line[0][chosen], line[1][chosen]]), 0.0)
+            for line in ((relaxed.at_zero_below, relaxed.lower), (relaxed.at_zero_above, relaxed.upper))
+        ]
+        below, above = lines
         kinked, kappa, left, right = kinks(group, chosen, low, high)
         from_low, to_high = kinked & np.isfinite(low), kinked & np.isfinite(high)
-        one, zero = np.ones(len(chosen)), np.zeros(len(chosen))
-        first = np.where(kinked, [-kappa * left[0], -kappa * left[1], kappa], [-below[0], -below[1], one])
-        second = np.where(kinked, [-kappa * right[0], -kappa * right[1], kappa], [above[0], above[1], -one])
-        third = np.where(from_low, [-np.where(from_low, low, 0.0), one, zero], [one, zero, zero])
-        fourth = np.where(to_high, [np.where(to_high, high, 0.0), -one, zero], [one, zero, zero])
-        forms = np.stack([first, second, third, fourth]).transpose(0, 2, 1)
+        ends = np.where(from_low, low, 0.0), np.where(to_high, high, 0.0)
+        forms = [
+            np.where(kinked, [-kappa * left[0], -kappa * left[1], kappa], [-below[0], -below[1], one]),
+            np.where(kinked, [-kappa * right[0], -kappa * right[1], kappa], [above[0], above[1], -one]),
+            np.where(from_low, [-ends[0], one, zero], [one, zero, zero]),
+            np.where(to_high, [ends[1], -one, zero], [one, zero, zero]),
+        ]
+        forms = np.stack(forms).transpose(0, 2, 1)
         signs = np.stack([np.where(kinked, -1.0, 1.0), one, one])
         places = np.stack([np.where(kinked | known, 0, -1), np.where(from_low, 4, 2), np.where(to_high, 5, 1)])
-        envelope = relaxed.envelope
-        ends = [np.min(envelope.below.values[:, chosen], axis=0), np.max(envelope.above.values[:, chosen], axis=0)]
-        middle = np.where(known, (ends[0] + ends[1]) / 2, 0.0)
-        # As far as the activation's own lines reach: weights of t0 are then like those that its preactivation bears.
-        steepest = np.maximum(np.abs(forms[FIRST, :, 1]), np.abs(forms[SECOND, :, 1]))
+        reach = [np.min(envelope.below.values, axis=0), np.max(envelope.above.values, axis=0)]
+        middle = np.where(known, (reach[0] + reach[1]) / 2, 0.0)
+        # Weights of t0 are then like those that its preactivation bears.
+        steepest = np.max(np.abs(forms[:SECOND + 1, :, 1]), axis=0)
+        bounded = np.isfinite(high - low)
         half = np.maximum(
-            np.where(known, (ends[1] - ends[0]) / 2, 0.0),
-            np.where(np.isfinite(high - low), steepest * (high - low) / 2, 0.0),
+            np.where(known, (reach[1] - reach[0]) / 2, 0.0),
+            steepest * np.where(bounded, np.where(bounded, high, 0.0) - np.where(bounded, low, 0.0), 0.0) / 2,
         )
-        return forms, signs, places, middle, np.where(half > 0, half, 1.0)
-
-    def _scale(self) -> None:
-        """Rows in scaled neurons and as few inputs as they need, and forms with entries of at most one."""
-        count = self.signs.shape[1]
-        halfspaces = [self._halfspace(k) for k in self.decisions]
-        rows = _joined([*self._own, *(_widened(row, count) for row in halfspaces)], self.state.form.inputs, count)
-        wide = rows.inputs
-        if wide.shape[1] > len(wide):
-            self._basis, triangular = np.linalg.qr(wide.T)
-            wide = triangular.T
-        else:
-            self._basis = None
-        self.inputs = wide.shape[1]
-        self.rows = np.concatenate(
-            [(rows.constants + rows.neurons @ self.middles)[:, None], wide, rows.neurons * self.halves], axis=1
-        )
-        # v = middle + half v^, z = middle + half z^
-        reach = np.linalg.norm(self.rows[:, 1 : 1 + self.inputs], axis=1) + np.abs(
-            self.rows[:, 1 + self.inputs :]
-        ).sum(axis=1)
-        low, high = (
-            np.concatenate([np.zeros(0), *(end[g][own] for g, own in enumerate(self.undecided))])
-            for end in (self.state.low, self.state.high)
-        )
-        finite = np.isfinite(low) & np.isfinite(high)
-        middle = np.where(finite, (np.where(finite, low, 0.0) + np.where(finite, high, 0.0)) / 2, self.rows[:count, 0])
-        half = np.where(finite, np.where(finite, high, 0.0) / 2 - np.where(finite, low, 0.0) / 2, reach[:count])
-        half = np.where(half > 0, half, 1.0)
-        self.rows[:count, 0] -= middle
-        self.rows[:count] /= half[:, None]
-        self.decision_scales = np.maximum(reach[count:] + np.abs(self.rows[count:, 0]), 1e-300)
-        self.rows[count:] /= self.decision_scales[:, None]
-        forms = self._forms.copy()
-        forms[..., 0] += forms[..., 1] * middle + forms[..., 2] * self.middles
-        forms[..., 1] *= half
-        forms[..., 2] *= self.halves
-        self.form_scales = np.maximum(np.abs(forms).max(axis=2), 1e-300)
-        self.forms = forms / self.form_scales[..., None]
-
-    def _halfspace(self, decision: int) -> Sources:
-        d = self.state.decisions[decision]
-        row = self.preactivations(d.group, np.array([d.neuron]))
-        return Sources(d.sign * (row.constants - d.at), d.sign * row.inputs, d.sign * row.neurons)
-
-    def problem(self, neuron: int, sign: float) -> QuadraticProblem:
-        """The problem of bounding `sign v` from below for one neuron of the group."""
-        row = _widened(self.preactivations(self.group, np.array([neuron])), self.signs.shape[1])
-        inputs = row.inputs[0]
-        rows, count = self.rows, self.inputs
-        if self._basis is not None:
-            along = self._basis.T @ inputs
-            across = float(np.sqrt(max(inputs @ inputs - along @ along, 0.0)))
-            inputs, count = np.append(along, across), self.inputs + 1
-            rows = np.insert(rows, 1 + self.inputs, 0.0, axis=1)
-        constant = row.constants[0] + row.neurons[0] @ self.middles
-        target = sign * np.concatenate([[constant], inputs, row.neurons[0] * self.halves])
-        scale = float(np.linalg.norm(inputs) + np.abs(target[1 + count :]).sum())
-        scale = scale if scale > 0 else max(abs(constant), 1.0)
-        return QuadraticProblem(
-            target / scale, rows, count, self.forms, self.signs, scale, tuple(map(len, self.undecided)), self, neuron, sign
-        )
-
-    def point(self, inputs: Array) -> Array:
-        """The input that scaled, reduced ones belong to, moved into the region's box and ball."""
-        scaled = inputs if self._basis is None else self._basis @ inputs[: self.inputs]
-        region = self.state.region
-        found = self.ellipsoid.center + scaled * self.ellipsoid.axes
-        if isinstance(region, Ball):
-            step = found - region.center
-            length = float(np.linalg.norm(step))
-            found = region.center + step * min(1.0, region.radius * (1 - 1e-12) / max(length, 1e-300))
-        return np.clip(found, self.state.box_low, self.state.box_high)
+        return forms, signs, places, np.stack([middle, np.where(half > 0, half, 1.0)])
 
     def multipliers(self, weights: Array) -> tuple[Array, ...]:
-        """Weights of the scaled facts, (facts, neurons), as the format has them: an array for each group before."""
-        scales = np.stack([self.form_scales[left] * self.form_scales[right] for left, right in FACTS])
-        weights, count = weights / scales, weights.shape[1]
+        """Weights (facts, neurons) as the format has them: an array for each group before."""
         numbers = np.where(self.signs[0] < 0, KINKED, OTHER)
         starts = np.cumsum(numbers) - numbers
         every = np.zeros(int(numbers.sum()))
         for values, places in zip(weights, self.places, strict=True):
             every[starts + places] = values
-        ends = np.cumsum([0, *map(len, self.undecided)])
-        cuts = np.append(starts, len(every))[ends] if count else np.zeros(len(ends), np.int64)
-        return tuple(every[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True))
+        ends = np.append(starts, len(every))[np.cumsum([0, *map(len, self.undecided)])]
+        return tuple(every[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+
+class ScaledFacts:
+    """The facts of a piece in scaled coordinates, with an ellipsoid.
+
+    Scaled facts times `units` (facts, neurons) are those of the format, scaled half-spaces times `decision_units` those
+    of the decisions.
+    """
+
+    def __init__(self, facts: Facts, ellipsoid: Ellipsoid) -> None:
+        self.facts, self.ellipsoid = facts, ellipsoid
+        state, count, inputs = facts.state, facts.substituted.count, facts.state.form.inputs
+        halves = [facts.half_space(k) for k in facts.decisions]
+        rows = AffineRows.joined([facts.substituted.own, *halves], inputs, count)
+        wide = rows.inputs * ellipsoid.axes
+        self._basis: Array | None = None
+        constants = rows.constants + rows.inputs @ ellipsoid.center + rows.neurons @ facts._activations[0]
+        if inputs > len(wide):
+            self._basis, triangular = np.linalg.qr(wide.T)
+            wide = triangular.T
+        self.inputs = wide.shape[1]
+        self.rows = np.concatenate([constants[:, None], wide, rows.neurons * facts._activations[1]], axis=1)
+        reach = np.linalg.norm(wide, axis=1) + np.abs(self.rows[:, 1 + self.inputs :]).sum(axis=1)
+        low, high = (
+            np.concatenate([np.zeros(0), *(end[g][own] for g, own in enumerate(facts.undecided))])
+            for end in (state.low, state.high)
+        )
+        finite = np.isfinite(low) & np.isfinite(high)
+        low, high = np.where(finite, low, constants[:count] - reach[:count]), np.where(finite, high, constants[:count] + reach[:count])
+        middle, half = low / 2 + high / 2, high / 2 - low / 2
+        half = np.where(half > 0, half, 1.0)
+        self.rows[:count, 0] -= middle
+        self.rows[:count] /= half[:, None]
+        self.decision_units = np.maximum(reach[count:] + np.abs(constants[count:]), 1e-300)
+        self.rows[count:] /= self.decision_units[:, None]
+        forms = facts._forms.copy()
+        forms[..., 0] += forms[..., 1] * middle + forms[..., 2] * facts._activations[0]
+        forms[..., 1] *= half
+        forms[..., 2] *= facts._activations[1]
+        sizes = np.maximum(np.abs(forms).max(axis=2), 1e-300)
+        self.forms = forms / sizes[..., None]
+        self.units = np.stack([sizes[left] * sizes[right] for left, right in FACTS])
+
+    def problem(self, neuron: int, sign: float) -> QuadraticProblem:
+        """The problem of bounding `sign v` from below for one neuron of the group."""
+        facts = self.facts
+        row = facts.substituted.rows(facts.group, np.array([neuron])).widened(facts.substituted.count)
+        inputs = row.inputs[0] * self.ellipsoid.axes
+        constant = row.constants[0] + row.inputs[0] @ self.ellipsoid.center + row.neurons[0] @ facts._activations[0]
+        rows, count, basis = self.rows, self.inputs, self._basis
+        if basis is not None:
+            along = basis.T @ inputs
+            beside = inputs - basis @ along
+            across = float(np.linalg.norm(beside))
+            basis = np.concatenate([basis, beside[:, None] / max(across, 1e-300)], axis=1)
+            inputs, count = np.append(along, across), self.inputs + 1
+            rows = np.insert(rows, count, 0.0, axis=1)
+        target = sign * np.concatenate([[constant], inputs, row.neurons[0] * facts._activations[1]])
+        scale = float(np.linalg.norm(inputs) + np.abs(target[1 + count :]).sum())
+        scale = scale if scale > 0 else max(abs(constant), 1.0)
+        sizes = tuple(map(len, facts.undecided))
+        return QuadraticProblem(target / scale, rows, count, self.forms, facts.signs, scale, sizes, basis)
+
+    def point(self, problem: QuadraticProblem, inputs: Array) -> Array:
+        """The input that a problem's inputs belong to, moved into the region's box and ball."""
+        state = self.facts.state
+        found = self.ellipsoid.center + problem.lifted(inputs) * self.ellipsoid.axes
+        if isinstance(state.region, Ball):
+            step = found - state.region.center
+            length = float(np.linalg.norm(step))
+            found = state.region.center + step * min(1.0, state.region.radius * (1 - 1e-12) / max(length, 1e-300))
+        return np.clip(found, state.box_low, state.box_high)
+
+
+def box_scales(state: State, coefficients: Array) -> Array:
+    """Scales of an ellipsoid around the piece's box on which a linear function has the same ends as on the box.
+
+    Raises ValueError if the region has no ends.
+    """
+    half, size = state.box_high / 2 - state.box_low / 2, np.abs(coefficients)
+    if not np.all(np.isfinite(half)):
+        raise ValueError("a quadratic bound needs a region with an end in every direction")
+    scales = np.sqrt(half / np.maximum(size, max(LEAST_COEFFICIENT * float(size.max(initial=0.0)), 1e-300)))
+    moving = scales > 0
+    least = float(np.min(scales[moving])) if np.any(moving) else 1.0
+    scales = np.where(moving, scales, FIXED * least)
+    return scales / scales.max(initial=1e-300)
 
 
 def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array, Array, Array, Array]:
@@ -328,29 +310,13 @@ def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array,
     value at zero and slope of the pieces left and right of it, (2, neurons) each.
     """
     count = np.zeros(len(neurons), dtype=np.int64)
-    kappa = np.ones(len(neurons))
     left, right = np.zeros((2, len(neurons))), np.zeros((2, len(neurons)))
     if isinstance(group.activation, PiecewiseLinear):
         pieces = [[group.per_neuron(number)[neurons] for number in piece] for piece in group.activation.segments]
-        for (_, slope, value), (start, next_slope, next_value) in zip(pieces, pieces[1:], strict=False):
+        for (_, slope, value), (start, next_slope, next_value) in zip(pieces[:-1], pieces[1:], strict=True):
             inside = (low < start) & (start < high) & (slope != next_slope)
             count += inside
             left = np.where(inside, np.stack([value, slope]), left)
             right = np.where(inside, np.stack([next_value, next_slope]), right)
     kinked = count == 1
-    kappa = np.where(kinked & (right[1] < left[1]), -1.0, 1.0)
-    return kinked, kappa, left, right
-
-
-def _widened(rows: Sources, count: int) -> Sources:
-    neurons = np.zeros((len(rows.constants), count))
-    neurons[:, : rows.neurons.shape[1]] = rows.neurons
-    return Sources(rows.constants, rows.inputs, neurons)
-
-
-def _joined(parts: list[Sources], inputs: int, count: int) -> Sources:
-    return Sources(
-        np.concatenate([np.zeros(0), *(part.constants for part in parts)]),
-        np.concatenate([np.zeros((0, inputs)), *(part.inputs for part in parts)]),
-        np.concatenate([np.zeros((0, count)), *(part.neurons for part in parts)]),
-    )
+    return kinked, np.where(kinked & (right[1] < left[1]), -1.0, 1.0), left, right

@@ -31,6 +31,8 @@ SHRINK = 0.05
 STARTS = (0.3, 0.7)
 #: How long its steps are where it begins at a point of another class, relative to the point's distance.
 NEAR = 0.2
+#: How many times a radius the nearest point has to be away so that none is sought within the radius.
+HOPELESS = 3.0
 LOSSES = ("margin", "nearest", "dlr")
 #: Halvings between an input and a point of another class.
 HALVINGS = 8
@@ -80,18 +82,21 @@ class Attacker(ShortRepr):
         radii: Sequence[float],
         into: Found,
         report: Callable[[float], None] = lambda share: None,
+        proved: Array | None = None,
     ) -> None:
         """Attack inputs (n, inputs) that are right, and keep what is found in `into` as it comes.
 
-        Beside the nearest point one is sought for each of the radii; `report` is told the share that is done.
+        Beside the nearest point one is sought for each of the radii, except within the radii (n,) that are `proved`;
+        `report` is told the share that is done.
         """
         wanted = sorted({float(radius) for radius in radii if radius > 0})
+        known = np.zeros(len(inputs)) if proved is None else proved
         for start in range(0, len(inputs), BATCH):
             part = slice(start, start + BATCH)
             found = Found(into.distances[part], into.points[part])  # views: what is kept is kept there
             generator = np.random.default_rng([self.settings.seed, start])
             with np.errstate(all="ignore"):
-                search = _Search(self, inputs[part], labels[part], found)
+                search = _Search(self, inputs[part], labels[part], found, known[part])
                 for loss, start in product(LOSSES[:2], STARTS):
                     search.decoupled(loss, start)
                 for loss in LOSSES[:2]:
@@ -131,8 +136,8 @@ class Attacker(ShortRepr):
 class _Search:
     """One batch of inputs."""
 
-    def __init__(self, attacker: Attacker, inputs: Array, labels: Array, found: Found) -> None:
-        self.attacker, self.inputs, self.labels, self.found = attacker, inputs, labels, found
+    def __init__(self, attacker: Attacker, inputs: Array, labels: Array, found: Found, proved: Array) -> None:
+        self.attacker, self.inputs, self.labels, self.found, self.proved = attacker, inputs, labels, found, proved
         self.map, self.steps = GraphMap(attacker.network), attacker.settings.steps
         self.distance = DISTANCES[attacker.norm]
         box = attacker.within
@@ -140,8 +145,8 @@ class _Search:
         self.nearest = self._nearest_classes()
 
     def standing(self, radius: float) -> Array:
-        """The inputs without a point of another class up to the radius."""
-        return np.flatnonzero(self.found.distances > radius)
+        """The inputs without a point of another class up to the radius, where there may be one."""
+        return np.flatnonzero((self.found.distances > radius) & ((self.proved < radius) | (radius == 0)))
 
     def keep(self, points: Array, at: Array) -> Array:
         """Keep points (for the inputs `at`) that surely have another class and are nearer than those before.
@@ -254,6 +259,8 @@ class _Search:
     def projected(self, radius: float, restart: int, generator: np.random.Generator) -> None:
         """Steps along the gradient, projected to the ball and the box; the first start is the input itself."""
         at = self.standing(radius)
+        distances = self.found.distances[at]
+        at = at[(distances <= HOPELESS * radius) | (distances == np.inf)]
         if not len(at) or not self.steps:
             return
         inputs = self.inputs[at]

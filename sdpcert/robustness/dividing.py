@@ -1,82 +1,92 @@
-"""Where a piece is divided so that its margins rise: at the activation whose lines cost the worst margin most."""
+"""Where a piece is divided so that its margins rise: at the activation whose line costs the worst margin most."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdpcert.certify.branching.places import places
-from sdpcert.regions.backward import Relaxation, Trace
+from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.pieces import Side, Split
-from sdpcert.regions.state import State
-from sdpcert.robustness.node import Goal, Node, bound_piece, least_point, stated_row
+from sdpcert.robustness.costs import costs_of_lines
+from sdpcert.robustness.leaves import bound_leaf, is_affine
+from sdpcert.robustness.node import Goal, Node, bound_piece, inside, least_point, stated_row
+from sdpcert.robustness.sharpening import by_facts
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-#: A region with at most so many inputs may also be halved along one of them.
-MOST_INPUTS = 8
+SIDES: tuple[Side, Side] = ("below", "above")
+#: So many times the usual steps optimise the bounds of a piece that cannot be divided.
+PATIENCE = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Division(ShortRepr):
-    """A split of a piece, and both sides; and a point of the region that was met, with its least margin."""
+    """What became of a piece: a split and both sides, or, where nothing is left to split, the piece bounded better.
 
-    split: Split
-    below: Node
-    above: Node
+    `point` of the region is where a margin may be small, `value` the least margin there, in float64.
+    """
+
+    split: Split | None
+    sides: tuple[Node, ...]
     point: Array
     value: float
 
 
-def divide(node: Node, goal: Goal) -> Division | None:
-    """Divide a piece where that promises most; None if nothing is left to divide."""
-    worst = node.open[int(np.argmin(node.bounds))]
-    relaxation = Relaxation(node.state)
-    trace = relaxation.traced(stated_row(node, goal.margins, worst))
-    split = best_split(node.state, relaxation, trace)
-    if split is None:
-        return None
-    point, value = descended(node.state, trace.inputs[0], worst, goal)
-    below, above = (side_of(node, split, side, goal) for side in ("below", "above"))
-    return Division(split, below, above, point, value)
+def divide(node: Node, goal: Goal) -> Division:
+    """Divide a piece where that promises most."""
+    look = Look.at(node, goal)
+    split = best_split(node, look.costs, goal)
+    if split is not None:
+        below, above = (side_of(node, split, side, goal) for side in SIDES)
+        return Division(split, (below, above), look.point, look.value)
+    patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
+    better = node.followed_by(bound_piece(node.state, node.open, patient))
+    if better.open and is_affine(better.state):
+        better = better.followed_by(bound_leaf(better, goal))
+    look = Look.at(better, goal) if better.open else look
+    return Division(None, (better,), look.point, look.value)
 
 
 def side_of(node: Node, split: Split, side: Side, goal: Goal) -> Node:
     """One side of a split, bounded."""
-    state = node.state.on_side(split, side)
-    return bound_piece(state, node.open, goal, state.decisions[-1] if split.group else None)
+    return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal, node)
 
 
-def best_split(state: State, relaxation: Relaxation, trace: Trace) -> Split | None:
-    """The most promising split of a piece; None if no slope is left undecided."""
-    best, found = 0.0, _half(state, relaxation, trace)
-    for group, through in trace.through.items():
-        undecided = state.undecided[group - 1]
-        if not np.any(undecided):
-            continue
-        at = places(state, group)
-        scores = np.where(undecided & ~np.isnan(at), np.abs(through[0]) * _gaps(relaxation, group), -1.0)
-        k = int(np.argmax(scores))
-        if scores[k] > best:
-            best, found = float(scores[k]), Split(group, k, float(at[k]))
+@dataclass(frozen=True, eq=False)
+class Look(ShortRepr):
+    """What the lines of a piece cost its worst margin, a point where that may be small, and the least margin there."""
+
+    costs: dict[int, Array]
+    point: Array
+    value: float
+
+    @staticmethod
+    def at(node: Node, goal: Goal) -> Look:
+        """For a piece with open classes."""
+        margins, relaxation, state = goal.margins, Relaxation(node.state), node.state
+        traces = {j: relaxation.traced(stated_row(node, margins, j)) for j in node.open}
+        least = {j: least_point(state, trace.inputs[0]) for j, trace in traces.items()}
+        others = [inside(state, bound.point) for bound in node.quadratic.values() if bound.point is not None]
+        points = np.array([*least.values(), *others])
+        values = np.min(margins.at(points, margins.others), axis=1)
+        k, worst = int(np.argmin(values)), node.worst_class
+        return Look(costs_of_lines(relaxation, traces[worst], least[worst]), points[k], float(values[k]))
+
+
+def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:
+    """The split that promises most for the worst margin; None if no slope is left undecided."""
+    known = node.quadratic.get(node.worst_class)
+    if known is not None and any(np.any(scores) for scores in known.scores):
+        costs = {group: np.abs(scores) for group, scores in enumerate(known.scores, start=1)}
+    best, found = 0.0, None
+    for group, cost in costs.items():
+        at = places(node.state, group)
+        usable = node.state.undecided[group - 1] & ~np.isnan(at)
+        if np.any(usable):
+            scores = np.where(usable, cost, -1.0)
+            k = int(np.argmax(scores))
+            if scores[k] > best:
+                best, found = float(scores[k]), Split(group, k, float(at[k]))
     return found
-
-
-def _gaps(relaxation: Relaxation, group: int) -> Array:
-    """How far apart the lines around each activation of a group are where they are farthest apart."""
-    envelope = relaxation.relaxed(group).envelope
-    lower, upper = envelope.below.middle_slopes, envelope.above.middle_slopes
-    first = envelope.above.intercepts(upper) - envelope.below.intercepts(lower)
-    ends = [first + (upper - lower) * place for place in (envelope.below.places[0], envelope.below.places[-1])]
-    return np.where(envelope.linear, 0.0, np.maximum(*ends))
-
-
-def _half(state: State, relaxation: Relaxation, trace: Trace) -> Split | None:
-    return None
-
-
-def descended(state: State, row: Array, other: int, goal: Goal) -> tuple[Array, float]:
-    """A point of the region where a margin may be small, and its least margin there."""
-    point = least_point(state, row)
-    return point, float(np.min(goal.margins.at(point[None], goal.margins.others)))

@@ -5,17 +5,19 @@ All functions are those of a module and what they take and give can be pickled: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sdpcert.regions.backward import Rows
 from sdpcert.regions.pieces import BoundsStep, Empty, End, Piece, Separated, Side, Split, Step
 from sdpcert.regions.region import Ball
-from sdpcert.regions.state import Decision, State
+from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, Wanted, tighten
 from sdpcert.robustness.margins import Margins
+from sdpcert.robustness.quadratic_bound import QuadraticBound
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
 #: A margin that is so far above its limit is not sought any better, relative to what it has to pass (at least one).
@@ -28,43 +30,70 @@ RATE = 3e8
 
 @dataclass(frozen=True, eq=False)
 class Goal(ShortRepr):
-    """Margins are to stay above `limit`; bounds are sought with `effort`, within `seconds`."""
+    """Margins are to stay above `limit`; bounds are sought with `effort`, within a budget."""
 
     margins: Margins
     limit: float
     effort: Effort
-    seconds: float = np.inf
+    budget: Budget
 
-    def wanted(self, classes: tuple[int, ...]) -> Wanted:
-        """The only rows of the last group that matter."""
-        return Wanted(self.margins.rows(classes), self.limit + ROOM * (1 + abs(self.limit)))
+    @property
+    def enough(self) -> float:
+        """A margin above this is not sought any better."""
+        return self.limit + ROOM * (1 + abs(self.limit))
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self.budget.seconds - self.budget.elapsed)
 
     @property
     def affordable(self) -> Effort:
         """The effort that there is time for."""
-        return replace(self.effort, work=min(self.effort.work, RATE * max(0.0, self.seconds)))
+        return replace(self.effort, work=min(self.effort.work, RATE * self.left))
 
 
 @dataclass(frozen=True, eq=False)
 class Node(ShortRepr):
     """A piece: its state after its own `steps`, and which classes are `open`: their margins are not above the limit.
 
-    `bounds` are lower bounds of the margins over these, `rows` what proved them, as far as it did here. At `point` of
-    the region the least margin is `value`.
+    `bounds` are lower bounds of the margins over these; `quadratic` has those by quadratic facts, where they were
+    looked for.
     """
 
     state: State
     steps: tuple[Step, ...]
     open: tuple[int, ...]
     bounds: Array
-    rows: Rows | None = None
-    point: Array | None = None
-    value: float = np.inf
+    quadratic: dict[int, QuadraticBound] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        state: State,
+        steps: tuple[Step, ...],
+        classes: tuple[int, ...],
+        bounds: Array,
+        goal: Goal,
+        quadratic: dict[int, QuadraticBound] | None = None,
+    ) -> Node:
+        """A piece with lower bounds of the margins over some classes."""
+        left = np.zeros(len(bounds), dtype=bool) if state.is_empty else bounds <= goal.limit
+        remaining = tuple(j for j, is_open in zip(classes, left, strict=True) if is_open)
+        return Node(state, steps, remaining, bounds[left], quadratic or {})
 
     @property
     def worst(self) -> float:
         """The least bound of a margin."""
         return float(np.min(self.bounds, initial=np.inf))
+
+    @property
+    def worst_class(self) -> int:
+        """The class with that margin, if any is open."""
+        return self.open[int(np.argmin(self.bounds))]
+
+    def followed_by(self, later: Node) -> Node:
+        """The same piece after further steps, those of `later`."""
+        return replace(later, steps=(*self.steps, *later.steps))
 
     def piece(self, parent: int | None, side: Side | None, split: Split | None) -> Piece:
         """What a certificate states of the piece, which was split or not."""
@@ -72,23 +101,11 @@ class Node(ShortRepr):
         return Piece(parent, side, self.steps, end)
 
 
-def bound_piece(state: State, classes: tuple[int, ...], goal: Goal, changed: Decision | None = None) -> Node:
-    """Bound the margins over some classes on a piece; `changed` is the decision that is new."""
-    after, steps = tighten(state, goal.affordable, changed, goal.wanted(classes))
-    return node_of(after, tuple(steps), classes, goal)
-
-
-def node_of(state: State, steps: tuple[Step, ...], classes: tuple[int, ...], goal: Goal) -> Node:
-    """The node of a piece whose preactivations are bounded."""
-    if state.is_empty:
-        return Node(state, steps, (), np.zeros(0))
-    margins = goal.margins
-    bounds = margins.bounds(state, classes)
-    left = bounds <= goal.limit
-    if not np.any(left):
-        return Node(state, steps, (), np.zeros(0))
-    remaining = tuple(j for j, is_open in zip(classes, left, strict=True) if is_open)
-    return Node(state, steps, remaining, bounds[left])
+def bound_piece(state: State, classes: tuple[int, ...], goal: Goal) -> Node:
+    """Bound the margins over some classes on a piece by lines."""
+    wanted = Wanted(goal.margins.rows(classes), goal.enough)
+    after, steps = tighten(state, goal.affordable, wanted=wanted)
+    return Node.of(after, tuple(steps), classes, goal.margins.bounds(after, classes), goal)
 
 
 def stated_row(node: Node, margins: Margins, other: int) -> Rows:
@@ -106,14 +123,20 @@ def stated_row(node: Node, margins: Margins, other: int) -> Rows:
 def least_point(state: State, row: Array) -> Array:
     """A point of the region where a linear function is least on the piece's ball or its box, or nearly so."""
     corner = np.where(row > 0, state.box_low, state.box_high)
-    region = state.region
+    region, length = state.region, float(np.linalg.norm(row))
     if not isinstance(region, Ball):
         return corner
-    radius = region.radius * (1 - INSIDE)
     step = corner - region.center
-    if np.linalg.norm(step) <= radius:
-        return corner
-    length = float(np.linalg.norm(row))
-    around = region.center - row * (radius / length) if length > 0 else region.center
+    if np.linalg.norm(step) <= (1 - INSIDE) * region.radius or length == 0:
+        return corner if length > 0 else inside(state, region.center)
+    return inside(state, region.center - row * (region.radius / length))
+
+
+def inside(state: State, point: Array) -> Array:
+    """A point of the region near one that may be just outside."""
+    region = state.region
+    if isinstance(region, Ball):
+        step = point - region.center
+        point = region.center + step * min(1.0, (1 - INSIDE) * region.radius / max(np.linalg.norm(step), 1e-300))
     low, high = region.box(state.form.inputs)
-    return np.clip(around, np.maximum(low, state.box_low), np.minimum(high, state.box_high))
+    return np.clip(point, low, high)

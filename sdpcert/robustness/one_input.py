@@ -20,6 +20,8 @@ from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
+#: By how much a radius is made smaller, relative, until a checker accepts its pieces.
+SHRINKS = (0.0, 1e-9, 1e-6, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ def answer(statement: Statement, options: Options, known: Entry) -> Answer:
         if not found.proofs:
             return Answer(known, found.counterexample)
         proofs = tuple(ByPieces(proof.classes, proof.pieces) for proof in found.proofs)
-        entry = replace(known, radius=found.radius, proofs=proofs)
-        with first_interrupt_waits():
-            result = check_document(statement.document([replace(entry, attack=None)]), exact=False)
-    if not result.ok:
-        return Answer(known, found.counterexample, f"a checker did not accept its pieces: {result.reason}")
-    return Answer(entry, found.counterexample)
+        reason = ""
+        for shrink in SHRINKS:  # what is proved of a region is true of smaller ones, with room
+            entry = replace(known, radius=found.radius * (1 - shrink), proofs=proofs)
+            with first_interrupt_waits():
+                result = check_document(statement.document([replace(entry, attack=None)]), exact=False)
+            if result.ok and entry.radius > known.radius:
+                return Answer(entry, found.counterexample)
+            reason = reason or result.reason
+    return Answer(known, found.counterexample, f"a checker did not accept its pieces: {reason}")

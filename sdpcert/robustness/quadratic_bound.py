@@ -7,19 +7,37 @@ from typing import Literal
 
 import numpy as np
 
-from sdpcert.arithmetic.blas import cholesky
+from sdpcert.arithmetic import blas
 from sdpcert.regions.pieces import QuadraticStep
-from sdpcert.regions.quadratic import Facts, QuadraticProblem
+from sdpcert.regions.quadratic import Facts, QuadraticProblem, ScaledFacts, box_scales
+from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.barrier import Bound, QuadraticGoals, Weights, combination, maximise
+from sdpcert.solvers.barrier import QuadraticGoals, maximise
+from sdpcert.solvers.quadratic_start import linear_weights
+from sdpcert.solvers.weighed_facts import Weights, grams, matrix
 
 Array = np.ndarray
 #: How much lower than what was found the stated bound is, relative to what the weighed facts add up, until its matrix
 #: has room.
 ROOM = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+#: The same for every variable, relative to the magnitudes that the facts add up in the network's own coordinates.
+ROUNDING = 1e-14
 #: The least eigenvalue of a matrix with unit diagonal that counts as room, relative to its order.
 LEAST_EIGENVALUE = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class FactWeights(ShortRepr):
+    """Weights of facts in the units of the format, for all neurons of the groups before the one that is bounded.
+
+    `facts` has (facts, size) entries for every group, in the order of `FACTS`, zero for decided neurons. They are a
+    start for the same neuron on parts of the piece, and on regions nearby.
+    """
+
+    ball: float
+    decisions: Array
+    facts: tuple[Array, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +45,15 @@ class QuadraticBound(ShortRepr):
     """A bound of a preactivation: `step` states it (None if nothing was found), `value` is what it says.
 
     For side "low" the preactivation is at least `value`, and no weights prove more than `upper`, roughly; for "high" it
-    is at most `value`, and none prove less than `upper`. `weights` are a start for the same neuron on a part of the
-    piece. `scores` has an array for each group before the neuron's: how much each neuron's relaxed activation is beside
-    the activation's graph, negative if the piece right of the kink is farther away. `point` is an input at which the
-    relaxation is worst, in the region.
+    is at most `value`, and none prove less than `upper`. `scores` has an array for each group before the neuron's: how
+    far each neuron's relaxed activation is from its function, weighed, negative where the piece left of the kink is
+    nearer. `point` is an input of the region where the relaxation is worst.
     """
 
     step: QuadraticStep | None
     value: float
     upper: float
-    weights: Weights | None
+    weights: FactWeights | None
     scores: tuple[Array, ...]
     point: Array | None
 
@@ -47,98 +64,137 @@ def quadratic_step(
     neuron: int,
     side: Literal["low", "high"],
     goals: QuadraticGoals | None = None,
-    start: Weights | None = None,
+    start: FactWeights | None = None,
 ) -> QuadraticBound:
-    """Bound a preactivation (group from 1) by quadratic facts; goals are those of side "low", negated for "high".
+    """Bound a preactivation (group from 1) by quadratic facts; `goals` are in terms of `v` for side "low", of `-v` for
+    side "high".
 
-    `facts` are shared by all neurons of a group; a state is as good for a single one of a region with a ball. Raises
-    ValueError if the region has no ball and there are no scales.
+    `facts`, those of a state and this group, may be shared by all its neurons. A box gets the ellipsoid that suits the
+    linear relaxation of the row. Raises ValueError if the region has no ends, or the facts are those of another group.
     """
     if isinstance(facts, State):
         facts = Facts(facts, group)
+    if facts.group != group:
+        raise ValueError(f"these are the facts before group {facts.group}, not before group {group}")
     sign = 1.0 if side == "low" else -1.0
-    problem = facts.problem(neuron, sign)
-    goals = QuadraticGoals() if goals is None else goals
-    bound = maximise(problem, goals.scaled(problem.scale), start)
-    nothing = tuple(np.zeros(g.size) for g in facts.state.form.groups[: group - 1])
+    nothing = tuple(np.zeros(own.size) for own in facts.state.form.groups[: group - 1])
+    if not facts.sufficient:
+        return QuadraticBound(None, -sign * np.inf, sign * np.inf, None, nothing, None)
+    scaled = _scaled(facts, neuron, sign)
+    problem = scaled.problem(neuron, sign)
+    goals = (QuadraticGoals() if goals is None else goals).scaled(problem.scale)
+    bound = maximise(problem, goals, None if start is None else _from_start(scaled, problem, start))
     upper = sign * bound.upper * problem.scale
-    if bound.weights is None:
+    reached = None if bound.weights is None else stated(problem, bound.weights)
+    if bound.weights is None or reached is None:
         return QuadraticBound(None, -sign * np.inf, upper, None, nothing, None)
-    t = stated(problem, bound.weights)
-    step = None if t is None else _step(problem, bound.weights, sign * t * problem.scale)
-    value = -sign * np.inf if step is None else step.value
-    scores, point = nothing, None
-    if bound.moments is not None:
-        scores, point = _scores(problem, bound), problem.point(bound.moments[0, 1 : 1 + problem.inputs])
-    return QuadraticBound(step, value, upper, bound.weights, scores, point)
+    own = bound.weights.facts * (problem.scale / scaled.units)
+    reached = reached * problem.scale - ROUNDING * problem.order * (abs(reached) + float(np.sum(own * facts.sizes)))
+    step = _step(scaled, problem, bound.weights, neuron, side, sign * reached)
+    weights = _kept(facts, step, own)
+    if bound.moments is None:
+        return QuadraticBound(step, step.value, upper, weights, nothing, None)
+    point = scaled.point(problem, bound.moments[0, 1 : 1 + problem.inputs])
+    return QuadraticBound(step, step.value, upper, weights, _scores(facts, problem, bound.weights, bound.moments), point)
 
 
 def stated(problem: QuadraticProblem, weights: Weights) -> float | None:
     """The bound that these weights prove, in units of the problem, with room for rounding; None if they prove none."""
-    q = combination(problem, 0.0, weights, problem.target)
-    inner = np.ascontiguousarray(q[1:, 1:])
-    factor = cholesky(inner)
+    whole = matrix(problem, 0.0, weights)
+    factor = blas.cholesky(whole[1:, 1:])
     if factor is None:
         return None
-    half = np.linalg.solve(factor, q[1:, 0])
-    x = np.concatenate([[1.0], -np.linalg.solve(factor.T, half)])
-    best = float(q[0, 0] - half @ half)
-    size = float(np.abs(q.diagonal()) @ np.square(x)) + abs(best)
+    worst = np.concatenate([[1.0], -blas.solve(factor, whole[1:, 0])])
+    best = float(whole[0] @ worst)
+    size = float(np.abs(whole.diagonal()) @ np.square(worst)) + abs(best)
     for room in ROOM:
-        t = best - room * size
-        if _has_room(q, t):
-            return t
+        value = best - room * size
+        if _has_room(whole, value):
+            return value
     return None
 
 
-def _has_room(q: Array, t: float) -> bool:
-    shifted = q.copy()
-    shifted[0, 0] -= t
-    diagonal = shifted.diagonal()
+def _has_room(whole: Array, value: float) -> bool:
+    """Whether the matrix after taking off the value, its diagonal brought to one, is positive definite by a margin."""
+    diagonal = whole.diagonal().copy()
+    diagonal[0] -= value
     if not np.all(diagonal > 0):
         return False
     scale = diagonal**-0.5
-    unit = scale[:, None] * shifted * scale
-    unit[np.diag_indices(len(unit))] -= LEAST_EIGENVALUE * len(unit)
-    return cholesky(unit) is not None
+    unit = scale[:, None] * whole * scale
+    unit[np.diag_indices(len(unit))] = 1 - LEAST_EIGENVALUE * len(unit)
+    return blas.cholesky(unit) is not None
 
 
-def _step(problem: QuadraticProblem, weights: Weights, value: float) -> QuadraticStep:
+def _scaled(facts: Facts, neuron: int, sign: float) -> ScaledFacts:
+    """With the region's ball, or with the ellipsoid in which the linear relaxation of the row is as good as on the box."""
+    state = facts.state
+    if isinstance(state.region, Ball):
+        return facts.scaled()
+    around = facts.scaled(box_scales(state, np.ones(state.form.inputs)))
+    problem = around.problem(neuron, sign)
+    row, _ = linear_weights(problem)
+    scales = around.ellipsoid.scales
+    assert scales is not None
+    return facts.scaled(box_scales(state, problem.lifted(row[1:]) / scales))
+
+
+def _step(
+    scaled: ScaledFacts,
+    problem: QuadraticProblem,
+    weights: Weights,
+    neuron: int,
+    side: Literal["low", "high"],
+    value: float,
+) -> QuadraticStep:
     """The step in the units of the format."""
-    facts = problem.facts
-    unit = problem.scale
-    multipliers = facts.multipliers(unit * weights.facts)
+    facts, unit = scaled.facts, problem.scale
     decisions = None
     if problem.decisions:
         decisions = np.zeros(len(facts.state.decisions))
-        decisions[facts.decisions] = unit * weights.decisions / facts.decision_scales
-    scales = facts.ellipsoid.scales
-    ball = unit * weights.ball / facts.ellipsoid.square
-    side: Literal["low", "high"] = "low" if problem.sign > 0 else "high"
-    return QuadraticStep(side, facts.group, problem.neuron, value, scales, float(ball), multipliers, decisions)
+        decisions[facts.decisions] = unit * weights.decisions / scaled.decision_units
+    multipliers = facts.multipliers(unit * weights.facts / scaled.units)
+    ball = unit * weights.ball / scaled.ellipsoid.square
+    return QuadraticStep(side, facts.group, neuron, value, scaled.ellipsoid.scales, ball, multipliers, decisions)
 
 
-def _scores(problem: QuadraticProblem, bound: Bound) -> tuple[Array, ...]:
-    """Weights of the first facts times the lesser of the mean squares of their two forms."""
-    facts, m, u = problem.facts, problem.inputs, problem.neurons
-    moments = bound.moments
-    rows = problem.rows[:u]
-    through = rows @ moments
-    gram = np.empty((3, 3, u))
-    gram[0, 0] = moments[0, 0]
-    gram[0, 1] = gram[1, 0] = through[:, 0]
-    gram[0, 2] = gram[2, 0] = moments[0, 1 + m :]
-    gram[1, 1] = np.einsum("ij,ij->i", through, rows)
-    gram[1, 2] = gram[2, 1] = through[np.arange(u), 1 + m + np.arange(u)]
-    gram[2, 2] = moments.diagonal()[1 + m :]
-    first, second = (np.einsum("ia,abi,ib->i", f, gram, f) for f in problem.forms[:2])
-    scale = np.abs(problem.forms[0, :, 2] / problem.forms[1, :, 2])
-    second = second * scale**2
-    cost = bound.weights.facts[0] / np.maximum(scale, 1e-300) * np.where(second <= first, second, -first)
+def _by_group(facts: Facts, values: Array) -> tuple[Array, ...]:
+    """Values (..., neurons) of undecided neurons as arrays (..., size) for each group."""
     found, start = [], 0
     for group, own in zip(facts.state.form.groups, facts.undecided, strict=False):
-        every = np.zeros(group.size)
-        every[own] = cost[start : start + len(own)]
+        every = np.zeros((*values.shape[:-1], group.size))
+        every[..., own] = values[..., start : start + len(own)]
         start += len(own)
         found.append(every)
     return tuple(found)
+
+
+def _kept(facts: Facts, step: QuadraticStep, weights: Array) -> FactWeights:
+    decisions = np.zeros(0) if step.decisions is None else step.decisions
+    return FactWeights(step.ball, decisions, _by_group(facts, weights))
+
+
+def _from_start(scaled: ScaledFacts, problem: QuadraticProblem, start: FactWeights) -> Weights:
+    """The weights of a problem like those of another piece."""
+    facts = scaled.facts
+    own = np.concatenate(
+        [np.zeros((len(scaled.units), 0)), *(w[:, k] for w, k in zip(start.facts, facts.undecided, strict=True))],
+        axis=1,
+    )
+    decisions = np.zeros(len(facts.state.decisions))
+    decisions[: len(start.decisions)] = start.decisions
+    unit = 1 / problem.scale
+    return Weights(
+        unit * start.ball * scaled.ellipsoid.square,
+        unit * decisions[facts.decisions] * scaled.decision_units,
+        unit * own * scaled.units,
+    )
+
+
+def _scores(facts: Facts, problem: QuadraticProblem, weights: Weights, moments: Array) -> tuple[Array, ...]:
+    """The weight of the first fact times the lesser of the mean squares of its two factors, in the relaxation."""
+    gram = grams(problem, moments, blas.product(problem.rows, moments))
+    first, second = (np.einsum("ia,abi,ib->i", f, gram, f) for f in problem.forms[:2])
+    ratio = np.abs(problem.forms[0, :, 2] / problem.forms[1, :, 2])
+    first, second = first / ratio, second * ratio
+    return _by_group(facts, weights.facts[0] * np.where(second <= first, second, -first))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import Box
+from sdpcert.robustness.confirming import is_accepted
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.regions_of_radii import Norm, distance, region_of
 from sdpcert.robustness.separating import ClassesProof, Separation, separate
@@ -19,8 +20,10 @@ from sdpcert.solvers.solution import Budget, Progress
 Array = np.ndarray
 #: How near the largest radius that is proved and the least that is not have to be, relative.
 TOLERANCE = 0.01
+#: The same where lines alone bound the margins.
+ROUGH = 0.05
 #: The share of the time left that one radius may take while others may follow.
-SHARE = 0.5
+SHARE = 0.35
 #: How much larger or smaller a radius is than the one before as long as only one side is known.
 FACTOR = 2.0
 #: Radii that are tried at most until one is proved, or one is not.
@@ -106,16 +109,21 @@ class _Search:
     nodes: int | None
     executor: Executor | None
     report: Callable[[Progress], None] | None
-    proved: float
+    below: float
     failed: float
-    proofs: tuple[ClassesProof, ...] = ()
+    successes: list[tuple[float, tuple[ClassesProof, ...]]] = field(default_factory=list)
     counterexample: Array | None = None
     stopped: bool = False
     history: list[Try] = field(default_factory=list)
 
+    @property
+    def proved(self) -> float:
+        """The largest radius that is proved."""
+        return self.successes[-1][0] if self.successes else self.below
+
     # ------------------------------------------------------------ one radius
 
-    def tried(self, radius: float, nodes: int | None, share: float = 1.0) -> bool:
+    def tried(self, radius: float, quick: bool, share: float = 1.0) -> bool:
         """Whether all margins are proved on the region of a radius, with some share of the time that is left."""
         limit = self.limits(radius)
         if not limit < np.inf:
@@ -127,8 +135,9 @@ class _Search:
             region_of(self.norm, self.center, radius, self.within),
             self.margins.label,
             limit=limit,
-            budget=replace(Budget(), seconds=seconds),
-            nodes=nodes,
+            budget=Budget(seconds=seconds),
+            nodes=self.nodes,
+            quick=quick,
             executor=self.executor,
             report=self.report,
         )
@@ -136,7 +145,7 @@ class _Search:
         self.stopped |= separation.status == "interrupted"
         self._saw(separation, radius)
         if separation.status == "separated" and radius > self.proved:
-            self.proved, self.proofs = radius, separation.proofs
+            self.successes.append((radius, separation.proofs))
         return separation.status == "separated"
 
     def _saw(self, separation: Separation, radius: float) -> None:
@@ -159,27 +168,26 @@ class _Search:
     # ------------------------------------------------------------ which radii
 
     def among(self, radii: Sequence[float]) -> None:
-        """The largest of some radii: those that one piece proves first, then the next ones one after the other."""
-        left, right = 0, len(radii)  # all before left are proved, right and all after it are not, by one piece
+        """The largest of some radii: those that lines prove first, then the next ones one after the other."""
+        left, right = 0, len(radii)  # all before left are proved, right and all after it are not, by lines
         while left < right and not self.is_over:
             middle = (left + right) // 2
-            if self.tried(radii[middle], 1):
+            if self.tried(radii[middle], True):
                 left = middle + 1
             else:
                 right = middle
-        for radius in radii[left:] if self.nodes != 1 else ():
-            if self.is_over or radius >= self.failed or not self.tried(radius, self.nodes):
+        for radius in radii[left:]:
+            if self.is_over or radius >= self.failed or not self.tried(radius, False):
                 break
 
     def bisect(self) -> None:
-        """The largest radius, by one piece first, then by dividing."""
-        known = self.failed
-        self._bracket(self._first(), 1)
-        self._halve(1)
-        self.failed = min(known, self._attacked)
-        if self.nodes != 1:
-            self._bracket(self.proved * (1 + 8 * TOLERANCE), self.nodes, SHARE)
-            self._halve(self.nodes, SHARE)
+        """The largest radius, by lines first, then by all means."""
+        beyond = self.failed
+        self._bracket(self._first(), True)
+        self._halve(ROUGH, True)
+        self.failed = min(beyond, self._attacked)
+        self._bracket(self.proved * FACTOR if self.proved > 0 else self._first(), False, SHARE)
+        self._halve(TOLERANCE, False, SHARE)
 
     @property
     def _attacked(self) -> float:
@@ -196,12 +204,12 @@ class _Search:
         start = reach / 2 if 0 < reach < np.inf else 1.0
         return float(np.clip(start, self.proved * (1 + TOLERANCE), self.failed * (1 - TOLERANCE)))
 
-    def _bracket(self, radius: float, nodes: int | None, share: float = 1.0) -> None:
+    def _bracket(self, radius: float, quick: bool, share: float = 1.0) -> None:
         """Find a radius that is not proved above one that is, from a first one on."""
         for _ in range(MOST_STEPS):
             if self.is_over or not self.proved < radius < self.failed:
                 return
-            if self.tried(radius, nodes, share):
+            if self.tried(radius, quick, share):
                 if self.failed < np.inf:
                     return
                 radius *= FACTOR
@@ -211,13 +219,20 @@ class _Search:
                     return
                 radius /= FACTOR
 
-    def _halve(self, nodes: int | None, share: float = 1.0) -> None:
+    def _halve(self, tolerance: float, quick: bool, share: float = 1.0) -> None:
         """Halve what lies between a radius that is proved and one that is not, until they are near each other."""
-        while not self.is_over and 0 < self.proved * (1 + TOLERANCE) < self.failed < np.inf:
+        while not self.is_over and 0 < self.proved * (1 + tolerance) < self.failed < np.inf:
             radius = self.proved + (self.failed - self.proved) / 2
-            if not self.tried(radius, nodes, share):
+            if not self.tried(radius, quick, share):
                 self.failed = min(self.failed, radius)
 
     def found(self) -> Found:
-        """What stands."""
-        return Found(self.proved, self.proofs, self.counterexample, self.budget.elapsed, tuple(self.history))
+        """What stands, and a checker accepts."""
+        margins = self.margins
+        while self.successes:
+            radius, proofs = self.successes[-1]
+            region, limit = region_of(self.norm, self.center, radius, self.within), self.limits(radius)
+            if all(is_accepted(margins.form, region, margins.label, proof, limit) for proof in proofs):
+                return Found(radius, proofs, self.counterexample, self.budget.elapsed, tuple(self.history))
+            self.successes.pop()
+        return Found(self.below, (), self.counterexample, self.budget.elapsed, tuple(self.history))

@@ -15,9 +15,10 @@ from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort
-from sdpcert.robustness.dividing import Division, divide
+from sdpcert.robustness.dividing import SIDES, Division, Look, divide
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.node import Goal, Node, bound_piece
+from sdpcert.robustness.sharpening import by_facts, sharpened
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.processes import WORKERS
 from sdpcert.running.short_repr import ShortRepr
@@ -67,13 +68,14 @@ def separate(
     limit: float = 0.0,
     budget: Budget | None = None,
     nodes: int | None = None,
+    quick: bool = False,
     executor: Executor | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Separation:
     """Divide a region until the margins of a label over some classes are above `limit` on every piece.
 
-    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded.
-    With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
+    `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded;
+    with `quick` it is the region alone, by lines. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
     returns what stands. It ends at a point of the region where a margin is not above the limit.
 
     Raises ValueError if the region does not fit the network, or a class does not exist.
@@ -83,7 +85,8 @@ def separate(
     with interrupts_noticed() as interrupted:
         loop = _Search(margins, chosen, limit, budget or Budget(), report, interrupted)
         try:
-            loop.begin(State.of(form, region))
+            loop.begin(State.of(form, region), quick)
+            nodes = 1 if quick else nodes
             status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
         except KeyboardInterrupt:
             status = "interrupted"
@@ -108,20 +111,40 @@ class _Search:
         #: Pieces that have to be divided, the least margin first.
         self.waiting: list[tuple[float, int]] = []
         self.counterexample: Array | None = None
+        self.is_stalled = False
 
     def goal(self, effort: Effort = THOROUGH) -> Goal:
         """What is wanted of a piece."""
-        return Goal(self.margins, self.limit, effort, self.budget.seconds - self.budget.elapsed)
+        return Goal(self.margins, self.limit, effort, self.budget)
 
     # ------------------------------------------------------------ the tree
 
-    def begin(self, state: State) -> None:
-        """Bound the whole region, with cheap lines first."""
+    def begin(self, state: State, quick: bool) -> None:
+        """Bound the whole region, with what costs little first."""
         node = bound_piece(state, self.classes, self.goal(QUICK))
-        if node.open:
-            better = bound_piece(node.state, node.open, self.goal())
-            node = Node(better.state, (*node.steps, *better.steps), better.open, better.bounds)
-        self._keep(node, None, None)
+        self.tree.append((node, None, None))
+        for better in (self._by_lines,) if quick else (self._by_lines, self._by_facts, self._sharpened):
+            node = self.tree[0][0]
+            if node.open and not self.budget.spent and self.counterexample is None:
+                self.tree[0] = (better(node), None, None)
+        if self.tree[0][0].open:
+            self.waiting.append((self.tree[0][0].worst, 0))
+
+    def _by_lines(self, node: Node) -> Node:
+        return node.followed_by(bound_piece(node.state, node.open, self.goal()))
+
+    def _by_facts(self, node: Node) -> Node:
+        return by_facts(node, self.goal())
+
+    def _sharpened(self, node: Node) -> Node:
+        look = Look.at(node, self.goal())
+        self._saw(look.point, look.value)
+        better = sharpened(node, look.costs, self.goal())
+        return by_facts(better, self.goal(), node) if better is not node else node
+
+    def _saw(self, point: Array, value: float) -> None:
+        if value <= self.limit:
+            self.counterexample = point
 
     def _keep(self, node: Node, parent: int | None, side: Side | None) -> None:
         number = len(self.tree)
@@ -131,11 +154,14 @@ class _Search:
 
     def divided(self, number: int, division: Division) -> None:
         """Take over what became of a piece."""
-        if division.value <= self.limit:
-            self.counterexample = division.point
-        self._keep(division.below, number, "below")
-        self._keep(division.above, number, "above")
-        self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
+        self._saw(division.point, division.value)
+        if division.split is None:
+            (self.tree[number],) = ((node, *self.tree[number][1:]) for node in division.sides)
+            self.is_stalled |= bool(self.tree[number][0].open)
+        else:
+            for node, side in zip(division.sides, SIDES, strict=True):
+                self._keep(node, number, side)
+            self.splits[number] = division.split  # last: an interrupt before this leaves the piece undivided
         self._tell()
 
     # ------------------------------------------------------------ the loop
@@ -144,6 +170,8 @@ class _Search:
         """Why no further piece is divided, or nothing."""
         if self.counterexample is not None:
             return "counterexample"
+        if self.is_stalled:
+            return "stalled"
         if not self.waiting and not under_way:
             return "separated"
         if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
@@ -155,17 +183,13 @@ class _Search:
     def serve(self, nodes: int | None) -> str:
         """Divide one piece after another; returns the status."""
         while not (status := self._over(nodes)):
-            number = self.waiting[0][1]
-            division = divide(self.tree[number][0], self.goal())
-            if division is None:
-                return "stalled"
-            heapq.heappop(self.waiting)
-            self.divided(number, division)
+            number = heapq.heappop(self.waiting)[1]
+            self.divided(number, divide(self.tree[number][0], self.goal()))
         return status
 
     def serve_by(self, executor: Executor, nodes: int | None) -> str:
         """The same by an executor, several pieces at a time."""
-        futures: dict[Future[Division | None], int] = {}
+        futures: dict[Future[Division], int] = {}
         try:
             while True:
                 status = self._over(nodes, len(futures))
@@ -174,17 +198,12 @@ class _Search:
                     futures[executor.submit(divide, self.tree[number][0], self.goal())] = number
                     status = self._over(nodes, len(futures))
                 if status not in ("", "nodes") or not futures:
-                    return status or "stalled"
+                    return status
                 for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    number, division = futures.pop(future), future.result()
-                    if division is None:
-                        futures[future] = number
-                        return "stalled"
-                    self.divided(number, division)
+                    self.divided(futures.pop(future), future.result())
         finally:
-            for future, number in futures.items():
+            for future in futures:
                 future.cancel()
-                heapq.heappush(self.waiting, (self.tree[number][0].worst, number))
 
     def _tell(self) -> None:
         if self.report is not None:

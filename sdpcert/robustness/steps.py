@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Future, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
@@ -116,7 +117,14 @@ class Steps:
         found = Found.nothing(request.inputs[right])
         inputs, labels = request.inputs[right], request.labels[right]
         try:
-            attacker.attack(inputs, labels, request.radii, found, lambda share: self.report("attack", share))
+            attacker.attack(
+                inputs,
+                labels,
+                request.radii,
+                found,
+                lambda share: self.report("attack", share),
+                np.array([self.entries[k].radius for k in right]),
+            )
         except KeyboardInterrupt:
             self.notes.append("interrupted: the attack did not end, so counts of what it leaves are too high")
             raise
@@ -143,13 +151,25 @@ class Steps:
             return
         jobs = {request.executor.submit(answer, request.statement, options, self.entries[k]): k for k in right}
         try:
-            for job in as_completed(jobs):
-                self._answered(jobs[job], job.result())
+            self._collect(jobs)
+        except KeyboardInterrupt:
+            self.came.set()
+            for job in list(jobs):
+                if job.cancel():
+                    del jobs[job]
+            with suppress(TimeoutError):  # what is looked at already is finished; a second interrupt ends that
+                self._collect(jobs, request.time_limit)
         except BrokenExecutor as error:
             self.notes.append(f"the executor broke ({type(error).__name__}): {self.looked_at} inputs were looked at")
         finally:
             for job in jobs:
                 job.cancel()
+
+    def _collect(self, jobs: dict[Future[Answer], int], seconds: float = np.inf) -> None:
+        """Take answers as they come, those that were taken out of the jobs."""
+        for job in as_completed(list(jobs), seconds if seconds < np.inf else None):
+            found = job.result()
+            self._answered(jobs.pop(job), found)
 
     def _answered(self, k: int, found: Answer) -> None:
         """Take over what became of an input."""

@@ -93,9 +93,8 @@ class ExactQuadratic:
                 return Fraction(slope[i]), Fraction(value[i])
         raise AssertionError("no piece has the whole interval")
 
-    def facts(self, g: int, i: int) -> list[tuple[Row, Row] | None]:
-        """Each as a product of two affine functions; None where an end or a line is missing."""
-        one, v, z = self.unit(0), self.preactivations[g, i], self.activations[g, i]
+    def facts(self, g: int, i: int, one: Row, v: Row, z: Row) -> list[tuple[Row, Row] | None]:
+        """Each as a product of two affine functions of the rows 1, v and z; None where an end or a line is missing."""
         low, high = self.ends(g, i)
         lines = self.state.neurons[g - 1].lines
 
@@ -137,6 +136,32 @@ class ExactQuadratic:
             times(minus(z, p, kappa), minus(last, v)),
         ]
 
+    def weighed(self) -> list[tuple[int, int, Row]]:
+        """The undecided neurons with the weights of their facts."""
+        numbers, found = iter([w for some in self.step.multipliers for w in some]), []
+        unit = [Fraction(1)] * 3
+        for g, i in self.undecided:
+            found.append((g, i, [Fraction(next(numbers)) for _ in self.facts(g, i, unit, unit, unit)]))
+        return found
+
+    def charge(self, errors: dict[tuple[int, int], Fraction]) -> Fraction:
+        """What errors of preactivations cost, those of the bounded neuron included; there are no decisions."""
+        one, v, z = ([Fraction(int(k == place)) for k in range(3)] for place in range(3))
+        result = errors[self.step.group, self.step.neuron]
+        for g, i, weights in self.weighed():
+            single = square = mixed = Fraction(0)
+            for weight, fact in zip(weights, self.facts(g, i, one, v, z)):
+                if weight:
+                    assert fact is not None
+                    left, right = fact
+                    single += weight * (left[0] * right[1] + left[1] * right[0])
+                    square += weight * left[1] * right[1]
+                    mixed += weight * (left[1] * right[2] + left[2] * right[1])
+            error, known = errors[g, i], self.state.neurons[g - 1]
+            most = [Fraction(float(x)) for x in (known.known.largest[i], known.sizes.sizes[i])]
+            result += error * (abs(single) + abs(mixed) * most[1] + abs(square) * (2 * most[0] + error))
+        return result
+
     def form(self) -> Matrix:
         step, one = self.step, self.unit(0)
         result = [[Fraction(0)] * self.order for _ in range(self.order)]
@@ -152,10 +177,8 @@ class ExactQuadratic:
                 sign, row = int(decision.sign), self.preactivations[decision.group, decision.neuron]
                 add(one, row, -Fraction(weight) * sign)
                 add(one, one, Fraction(weight) * sign * Fraction(decision.at))
-        weights = iter([w for numbers in step.multipliers for w in numbers])
-        for g, i in self.undecided:
-            for fact in self.facts(g, i):
-                weight = Fraction(next(weights))
+        for g, i, weights in self.weighed():
+            for weight, fact in zip(weights, self.facts(g, i, one, self.preactivations[g, i], self.activations[g, i])):
                 if weight:
                     assert fact is not None
                     add(*fact, -weight)

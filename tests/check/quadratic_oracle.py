@@ -96,7 +96,10 @@ class Piece:
     def undecided(self, group: int) -> list[int]:
         """The neurons of a group that are not linear on their intervals."""
         size = len(self.low[group - 1])
-        return [i for i in range(size) if not self.kind.pieces or len(self.own_pieces(group, i)) > 1]
+        return [i for i in range(size) if not self.kind.pieces or self._bends(group, i)]
+
+    def _bends(self, group: int, i: int) -> bool:
+        return len({slope for _, slope, _ in self.own_pieces(group, i)}) > 1
 
     def line(self, group: int, i: int, below: bool) -> tuple[float, float]:
         """Slope and offset of the line below or above."""

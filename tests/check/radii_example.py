@@ -12,7 +12,7 @@ from tests.check.radii_files import Writer
 Array = np.ndarray
 
 
-def layers() -> list[tuple[Array, Array]]:
+def random_layers() -> list[tuple[Array, Array]]:
     """A network of two inputs, two groups of four rectifiers, and three classes."""
     rng = np.random.default_rng(9)
     sizes = ((4, 2), (4, 4), (3, 4))
@@ -26,7 +26,7 @@ def layers() -> list[tuple[Array, Array]]:
 def _example(norm: str, level: str) -> Document:
     errors = (1e-4, 1e-3, np.array([0.0, 0.25])) if level == "F" else None
     writer = Writer(
-        layers(),
+        random_layers(),
         norm=norm,
         within=(np.array([-1.5, -1.25]), np.array([1.5, 1.25])),
         errors=errors,

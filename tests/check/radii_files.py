@@ -31,12 +31,13 @@ MOST_PIECES = 200
 
 @dataclass
 class Writer:
-    """Writes files of radii of a rectifier network, given by its layers (weights, bias).
+    """Writes files of radii of a network of rectifiers, or another activation, given by its layers (weights, bias).
 
-    `errors` is (offset, slope, center) at level F.
+    `errors` is (offset, slope, center) at level F. Only pieces of rectifiers are split.
     """
 
     layers: list[tuple[Array, Array]]
+    activation: str = "relu"
     norm: str = "l2"
     within: tuple[Array, Array] | None = None
     errors: tuple[float, float, Array] | None = None
@@ -46,7 +47,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         self.layers = [(np.array(w, dtype=float), np.array(b, dtype=float)) for w, b in self.layers]
-        net = Network.mlp([w for w, _ in self.layers], [b for _, b in self.layers])
+        net = Network.mlp([w for w, _ in self.layers], [b for _, b in self.layers], self.activation)
         self.form = with_differences(net)
 
     @property
@@ -59,9 +60,9 @@ class Writer:
 
     def outputs(self, point: Array) -> Array:
         """The outputs of a point in float64."""
-        z = np.asarray(point, dtype=float)
+        z, function = np.asarray(point, dtype=float), np.tanh if self.activation == "tanh" else lambda v: v * (v > 0)
         for weights, bias in self.layers[:-1]:
-            z = np.maximum(weights @ z + bias, 0.0)
+            z = function(weights @ z + bias)
         return self.layers[-1][0] @ z + self.layers[-1][1]
 
     # ---------------------------------------------------------------- proofs

@@ -35,7 +35,9 @@ def activated(network: Network, g: int, i: int, v: Fraction) -> Interval:
 
 def exactly(network: Network, point: Array, rng: np.random.Generator | None = None) -> list[Interval]:
     """Enclosures of the last group's preactivations, for weights moved within their radii if there is a generator."""
-    found: dict[tuple[int, int], Interval] = {(0, j): (Fraction(float(x)),) * 2 for j, x in enumerate(point)}
+    found: dict[tuple[int, int], Interval] = {}
+    for j, x in enumerate(point.tolist()):
+        found[0, j] = Fraction(x), Fraction(x)
 
     def moved(number: float, radius: float) -> Fraction:
         return Fraction(number) + (Fraction(0) if rng is None else Fraction(radius) * int(rng.integers(-1, 2)))

@@ -18,6 +18,7 @@ import sdpcert
 from sdpcert.check import CheckResult, Rejected, check, check_document, checker, document_of
 from sdpcert.check.verdict import main
 from tests.check import covers
+from tests.check.radii_example import example
 from tests.check.version3 import FOLDER, as_version_3, kept, with_claim
 
 SOURCE = Path(checker.__file__).parent
@@ -78,6 +79,18 @@ def test_loose_files_prove_a_cover_with_the_standard_library(loose: Path, progra
     assert (code, err) == (0, "") and "for all inputs x, x' in the box (" in out and "; 3 pieces; " in out
     code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, tmp_path / "bad.json")
     assert (code, err) == (1, "") and out.startswith("rejected: tree: pieces[1]: end: ")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_loose_files_prove_radii_with_the_standard_library(loose: Path, program: str, tmp_path: Path) -> None:
+    file, bad = tmp_path / "radii.json", example()
+    file.write_text(json.dumps(bad), encoding="utf-8")
+    code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, file)
+    assert (code, err) == (0, "") and out == f"proved: {check(file).reason}\n"
+    assert out.startswith("proved: 4 of 6 inputs right; certified at radius 0.0: 4")
+    file.write_text(json.dumps(bad | {"norm": "linf"}), encoding="utf-8")
+    code, out, err = run("-I", "-S", "-O", "-W", "error", loose / program, file)
+    assert (code, err) == (1, "") and out.startswith("rejected: claim is not")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

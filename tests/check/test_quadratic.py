@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,148 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.check import network as networks
-from sdpcert.check import pieces
 from sdpcert.check import region as regions
 from sdpcert.check.backward import IntegerNetwork
 from sdpcert.check.bounding import GUARD, MORE_BITS
-from sdpcert.check.pieces import QuadraticStep, Requirement, Split
+from sdpcert.check.pieces import QuadraticStep
 from sdpcert.check.quadratic import check_quadratic
 from sdpcert.check.reading import Rejected
-from sdpcert.check.replay import prove
-from sdpcert.check.state import Decision, State, first_state, input_bits
+from sdpcert.check.state import first_state, input_bits
 from tests.check import covers
 from tests.check.covers import Document
+from tests.check.quadratic_cases import NEAR, Case, affine_case, numbers, random_case
 from tests.check.quadratic_oracle import ABSOLUTE, HARD_TANH, KINDS, LEAKY, RELU, TANH, Kind, Piece, linear_pieces
 
 Array = np.ndarray
-#: How near to the best value, relative to what it is made of, a value has to be accepted, or rejected.
-NEAR = 1e-9
-
-
-def numbers(values: Any) -> array[float]:
-    return array("d", np.asarray(values, dtype=float).ravel().tolist())
-
-
-@dataclass
-class Case:
-    """A piece, a neuron of its last layer, and weights."""
-
-    piece: Piece
-    split: tuple[int, float, str] | None  # of an input
-    outer: tuple[Array, Array]  # the region's box
-    neuron: int
-    sign: int
-    scales: Array | None
-    ball: float
-    weights: list[list[Array]]
-    decisions: Array
-    weight_radius: float = 0.0
-    bias_radius: float = 0.0
-
-    @property
-    def group(self) -> int:
-        return len(self.piece.layers)
-
-    @property
-    def best(self) -> float:
-        return self.piece.best(
-            self.group, self.neuron, self.sign, self.scales, self.ball, self.weights, self.decisions
-        )  # fmt: skip
-
-    @property
-    def tolerance(self) -> float:
-        return NEAR * (1 + abs(self.best) + self.ball * float(np.sum(np.square(self.piece.box[1] - self.piece.box[0]))))
-
-    def step(self, value: float) -> QuadraticStep:
-        """The step that states `sign v >= value`."""
-        flat = tuple(numbers(np.concatenate([*own, []])) for own in self.weights)
-        scales = None if self.scales is None else numbers(self.scales)
-        side, decisions = "low" if self.sign > 0 else "high", numbers(self.decisions)
-        return QuadraticStep(side, self.group, self.neuron, self.sign * value, scales, self.ball, flat, decisions)
-
-    def check(self, step: QuadraticStep) -> None:
-        """Prove a step on the piece."""
-        piece, kind = self.piece, self.piece.kind
-        inputs, last = len(piece.box[0]), len(piece.layers[-1][1])
-        groups = [covers.group(kind.document(len(b)), b, kind.slopes, self.bias_radius) for _, b in piece.layers]
-        blocks = [covers.block(k, k - 1, w, self.weight_radius) for k, (w, _) in enumerate(piece.layers, 1)]
-        blocks.append(covers.block(len(groups) + 1, len(groups), np.ones((1, last))))
-        network = networks.read(covers.network(inputs, 1, groups, blocks), "network")
-        document = covers.box(*self.outer) if piece.ball is None else covers.ball(*piece.ball, *self.outer)
-        region = regions.read(document, "region", inputs)
-        split = None if self.split is None else Split(0, self.split[0], self.split[1])
-        splits, exact = [] if split is None else [split], IntegerNetwork(network)
-        bits = exact.bits + MORE_BITS + GUARD + input_bits(region, splits)
-        state = first_state(network, region, splits, bits)
-        if split is not None and self.split is not None:
-            state = state.on_side(split, self.split[2])
-        check_quadratic(step, exact, self._known(state), region, bits)
-
-    def _known(self, state: State) -> State:
-        piece = self.piece
-        for g, (low, high, lower, upper) in enumerate(
-            zip(piece.low, piece.high, piece.lower, piece.upper, strict=True)
-        ):
-            everyone = range(len(low))
-            known = state.neurons(g + 1).with_ends("low", everyone, low.tolist())
-            known = known.with_ends("high", everyone, high.tolist())
-            state = state.with_neurons(g + 1, known.with_lines(everyone, lower.tolist(), upper.tolist()))
-        return replace(state, decisions=tuple(Decision(*decision) for decision in piece.decisions))
-
-    def accepts(self, value: float) -> bool:
-        """Whether `sign v >= value` is proved."""
-        try:
-            self.check(self.step(value))
-        except Rejected as rejected:
-            if "not proved positive semidefinite" in str(rejected):
-                return False
-            raise
-        return True
-
-
-def random_case(seed: int, kind: Kind, widest: int = 4, layers: int | None = None, zeros: bool = True) -> Case | None:
-    """A random piece of a random network with weights that prove something; None if they do not."""
-    rng = np.random.default_rng(seed)
-    inputs = int(rng.integers(1, widest + 1))
-    hidden = rng.integers(1, 5, int(rng.integers(1, 4)) if layers is None else layers)
-    sizes = [inputs, *hidden, int(rng.integers(1, 3))]
-    pairs = pairwise(sizes)
-    network = [(rng.normal(size=(b, a)) / np.sqrt(a), rng.normal(size=b) / 2) for a, b in pairs]
-    center, radius = rng.normal(size=inputs), float(rng.uniform(0.1, 1))
-    low, high = center - radius * rng.uniform(0.3, 1, inputs), center + radius * rng.uniform(0.3, 1, inputs)
-    outer, split = (low.copy(), high.copy()), None
-    if rng.integers(2):
-        j, side = int(rng.integers(inputs)), str(rng.choice(["below", "above"]))
-        split = j, float((low[j] + 2 * high[j]) / 3), side
-        (high if side == "below" else low)[j] = split[1]
-    ball = (center, radius) if rng.integers(2) else None
-    piece = Piece(network, kind, (low, high), ball, [], [], [], [])
-    for v in piece.run(rng.uniform(low, high, (200, inputs)))[:-1]:
-        piece.low.append(np.quantile(v, 0.02, axis=0) - 0.05 * rng.random(v.shape[1]))
-        piece.high.append(np.quantile(v, 0.98, axis=0) + 0.05 * rng.random(v.shape[1]))
-        piece.lower.append(rng.uniform(*kind.slopes, v.shape[1]))
-        piece.upper.append(rng.uniform(*kind.slopes, v.shape[1]))
-    for g in range(1, len(network)):
-        if rng.integers(2):
-            i = int(rng.integers(sizes[g]))
-            at = float(rng.uniform(piece.low[g - 1][i], piece.high[g - 1][i]))
-            piece.decisions.append((g, i, int(rng.choice([-1, 1])), at))
-    weights: list[list[Array]] = []
-    for g in range(1, len(network)):
-        weights.append([])
-        for i in piece.undecided(g):
-            own = rng.uniform(0.1, 1, len(piece.facts(g, i)))
-            own[1:] *= rng.integers(0, 2, len(own) - 1) if zeros else 1
-            weights[-1].append(own + np.eye(len(own))[0] * (1 + rng.random()))
-    scales = None if ball is not None and rng.integers(2) else rng.uniform(0.2, 1, inputs)
-    decisions = rng.uniform(0, 1, len(piece.decisions)) * rng.integers(0, 2, len(piece.decisions))
-    sign, neuron = int(rng.choice([-1, 1])), int(rng.integers(sizes[-1]))
-    for ball_weight in 0.125 * 2.0 ** np.arange(14):
-        case = Case(piece, split, outer, neuron, sign, scales, float(ball_weight), weights, decisions)
-        if case.best > -np.inf:
-            return case
-    return None
-
 
 # ---------------------------------------------------------------- what weights prove
 
@@ -201,16 +70,6 @@ def test_scales_of_weights_and_inputs_do_not_matter(seed: int, exponent: int) ->
     scaled = replace(scaled, ball=case.ball / t**2) if case.scales is None else replace(scaled, scales=case.scales * t)
     assert scaled.accepts(case.best - case.tolerance)
     assert not scaled.accepts(case.best + case.tolerance)
-
-
-def affine_case() -> Case:
-    """v = 3 + 2 x1 - x2 + ReLU(x1 + 10) on |x| <= 1/2, by the ball's weight alone; another neuron is not read."""
-    layers = [(np.array([[1.0, 0.0], [2.0, -1.0], [1.0, 1.0]]), np.array([10.0, 20.0, 0.0]))]
-    layers.append((np.array([[1.0, 1.0, 0.0]]), np.array([-17.0])))
-    ball, box = (np.zeros(2), 0.5), (np.full(2, -0.5), np.full(2, 0.5))
-    intervals = [np.array([9.0, 18.0, -1.0])], [np.array([11.0, 22.0, 1.0])]
-    piece = Piece(layers, RELU, box, ball, *intervals, [np.ones(3)], [np.ones(3)])
-    return Case(piece, None, box, 0, 1, None, float(np.sqrt(10)), [[np.zeros(6)]], np.zeros(0))
 
 
 def test_weights_of_zero_leave_out_what_nothing_reads() -> None:
@@ -352,131 +211,61 @@ def test_a_neuron_has_as_many_facts_as_its_kinks_say(kind: Kind, low: float, hig
             case.check(step)
 
 
-# ---------------------------------------------------------------- steps of a file
+# ---------------------------------------------------------------- decided neurons
 
 
-def written(**changed: Any) -> tuple[Document, Document]:
-    """A network whose last group has v = 1 - ReLU(x1 + x2) - ReLU(x1 - x2) and twice v, on |x| <= 1/2, and a step.
-
-    The least value of v is 1 - 1 = 0 (at x = (1/2, 0)); bounds by lines show -0.2 at best.
-    """
-    identity = covers.piecewise_linear(2, [], [1.0], [0.0])
-    hidden = np.array([[1.0, 1.0], [1.0, -1.0]])
-    last = np.array([[-1.0, -1.0], [-2.0, -2.0]])
-    groups = [covers.group(covers.relu(2), np.zeros(2)), covers.group(identity, np.array([1.0, 2.0]), (1.0, 1.0))]
-    blocks = [covers.block(1, 0, hidden), covers.block(2, 1, last), covers.block(3, 2, np.eye(2))]
-    own = [2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    step = {
-        "kind": "quadratic", "side": "low", "group": 2, "neuron": 0, "value": (-2.0**-30).hex(), "scales": None,
-        "ball": (2.0).hex(), "multipliers": [covers.pack(own * 2)], "decisions": None,
-    }  # fmt: skip
-    return covers.network(2, 2, groups, blocks), {**step, **changed}
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 0.5), (-np.inf, 0.5), (-1.0, 1.0), (1.0, 1.0)])
+def test_pieces_of_the_same_slope_are_one(low: float, high: float) -> None:
+    kind = linear_pieces((-np.inf, 0.5, 0.25), (0.0, 0.5, 0.25), (0.0, 0.5, 0.25), (1.0, 0.5, 0.25), (1.0, 2.0, -1.25))
+    case = kinked(kind, low, high)
+    case.weights = [[]] if low < high else [[np.array([4.0, 0.5, 0.25])]]
+    assert len(case.piece.undecided(1)) == len(case.weights[0]) or low == high
+    if low < high:
+        agrees(case)
+    else:  # on a point both lines are the piece on its left, v / 2 + 1/4
+        assert case.accepts(-20.0)
 
 
-@dataclass
-class Separating:
-    """Pieces of a network on a region that have to keep neuron 0 of the last group above a limit."""
+def smooth_case(activation: Document, low: float, high: float, slope: float, everywhere: tuple[float, float]) -> Any:
+    """v = 3 phi(x) for low <= x <= high, whose slope there is stated; what checks `v >= value` by the ellipsoid."""
+    identity = covers.piecewise_linear(1, [], [1.0], [0.0])
+    groups = [covers.group(activation, [0.0], everywhere), covers.group(identity, [0.0], (1.0, 1.0))]
+    blocks = [covers.block(1, 0, [[1.0]]), covers.block(2, 1, [[3.0]]), covers.block(3, 2, [[1.0]])]
+    network = networks.read(covers.network(1, 1, groups, blocks), "network")
+    region = regions.read(covers.box([low], [high]), "region", 1)
+    exact = IntegerNetwork(network)
+    bits = exact.bits + MORE_BITS + GUARD + input_bits(region, [])
+    state = first_state(network, region, [], bits)
+    known = state.neurons(1).with_ends("low", [0], [low]).with_ends("high", [0], [high])
+    state = state.with_neurons(1, known.with_slopes([0], [slope], [slope]))
+    width = high - low  # the ball's weight that makes the matrix's least value that at x = low
+    weight = 3 * slope / width
 
-    network: networks.Network
-    region: regions.Region
-    pieces: tuple[pieces.Piece, ...]
-    requirements: tuple[Requirement, ...]
-    upper: float = 0.0
+    def check(value: float) -> None:
+        nothing = (array("d"),)
+        step = QuadraticStep("low", 2, 0, value, numbers([1.0]), weight, nothing, None)
+        check_quadratic(step, exact, state, region, bits)
 
-
-def replayed(
-    document: Document, step: Document, region: Document | None = None, limit: float = -0.125, neuron: int = 0,
-    side: str = "low",
-) -> None:  # fmt: skip
-    """Replay one piece that bounds the hidden group, has the step, and is separated."""
-    network = networks.read(document, "network")
-    room = 0.75 * np.ones(2)
-    steps = [covers.bounds("low", 1, -room), covers.bounds("high", 1, room), step]
-    listed = [covers.piece({"kind": "separated"}, *steps)]
-    found = pieces.read(listed, "pieces", network, 1, 1, ends=pieces.SEPARATING)
-    read = regions.read(region or covers.ball(np.zeros(2), 0.5), "region", 2)
-    prove(Separating(network, read, found, (Requirement(neuron, side, Fraction(limit)),)))
-
-
-def test_a_step_ends_the_interval_of_its_neuron() -> None:
-    network, step = written()
-    replayed(network, step)
-    with pytest.raises(Rejected):
-        replayed(network, step, limit=0.0)
-    with pytest.raises(Rejected, match="do not keep neuron 1"):
-        replayed(network, step, neuron=1)
-    doubled = {"neuron": 1, "ball": (4.0).hex(), "multipliers": [covers.pack([4.0, 0, 0, 0, 0, 0] * 2)]}
-    replayed(network, {**step, **doubled}, neuron=1)
-
-
-def test_a_step_may_be_one_of_the_high_side() -> None:
-    network, step = written()
-    high = {**step, "side": "high", "value": (1.0 + 2.0**-30).hex()}
-    # v = 1 - z1 - z2 <= 1 by the facts z >= 0, whatever z is
-    facts = [covers.pack([0.0, 1.0, 0, 0, 0, 0] * 2)]
-    replayed(network, {**high, "multipliers": facts, "ball": (0.0).hex()}, limit=1.125, side="high")
-    with pytest.raises(Rejected, match="not proved positive"):
-        replayed(network, {**high, "multipliers": facts, "value": (1.0 - 2.0**-30).hex()}, limit=1.125, side="high")
+    return check
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("activation", "low", "high", "slope", "everywhere", "least"),
     [
-        ({"value": (2.0**-30).hex()}, "the matrix of the quadratic function is not proved positive semidefinite"),
-        ({"ball": (1.9).hex()}, "not proved positive semidefinite"),
-        ({"ball": (-2.0).hex()}, "ball is less than 0"),
-        ({"multipliers": [covers.pack([2.0, 0, 0, 0, 0, 0] + [1.9, 0, 0, 0, 0, 0])]}, "not proved positive"),
-        ({"multipliers": [covers.pack([2.0, 0, 0, 0, 0, 0] * 2 + [0])]}, "at most 12 values"),
-        ({"multipliers": [covers.pack([2.0, 0, 0, 0, 0, 0])]}, "group 1: 6 multipliers for 12 facts"),
-        ({"multipliers": [covers.pack([2.0, 0, 0, 0, 0, -1e-9] * 2)]}, "out of range"),
-        ({"multipliers": []}, "1 entries"),
-        ({"multipliers": [covers.pack([2.0, 0, 0, 0, 0, 0] * 2), covers.pack([])]}, "1 entries"),
-        ({"scales": covers.pack([1.0, 0.0])}, "scales has a zero"),
-        ({"scales": covers.pack([1.0, -1.0])}, "out of range"),
-        ({"scales": covers.pack([1.0])}, "exactly 2 values"),
-        ({"scales": covers.pack([1.0, 1.0])}, "not proved positive semidefinite"),  # of the box, which is wider
-        ({"decisions": covers.pack([1.0])}, "exactly 0 values"),
-        ({"side": "above"}, "neither 'low' nor 'high'"),
-        ({"side": "high"}, "not proved positive semidefinite"),
-        ({"neuron": 2}, "not in 0 .. 1"),
-        ({"neuron": 1}, "not proved positive semidefinite"),
-        ({"group": 1, "multipliers": []}, "not proved positive semidefinite"),
-        ({"group": 3}, "group"),
-        ({"value": "0x1p0"}, "float.hex"),
-        ({"facts": 0}, "unknown key"),
+        (covers.smooth("elu", 1.0), 0.5, 2.5, 1.0, (0.0, 1.0), 1.5),
+        (covers.smooth("hard_sigmoid", 0.25, 0.5), -1.0, 1.0, 0.25, (0.0, 0.25), 0.75),
+        (covers.smooth("hard_swish"), 4.0, 6.0, 1.0, (-0.5, 1.5), 12.0),
     ],
 )
-def test_other_steps_are_rejected(changed: Document, message: str) -> None:
-    with pytest.raises(Rejected, match=message):
-        replayed(*written(**changed))
+def test_smooth_activations_with_one_slope_are_substituted(
+    activation: Document, low: float, high: float, slope: float, everywhere: tuple[float, float], least: float
+) -> None:
+    check = smooth_case(activation, low, high, slope, everywhere)
+    check(least - NEAR)
+    with pytest.raises(Rejected, match="not proved positive semidefinite"):
+        check(least + NEAR)
 
 
-def test_without_a_ball_there_have_to_be_scales() -> None:
-    network, step = written()
-    region = covers.box(np.full(2, -0.5), np.full(2, 0.5))
-    with pytest.raises(Rejected, match="the region has no ball"):
-        replayed(network, step, covers.box(np.full(2, -0.25), np.full(2, 0.25)))
-    with pytest.raises(Rejected, match="not proved"):
-        replayed(network, {**step, "scales": covers.pack([1.0, 1.0])}, region)
-    # The ellipsoid of semi-axes (1, 1) around the box of half the size is the ball of radius 2^(-3/2).
-    inner = covers.box(np.full(2, -0.25), np.full(2, 0.25))
-    replayed(network, {**step, "scales": covers.pack([1.0, 1.0])}, inner)
-
-
-def test_all_inputs_have_no_ellipsoid_around_them() -> None:
-    case = affine_case()
-    network = networks.read(written()[0], "network")
-    exact, state = IntegerNetwork(network), first_state(network, regions.ALL, [], 300)
-    for scales in (None, numbers([1.0, 1.0])):
-        step = replace(case.step(-1.0), group=2, scales=scales, multipliers=(numbers([0.0] * 12),))
-        with pytest.raises(Rejected, match="the inputs have no ends"):
-            check_quadratic(step, exact, state, regions.ALL, 300)
-
-
-@pytest.mark.parametrize(("group", "message"), [(1, "not proved positive"), (2, "a decision on group 2 is weighed")])
-def test_decisions_below_the_neuron_may_be_weighed(group: int, message: str) -> None:
-    case = affine_case()
-    case.piece.decisions.append((group, 0, 1, 0.0))
-    case.decisions = np.array([0.25])
-    with pytest.raises(Rejected, match=message):
-        case.check(case.step(50.0))
+def test_a_decided_activation_without_known_values_is_not_substituted() -> None:
+    with pytest.raises(Rejected, match="neuron 0 of group 1 is decided, but its value at zero is not known"):
+        smooth_case({"kind": "unknown"}, 0.0, 1.0, 0.5, (0.5, 0.5))(-100.0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.check import cover_floating, functions
+from sdpcert.check import cover_floating, functions, quadratic_floating
 from sdpcert.check.activations import Smooth
 from sdpcert.check.backward import IntegerNetwork
 from sdpcert.check.bounding import GUARD, MORE_BITS
@@ -334,16 +334,55 @@ def test_bounds_hold_for_all_weights_within_their_radii(seed: int, radius: float
         return
     step, exact, largest = found
     size = sum(abs(float(x)) for x in exact.matrix[0]) + abs(float(largest))
-    value = next(v for k in range(60) if accepted(state, step, v := float(largest) - 1e-15 * 4.0**k * size))
+    value = next(v for k in range(130) if accepted(state, step, v := float(largest) - 1e-15 * 1.3**k * size))
     assert Fraction(value) < largest
     assert value >= largest - (1e-7 + 1e5 * radius) * size
     sign = 1.0 if step.side == "low" else -1.0
+    in_integers(network, region, state, replace(step, value=sign * value))
     for _ in range(5):
         moved = perturbed(network, rng)
         points = samples(rng, moved, region, state)
         if len(points):
             values = sign * evaluated(moved, points)[0][step.group][:, step.neuron]
             assert values.min() >= value - 1e-13 * (1 + abs(value))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32))
+def test_radii_cost_what_the_rows_may_be_wrong_by(seed: int) -> None:
+    """With one group below the bounded one, every error is one sum of sizes."""
+    rng = np.random.default_rng(seed)
+    plain = bent_network(rng)
+    radii = [10.0 ** rng.integers(-9, -3) for _ in range(2)]
+    groups = tuple(
+        replace(some, bias_radius=doubles(np.full(some.size, r)))
+        for some, r in zip(plain.groups[:2], radii, strict=True)
+    )
+    blocks = [replace(b, radius=radii[b.target - 1]) for b in plain.blocks if b.target <= 2]
+    last = block(3, 2, np.ones((1, groups[1].size)))
+    network = Network(plain.inputs, 1, groups, (*blocks, last), "")
+    region = centred_region(rng, network.inputs)
+    state = piece(rng, network, region, splits=0)
+    found = None if state is None else random_step(rng, network, region, state)
+    if state is None or found is None:
+        return
+    step, exact, largest = found
+    inputs = sum(max(abs(Fraction(float(a))), abs(Fraction(float(b)))) for a, b in zip(state.low, state.high))
+    errors = {(1, i): Fraction(radii[0]) * (1 + inputs) for i in range(groups[0].size)}
+    if step.group == 2:
+        sizes = [Fraction(float(x)) for x in state.neurons[0].sizes.sizes]
+        error = Fraction(radii[1]) * (1 + sum(sizes) + (inputs if any(b.source == 0 for b in blocks[1:]) else 0))
+        for j, slope in enumerate(state.neurons[0].slopes[0].tolist()):
+            weight = next(b for b in blocks if b.source == 1).weights[step.neuron * groups[0].size + j]
+            if (1, j) not in exact.undecided:
+                error += abs(Fraction(weight) * Fraction(slope)) * errors[1, j]
+        errors[2, step.neuron] = error
+    size = sum(abs(float(x)) for x in exact.matrix[0]) + abs(float(largest))
+    charge = exact.charge(errors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quadratic_floating, "CAUTION", 1.0)
+        assert not accepted(state, step, float(largest - charge) + 1e-14 * size)
+        assert accepted(state, step, float(largest - charge) - 1e-7 * (size + float(charge)))
 
 
 def perturbed(network: Network, rng: np.random.Generator) -> Network:
@@ -406,6 +445,18 @@ def test_what_does_not_fit_is_rejected() -> None:
     prove_quadratic(cut, replace(step, decisions=doubles([0.0])))
     with pytest.raises(Rejected, match="a decision on group 2 has a weight"):
         prove_quadratic(cut, replace(step, decisions=doubles([1.0])))
+    # Activations and inputs that nothing keeps from growing: a neuron that nothing reads, and no ball.
+    apart = replace(network, blocks=(network.blocks[0], block(2, 1, np.array([[1.0, 0.0]])), network.blocks[2]))
+    unread = State.of(FloatingNetwork(apart), region)
+    low = replace(step, value=-1.001e-3)
+    for first, second, ball, right in (
+        ([1e-3, 1.0], [0.0, 0.0], 2.5e-4 * (1 + 1e-9), True),
+        ([1e-3, 1.0], [0.0, 1.0], 2.5e-4 * (1 + 1e-9), False),
+        ([1e-3, 1.0], [0.0, 0.0], 0.0, False),
+        ([0.0, 1.0], [0.0, 0.0], 2.5e-4, False),
+    ):
+        weights = doubles([*first, 0.0, 0.0, 0.0, 0.0, *second, 0.0, 0.0, 0.0, 0.0])
+        assert accepted(unread, replace(low, multipliers=(weights,), ball=ball), low.value) is right
     for large in (replace(step, value=-1e308, ball=1e308), replace(step, ball=1e-320)):
         with pytest.raises(Rejected):
             prove_quadratic(fresh, large)

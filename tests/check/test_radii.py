@@ -22,12 +22,12 @@ from sdpcert.check.entries import Setting
 from sdpcert.check.needed import Errors, reach, root_up
 from sdpcert.check.network import read as read_network
 from sdpcert.check.pieces import Requirement, check_separated
-from sdpcert.check.radii import claim_of
 from sdpcert.check.radii_claim import Row
+from sdpcert.check.radii_file import claim_of
 from sdpcert.check.reading import Rejected
 from sdpcert.check.verdict import main
-from tests.check.covers import Document, hashed, pack, piecewise_linear, relu, unpack
-from tests.check.radii_example import example, untrue
+from tests.check.covers import Document, bounds, hashed, pack, piece, piecewise_linear, relu, unpack
+from tests.check.radii_example import example, random_layers, untrue
 from tests.check.radii_files import Writer, completed, with_claim
 
 ARITHMETICS = {True: "exact", False: "floating-point"}
@@ -159,6 +159,37 @@ def test_what_is_claimed_of_labels_is_proved() -> None:
     assert "correct is neither" in rejected(entry_altered(document, 5, correct=1))
 
 
+@pytest.mark.parametrize("exact", ARITHMETICS)
+def test_what_may_be_either_is_claimed_to_be_neither(exact: bool) -> None:
+    """Weights within a radius, or float32, leave open whether a margin of 2e-4 is positive."""
+    layers, point = [(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([5.0, 0.0]))], [-1.6666, 0.0]
+    writer, float32 = Writer(layers), Writer(layers, errors=(2e-4, 0.0, np.zeros(2)))
+    right, wrong = writer.entry(point, 0, 0.0), writer.wrong(point, 0)
+    neither = wrong | {"correct": None}
+    assert check_document(writer.file([right]), exact).ok and not check_document(writer.file([wrong]), exact).ok
+    for entry, is_open in ((right, False), (wrong, False), (neither, True)):
+        assert check_document(float32.file([entry]), exact).ok is is_open
+        uncertain = writer.file([entry])
+        uncertain["network"]["blocks"][0]["radius"] = (1e-4).hex()
+        hashed(uncertain["network"])
+        result = check_document(with_claim(uncertain), exact)
+        assert result.ok is is_open and (not is_open or "every network with weights and biases" in result.reason)
+
+
+@pytest.mark.parametrize("exact", ARITHMETICS)
+def test_smooth_networks_have_radii_too(exact: bool) -> None:
+    writer = Writer(random_layers(), activation="tanh")
+    center = np.array([-0.66, 0.53])
+    values = writer.outputs(center)
+    label, worst = int(np.argmax(values)), int(np.argmin(values))
+    entries = [writer.entry(center, label, 0.01), writer.wrong(center, worst)]
+    result = check_document(writer.file(entries), exact)
+    assert (result.ok, result.level) == (True, ARITHMETICS[exact]), result.reason
+    assert "no other class" in rejected(writer.file([entries[0], writer.wrong(center, label)]), exact)
+    far = entry_altered(writer.file(entries), 0, radius=(0.5).hex())
+    assert rejected(far, exact).startswith("inputs[0]: proofs[0]: pieces[0]: ")
+
+
 def test_a_larger_radius_needs_another_proof() -> None:
     document = example()
     for number, radius in ((0, 0.75), (1, 0.5), (2, 0.3)):
@@ -263,6 +294,34 @@ def test_normalisation_is_a_claim_about_another_network() -> None:
     ):
         stated = {"mean": [x.hex() for x in mean], "std": [x.hex() for x in std]}
         assert problem in rejected(altered(document, normalisation=stated))
+
+
+# ---------------------------------------------------------------- a radius that is known
+
+
+def linear(radius: float, kind: str, value: float) -> Document:
+    """Two classes with the margin 3 x + 4 y + 5, a radius around zero, and a bound of one of two kinds."""
+    writer = Writer([(np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([5.0, 0.0]))], radii=(radius,))
+    step = bounds("low", 2, [value])
+    if kind == "quadratic":
+        weights = {"scales": None, "ball": (2.5 * radius**-1).hex(), "multipliers": [pack([])], "decisions": None}
+        step = {"kind": "quadratic", "side": "low", "group": 2, "neuron": 0, "value": value.hex(), **weights}
+    proof = {"kind": "pieces", "classes": [1], "pieces": [piece({"kind": "separated"}, step)]}
+    return writer.file([writer.entry([0.0, 0.0], 0, radius, [proof])])
+
+
+@pytest.mark.parametrize("exact", ARITHMETICS)
+@pytest.mark.parametrize("kind", ["bounds", "quadratic"])
+def test_the_radius_of_a_linear_classifier_is_a_distance_from_a_line(kind: str, exact: bool) -> None:
+    """At radius 1 the margin is zero at (-0.6, -0.8): a tie, which is no margin."""
+    assert check_document(linear(0.75, kind, 1.25 - 1e-9), exact).ok
+    nearly = check_document(linear(1 - 1e-9, kind, 1e-9), exact)
+    assert nearly.ok and nearly.radii == (Row(1 - 1e-9, 1, None),)
+    assert "do not keep neuron 0" in rejected(linear(1.0, kind, -1e-9), exact)
+    for radius, value in ((1.0, 1e-9), (1 + 1e-9, 1e-9), (0.75, 1.25 + 1e-9)):
+        assert "steps[0]" in rejected(linear(radius, kind, value), exact)
+    if exact and kind == "bounds":  # nothing is rounded away from zero
+        assert "do not keep neuron 0" in rejected(linear(1.0, kind, 0.0), exact)
 
 
 # ---------------------------------------------------------------- the network of differences

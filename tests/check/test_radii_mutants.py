@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import check, check_document, radii
+from sdpcert.check import check, check_document, radii_file
 from tests.check.covers import Document, hashed, pack, unpack
 from tests.check.radii_example import example, untrue
 from tests.check.radii_files import completed, with_claim
@@ -105,7 +105,7 @@ def altered(kinds: list[tuple[str, str]], each: int, seed: int, share: float) ->
                 plain = replaced(document, path, choices[choice])
                 again = None if "pieces" in path else anew(plain, path)
                 for changed in [plain] if again in (None, plain) else [plain, again]:
-                    result = check_document(changed, True)
+                    result = check_document(changed, bool(rng.integers(2)))
                     assert "could not be finished" not in result.reason and "\n" not in result.reason
                     found[key, result.ok] += 1
                     if result.ok:
@@ -127,10 +127,10 @@ def anew(plain: Document, path: Path_) -> Document | None:
 
 
 def test_no_altered_leaf_makes_a_file_say_what_is_not_true() -> None:
-    found = altered([("l2", "R")], 1, 0, 0.1)
+    found = altered([("l2", "R")], 1, 0, 0.05)
     for key in ("label", "center", "correct", "classes", "certified", "attacked", "norm", "level", "weights", "bias"):
         assert found[key, False], key
-    assert found["radius", True] and found["values", True]
+    assert found["radius", True]
 
 
 @pytest.mark.slow
@@ -201,5 +201,5 @@ def test_what_would_be_too_much_is_not_unpacked(monkeypatch: pytest.MonkeyPatch)
         assert not result.ok and "does not hold" in result.reason
     many = replaced(document, ("inputs",), document["inputs"] * 200_000)
     assert check_document(many).reason == "inputs does not have 1 to 1000000 entries"
-    monkeypatch.setattr(radii, "MAX_NUMBERS", 13)
+    monkeypatch.setattr(radii_file, "MAX_NUMBERS", 13)
     assert check_document(document).reason == "the inputs and attacked points have more than 13 numbers"

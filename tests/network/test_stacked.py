@@ -499,7 +499,7 @@ def test_hash_sees_every_part() -> None:
 
 
 def test_unrolled_networks_beyond_memory_are_refused() -> None:
-    graph = Graph((3, 224, 224))
+    graph = Graph((3, 112, 112))
     with pytest.raises(ValueError, match="GiB"):
         _ = graph.network(graph.add(act.relu(), 0)).stacked
 

@@ -14,7 +14,9 @@ import pytest
 
 import sdpcert
 from sdpcert import Network
+from sdpcert.network.differences import with_differences
 from sdpcert.regions import Box
+from sdpcert.robustness.separating import separate
 from tests.robustness.classifiers import NAMES, Sample, chain, convolutional, sampled
 from tests.robustness.rivals import nearest_rival, region_of
 
@@ -89,6 +91,41 @@ def test_no_input_within_a_radius_has_another_class_of_many_networks(name: str, 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_input_within_a_radius_has_another_class_of_many_convolutions(name: str, seed: int, tmp_path: Path) -> None:
     sound(convolutional, name, seed, 1 + seed % 3, tmp_path)
+
+
+def separated(name: str, seed: int, nodes: int) -> int:
+    """Margins on regions of several sizes, after a search for lower ones; how many triples were proved."""
+    random = np.random.default_rng([seed, NAMES.index(name), 3])
+    make, count = (convolutional if random.random() < 0.2 else chain), 0
+    for sample in sampled(make(random, name), random, INPUTS):
+        plain = Sample(sample.network, (sample.center - sample.mean) / sample.std, sample.label)
+        form = with_differences(sample.network)
+        for size in (0.3, 0.03):
+            norm = "l2" if random.random() < 0.5 else "linf"
+            low, high = (plain.center + sign * size * random.uniform(0.3, 1, len(plain.center)) for sign in (-1, 1))
+            region = region_of(plain.center, size, norm, Box(low, high) if random.random() < 0.3 else None)
+            found = separate(form, region, plain.label, nodes=nodes)
+            least, _ = nearest_rival(plain, region, random, 100)
+            count += found.status == "separated"
+            assert least > 0 or found.status != "separated"
+            bound = min(found.bounds.values(), default=0.0)
+            assert least >= min(bound, 0.0)
+            if found.counterexample is not None:
+                point = found.counterexample[None]
+                assert region.contains(point[0])
+                assert plain.margins(point)[0] <= plain.rounding(point)[0]
+    return count
+
+
+def test_no_input_of_a_region_is_below_bounds_of_its_margins() -> None:
+    assert sum(separated(name, 0, 3) for name in NAMES) > len(NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 40))
+@pytest.mark.parametrize("name", NAMES)
+def test_no_input_of_many_regions_is_below_bounds_of_their_margins(name: str, seed: int) -> None:
+    separated(name, seed, 1 + 2 * (seed % 5))
 
 
 @pytest.mark.parametrize("seed", range(5))

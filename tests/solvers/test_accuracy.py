@@ -104,7 +104,7 @@ def assert_accurate(form: StackedForm) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     depth=st.sampled_from([2, 3, 4, 5, 8, 12]),

@@ -41,7 +41,7 @@ def test_frequency_optimum_is_the_unrolled_optimum(method: str, seed: int) -> No
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_working_set_reaches_the_optimum_of_all_frequencies(seed: int) -> None:
     form = random_torus(seed)
     form = type(form)((9, 8), form.inputs, form.outputs, form.groups, form.blocks)

@@ -1,0 +1,95 @@
+"""Better bounds of a piece by weighed quadratic facts: of margins, and of preactivations that margins depend on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from sdpcert.certify.branching.places import places
+from sdpcert.regions.pieces import Step
+from sdpcert.regions.quadratic import Facts
+from sdpcert.regions.state import State
+from sdpcert.robustness.node import Goal, Node, bound_piece
+from sdpcert.robustness.quadratic_bound import QuadraticBound, quadratic_step
+from sdpcert.solvers.barrier import QuadraticGoals
+
+Array = np.ndarray
+SIDES: tuple[tuple[Literal["low", "high"], float], ...] = (("low", 1.0), ("high", -1.0))
+#: Accuracy of bounds of preactivations, as a share of how far they move.
+COARSE = 1e-2
+#: A bound that cannot become better by this share of the interval is given up.
+WORTH = 0.02
+#: A neuron that is decided is so by at least this share of its interval.
+BEYOND = 1e-4
+#: How much less than what was found is stated, as a share of the interval of a preactivation, or of what a margin
+#: gained: so much room a checker has, and so much beyond its limit a margin is sought.
+ROOM, MARGIN_ROOM = 1e-6, 1e-2
+#: The share of the time left that preactivations may take.
+SHARE = 0.4
+
+
+def by_facts(node: Node, goal: Goal, parent: Node | None = None) -> Node:
+    """Bound the margins over the open classes by quadratic facts; `parent` is the piece that this one is a part of."""
+    if not node.open or not node.state.region.bounded:
+        return node
+    margins, known = goal.margins, {} if parent is None else parent.quadratic
+    facts = Facts(node.state, margins.group)
+    found: dict[int, QuadraticBound] = {}
+    bounds, steps, state = node.bounds.copy(), list(node.steps), node.state
+    for k in np.argsort(-node.bounds):
+        if goal.budget.spent:
+            break
+        j = node.open[k]
+        (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
+        start = known[j].weights if j in known else None
+        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - node.bounds[k]))
+        goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
+        bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
+        found[j] = bound
+        bounds[k] = max(bounds[k], sign * bound.value)
+        if bound.step is not None and bounds[k] > goal.limit:
+            step = replace(bound.step, value=sign * (goal.limit + (bounds[k] - goal.limit) / 2))
+            state = state.after(step)
+            steps.append(step)
+    return Node.of(state, tuple(steps), node.open, bounds, goal, found)
+
+
+def sharpened(node: Node, costs: dict[int, Array], goal: Goal) -> Node:
+    """Bound the preactivations that `cost` the worst margin anything by quadratic facts, the most costly ones first,
+    and everything after them again by lines.
+    """
+    state, steps = node.state, list(node.steps)
+    until = goal.budget.elapsed + SHARE * goal.left
+    for group, cost in sorted(costs.items()):
+        neurons = np.flatnonzero(state.undecided[group - 1] & (cost > 0))
+        if group == 1 or not len(neurons):
+            continue  # a linear function of a ball has its bounds without any facts
+        facts = Facts(state, group)
+        for neuron in neurons[np.argsort(-cost[neurons])]:
+            state = _bounded(state, facts, group, int(neuron), steps, goal, until)
+            if state.is_empty or goal.budget.elapsed > until:
+                break
+    if len(steps) == len(node.steps):
+        return node
+    before = Node.of(state, tuple(steps), node.open, node.bounds, goal)
+    return before.followed_by(bound_piece(state, before.open, goal)) if before.open else before
+
+
+def _bounded(state: State, facts: Facts, group: int, neuron: int, steps: list[Step], goal: Goal, until: float) -> State:
+    """The state after bounds of one neuron, which are added to the steps."""
+    low, high = state.low[group - 1][neuron], state.high[group - 1][neuron]
+    kink = float(places(state, group)[neuron]) if state.form.groups[group - 1].is_piecewise_linear else np.inf
+    for side, sign in SIDES:
+        enough = sign * kink + BEYOND * (high - low) if np.isfinite(kink) else np.inf
+        hopeless = (low if sign > 0 else -high) + WORTH * (high - low)
+        goals = QuadraticGoals(enough, hopeless, COARSE, until - goal.budget.elapsed)
+        bound = quadratic_step(facts, group, neuron, side, goals)
+        if bound.step is not None and sign * bound.value > hopeless:
+            step = replace(bound.step, value=bound.value - sign * ROOM * (high - low))
+            state = state.after(step)
+            steps.append(step)
+            if sign * step.value > sign * kink:
+                break
+    return state
