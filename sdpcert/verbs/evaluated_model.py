@@ -17,7 +17,7 @@ from rich.table import Table
 import sdpcert
 from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.labelled import load_labelled
-from sdpcert.report import percent_down, percent_up, rounded_down, seconds
+from sdpcert.report import percent_down, rounded_down, seconds
 from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
@@ -168,7 +168,7 @@ def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.
     for header in ("certified", "not attacked"):
         table.add_column(header, justify="right")
     for row in result.rows:
-        left = "" if row.attacked is None else f"{row.attacked}  {percent_up(row.attacked_accuracy)} %"
+        left = "" if row.attacked is None else str(row.attacked)
         table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
