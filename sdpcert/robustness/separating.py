@@ -138,7 +138,7 @@ class _Search:
         goal = self.goal()
         yield (node := node.followed_by(bound_piece(node.state, node.open, goal)) if node.open else node)
         if not quick:
-            yield (node := by_facts(node, goal))
+            yield (node := by_facts(node, goal, thorough=False))
             look = Look.at(node, goal)
             self._saw(look.point, look.value)
             yield node
