@@ -30,6 +30,8 @@ BEYOND = 1e-4
 ROOM, MARGIN_ROOM = 1e-6, 1e-2
 #: How many preactivations are bounded before the margins are looked at again; the next time twice as many.
 ROUND = 8
+#: With so few undecided neurons pieces are divided at once.
+FEW = 12
 #: The share of the time left that preactivations may take.
 SHARE = 0.4
 
@@ -69,6 +71,9 @@ def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
     """Bound the preactivations that cost the worst margin most by quadratic facts, a few at a time, and everything
     after them again; the piece after each round, and in the end all margins.
     """
+    if sum(int(np.sum(mask)) for mask in node.state.undecided[:-1]) <= FEW:
+        yield by_facts(node, goal, node)
+        return
     until, count = goal.budget.elapsed + SHARE * goal.left, ROUND
     tried: set[tuple[int, int]] = set()
     while node.open and goal.budget.elapsed < until:
