@@ -53,7 +53,7 @@ def by_facts(node: Node, goal: Goal, parent: Node | None = None, thorough: bool 
         j = node.open[k]
         (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
         start = known[j].weights if j in known else None
-        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - node.bounds[k]))
+        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - float(node.bounds[k])))
         goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
         bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
         found[j] = bound
