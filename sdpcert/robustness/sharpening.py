@@ -53,17 +53,19 @@ def by_facts(node: Node, goal: Goal, parent: Node | None = None, thorough: bool 
         j = node.open[k]
         (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
         start = known[j].weights if j in known else None
-        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - float(node.bounds[k])))
+        room = max(2 * (goal.enough - goal.limit), MARGIN_ROOM * (goal.limit - float(node.bounds[k])))
         goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
         bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
-        found[j] = bound
-        bounds[k] = max(bounds[k], sign * bound.value)
-        if bound.step is not None and bounds[k] > goal.limit:
-            step = replace(bound.step, value=sign * (goal.limit + (bounds[k] - goal.limit) / 2))
+        found[j], value = bound, sign * bound.value
+        if bound.step is not None and value > goal.enough:
+            bounds[k] = goal.limit + (value - goal.limit) / 2
+            step = replace(bound.step, value=sign * bounds[k])
             state = state.after(step)
             steps.append(step)
-        elif not thorough:
-            break
+        else:
+            bounds[k] = max(bounds[k], min(value, goal.limit))
+            if not thorough:
+                break
     return Node.of(state, tuple(steps), node.open, bounds, goal, found)
 
 
