@@ -36,15 +36,15 @@ FEW = 12
 SHARE = 0.4
 
 
-def by_facts(node: Node, goal: Goal, parent: Node | None = None, thorough: bool = True) -> Node:
-    """Bound the margins over the open classes by quadratic facts; `parent` is the piece that this one is a part of.
+def by_facts(node: Node, goal: Goal, thorough: bool = True) -> Node:
+    """Bound the margins over the open classes by quadratic facts.
 
-    Unless it is to be `thorough`, the first margin that stays open, the worst ones being first, ends it.
+    Unless it is to be `thorough`, the first margin that stays open, the worst ones being first, ends it. Weights of a
+    larger piece are no start: measured, they are so near to the boundary that the method stalls there.
     """
     if not node.open or not node.state.region.bounded:
         return node
-    margins, known = goal.margins, {} if parent is None else parent.quadratic
-    facts = Facts(node.state, margins.group)
+    margins, facts = goal.margins, Facts(node.state, goal.margins.group)
     found: dict[int, QuadraticBound] = {}
     bounds, steps, state = node.bounds.copy(), list(node.steps), node.state
     for k in np.argsort(node.bounds):
@@ -52,10 +52,9 @@ def by_facts(node: Node, goal: Goal, parent: Node | None = None, thorough: bool 
             break
         j = node.open[k]
         (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
-        start = known[j].weights if j in known else None
         room = max(2 * (goal.enough - goal.limit), MARGIN_ROOM * (goal.limit - float(node.bounds[k])))
         goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
-        bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
+        bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals)
         found[j], value = bound, sign * bound.value
         if bound.step is not None and value > goal.enough:
             bounds[k] = goal.limit + (value - goal.limit) / 2
@@ -74,7 +73,7 @@ def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
     after them again; the piece after each round, and in the end all margins.
     """
     if sum(int(np.sum(mask)) for mask in node.state.undecided[:-1]) <= FEW:
-        yield by_facts(node, goal, node)
+        yield by_facts(node, goal)
         return
     until, count = goal.budget.elapsed + SHARE * goal.left, ROUND
     tried: set[tuple[int, int]] = set()
@@ -93,10 +92,10 @@ def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
             better = Node.of(state, tuple(steps), node.open, node.bounds, goal, node.quadratic)
             if better.open:
                 again = better.followed_by(bound_piece(state, better.open, goal))
-                better = by_facts(again, goal, node, thorough=False)
+                better = by_facts(again, goal, thorough=False)
             node = better
             yield node
-    yield by_facts(node, goal, node)
+    yield by_facts(node, goal)
 
 
 def _most_costly(node: Node, costs: dict[int, Array], tried: set[tuple[int, int]]) -> list[tuple[int, int]]:
