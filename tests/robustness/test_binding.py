@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert import Radii
+from sdpcert.check import check_document
 from sdpcert.network.differences import with_differences
 from sdpcert.robustness.binding import check_with_model
-from sdpcert.robustness.entry import Entry
+from sdpcert.robustness.constants import constant_of
+from sdpcert.robustness.entry import ByConstants, Entry
 from sdpcert.robustness.from_logits import ErrorBound
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
 from sdpcert.robustness.request import Request
-from tests.robustness.test_radii import INPUTS, LABELS, NETWORK, small
+from sdpcert.robustness.statement import Statement
+from tests.robustness.test_radii import INPUTS, LABELS, NETWORK, linear, small
 
 Array = np.ndarray
 
@@ -76,6 +80,24 @@ def test_errors_that_are_too_small_are_refused() -> None:
         stated = replace(request.statement, errors=Errors(bound, errors.center))
         verdict = check_with_model(Radii.of(stated.document(entries)), NETWORK)
         assert not verdict.ok and verdict.reason.startswith(f"errors.{named} is")
+
+
+def test_errors_without_a_center_are_those_around_each_input() -> None:
+    """Of a linear classifier: the margin 2 falls by 1 for each unit of distance, float32 is off by 0.2 + 0.3 of it."""
+    network = linear([1.0, 0.0], [0.0, 0.0])
+    form, center = with_differences(network), np.array([2.0, 7.0])
+    constant = constant_of(form, (0, 1))
+    assert constant is not None
+    largest = (2 - math.sqrt(2) * 0.2) / (constant.upper + math.sqrt(2) * 0.3)
+    for around, radius, ok in (
+        (None, largest * (1 - 1e-9), True),
+        (None, largest * (1 + 1e-9), False),
+        (np.array([2.0, 6.0]), largest * (1 - 1e-9), False),
+    ):
+        entry = Entry(center, 0, True, radius, (ByConstants((1,)),))
+        statement = Statement(form, "l2", None, Errors(ErrorBound(0.2, 0.3), around))
+        for exact in (False, True):
+            assert check_document(statement.document([entry], [constant]), exact=exact).ok is ok
 
 
 # ---------------------------------------------------------------- normalisations

@@ -49,10 +49,13 @@ def test_float32_programs_are_off_by_less_than_the_errors() -> None:
     request = Request.of(NETWORK, inputs, labels, level="F", normalisation=(MEAN, STD))
     errors = request.statement.errors
     assert errors is not None
-    allowed = errors.bound.offset + errors.bound.slope * np.linalg.norm(inputs - errors.center, axis=1)
-    exact = request.network(inputs.astype(float))
-    for outputs in programs(inputs):
-        assert np.all(np.linalg.norm(outputs - exact, axis=1) <= allowed)
+    away = np.random.default_rng(2).standard_normal(inputs.shape).astype(np.float32)
+    for size in (0.0, 1e-3, 1.0, 30.0):
+        points = inputs + np.float32(size) * away
+        allowed = errors.bound.offset + errors.bound.slope * np.linalg.norm(points.astype(float) - inputs, axis=1)
+        exact = request.network(points.astype(float))
+        for outputs in programs(points):
+            assert np.all(np.linalg.norm(outputs - exact, axis=1) <= allowed)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -77,7 +80,10 @@ def _point(entry: dict[str, Any], size: int) -> Array:
     return np.array(values(entry["attack"]["point"], "point", "d", size))
 
 
-def test_the_least_errors_are_those_of_the_best_center() -> None:
-    inputs = np.full((3, 4), 5.0) + np.arange(12).reshape(3, 4) / 64
-    least = Errors.least(NETWORK, NETWORK, inputs, sdpcert.Box(np.zeros(4), np.full(4, 255.0)))
-    assert np.array_equal(least.center, inputs.mean(axis=0))
+def test_errors_around_inputs_are_less_than_those_from_one_center() -> None:
+    inputs = np.random.default_rng(4).uniform(size=(450, 4)) + 5.0
+    around = Errors.of(NETWORK, NETWORK, inputs).bound
+    alone = [Errors.of(NETWORK, NETWORK, inputs[k : k + 1]).bound for k in (0, 449)]
+    center = Errors.of(NETWORK, NETWORK, inputs, inputs[0])
+    assert max(own.offset for own in alone) <= around.offset and alone[0].offset < center.bound.offset
+    assert around.slope == alone[0].slope <= center.bound.slope * (1 + 1e-9)
