@@ -112,8 +112,8 @@ def _bound(
                 shapes = [shape_of(network, k) for k in node.inputs]
                 gain = gain_of(node.layer, [g.gain for g in given], shapes)
                 gain = min(gain, link.constant) if number == link.end else gain
-                own = None if rounded is None else rounded.get(number)
-                loss = _loss(node.layer, given, shapes, node.shape, roundoff, own)
+                at_centre = None if rounded is None else rounded.get(number)
+                loss = _loss(node.layer, given, shapes, node.shape, roundoff, at_centre)
                 error = _sum([_times(begun.error, gain), loss])
                 local[number] = _State(begun.front * gain * SLACK, gain, loss, error, norms[number])
         states[link.end] = local[link.end]
@@ -148,11 +148,11 @@ def _loss(
     shapes: list[tuple[int, ...]],
     shape: tuple[int, ...],
     roundoff: float,
-    own: float | None = None,
+    at_centre: float | None = None,
 ) -> ErrorBound:
     """The loss since the link's start after a layer: what was lost before, and its own roundings.
 
-    `own` is the norm of the affine layer with absolute coefficients at the centre, if that is known.
+    `at_centre` is the norm of the affine layer with absolute coefficients there, if that is known.
     """
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
@@ -178,11 +178,11 @@ def _loss(
         raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
     gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
     absolute = layer.absolute()
-    if own is None:
+    if at_centre is None:
         parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
     else:
         parts += [_times(g.apart, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
-        parts.append(ErrorBound(gamma * own * SLACK, 0.0))
+        parts.append(ErrorBound(gamma * at_centre * SLACK, 0.0))
     bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
     parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))
     return _sum(parts)

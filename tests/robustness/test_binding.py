@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import sdpcert
 from sdpcert import Radii
 from sdpcert.check import check_document
+from sdpcert.network.affine import Dense
 from sdpcert.network.differences import with_differences
 from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.constants import constant_of
@@ -135,7 +136,9 @@ def test_the_form_encloses_the_exact_normalisation(seed: int) -> None:
     point = random.standard_normal(3) * 10.0 ** random.uniform(-3, 3)
     form = with_differences(Normalisation(mean, std).before(model))
     read = [(Fraction(x) - Fraction(m)) / Fraction(s) for x, m, s in zip(point, mean, std, strict=True)]
-    first, bias = model.nodes[0].layer, model.nodes[0].layer.bias
+    first = model.nodes[0].layer
+    assert isinstance(first, Dense)
+    bias = np.broadcast_to(first.offset(), (4,))
     block, group = form.blocks[1, 0], form.groups[0]
     low = np.zeros_like(block.weights) if block.low is None else block.low
     for i in range(4):

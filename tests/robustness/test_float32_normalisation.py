@@ -10,31 +10,33 @@ import pytest
 
 import sdpcert
 from sdpcert.check.reading import values
+from sdpcert.network.affine import Dense
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.request import Request
 from tests.robustness.test_radii import data, small
 
 Array = np.ndarray
-MEAN, STD = [0.1307, 0.5, 0.03, 0.7], [0.3081, 0.07, 0.2, 1.1]
+MEAN, STD = np.array([0.1307, 0.5, 0.03, 0.7]), np.array([0.3081, 0.07, 0.2, 1.1])
 NETWORK = small(5)
 
 
 def programs(points: Array) -> Iterator[Array]:
     """Outputs in float32: normalised in three ways, sums in three orders."""
-    mean, std = np.float32(MEAN), np.float32(STD)
+    mean, std = MEAN.astype(np.float32), STD.astype(np.float32)
     for read in (
         (points - mean) / std,
         (points - mean) * (np.float32(1) / std),
-        points * np.float32(1 / np.array(STD)) - np.float32(np.array(MEAN) / np.array(STD)),
+        points * (1 / STD).astype(np.float32) - (MEAN / STD).astype(np.float32),
     ):
         for order in (slice(None), slice(None, None, -1), np.random.default_rng(0).permutation(1000)):
             yield dense(read, order)
 
 
 def dense(values: Array, order: Any) -> Array:
-    affine = [node.layer for node in NETWORK.nodes if hasattr(node.layer, "weight")]
+    affine = [node.layer for node in NETWORK.nodes if isinstance(node.layer, Dense)]
     for k, layer in enumerate(affine):
-        weight, total = layer.weight.astype(np.float32), np.tile(layer.bias.astype(np.float32), (len(values), 1))
+        weight, bias = layer.weight.astype(np.float32), np.broadcast_to(layer.offset(), (layer.weight.shape[0],))
+        total = np.tile(bias.astype(np.float32), (len(values), 1))
         columns = np.arange(weight.shape[1])
         columns = columns[order] if isinstance(order, slice) else columns[np.argsort(order[: len(columns)])]
         for column in columns:
