@@ -19,6 +19,7 @@ from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.report import percent_down, rounded_down, seconds
 from sdpcert.report.rounding import as_stated
+from sdpcert.running import choices
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 
@@ -79,7 +80,7 @@ def evaluate_model(
     model: Path,
     asked: ModelOptions,
     radii: list[float] | None,
-    level: str,
+    level: choices.Level,
     attack: bool,
     count: int | None,
     data: Path | None,
@@ -131,13 +132,13 @@ def evaluate_model(
     return 0
 
 
-def _network(model: Path, asked: ModelOptions) -> Any:
+def _network(model: Path, asked: ModelOptions) -> sdpcert.Network:
     """The network of a model file, or of a run's folder."""
     given = options.array_options(asked.activation, asked.orientation)
     return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
 
 
-def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
+def _summary(result: sdpcert.Radii, source: str, output: Path) -> dict[str, Any]:
     """The attributes as plain values; a distance that is none is null."""
     return {
         "network": source,
@@ -155,7 +156,14 @@ def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
     }
 
 
-def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.Box | None, normalisation: Any) -> None:
+def _print(
+    result: sdpcert.Radii,
+    network: sdpcert.Network,
+    data: Path,
+    output: Path,
+    within: sdpcert.Box | None,
+    normalisation: Any,
+) -> None:
     total, right = len(result.labels), int(np.sum(result.correct))
     sizes = [math.prod(shape) for shape in (network.input_shape, network.output_shape)]
     box = "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
@@ -181,7 +189,7 @@ def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.
     print(f"radii     {output}    (prove them again: sdpcert check {output})")
 
 
-def _advice(result: Any, within: sdpcert.Box | None) -> list[str]:
+def _advice(result: sdpcert.Radii, within: sdpcert.Box | None) -> list[str]:
     """What may give larger radii."""
     if within is not None:
         return []
