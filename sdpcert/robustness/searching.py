@@ -10,6 +10,7 @@ import numpy as np
 
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import Box
+from sdpcert.robustness.by_constants import LARGEST_RADIUS
 from sdpcert.robustness.confirming import is_accepted
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.regions_of_radii import Norm, distance, region_of
@@ -207,7 +208,7 @@ class _Search:
     def _bracket(self, radius: float, quick: bool, share: float = 1.0) -> None:
         """Find a radius that is not proved above one that is, from a first one on."""
         for _ in range(MOST_STEPS):
-            if self.is_over or not self.proved < radius < self.failed:
+            if self.is_over or not self.proved < radius < min(self.failed, LARGEST_RADIUS):
                 return
             if self.tried(radius, quick, share):
                 if self.failed < np.inf:
