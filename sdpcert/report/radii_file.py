@@ -93,6 +93,11 @@ class RadiiFile:
         return np.where(self.correct, self.proved.distance, 0.0)
 
     @property
+    def largest_tried(self) -> bool:
+        """Whether the largest radii were looked for, and not only those of the table, as the run states it."""
+        return self.stated("tried", list) is None
+
+    @property
     def median(self) -> float:
         """The lower median of the radii: at least half of the inputs have it."""
         return statistics.median_low(self.radius.tolist())
