@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the locale cannot write is no reason to lose a result
             stream.reconfigure(errors="backslashreplace")
+    starting.watched()  # first: SIGTERM interrupts only where its handler is the usual one
     with interrupts_of_a_command() as came, outputs.command():
-        starting.watched()
         try:
             code = app(arguments, standalone_mode=False)
             if code == INTERRUPTED:  # what typer returns after Ctrl-C

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,8 @@ def test_a_file_that_is_no_data_is_named(
         ((*MODEL, "--pairs", "all"), "--pairs belongs to evaluations of a run"),
         ((*MODEL, "--device", "cpu"), "--device belongs to evaluations of a run"),
         ((*MODEL, "--again"), "--again belongs to evaluations of a run"),
+        (("norun",), "norun: no such folder; a run folder is what `sdpcert train` wrote"),
+        (("norun", "--jobs", "2"), "--jobs belongs to evaluations of a model"),
         (("run", "--norm", "l2"), "--norm belongs to evaluations of a model; leave it out, or with --data X.npz"),
         (("run", "--within", "0,1"), "--within belongs to evaluations of a model"),
         (("run", "--mean", "0"), "--mean belongs to evaluations of a model"),
@@ -149,7 +154,7 @@ def test_a_file_that_is_no_data_is_named(
 def test_what_cannot_be_meant_is_said(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
 ) -> None:
-    if arguments[0] == "run":
+    if arguments[0] in ("run", "norun"):
         pytest.importorskip("torch")
     assert says in failed(capsys, "evaluate", *arguments)
 
@@ -247,13 +252,44 @@ def test_an_interrupt_saves_what_is_proved(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        raise Interrupted("interrupted: 2 of 6 inputs were looked at", Radii.load(made / "small.radii.json"))
+        stands = replace(Radii.load(made / "small.radii.json"), notes=("interrupted: 2 of 6 inputs were looked at",))
+        raise Interrupted("see the exception's result", stands)
 
     monkeypatch.setattr(sdpcert, "radii", interrupted)
     output = tmp_path / "r.json"
     code, out, err = run(capsys, "evaluate", made / "small.npz", "--data", made / "data.npz", "-o", output)
     assert code == 130 and err == f"sdpcert: interrupted: 2 of 6 inputs were looked at; {output} has what was proved\n"
     assert "6 inputs, 5 of them right" in out and sdpcert.check(output).ok
+
+
+def test_a_termination_is_an_interrupt(made: Path, tmp_path: Path) -> None:
+    """The watch over the first second of a command leaves SIGTERM to the command."""
+    program = (
+        "import os, signal, sys, time\n"
+        "import sdpcert\n"
+        "from sdpcert import cli\n"
+        "from sdpcert.running import starting\n"
+        "signal.signal(signal.SIGTERM, starting.end_quietly)\n"
+        "def terminated(*arguments, **options):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "    except KeyboardInterrupt:\n"
+        f"        raise sdpcert.Interrupted('early', sdpcert.Radii.load({str(made / 'small.radii.json')!r}))\n"
+        "sdpcert.radii = terminated\n"
+        "cli.main(sys.argv[1:])\n"
+    )
+    command = ["evaluate", str(made / "small.npz"), "--data", str(made / "data.npz"), "-o", "r.json"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 130 and "r.json has what was proved" in done.stderr, done
+    assert sdpcert.check(tmp_path / "r.json").ok
 
 
 # ---------------------------------------------------------------- check
@@ -309,3 +345,23 @@ def test_what_check_cannot_compare_is_said(folder: Path, made: Path, capsys: pyt
         ((radii, "--network", "run", "--activation", "relu"), "--activation is for array files"),
     ):
         assert says in failed(capsys, "check", *arguments)
+
+
+def test_the_network_of_a_run_is_a_model_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    from sdpcert.training import train
+
+    monkeypatch.chdir(tmp_path)
+    model = {"architecture": "dense", "family": "aol", "hidden": [8]}
+    training = {"epochs": 1, "batch": 240, "threads": 1}
+    train({"data": {"name": "digits"}, "model": model, "training": training}, "run", progress=False)
+    images = np.random.default_rng(0).random((3, 1, 8, 8)).astype(np.float32)
+    np.savez("images.npz", inputs=images, labels=[0, 1, 2])
+    options = ("--time-limit", "1", "--radii", "0.01", "--no-attack")
+    code, out, err = run(capsys, "evaluate", "run", "--data", "images.npz", *options)
+    assert (code, err) == (0, "") and out.startswith("network   run: 64 inputs, 10 classes\n")
+    code, out, _ = run(capsys, "check", "run.radii.json", "--network", "run", "--data", "images.npz")
+    assert code == 0 and "the network is that of run; the inputs and labels are the 3 of the data" in out

@@ -1,4 +1,4 @@
-"""Preactivations on a piece as affine functions of the inputs and of undecided neurons; needs NumPy.
+"""Preactivations on a piece as affine functions of inputs and of undecided neurons, in floating point; needs NumPy.
 
 A backward pass replaces decided neurons by their slope and their value at zero. What it computes is an affine function
 near the true one: as in `backward_floating.py`, an error of a coefficient costs its size times the largest value of
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rounding import SLACK, TINY, U, gamma, total
+from .pieces import QuadraticStep
+from .reading import Rejected
+from .rounding import SLACK, TINY, U, gamma, pairwise_product, total
 from .state_floating import Neurons, State
 
 Array = np.ndarray
 
-#: More than a sum or a product can lose to underflow.
-SUBNORMAL = 1e-323
+#: More than a product of two numbers loses to underflow.
+SUBNORMAL = 1e-322
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,3 +139,42 @@ class _Descent:
     def _add_constant(self, count: int, values: Array, errors: Array) -> None:
         self.constant[:count] += values
         self.charged[:count] += errors + U * np.abs(self.constant[:count]) + TINY
+
+
+@dataclass(frozen=True, eq=False)
+class Ellipsoid:
+    """All y with `|y|^2 <= square`, which contains y = (x - center) / scales for all x of the piece.
+
+    `widths` bounds |x - center|; no scales are ones.
+    """
+
+    center: Array
+    scales: Array | None
+    widths: Array
+    square: float
+
+    @staticmethod
+    def of(state: State, step: QuadraticStep) -> Ellipsoid:
+        """That of a step; raises `Rejected` if it has none."""
+        region = state.region
+        if step.scales is None:
+            if region.center is None:
+                raise Rejected("the region has no ball, and the step no scales")
+            center = np.array(region.center)
+            return Ellipsoid(center, None, np.full(len(center), region.radius), region.radius * region.radius)
+        scales, center = np.array(step.scales), state.low / 2 + state.high / 2
+        widths = np.nextafter(np.maximum(state.high - center, center - state.low), np.inf)
+        ratios = widths / scales
+        return Ellipsoid(center, scales, widths, float(ratios @ ratios) * (1 + gamma(len(scales) + 4)) + TINY)
+
+    def centred(self, rows: AffineRows) -> AffineRows:
+        """The rows in terms of y."""
+        n = len(self.center)
+        shift, unsure = pairwise_product(rows.inputs, self.center)
+        constant = rows.constant + shift
+        errors = rows.errors + unsure + U * np.abs(constant)
+        if self.scales is None:
+            return AffineRows(constant, rows.inputs, rows.neurons, errors * SLACK)
+        underflow = SUBNORMAL * (float(np.sum(self.widths / self.scales)) + n)
+        errors = errors + total(rows.inputs, U * self.widths) + underflow
+        return AffineRows(constant, rows.inputs * self.scales, rows.neurons, errors * SLACK)

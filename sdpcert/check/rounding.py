@@ -67,6 +67,16 @@ def total(matrix: Array, sizes: Array) -> Array:
     return result * SLACK + TINY
 
 
+def pairwise_product(matrix: Array, vector: Array) -> tuple[Array, Array]:
+    """`matrix @ vector` and bounds of the errors, which grow with the logarithm of the number of columns only."""
+    values, levels = matrix * vector, 0
+    while values.shape[1] > 1:
+        half, levels = values.shape[1] // 2, levels + 1
+        sums, odd = values[:, :half] + values[:, half : 2 * half], values[:, 2 * half :]
+        values = np.hstack([sums, odd]) if odd.shape[1] else sums
+    return values.sum(axis=1), total(matrix, gamma(levels + 1) * np.abs(vector))
+
+
 def is_definite(matrix: Array, errors: Array) -> bool:
     """Whether every symmetric matrix that differs from this one by row sums within `errors` is positive definite."""
     n = len(matrix)

@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sdpcert.arithmetic import blas
 from sdpcert.network.piecewise_linear import PiecewiseLinear
 from sdpcert.network.stacked import Group
 from sdpcert.regions.backward import Relaxation
@@ -40,6 +41,8 @@ KINKED, OTHER = 6, 3
 #: Semi-axes of inputs that a bound hardly depends on, against the others: as if they had this share of the largest
 #: coefficient. Inputs that are fixed have the share `FIXED` of the least axis.
 LEAST_COEFFICIENT, FIXED = 1e-2, 1e-3
+#: What is left of rows beside a span that counts as nothing, relative to them, and how many directions are added at once.
+SPANNED, AT_ONCE = 1e-13, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +136,12 @@ class Facts:
         self.substituted = Substituted(state, group, relaxation)
         self.undecided = self.substituted.undecided
         made = [self._of_group(number) for number in range(1, group)]
-        empty = (np.zeros((FORMS, 0, 3)), np.zeros((len(FACTS), 0)), np.zeros((len(FACTS), 0), np.int64), np.zeros((2, 0)))
+        empty = (
+            np.zeros((FORMS, 0, 3)),
+            np.zeros((len(FACTS), 0)),
+            np.zeros((len(FACTS), 0), np.int64),
+            np.zeros((2, 0)),
+        )
         forms, signs, places, activations = zip(empty, *made, strict=True)
         self._forms, self._activations = np.concatenate(forms, axis=1), np.concatenate(activations, axis=1)
         self.signs, self.places = np.concatenate(signs, axis=1), np.concatenate(places, axis=1)
@@ -199,7 +207,7 @@ class Facts:
         reach = [np.min(envelope.below.values, axis=0), np.max(envelope.above.values, axis=0)]
         middle = np.where(known, (reach[0] + reach[1]) / 2, 0.0)
         # Weights of t0 are then like those that its preactivation bears.
-        steepest = np.max(np.abs(forms[:SECOND + 1, :, 1]), axis=0)
+        steepest = np.max(np.abs(forms[: SECOND + 1, :, 1]), axis=0)
         bounded = np.isfinite(high - low)
         half = np.maximum(
             np.where(known, (reach[1] - reach[0]) / 2, 0.0),
@@ -231,11 +239,9 @@ class ScaledFacts:
         halves = [facts.half_space(k) for k in facts.decisions]
         rows = AffineRows.joined([facts.substituted.own, *halves], inputs, count)
         wide = rows.inputs * ellipsoid.axes
-        self._basis: Array | None = None
         constants = rows.constants + rows.inputs @ ellipsoid.center + rows.neurons @ facts._activations[0]
-        if inputs > len(wide):
-            self._basis, triangular = np.linalg.qr(wide.T)
-            wide = triangular.T
+        self._basis = span(wide)
+        wide = wide if self._basis is None else blas.product(wide, self._basis)
         self.inputs = wide.shape[1]
         self.rows = np.concatenate([constants[:, None], wide, rows.neurons * facts._activations[1]], axis=1)
         reach = np.linalg.norm(wide, axis=1) + np.abs(self.rows[:, 1 + self.inputs :]).sum(axis=1)
@@ -244,7 +250,10 @@ class ScaledFacts:
             for end in (state.low, state.high)
         )
         finite = np.isfinite(low) & np.isfinite(high)
-        low, high = np.where(finite, low, constants[:count] - reach[:count]), np.where(finite, high, constants[:count] + reach[:count])
+        low, high = (
+            np.where(finite, low, constants[:count] - reach[:count]),
+            np.where(finite, high, constants[:count] + reach[:count]),
+        )
         middle, half = low / 2 + high / 2, high / 2 - low / 2
         half = np.where(half > 0, half, 1.0)
         self.rows[:count, 0] -= middle
@@ -269,10 +278,11 @@ class ScaledFacts:
         if basis is not None:
             along = basis.T @ inputs
             beside = inputs - basis @ along
-            across = float(np.linalg.norm(beside))
-            basis = np.concatenate([basis, beside[:, None] / max(across, 1e-300)], axis=1)
-            inputs, count = np.append(along, across), self.inputs + 1
-            rows = np.insert(rows, count, 0.0, axis=1)
+            across, inputs = float(np.linalg.norm(beside)), along
+            if across > SPANNED * float(np.linalg.norm(along)):
+                basis = np.concatenate([basis, beside[:, None] / across], axis=1)
+                inputs, count = np.append(along, across), self.inputs + 1
+                rows = np.insert(rows, count, 0.0, axis=1)
         target = sign * np.concatenate([[constant], inputs, row.neurons[0] * facts._activations[1]])
         scale = float(np.linalg.norm(inputs) + np.abs(target[1 + count :]).sum())
         scale = scale if scale > 0 else max(abs(constant), 1.0)
@@ -288,6 +298,30 @@ class ScaledFacts:
             length = float(np.linalg.norm(step))
             found = state.region.center + step * min(1.0, state.region.radius * (1 - 1e-12) / max(length, 1e-300))
         return np.clip(found, state.box_low, state.box_high)
+
+
+def span(rows: Array) -> Array | None:
+    """An orthonormal basis (columns) of the span of some rows, None if that is everything.
+
+    Rows of later groups are mostly combinations of those of the first one: random combinations of what is not in the
+    span of the basis yet make it larger until nothing is left.
+    """
+    count, inputs = rows.shape
+    basis, rest = np.zeros((inputs, 0)), rows
+    generator = np.random.default_rng(0)
+    size = float(np.sqrt(np.max(np.einsum("ij,ij->i", rows, rows), initial=0.0)))
+    while basis.shape[1] < min(count, inputs) and np.max(np.abs(rest), initial=0.0) > SPANNED * size:
+        sample = blas.product(generator.standard_normal((min(AT_ONCE, count), count)), rest)
+        for _ in range(2):  # once is not enough in floating point
+            sample = sample - (sample @ basis) @ basis.T
+        directions, triangular = np.linalg.qr(sample.T)
+        diagonal = np.abs(triangular.diagonal())
+        new = directions[:, diagonal > SPANNED * np.max(diagonal)]
+        if not new.shape[1]:
+            break
+        basis = np.concatenate([basis, new], axis=1)[:, :inputs]
+        rest = rows - blas.product(blas.product(rows, basis), basis.T)
+    return None if basis.shape[1] == inputs else basis
 
 
 def box_scales(state: State, coefficients: Array) -> Array:

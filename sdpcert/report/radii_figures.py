@@ -79,7 +79,8 @@ def histogram(file: RadiiFile) -> Figure | str:
         if any(pair)
     )
     least, most = float(radii.min()), float(radii.max())
-    missed = f" On {len(distances) - len(found)} inputs the attack found nothing." if file.attacked else ""
+    missed = len(distances) - len(found)
+    nothing = f" On {missed} of them the attack found nothing." if file.attacked and missed else ""
     return Figure(
         "radii",
         "Proved radii",
@@ -87,9 +88,9 @@ def histogram(file: RadiiFile) -> Figure | str:
         f"half of all inputs have at least {rounded_down(file.median, 3)}.",
         "Inputs that have the right class by their radius: within it the class is proved not to change"
         + (
-            f"; by the distance at which an attack found another class, which no radius reaches.{missed}"
+            f"; by the distance at which an attack found another class, which no radius reaches.{nothing}"
             if len(found)
-            else f".{missed}"
+            else f".{nothing}"
         ),
         Axis(_axis(file), low=0.0, high=float(ends[-1])),
         Axis("inputs", low=0.0, whole=True),

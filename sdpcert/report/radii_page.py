@@ -8,7 +8,7 @@ from pathlib import Path
 from sdpcert.report.contents import Evidence, Number, Report, link
 from sdpcert.report.radii_figures import figures_of_radii
 from sdpcert.report.radii_file import RadiiFile
-from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, seconds
+from sdpcert.report.rounding import as_stated, percent_down, rounded_down, seconds
 from sdpcert.report.table import LEVELS, versions_of
 
 ANCHOR = "radii-1"
@@ -50,8 +50,8 @@ def _numbers(file: RadiiFile, times: bool) -> list[Number]:
         Number("median radius", rounded_down(file.median, 4), "at least half of the inputs have it", ANCHOR),
     ]
     for row in (row for row in file.rows if row.radius > 0):
-        attacked = row.attacked_accuracy
-        beside = "no attack was made" if attacked is None else f"{percent_up(attacked)} % not attacked"
+        left = "" if row.attacked is None else f"; {row.attacked} not attacked"
+        beside = f"{row.certified} of {row.count}{left}"
         numbers.append(
             Number(f"certified at {as_stated(row.radius)}", f"{percent_down(row.accuracy)} %", beside, ANCHOR)
         )

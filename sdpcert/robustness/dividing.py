@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.certify.branching.places import places
-from sdpcert.regions.backward import Relaxation
 from sdpcert.regions.pieces import Side, Split
-from sdpcert.robustness.costs import costs_of_lines
 from sdpcert.robustness.leaves import bound_leaf, is_affine
-from sdpcert.robustness.node import Goal, Node, bound_piece, inside, least_point, stated_row
+from sdpcert.robustness.looking import Look
+from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.sharpening import by_facts
 from sdpcert.running.short_repr import ShortRepr
 
@@ -41,10 +40,11 @@ def divide(node: Node, goal: Goal) -> Division:
     if split is not None:
         below, above = (side_of(node, split, side, goal) for side in SIDES)
         return Division(split, (below, above), look.point, look.value)
-    patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
-    better = node.followed_by(bound_piece(node.state, node.open, patient))
-    if better.open and is_affine(better.state):
-        better = better.followed_by(bound_leaf(better, goal))
+    if is_affine(node.state):
+        better = node.followed_by(bound_leaf(node, goal))
+    else:
+        patient = replace(goal, effort=replace(goal.effort, iterations=PATIENCE * goal.effort.iterations))
+        better = node.followed_by(bound_piece(node.state, node.open, patient))
     look = Look.at(better, goal) if better.open else look
     return Division(None, (better,), look.point, look.value)
 
@@ -52,27 +52,6 @@ def divide(node: Node, goal: Goal) -> Division:
 def side_of(node: Node, split: Split, side: Side, goal: Goal) -> Node:
     """One side of a split, bounded."""
     return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal, node)
-
-
-@dataclass(frozen=True, eq=False)
-class Look(ShortRepr):
-    """What the lines of a piece cost its worst margin, a point where that may be small, and the least margin there."""
-
-    costs: dict[int, Array]
-    point: Array
-    value: float
-
-    @staticmethod
-    def at(node: Node, goal: Goal) -> Look:
-        """For a piece with open classes."""
-        margins, relaxation, state = goal.margins, Relaxation(node.state), node.state
-        traces = {j: relaxation.traced(stated_row(node, margins, j)) for j in node.open}
-        least = {j: least_point(state, trace.inputs[0]) for j, trace in traces.items()}
-        others = [inside(state, bound.point) for bound in node.quadratic.values() if bound.point is not None]
-        points = np.array([*least.values(), *others])
-        values = np.min(margins.at(points, margins.others), axis=1)
-        k, worst = int(np.argmin(values)), node.worst_class
-        return Look(costs_of_lines(relaxation, traces[worst], least[worst]), points[k], float(values[k]))
 
 
 def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:

@@ -10,18 +10,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sdpcert.arithmetic.arrays import one_blas_thread
+from sdpcert.certify.plan import FAILURES
 from sdpcert.check import check_document
+from sdpcert.robustness.distances import DISTANCES
 from sdpcert.robustness.entry import ByPieces, Entry
 from sdpcert.robustness.needed import Needed
-from sdpcert.robustness.searching import radius_of
+from sdpcert.robustness.searching import Found, radius_of
 from sdpcert.robustness.statement import Statement
 from sdpcert.running.interrupts import first_interrupt_waits
+from sdpcert.running.messages import first_line
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Budget
 
 Array = np.ndarray
 #: By how much a radius is made smaller, relative, until a checker accepts its pieces.
 SHRINKS = (0.0, 1e-9, 1e-6, 1e-3)
+#: How much farther than the box reaches radii are looked for, relative: within that all of it is proved.
+ALL = 1.02
 
 
 @dataclass(frozen=True)
@@ -44,30 +49,48 @@ class Answer(ShortRepr):
 
 def answer(statement: Statement, options: Options, known: Entry) -> Answer:
     """The largest radius of a right input; `known` has what is proved by other means, and the nearest attack."""
-    needed = Needed.of(statement.errors, statement.norm, known.center)
     with one_blas_thread():
-        found = radius_of(
-            statement.form,
-            known.center,
-            known.label,
-            norm=statement.norm,
-            within=statement.within,
-            limits=needed,
-            radii=options.radii,
-            below=known.radius,
-            beyond=np.inf if known.attack is None else known.attack.distance,
-            budget=Budget(seconds=options.seconds),
-            nodes=options.nodes,
-        )
+        try:
+            found = _searched(statement, options, known)
+        except FAILURES as error:  # of one input: the others go on
+            return Answer(known, note=f"the search failed ({type(error).__name__}: {first_line(error)})")
         if not found.proofs:
             return Answer(known, found.counterexample)
         proofs = tuple(ByPieces(proof.classes, proof.pieces) for proof in found.proofs)
         reason = ""
         for shrink in SHRINKS:  # what is proved of a region is true of smaller ones, with room
             entry = replace(known, radius=found.radius * (1 - shrink), proofs=proofs)
+            if not entry.radius > known.radius:
+                break
             with first_interrupt_waits():
                 result = check_document(statement.document([replace(entry, attack=None)]), exact=False)
-            if result.ok and entry.radius > known.radius:
+            if result.ok:
                 return Answer(entry, found.counterexample)
             reason = reason or result.reason
     return Answer(known, found.counterexample, f"a checker did not accept its pieces: {reason}")
+
+
+def _searched(statement: Statement, options: Options, known: Entry) -> Found:
+    attacked = np.inf if known.attack is None else known.attack.distance
+    return radius_of(
+        statement.form,
+        known.center,
+        known.label,
+        norm=statement.norm,
+        within=statement.within,
+        limits=Needed.of(statement.errors, statement.norm, known.center),
+        radii=options.radii,
+        below=known.radius,
+        beyond=min(attacked, _farthest(statement, known.center)),
+        budget=Budget(seconds=options.seconds),
+        nodes=options.nodes,
+    )
+
+
+def _farthest(statement: Statement, center: Array) -> float:
+    """A radius beyond which a region has no more inputs than within it; infinite where no box ends it."""
+    if statement.within is None:
+        return np.inf
+    reach = np.maximum(statement.within.high - center, center - statement.within.low)
+    farthest = float(DISTANCES[statement.norm].sizes(reach[None])[0])
+    return ALL * farthest if farthest > 0 else np.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.barrier import QuadraticGoals, maximise
-from sdpcert.solvers.quadratic_start import linear_weights
+from sdpcert.solvers.quadratic_start import linear_weights, moved_inside
 from sdpcert.solvers.weighed_facts import Weights, grams, matrix
 
 Array = np.ndarray
@@ -25,6 +25,10 @@ ROOM = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 ROUNDING = 1e-14
 #: The least eigenvalue of a matrix with unit diagonal that counts as room, relative to its order.
 LEAST_EIGENVALUE = 1e-13
+#: How far weights are moved inside until their matrix has room.
+INWARD = (0.0, 1e-8, 1e-6, 1e-4)
+#: How far beyond its other end a bound is as good as any, relative to 1 and that end.
+BEYOND = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,24 +86,42 @@ def quadratic_step(
         return QuadraticBound(None, -sign * np.inf, sign * np.inf, None, nothing, None)
     scaled = _scaled(facts, neuron, sign)
     problem = scaled.problem(neuron, sign)
-    goals = (QuadraticGoals() if goals is None else goals).scaled(problem.scale)
+    goals = QuadraticGoals() if goals is None else goals
+    state = facts.state
+    other = sign * float((state.high if side == "low" else state.low)[group - 1][neuron])
+    # Beyond its other end the piece is empty: pieces without points have bounds without an end.
+    goals = replace(goals, enough=min(goals.enough, other + BEYOND * (1 + abs(other)))).scaled(problem.scale)
     bound = maximise(problem, goals, None if start is None else _from_start(scaled, problem, start))
     upper = sign * bound.upper * problem.scale
-    reached = None if bound.weights is None else stated(problem, bound.weights)
-    if bound.weights is None or reached is None:
+    found = None if bound.weights is None else stated(problem, bound.weights)
+    if found is None:
         return QuadraticBound(None, -sign * np.inf, upper, None, nothing, None)
-    own = bound.weights.facts * (problem.scale / scaled.units)
+    reached, stating = found
+    own = stating.facts * (problem.scale / scaled.units)
     reached = reached * problem.scale - ROUNDING * problem.order * (abs(reached) + float(np.sum(own * facts.sizes)))
-    step = _step(scaled, problem, bound.weights, neuron, side, sign * reached)
+    step = _step(scaled, problem, stating, neuron, side, sign * reached)
     weights = _kept(facts, step, own)
     if bound.moments is None:
         return QuadraticBound(step, step.value, upper, weights, nothing, None)
     point = scaled.point(problem, bound.moments[0, 1 : 1 + problem.inputs])
-    return QuadraticBound(step, step.value, upper, weights, _scores(facts, problem, bound.weights, bound.moments), point)
+    return QuadraticBound(step, step.value, upper, weights, _scores(facts, problem, stating, bound.moments), point)
 
 
-def stated(problem: QuadraticProblem, weights: Weights) -> float | None:
-    """The bound that these weights prove, in units of the problem, with room for rounding; None if they prove none."""
+def stated(problem: QuadraticProblem, weights: Weights) -> tuple[float, Weights] | None:
+    """A bound in units of the problem, with room for rounding, and the weights that prove it; None if there is none.
+
+    The weights are those given, or, where their matrix has no room, moved a little to those of a closed form.
+    """
+    for share in INWARD:
+        inward = weights if share == 0 else moved_inside(problem, weights, share)
+        reached = None if inward is None else _with_room(problem, inward)
+        if inward is not None and reached is not None:
+            return reached, inward
+    return None
+
+
+def _with_room(problem: QuadraticProblem, weights: Weights) -> float | None:
+    """The bound that weights prove with room; None if they prove none."""
     whole = matrix(problem, 0.0, weights)
     factor = blas.cholesky(whole[1:, 1:])
     if factor is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from threading import Event
@@ -15,7 +15,8 @@ from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort
-from sdpcert.robustness.dividing import SIDES, Division, Look, divide
+from sdpcert.robustness.dividing import SIDES, Division, divide
+from sdpcert.robustness.looking import Look
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.sharpening import by_facts, sharpened
@@ -75,8 +76,9 @@ def separate(
     """Divide a region until the margins of a label over some classes are above `limit` on every piece.
 
     `form` is one with differences of outputs; `classes` are all others by default. At most `nodes` pieces are bounded;
-    with `quick` it is the region alone, by lines. With an executor pieces are divided by it, several at a time. Interrupted, or once the budget is spent, the search
-    returns what stands. It ends at a point of the region where a margin is not above the limit.
+    with `quick` it is the region alone, by lines. With an executor pieces are divided by it, several at a time.
+    Interrupted, or once the budget is spent, the search returns what stands. It ends at a point of the region where a
+    margin is not above the limit.
 
     Raises ValueError if the region does not fit the network, or a class does not exist.
     """
@@ -123,24 +125,24 @@ class _Search:
         """Bound the whole region, with what costs little first."""
         node = bound_piece(state, self.classes, self.goal(QUICK))
         self.tree.append((node, None, None))
-        for better in (self._by_lines,) if quick else (self._by_lines, self._by_facts, self._sharpened):
-            node = self.tree[0][0]
-            if node.open and not self.budget.spent and self.counterexample is None:
-                self.tree[0] = (better(node), None, None)
+        for better in self._better(node, quick):
+            self.tree[0] = (better, None, None)
+            self._tell()
+            if not better.open or self.budget.spent or self.counterexample is not None:
+                break
         if self.tree[0][0].open:
             self.waiting.append((self.tree[0][0].worst, 0))
 
-    def _by_lines(self, node: Node) -> Node:
-        return node.followed_by(bound_piece(node.state, node.open, self.goal()))
-
-    def _by_facts(self, node: Node) -> Node:
-        return by_facts(node, self.goal())
-
-    def _sharpened(self, node: Node) -> Node:
-        look = Look.at(node, self.goal())
-        self._saw(look.point, look.value)
-        better = sharpened(node, look.costs, self.goal())
-        return by_facts(better, self.goal(), node) if better is not node else node
+    def _better(self, node: Node, quick: bool) -> Iterator[Node]:
+        """The whole region after more and more steps."""
+        goal = self.goal()
+        yield (node := node.followed_by(bound_piece(node.state, node.open, goal)) if node.open else node)
+        if not quick:
+            yield (node := by_facts(node, goal))
+            look = Look.at(node, goal)
+            self._saw(look.point, look.value)
+            yield node
+            yield from sharpened(node, goal)
 
     def _saw(self, point: Array, value: float) -> None:
         if value <= self.limit:

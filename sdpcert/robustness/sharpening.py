@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +12,7 @@ from sdpcert.certify.branching.places import places
 from sdpcert.regions.pieces import Step
 from sdpcert.regions.quadratic import Facts
 from sdpcert.regions.state import State
+from sdpcert.robustness.looking import Look
 from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.quadratic_bound import QuadraticBound, quadratic_step
 from sdpcert.solvers.barrier import QuadraticGoals
@@ -26,6 +28,8 @@ BEYOND = 1e-4
 #: How much less than what was found is stated, as a share of the interval of a preactivation, or of what a margin
 #: gained: so much room a checker has, and so much beyond its limit a margin is sought.
 ROOM, MARGIN_ROOM = 1e-6, 1e-2
+#: How many preactivations are bounded between two looks at the margins.
+ROUND = 8
 #: The share of the time left that preactivations may take.
 SHARE = 0.4
 
@@ -56,25 +60,42 @@ def by_facts(node: Node, goal: Goal, parent: Node | None = None) -> Node:
     return Node.of(state, tuple(steps), node.open, bounds, goal, found)
 
 
-def sharpened(node: Node, costs: dict[int, Array], goal: Goal) -> Node:
-    """Bound the preactivations that `cost` the worst margin anything by quadratic facts, the most costly ones first,
-    and everything after them again by lines.
+def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
+    """Bound the preactivations that cost the worst margin most by quadratic facts, a few at a time, and everything
+    after them again; the piece after each round.
     """
-    state, steps = node.state, list(node.steps)
     until = goal.budget.elapsed + SHARE * goal.left
-    for group, cost in sorted(costs.items()):
-        neurons = np.flatnonzero(state.undecided[group - 1] & (cost > 0))
-        if group == 1 or not len(neurons):
-            continue  # a linear function of a ball has its bounds without any facts
-        facts = Facts(state, group)
-        for neuron in neurons[np.argsort(-cost[neurons])]:
-            state = _bounded(state, facts, group, int(neuron), steps, goal, until)
-            if state.is_empty or goal.budget.elapsed > until:
-                break
-    if len(steps) == len(node.steps):
-        return node
-    before = Node.of(state, tuple(steps), node.open, node.bounds, goal)
-    return before.followed_by(bound_piece(state, before.open, goal)) if before.open else before
+    tried: set[tuple[int, int]] = set()
+    while node.open and goal.budget.elapsed < until:
+        chosen = _most_costly(node, Look.at(node, goal).costs, tried)
+        if not chosen:
+            return
+        tried |= set(chosen)
+        state, steps = node.state, list(node.steps)
+        for group in sorted({group for group, _ in chosen}):
+            facts = Facts(state, group)
+            for neuron in sorted(k for g, k in chosen if g == group):
+                if goal.budget.elapsed < until and not state.is_empty:
+                    state = _bounded(state, facts, group, neuron, steps, goal, until)
+        if len(steps) > len(node.steps):
+            better = Node.of(state, tuple(steps), node.open, node.bounds, goal, node.quadratic)
+            if better.open:
+                again = better.followed_by(bound_piece(state, better.open, goal))
+                better = by_facts(again, goal, node)
+            node = better
+            yield node
+
+
+def _most_costly(node: Node, costs: dict[int, Array], tried: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Group and number of a few neurons whose lines cost the worst margin most, of those that were not tried."""
+    found = [
+        (float(cost[k]), (group, int(k)))
+        for group, cost in costs.items()
+        if group > 1  # a linear function of a ball has its bounds without any facts
+        for k in np.flatnonzero(node.state.undecided[group - 1] & (cost > 0))
+        if (group, int(k)) not in tried
+    ]
+    return [place for _, place in sorted(found, reverse=True)[:ROUND]]
 
 
 def _bounded(state: State, facts: Facts, group: int, neuron: int, steps: list[Step], goal: Goal, until: float) -> State:

@@ -28,6 +28,8 @@ MAXIMUM_ITERATIONS = 60
 STEP, LEAST_LENGTH = 0.9, 1e-6
 #: What facts are worth at the start at least, where the first moments do not satisfy them.
 LEAST_FACT = 1e-2
+#: What the moments may miss of the facts, weighed, against the gap, when a limit is derived from them.
+SATISFIED = 0.2
 #: Steps of Lanczos for the way to the boundary.
 LANCZOS = 10
 #: After so many steps without a better bound or limit a run is given up.
@@ -158,7 +160,11 @@ class _Run:
         residual = self.goal - adjoint
         residual[1:] += self.worth
         total = float(np.einsum("ij,ij->", self.moments, self.slack)) + float(self.worth @ x[1:])
-        self.upper = min(self.upper, float(x[0]) + total + float(np.abs(residual * x).sum()))
+        missing = float(np.abs(residual * x).sum())
+        if missing <= max(SATISFIED * total, self.goals.tolerance):
+            self.upper = min(self.upper, float(x[0]) + total + missing)
+        if self.upper < self.value - self.goals.tolerance:  # what the moments miss matters more than it seemed
+            self.upper = np.inf
         self.waited = self.waited + 1 if (self.value, self.upper) == before else 0
         return total / (self.problem.order + self.size - 1)
 

@@ -50,6 +50,12 @@ def first_weights(problem: QuadraticProblem, start: Weights | None = None) -> Ar
     return None if best is None else best[1]
 
 
+def moved_inside(problem: QuadraticProblem, weights: Weights, share: float) -> Weights | None:
+    """Weights that are moved by a share of the way to those of the closed form."""
+    inside = _inside(problem)
+    return None if inside is None else Weights.of(problem, share * inside.vector + (1 - share) * weights.vector)
+
+
 def best_value(problem: QuadraticProblem, weights: Weights) -> float | None:
     """The largest t that these weights prove; None if they prove none."""
     found = _complement(matrix(problem, 0.0, weights), 0, 1)

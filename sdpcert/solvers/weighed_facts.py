@@ -91,9 +91,7 @@ class Products:
         """<A_j, P> for t and all weights."""
         problem, u, m = self.problem, self.problem.neurons, self.problem.inputs
         gram = grams(problem, self.inner, self.through)
-        facts = [
-            np.einsum("ia,abi,ib->i", problem.forms[left], gram, problem.forms[right]) for left, right in FACTS
-        ]
+        facts = [np.einsum("ia,abi,ib->i", problem.forms[left], gram, problem.forms[right]) for left, right in FACTS]
         ball = self.of_one - self.inner.diagonal()[1 : 1 + m].sum()
         return np.concatenate([[self.of_one, ball], self.through[u:, 0], (problem.signs * facts).ravel()])
 

@@ -71,10 +71,11 @@ def evaluate(
     of_model = ModelOptions(norm, within, mean, std, jobs, output, activation, orientation)
     of_run = RunOptions(bounds, pairs, device, again)
     wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
-    if subject.is_dir() and not (data is not None and data.is_file()):
+    folder = subject.is_dir() or not (subject.suffix or subject.exists())  # perhaps of a run that is not there
+    if folder and not (data is not None and data.is_file()):
         _refuse(of_model.given, "evaluations of a model", "with --data X.npz the run's network is one")
         return evaluate_run(subject, of_run, wanted, level, attack, count, data, time_limit, seed, as_json)
-    whose = "a folder with --data X.npz is evaluated as a model" if subject.is_dir() else "give the folder of one"
+    whose = "a folder with --data X.npz is evaluated as a model" if folder else "give the folder of one"
     _refuse(of_run.given, "evaluations of a run", whose)
     return evaluate_model(subject, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
 

@@ -17,7 +17,7 @@ from rich.table import Table
 import sdpcert
 from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.labelled import load_labelled
-from sdpcert.report import percent_down, percent_up, rounded_down, seconds
+from sdpcert.report import percent_down, rounded_down, seconds
 from sdpcert.report.rounding import as_stated
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
@@ -119,7 +119,8 @@ def evaluate_model(
                 progress=sys.stderr.isatty(),
             )
         except Interrupted as error:
-            result, interrupted = error.result, str(error)
+            result = error.result
+            interrupted = result.notes[-1] if result.notes else "interrupted"
     result.save(output)
     if as_json:
         print(json.dumps(_summary(result, network.source, output)))
@@ -167,11 +168,13 @@ def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.
     for header in ("certified", "not attacked"):
         table.add_column(header, justify="right")
     for row in result.rows:
-        left = "" if row.attacked is None else f"{row.attacked}  {percent_up(row.attacked_accuracy)} %"
+        left = "" if row.attacked is None else str(row.attacked)
         table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
-    print(f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0")
+    print(
+        f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0"
+    )
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
     for line in (*result.notes, *_advice(result, within)):
         print(f"note      {line}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def network_of_run(folder: Path, given: dict[str, str]) -> Any:
     from sdpcert.training.runs import load_run
 
     run = load_run(folder)
-    return networks_of(run.module, run.data.input_shape)[1]
+    return replace(networks_of(run.module, run.data.input_shape)[1], source=str(folder))
 
 
 def chosen_rows(text: str | None) -> list[int] | None:

@@ -66,8 +66,8 @@ class Case:
         side, decisions = "low" if self.sign > 0 else "high", numbers(self.decisions)
         return QuadraticStep(side, self.group, self.neuron, self.sign * value, scales, self.ball, flat, decisions)
 
-    def for_checker(self) -> tuple[IntegerNetwork, State, regions.Region, int]:
-        """The network, the state of the piece, the region, and the fraction bits of sizes."""
+    def for_checker(self, bits: int | None = None) -> tuple[IntegerNetwork, State, regions.Region, int]:
+        """Network, state of the piece, region, and the fraction bits of sizes (None: those of a replay)."""
         piece, kind = self.piece, self.piece.kind
         inputs, last = len(piece.box[0]), len(piece.layers[-1][1])
         groups = [covers.group(kind.document(len(b)), b, kind.slopes, self.bias_radius) for _, b in piece.layers]
@@ -78,7 +78,7 @@ class Case:
         region = regions.read(document, "region", inputs)
         split = None if self.split is None else Split(0, self.split[0], self.split[1])
         splits, exact = [] if split is None else [split], IntegerNetwork(network)
-        bits = exact.bits + MORE_BITS + GUARD + input_bits(region, splits)
+        bits = exact.bits + MORE_BITS + GUARD + input_bits(region, splits) if bits is None else bits
         state = first_state(network, region, splits, bits)
         if split is not None and self.split is not None:
             state = state.on_side(split, self.split[2])

@@ -66,12 +66,14 @@ def nearest_attack(writer: Writer, center: Array, label: int) -> Array:
 
 def outputs(document: Document, points: Array) -> Array:
     """The outputs of the file's network in float64, for points (n, inputs)."""
-    net, z = document["network"], points
-    for g, (group, block) in enumerate(zip(net["groups"][:-1], net["blocks"], strict=False), 1):
-        assert (block["to"], block["from"]) == (g, g - 1)
-        z = z @ unpack(block["weights"]).reshape(group["size"], -1).T + unpack(group["bias"])
-        z = np.maximum(z, 0.0) if g < len(net["groups"]) - 1 else z
-    return z
+    net, found = document["network"], [points]
+    for g, group in enumerate(net["groups"][:-1], 1):
+        v = np.zeros((len(points), group["size"])) + unpack(group["bias"])
+        for block in net["blocks"]:
+            if block["to"] == g:
+                v = v + found[block["from"]] @ unpack(block["weights"]).reshape(group["size"], -1).T
+        found.append(np.maximum(v, 0.0) if g < len(net["groups"]) - 1 else v)
+    return found[-1]
 
 
 def untrue(document: Document, count: int = 400) -> str | None:

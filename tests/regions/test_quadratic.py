@@ -69,7 +69,9 @@ def test_facts_hold_at_points(name: str, kind: str, size: float, skips: bool, in
             value = problem.signs[k] * forms[left] * forms[right]
             assert np.all(value >= -1e-9)
             known = problem.signs[k] * unscaled[left] * unscaled[right]
-            np.testing.assert_allclose(value * scaled.units[k], known, rtol=1e-6, atol=1e-8 * np.max(scaled.units, initial=1.0))
+            np.testing.assert_allclose(
+                value * scaled.units[k], known, rtol=1e-6, atol=1e-8 * np.max(scaled.units, initial=1.0)
+            )
 
 
 def test_a_kinked_neuron_has_three_facts_of_six() -> None:
@@ -93,7 +95,9 @@ def test_two_kinks_in_an_interval_are_lines() -> None:
     both = (state.low[0] < -0.2) & (state.high[0] > 0.2)
     one = state.undecided[0] & ~both
     assert np.any(both) and np.any(one)
-    assert [len(m) for m in facts.multipliers(np.ones((3, facts.substituted.count)))] == [3 * both.sum() + 6 * one.sum()]
+    assert [len(m) for m in facts.multipliers(np.ones((3, facts.substituted.count)))] == [
+        3 * both.sum() + 6 * one.sum()
+    ]
 
 
 def test_nothing_is_known_without_bounds() -> None:

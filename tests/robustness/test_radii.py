@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -15,8 +17,11 @@ import pytest
 import sdpcert
 from sdpcert import Box, Interrupted, Network, Radii
 from sdpcert.check import check_document
-from sdpcert.robustness import steps
+from sdpcert.robustness import one_input, steps
+from sdpcert.robustness.entry import Entry
+from sdpcert.robustness.one_input import Options, answer
 from sdpcert.robustness.regions_of_radii import Norm
+from sdpcert.robustness.request import Request
 
 Array = np.ndarray
 
@@ -127,6 +132,14 @@ def test_without_an_attack_nothing_is_said_of_one() -> None:
     assert check_document(found.document()).ok
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_where_no_input_of_the_box_has_another_class_the_radius_reaches_all_of_it(norm: Norm) -> None:
+    network = Network.mlp([np.array([[0.1, 0.1], [0.0, 0.0]])], [np.array([1.0, 0.0])])
+    found = sdpcert.radii(network, np.array([[0.25, 0.5]]), [0], norm=norm, within=(0, 1), constants=False)
+    farthest = np.hypot(0.75, 0.5) if norm == "l2" else 0.75
+    assert farthest <= found.radius[0] <= 1.03 * farthest
+
+
 def test_a_tie_is_wrong() -> None:
     found = sdpcert.radii(linear([0.1, 0.2], [0.2, 0.1]), np.array([[0.3, 0.3], [0.1, 0.9]]), [0, 0])
     assert found.correct.tolist() == [False, True] and found.radius[0] == 0
@@ -188,6 +201,14 @@ def test_an_executor_finds_the_same() -> None:
     with ThreadPoolExecutor(2) as pool:
         together = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[0.01, 0.05], nodes=3, executor=pool)
     assert np.array_equal(alone.radius, together.radius) and np.array_equal(alone.distance, together.distance)
+
+
+def test_other_processes_can_be_given_an_input_and_give_back_its_answer() -> None:
+    request = Request.of(NETWORK, INPUTS, LABELS, level="F", within=(0, 1), normalisation=(0.0, 0.7))
+    entry = Entry(request.inputs[0], int(LABELS[0]), True)
+    given = pickle.loads(pickle.dumps((request.statement, Options((0.001,)), entry)))
+    found = pickle.loads(pickle.dumps(answer(*given)))
+    assert found.entry.radius == answer(request.statement, Options((0.001,)), entry).entry.radius
 
 
 # ---------------------------------------------------------------- interrupts
@@ -257,6 +278,33 @@ def test_constants_that_a_checker_rejects_are_not_stated(monkeypatch: pytest.Mon
     monkeypatch.setattr(steps, "rates_of", lambda constants, label, classes: np.full(classes, 1e-9))
     found = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[1e-3], attack=False)
     assert any("were not proved" in note for note in found.notes) and not found.radius.any()
+
+
+def test_a_search_that_fails_costs_no_other_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(form: Any, center: Array, label: int, **given: Any) -> Any:
+        if np.array_equal(center, INPUTS[1].astype(float)):
+            raise MemoryError
+        return looks(form, center, label, **given)
+
+    looks = one_input.radius_of
+    monkeypatch.setattr(one_input, "radius_of", fails)
+    found = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[1e-3], constants=False, attack=False)
+    assert found.notes == ("input 1: the search failed (MemoryError: MemoryError)",)
+    assert found.radius.tolist() == [1e-3, 0.0, 1e-3, 1e-3, 1e-3]
+
+
+def test_pieces_that_a_checker_rejects_are_tried_for_smaller_radii(monkeypatch: pytest.MonkeyPatch) -> None:
+    def larger(form: Any, center: Array, label: int, **given: Any) -> Any:
+        found = looks(form, center, label, **given)
+        return replace(found, radius=found.radius * (1 + 1e-7))
+
+    looks = one_input.radius_of
+    monkeypatch.setattr(one_input, "radius_of", larger)
+    found = sdpcert.radii(NETWORK, INPUTS[:2], LABELS[:2], radii=[1e-3], constants=False, attack=False)
+    assert not found.notes and np.all(np.abs(found.radius - 1e-3) <= 1e-9)
+    monkeypatch.setattr(one_input, "SHRINKS", ())
+    found = sdpcert.radii(NETWORK, INPUTS[:2], LABELS[:2], radii=[1e-3], constants=False, attack=False)
+    assert not found.radius.any() and "a checker did not accept its pieces" in found.notes[0]
 
 
 def test_a_point_of_another_class_within_a_radius_is_a_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
