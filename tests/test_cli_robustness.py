@@ -209,7 +209,10 @@ def test_what_is_printed_is_what_is_saved(
     for row, shown in zip(saved.rows, ("0.01 ", "0.015625 "), strict=True):
         (line,) = [line for line in out.splitlines() if line.startswith(shown)]
         assert line.split()[1] == str(row.certified) and line.split()[4] == str(row.attacked)
-    assert "prove them again: sdpcert check small.radii.json" in out and "note" not in out
+    assert "prove them again: sdpcert check small.radii.json" in out
+    assert [line for line in out.splitlines() if line.startswith("note")] == [
+        "note      only the radii asked for were tried: without --radii the largest ones are looked for"
+    ]
     code, out, _ = run(capsys, "evaluate", network, "--data", data, *options, "--no-attack", "--json", "-o", "j.json")
     values = json.loads(out)
     assert code == 0 and values["radii"] == "j.json" and values["labels"] == saved.labels.tolist()

@@ -21,15 +21,18 @@ ZERO = Fraction(0)
 
 @dataclass(frozen=True)
 class Errors:
-    """The float32 evaluation of the outputs is off by a vector of norm at most `offset + slope |x - center|`."""
+    """The float32 evaluation of the outputs is off by a vector of norm at most `offset + slope |x - center|`.
+
+    Without a center that is so for the center of every input of the file.
+    """
 
     offset: float
     slope: float
-    center: array[float]
+    center: array[float] | None
 
     def needed(self, center: array[float], reach: Fraction) -> Fraction:
         """What a margin has to be above at every input within `reach` of a center: its two outputs are off by this."""
-        distance = root_up(squared_distance(self.center, center)) + reach
+        distance = reach if self.center is None else root_up(squared_distance(self.center, center)) + reach
         return root_up(Fraction(2)) * (Fraction(self.offset) + Fraction(self.slope) * distance)
 
 
@@ -37,7 +40,7 @@ def read(value: Any, name: str, inputs: int) -> Errors:
     """Return the errors of evaluation that a file states."""
     offset, slope, center = members(value, name, "offset slope center")
     offset, slope = real(offset, f"{name}.offset", 0.0), real(slope, f"{name}.slope", 0.0)
-    return Errors(offset, slope, values(center, f"{name}.center", "d", inputs))
+    return Errors(offset, slope, None if center is None else values(center, f"{name}.center", "d", inputs))
 
 
 def root_up(square: Fraction) -> Fraction:

@@ -100,7 +100,8 @@ class Meaning:
             return "real arithmetic"
         return (
             "float32 arithmetic that is off by a vector of Euclidean norm at most "
-            f"{self.errors.offset!r} + {self.errors.slope!r} |x - x0|, x0 = {_numbers(self.errors.center)}"
+            f"{self.errors.offset!r} + {self.errors.slope!r} |x - x0|, x0 = "
+            f"{'each of these inputs' if self.errors.center is None else _numbers(self.errors.center)}"
         )
 
     def _box(self) -> str:

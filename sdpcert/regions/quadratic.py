@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from sdpcert.arithmetic import blas
+from sdpcert.arithmetic.span import SPANNED, span
 from sdpcert.network.piecewise_linear import PiecewiseLinear
 from sdpcert.network.stacked import Group
 from sdpcert.regions.backward import Relaxation
+from sdpcert.regions.ellipsoid import Ellipsoid
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
 from sdpcert.regions.substituted import AffineRows, Substituted
@@ -38,55 +41,16 @@ FORMS = 4
 FACTS = ((FIRST, SECOND), (SECOND, FROM_LOW), (FIRST, TO_HIGH))
 #: Facts of a kinked neuron in the format, and of another one.
 KINKED, OTHER = 6, 3
-#: Semi-axes of inputs that a bound hardly depends on, against the others: as if they had this share of the largest
-#: coefficient. Inputs that are fixed have the share `FIXED` of the least axis.
-LEAST_COEFFICIENT, FIXED = 1e-2, 1e-3
-#: What is left of rows beside a span that counts as nothing, relative to them, and how many directions are added at once.
-SPANNED, AT_ONCE = 1e-13, 32
-
-
-@dataclass(frozen=True, eq=False)
-class Ellipsoid(ShortRepr):
-    """All `center + scales y` with `|y|^2 <= square`; no scales stand for ones."""
-
-    center: Array
-    scales: Array | None
-    square: float
-
-    @staticmethod
-    def of(state: State, scales: Array | None = None) -> Ellipsoid:
-        """The region's ball, or an ellipsoid around the piece's box with semi-axes in the ratio of `scales`.
-
-        Raises ValueError if the region has no ball and there are no scales, if it has no end, or if scales are not
-        positive and finite.
-        """
-        if scales is None:
-            sphere = state.region.sphere(state.form.inputs)
-            if sphere is None:
-                raise ValueError("a quadratic bound needs the ball of the region, or scales of its inputs")
-            return Ellipsoid(sphere[0], None, sphere[1] ** 2)
-        if not state.region.bounded:
-            raise ValueError("a quadratic bound needs a region with an end in every direction")
-        if not np.all(np.isfinite(scales) & (scales > 0)):
-            raise ValueError("the scales of a quadratic bound have to be positive and finite")
-        center = (state.box_low + state.box_high) / 2
-        half = np.maximum(state.box_high - center, center - state.box_low)
-        return Ellipsoid(center, scales, float(np.sum(np.square(half / scales))))
-
-    @property
-    def axes(self) -> Array | float:
-        """The semi-axes."""
-        return (1.0 if self.scales is None else self.scales) * np.sqrt(self.square)
 
 
 @dataclass(frozen=True, eq=False)
 class QuadraticProblem(ShortRepr):
     """Maximise t over weights w >= 0 with `target - t - sum_j w_j fact_j - ball (1 - |y|^2) >= 0` for all (y, z).
 
-    Vectors have `order` entries, the coefficients of 1, of `inputs` inputs, and of the undecided neurons. `rows` has the
-    preactivations of these neurons and then decisions, as `sign (v - at)` up to a factor. `forms` are (FORMS, neurons,
+    Vectors have `order` entries, the coefficients of 1, of `inputs` inputs, and of the undecided neurons. `rows` are
+    the preactivations of these neurons, then decisions as `sign (v - at)` up to a factor. `forms` are (FORMS, neurons,
     3) coefficients in (1, v, z), and `signs` (facts, neurons) those of the products of forms that are facts. The bound
-    of `sign v`, v the preactivation `neuron`, is `scale * t`. `sizes` are the numbers of undecided neurons of the groups,
+    of the preactivation, times its sign, is `scale * t`. `sizes` are the numbers of undecided neurons of the groups,
     `basis` are directions of the scaled inputs that the problem's are along, None if they are the same.
     """
 
@@ -122,13 +86,15 @@ class QuadraticProblem(ShortRepr):
     def parts(self) -> list[slice]:
         """Where the undecided neurons of every group are that has any."""
         ends = np.cumsum([0, *self.sizes])
-        return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True) if a < b]
+        return [slice(int(a), int(b)) for a, b in pairwise(ends) if a < b]
 
 
 class Facts:
     """The quadratic facts of a piece that bounds of preactivations of one group can use: shared by all of them.
 
-    `places` says where the format has the facts (facts, neurons), -1 where nothing is known of a neuron.
+    `forms` are (FORMS, neurons, 3), `signs` (facts, neurons), for the undecided neurons of all groups before, and
+    `places` says where the format has the facts, -1 where nothing is known of a neuron. Activations are scaled to be
+    within `halves` of their `middles`, about.
     """
 
     def __init__(self, state: State, group: int, relaxation: Relaxation | None = None) -> None:
@@ -143,7 +109,8 @@ class Facts:
             np.zeros((2, 0)),
         )
         forms, signs, places, activations = zip(empty, *made, strict=True)
-        self._forms, self._activations = np.concatenate(forms, axis=1), np.concatenate(activations, axis=1)
+        self.forms = np.concatenate(forms, axis=1)
+        self.middles, self.halves = np.concatenate(activations, axis=1)
         self.signs, self.places = np.concatenate(signs, axis=1), np.concatenate(places, axis=1)
         self.decisions = [k for k, d in enumerate(state.decisions) if d.group < group]
 
@@ -169,9 +136,9 @@ class Facts:
         state, owns = self.state, list(enumerate(self.undecided))
         reach = [np.maximum(np.abs(state.low[g][own]), np.abs(state.high[g][own])) for g, own in owns]
         v = np.concatenate([np.zeros(0), *reach])
-        z = np.abs(self._activations[0]) + self._activations[1]
+        z = np.abs(self.middles) + self.halves
         most = np.stack([np.ones(len(v)), np.where(np.isfinite(v), v, 0.0), z], axis=1)
-        forms = np.einsum("fni,ni->fn", np.abs(self._forms), most)
+        forms = np.einsum("fni,ni->fn", np.abs(self.forms), most)
         return np.stack([forms[left] * forms[right] for left, right in FACTS])
 
     def half_space(self, decision: int) -> AffineRows:
@@ -223,7 +190,7 @@ class Facts:
         for values, places in zip(weights, self.places, strict=True):
             every[starts + places] = values
         ends = np.append(starts, len(every))[np.cumsum([0, *map(len, self.undecided)])]
-        return tuple(every[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(every[a:b] for a, b in pairwise(ends))
 
 
 class ScaledFacts:
@@ -239,11 +206,11 @@ class ScaledFacts:
         halves = [facts.half_space(k) for k in facts.decisions]
         rows = AffineRows.joined([facts.substituted.own, *halves], inputs, count)
         wide = rows.inputs * ellipsoid.axes
-        constants = rows.constants + rows.inputs @ ellipsoid.center + rows.neurons @ facts._activations[0]
+        constants = rows.constants + rows.inputs @ ellipsoid.center + rows.neurons @ facts.middles
         self._basis = span(wide)
         wide = wide if self._basis is None else blas.product(wide, self._basis)
         self.inputs = wide.shape[1]
-        self.rows = np.concatenate([constants[:, None], wide, rows.neurons * facts._activations[1]], axis=1)
+        self.rows = np.concatenate([constants[:, None], wide, rows.neurons * facts.halves], axis=1)
         reach = np.linalg.norm(wide, axis=1) + np.abs(self.rows[:, 1 + self.inputs :]).sum(axis=1)
         low, high = (
             np.concatenate([np.zeros(0), *(end[g][own] for g, own in enumerate(facts.undecided))])
@@ -260,10 +227,10 @@ class ScaledFacts:
         self.rows[:count] /= half[:, None]
         self.decision_units = np.maximum(reach[count:] + np.abs(constants[count:]), 1e-300)
         self.rows[count:] /= self.decision_units[:, None]
-        forms = facts._forms.copy()
-        forms[..., 0] += forms[..., 1] * middle + forms[..., 2] * facts._activations[0]
+        forms = facts.forms.copy()
+        forms[..., 0] += forms[..., 1] * middle + forms[..., 2] * facts.middles
         forms[..., 1] *= half
-        forms[..., 2] *= facts._activations[1]
+        forms[..., 2] *= facts.halves
         sizes = np.maximum(np.abs(forms).max(axis=2), 1e-300)
         self.forms = forms / sizes[..., None]
         self.units = np.stack([sizes[left] * sizes[right] for left, right in FACTS])
@@ -273,7 +240,7 @@ class ScaledFacts:
         facts = self.facts
         row = facts.substituted.rows(facts.group, np.array([neuron])).widened(facts.substituted.count)
         inputs = row.inputs[0] * self.ellipsoid.axes
-        constant = row.constants[0] + row.inputs[0] @ self.ellipsoid.center + row.neurons[0] @ facts._activations[0]
+        constant = row.constants[0] + row.inputs[0] @ self.ellipsoid.center + row.neurons[0] @ facts.middles
         rows, count, basis = self.rows, self.inputs, self._basis
         if basis is not None:
             along = basis.T @ inputs
@@ -283,7 +250,7 @@ class ScaledFacts:
                 basis = np.concatenate([basis, beside[:, None] / across], axis=1)
                 inputs, count = np.append(along, across), self.inputs + 1
                 rows = np.insert(rows, count, 0.0, axis=1)
-        target = sign * np.concatenate([[constant], inputs, row.neurons[0] * facts._activations[1]])
+        target = sign * np.concatenate([[constant], inputs, row.neurons[0] * facts.halves])
         scale = float(np.linalg.norm(inputs) + np.abs(target[1 + count :]).sum())
         scale = scale if scale > 0 else max(abs(constant), 1.0)
         sizes = tuple(map(len, facts.undecided))
@@ -300,45 +267,6 @@ class ScaledFacts:
         return np.clip(found, state.box_low, state.box_high)
 
 
-def span(rows: Array) -> Array | None:
-    """An orthonormal basis (columns) of the span of some rows, None if that is everything.
-
-    Rows of later groups are mostly combinations of those of the first one: random combinations of what is not in the
-    span of the basis yet make it larger until nothing is left.
-    """
-    count, inputs = rows.shape
-    basis, rest = np.zeros((inputs, 0)), rows
-    generator = np.random.default_rng(0)
-    size = float(np.sqrt(np.max(np.einsum("ij,ij->i", rows, rows), initial=0.0)))
-    while basis.shape[1] < min(count, inputs) and np.max(np.abs(rest), initial=0.0) > SPANNED * size:
-        sample = blas.product(generator.standard_normal((min(AT_ONCE, count), count)), rest)
-        for _ in range(2):  # once is not enough in floating point
-            sample = sample - (sample @ basis) @ basis.T
-        directions, triangular = np.linalg.qr(sample.T)
-        diagonal = np.abs(triangular.diagonal())
-        new = directions[:, diagonal > SPANNED * np.max(diagonal)]
-        if not new.shape[1]:
-            break
-        basis = np.concatenate([basis, new], axis=1)[:, :inputs]
-        rest = rows - blas.product(blas.product(rows, basis), basis.T)
-    return None if basis.shape[1] == inputs else basis
-
-
-def box_scales(state: State, coefficients: Array) -> Array:
-    """Scales of an ellipsoid around the piece's box on which a linear function has the same ends as on the box.
-
-    Raises ValueError if the region has no ends.
-    """
-    half, size = state.box_high / 2 - state.box_low / 2, np.abs(coefficients)
-    if not np.all(np.isfinite(half)):
-        raise ValueError("a quadratic bound needs a region with an end in every direction")
-    scales = np.sqrt(half / np.maximum(size, max(LEAST_COEFFICIENT * float(size.max(initial=0.0)), 1e-300)))
-    moving = scales > 0
-    least = float(np.min(scales[moving])) if np.any(moving) else 1.0
-    scales = np.where(moving, scales, FIXED * least)
-    return scales / scales.max(initial=1e-300)
-
-
 def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array, Array, Array, Array]:
     """Which neurons are linear but for one kink inside of their interval, the sign of the change of slope there, and
     value at zero and slope of the pieces left and right of it, (2, neurons) each.
@@ -347,7 +275,7 @@ def kinks(group: Group, neurons: Array, low: Array, high: Array) -> tuple[Array,
     left, right = np.zeros((2, len(neurons))), np.zeros((2, len(neurons)))
     if isinstance(group.activation, PiecewiseLinear):
         pieces = [[group.per_neuron(number)[neurons] for number in piece] for piece in group.activation.segments]
-        for (_, slope, value), (start, next_slope, next_value) in zip(pieces[:-1], pieces[1:], strict=True):
+        for (_, slope, value), (start, next_slope, next_value) in pairwise(pieces):
             inside = (low < start) & (start < high) & (slope != next_slope)
             count += inside
             left = np.where(inside, np.stack([value, slope]), left)

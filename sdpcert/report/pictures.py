@@ -34,10 +34,9 @@ def image_shape(inputs: int, stated: Sequence[Any] | None = None) -> tuple[int, 
     `stated` is the shape that a network reads, as a file states it.
     """
     known = all(type(length) is int and length > 0 for length in stated or ())
-    shape = tuple(stated or ()) if known else ()
+    shape = tuple(length for length in stated or () if length != 1) if known else ()
     if math.prod(shape) != inputs or len(shape) < 2:
         return USUAL.get(inputs)
-    shape = shape[1:] if shape[0] == 1 and len(shape) == 3 else shape
     return shape if len(shape) == 2 or (len(shape) == 3 and shape[0] == 3) else None
 
 

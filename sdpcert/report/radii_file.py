@@ -17,29 +17,11 @@ from sdpcert.check import CheckResult, forward_floating, network
 from sdpcert.check.network_floating import FloatingNetwork
 from sdpcert.check.reading import values
 from sdpcert.report.pictures import image_shape
+from sdpcert.robustness import Radii
+from sdpcert.robustness.statement import FORMAT as FORMAT
+from sdpcert.robustness.statement import Row
 
 Array = np.ndarray
-FORMAT = "sdpcert-radii"
-
-
-@dataclass(frozen=True)
-class CountsAt:
-    """What a file counts at one radius: inputs that are proved, and those that no attack found wrong (None: none)."""
-
-    radius: float
-    certified: int
-    attacked: int | None
-    count: int
-
-    @property
-    def accuracy(self) -> float:
-        """The share that is proved."""
-        return self.certified / self.count
-
-    @property
-    def attacked_accuracy(self) -> float | None:
-        """The share that no attack found wrong."""
-        return None if self.attacked is None else self.attacked / self.count
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,41 +57,45 @@ class RadiiFile:
         """The execution level, "R" or "F"."""
         return self.document["level"]
 
+    @cached_property
+    def proved(self) -> Radii:
+        """What the file holds, as `radii` returns it."""
+        return Radii.of(self.document)
+
     @property
-    def rows(self) -> list[CountsAt]:
+    def rows(self) -> tuple[Row, ...]:
         """The counts at each radius of the file."""
-        count = len(self.document["inputs"])
-        return [
-            CountsAt(float.fromhex(row["radius"]), row["certified"], row["attacked"], count)
-            for row in self.document["rows"]
-        ]
+        return self.proved.rows
 
-    @cached_property
+    @property
     def radius(self) -> Array:
-        """The proved radius of each input, 0 where it is wrong."""
-        return np.array([float.fromhex(entry["radius"]) for entry in self.document["inputs"]])
+        """The proved radius of each input, 0 where it is not right."""
+        return self.proved.radius
 
-    @cached_property
+    @property
     def correct(self) -> Array:
         """Whether each input has its label's class for certain."""
-        return np.array([entry["correct"] is True for entry in self.document["inputs"]])
+        return self.proved.correct
 
-    @cached_property
+    @property
     def labels(self) -> Array:
         """The label of each input."""
-        return np.array([entry["label"] for entry in self.document["inputs"]])
+        return self.proved.labels
 
     @property
     def attacked(self) -> bool:
         """Whether there was an attack."""
         return any(row.attacked is not None for row in self.rows)
 
-    @cached_property
+    @property
     def distance(self) -> Array:
         """The distance of the attack on each input: infinite where it found nothing, 0 where the input is not right."""
-        attacks = [entry["attack"] for entry in self.document["inputs"]]
-        found = np.array([math.inf if a is None else float.fromhex(a["distance"]) for a in attacks])
-        return np.where(self.correct, found, 0.0)
+        return np.where(self.correct, self.proved.distance, 0.0)
+
+    @property
+    def largest_tried(self) -> bool:
+        """Whether the largest radii were looked for, and not only those of the table, as the run states it."""
+        return self.stated("tried", list) is None
 
     @property
     def median(self) -> float:
@@ -146,7 +132,7 @@ class RadiiFile:
 
     def center(self, number: int) -> Array:
         """The input with a number."""
-        return np.array(values(self.document["inputs"][number]["center"], "center", "d", self.inputs))
+        return self.proved.inputs[number]
 
     def point(self, number: int) -> Array | None:
         """The adversarial point of the input with a number, None if the attack found none."""

@@ -27,6 +27,8 @@ def of_radii(file: RadiiFile, folder: Path, command: str, times: bool) -> Report
         "nearer proves nothing; times are what the run stated. Whether network and inputs are those of a model and "
         "of a file of data is compared by sdpcert check with --network and --data.",
     ]
+    if not file.largest_tried:
+        notes.append("Only the radii of the table were tried: larger ones than those stated may be provable.")
     stated = file.stated("notes", list) or []
     notes += [f"Note of the run: {note.rstrip('.')}." for note in stated if isinstance(note, str)]
     right = int(file.correct.sum())

@@ -174,6 +174,8 @@ def _notes_on_radii(files: Sequence[RadiiFile]) -> list[str]:
         "are rounded down, shares not attacked up."
     ]
     notes += [f"{LEVELS[level]}." for level in sorted({f.level for f in files}, reverse=True)]
+    if not all(f.largest_tried for f in files):
+        notes.append("Where only some radii were tried, larger ones, and a larger median, may be provable.")
     coordinates = sorted({f.coordinates for f in files})
     if len(coordinates) == 1:
         return [*notes, f"The coordinates of the radii are {coordinates[0]}."]

@@ -18,7 +18,7 @@ from sdpcert.network.differences import with_differences
 from sdpcert.network.graph import Network
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
-from sdpcert.robustness.statement import FORMAT
+from sdpcert.robustness.statement import FORMAT, centers_of
 
 Array = np.ndarray
 #: Most characters of a reason that repeats what a file says.
@@ -78,8 +78,9 @@ def _differs_from_model(document: dict[str, Any], model: Network) -> str:
     stated = document["errors"]
     if stated is None:
         return ""
-    center = np.array(values(stated["center"], "errors.center", "d", document["network"]["inputs"]))
-    bound = Errors.of(model, network, center).bound
+    size = document["network"]["inputs"]
+    center = None if stated["center"] is None else np.array(values(stated["center"], "errors.center", "d", size))
+    bound = Errors.of(model, network, centers_of(document), center).bound
     for key, computed in (("offset", bound.offset), ("slope", bound.slope)):
         if computed > float.fromhex(stated[key]):
             return f"errors.{key} is {float.fromhex(stated[key])!r}, and float32 may be off by {computed!r}"
@@ -94,9 +95,9 @@ def _differs_from_data(document: dict[str, Any], inputs: Any, labels: Any) -> st
         return f"the file has {len(entries)} inputs, and the data {len(points)}"
     if points.size != len(entries) * size:
         return f"the file's inputs have {size} numbers, and those of the data {points.size // len(entries)}"
-    points = points.reshape(len(entries), size)
+    points, centers = points.reshape(len(entries), size), centers_of(document)
     for k, entry in enumerate(entries):
-        if not np.array_equal(np.array(values(entry["center"], "center", "d", size)), points[k]):
+        if not np.array_equal(centers[k], points[k]):
             return f"input {k} of the file is not that of the data"
         if entry["label"] != int(known[k]):
             return f"the label of input {k} is {entry['label']} in the file and {int(known[k])} in the data"

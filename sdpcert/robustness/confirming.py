@@ -26,16 +26,22 @@ def is_accepted(form: StackedForm, where: Region, label: int, proof: ClassesProo
     return refusal(form, where, label, proof, limit) is None
 
 
-def refusal(form: StackedForm, where: Region, label: int, proof: ClassesProof, limit: float) -> str | None:
-    """Why a checker does not accept that margins stay above the limit; None if it does."""
+def refusal(
+    form: StackedForm, where: Region, label: int, proof: ClassesProof, limit: float, exact: bool | None = None
+) -> str | None:
+    """Why a checker does not accept that margins stay above the limit; None if it does.
+
+    `exact` asks for integers (True) or floating point (False); None takes integers if that is little work.
+    """
     differences = _read(form)
     try:
         read_region = region.read(where.fitted(form.inputs).document(), "region", form.inputs)
         listed = [json.loads(json.dumps(piece.document())) for piece in proof.pieces]
         found = pieces.read(listed, "pieces", differences.network, 1, pieces.MAX_PIECES, pieces.SEPARATING)
         required = tuple(differences.requirement(label, other, Fraction(limit)) for other in proof.classes)
-        with first_interrupt_waits():
+        if exact is None:
             exact = cover.work_of(differences.network, found) <= EXACT_WORK
+        with first_interrupt_waits():
             cover.prove(Separation(differences.network, read_region, found, required), exact)
     except Rejected as rejected:
         return str(rejected)

@@ -51,7 +51,7 @@ def divide(node: Node, goal: Goal) -> Division:
 
 def side_of(node: Node, split: Split, side: Side, goal: Goal) -> Node:
     """One side of a split, bounded."""
-    return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal, node)
+    return by_facts(bound_piece(node.state.on_side(split, side), node.open, goal), goal)
 
 
 def best_split(node: Node, costs: dict[int, Array], goal: Goal) -> Split | None:

@@ -16,8 +16,10 @@ the link loses on that input,
 
 each link's loss counts as often as the proved constants of the links after it say, and all bounds are affine in t
 (`ErrorBound`). `|h_i(centre)|` is evaluated in float64, whose own error is below e_i at t = 0. Inside of a link the
-same holds with products of norms, each bounded from above. c_i is proved as certificates are (exact arithmetic on the
-materialised weights; `links.py`), or is the product of norms where that is less or nothing could be proved.
+same holds with products of norms, each bounded from above. Around given centres (`error_bound_around`) `| |W| |h| |` is
+at most `| |W| |h(centre)| |`, evaluated there, and `| |W| |` times the distance of h from h(centre). c_i is proved as
+certificates are (exact arithmetic on the materialised weights; `links.py`), or is the product of norms where that is
+less or nothing could be proved.
 
 The input x is a vector of float32 numbers as it is: its own rounding is no part of the error bound.
 """
@@ -42,6 +44,8 @@ FLOAT64, FLOAT32 = 2.0**-53, 2.0**-24
 SMALLEST = {FLOAT64: 2.0**-1074, FLOAT32: 2.0**-149}
 #: Norms that a float32 evaluation may reach.
 LARGEST_FLOAT32 = 1e30
+#: Centres that are evaluated at once.
+BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class _State:
     centre: float
 
     @property
+    def apart(self) -> ErrorBound:
+        """A bound of the distance of the computed value from that which float64 computes at the centre."""
+        return ErrorBound(2 * self.error.offset * SLACK, (self.front + self.error.slope) * SLACK)
+
+    @property
     def norm(self) -> ErrorBound:
         """A bound of the norm of the computed value."""
         return ErrorBound((self.centre + 2 * self.error.offset) * SLACK, (self.front + self.error.slope) * SLACK)
@@ -66,9 +75,30 @@ def error_bound(network: Network, links: Sequence[Link], centre: Array, roundoff
     `centre` has the network's input shape; use the same `links` as for the constants. Raises ValueError, naming the
     layer, where float32 evaluation has no bound.
     """
+    return _bound(network, links, _centre_norms(network, centre), None, roundoff)
+
+
+def error_bound_around(network: Network, links: Sequence[Link], centres: Array) -> ErrorBound:
+    """What evaluating the network in float32 may be wrong by at the distance t from any of the `centres`.
+
+    `centres` are a batch of inputs. What is rounded at a centre itself is bounded there, `| |W| |h| |` instead of
+    `| |W| | |h|`, which is several times less in wide layers. Raises ValueError as `error_bound` does.
+    """
+    most: list[float] = []
+    rounded: dict[int, float] = {}
+    for start in range(0, len(centres), BATCH):
+        norms, own = _centre_sizes(network, centres[start : start + BATCH])
+        most = [max(pair) for pair in zip(norms, most or norms, strict=True)]
+        rounded = {number: max(size, rounded.get(number, 0.0)) for number, size in own.items()}
+    return _bound(network, links, most, rounded, FLOAT32)
+
+
+def _bound(
+    network: Network, links: Sequence[Link], norms: list[float], rounded: dict[int, float] | None, roundoff: float
+) -> ErrorBound:
+    """The bound from norms of all values at the centre, and of what affine layers round there, if that is known."""
     if roundoff == FLOAT32:
         check_float32(network)
-    norms = _centre_norms(network, centre)
     zero = ErrorBound(0.0, 0.0)
     states = {0: _State(1.0, 1.0, zero, zero, norms[0])}
     for link in links:
@@ -82,13 +112,14 @@ def error_bound(network: Network, links: Sequence[Link], centre: Array, roundoff
                 shapes = [shape_of(network, k) for k in node.inputs]
                 gain = gain_of(node.layer, [g.gain for g in given], shapes)
                 gain = min(gain, link.constant) if number == link.end else gain
-                loss = _loss(node.layer, given, shapes, node.shape, roundoff)
+                at_centre = None if rounded is None else rounded.get(number)
+                loss = _loss(node.layer, given, shapes, node.shape, roundoff, at_centre)
                 error = _sum([_times(begun.error, gain), loss])
                 local[number] = _State(begun.front * gain * SLACK, gain, loss, error, norms[number])
         states[link.end] = local[link.end]
     result = states[network.output]
     if roundoff == FLOAT32 and not _overflow_free(states):
-        raise ValueError("level F: values may be too large for float32")
+        raise ValueError("level F: values may be too large for float32; use level R")
     return ErrorBound(result.error.offset * SLACK, result.error.slope * SLACK)
 
 
@@ -117,8 +148,12 @@ def _loss(
     shapes: list[tuple[int, ...]],
     shape: tuple[int, ...],
     roundoff: float,
+    at_centre: float | None = None,
 ) -> ErrorBound:
-    """The loss since the link's start after a layer: what was lost before, and its own roundings."""
+    """The loss since the link's start after a layer: what was lost before, and its own roundings.
+
+    `at_centre` is the norm of the affine layer with absolute coefficients there, if that is known.
+    """
     size = int(np.prod(shape))
     if isinstance(layer, Activation):
         inherited = _times(given[0].loss, layer.steepest)
@@ -143,7 +178,11 @@ def _loss(
         raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
     gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
     absolute = layer.absolute()
-    parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
+    if at_centre is None:
+        parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
+    else:
+        parts += [_times(g.apart, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
+        parts.append(ErrorBound(gamma * at_centre * SLACK, 0.0))
     bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
     parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))
     return _sum(parts)
@@ -164,6 +203,30 @@ def _centre_norms(network: Network, centre: Array) -> list[float]:
             if last[k] == number:
                 del values[k]
     return norms
+
+
+def _centre_sizes(network: Network, centres: Array) -> tuple[list[float], dict[int, float]]:
+    """The largest norms of all values at a batch of centres, and of every affine layer with absolute coefficients."""
+    last = network.last_uses
+    values = {0: np.asarray(centres, dtype=float).reshape(len(centres), *network.input_shape)}
+    norms, own = [_largest_norm(values[0])], {}
+    for number, node in enumerate(network.nodes, start=1):
+        if number not in last:
+            norms.append(0.0)
+            continue
+        given = [values[k] for k in node.inputs]
+        values[number] = node.layer(*given)
+        norms.append(_largest_norm(values[number]))
+        if isinstance(node.layer, AffineLayer) and node.layer.roundings:
+            own[number] = _largest_norm(node.layer.magnitude(*map(np.abs, given)))
+        for k in set(node.inputs):
+            if last[k] == number:
+                del values[k]
+    return norms, own
+
+
+def _largest_norm(values: Array) -> float:
+    return float(np.max(np.linalg.norm(values.reshape(len(values), -1), axis=1))) * SLACK
 
 
 def _times(bound: ErrorBound, factor: float) -> ErrorBound:

@@ -11,8 +11,7 @@ import numpy as np
 
 from sdpcert.arithmetic.norms import row_norms_up
 from sdpcert.network.graph import Network
-from sdpcert.regions.region import Box
-from sdpcert.robustness.execution import FLOAT32, error_bound
+from sdpcert.robustness.execution import FLOAT32, error_bound, error_bound_around
 from sdpcert.robustness.from_logits import LARGEST_FLOAT32_RADIUS, ROOT_TWO, ErrorBound
 from sdpcert.robustness.links import Link, product_of_norms, prove_links
 from sdpcert.running.encoding import encode
@@ -69,44 +68,40 @@ class Needed:
 
 @dataclass(frozen=True, eq=False)
 class Errors(ShortRepr):
-    """What float32 evaluations may be wrong by: a vector of norm at most `offset + slope |x - center|`."""
+    """What float32 evaluations may be wrong by: a vector of norm at most `offset + slope |x - center|`.
+
+    Without a `center` that holds for every input of the file as the center.
+    """
 
     bound: ErrorBound
-    center: Array
+    center: Array | None = None
 
     @staticmethod
-    def of(model: Network, network: Network, center: Array) -> Errors:
-        """Those of a network whose last layers are the model's, from some center (inputs,) on.
+    def of(model: Network, network: Network, inputs: Array, center: Array | None = None) -> Errors:
+        """Those of a network whose last layers are the model's, from some center (inputs,) on or all of the inputs.
 
         Raises ValueError, naming the layer, where float32 evaluation has no bound.
         """
         links = _links(model, network)
+        if center is None:
+            return Errors(error_bound_around(network, links, inputs))
         return Errors(error_bound(network, links, center.reshape(network.input_shape), FLOAT32), center)
 
-    @staticmethod
-    def least(model: Network, network: Network, points: Array, within: Box | None) -> Errors:
-        """Those whose center makes them least at points (n, inputs), among the middle of a box, the mean, and zero.
-
-        They have room for what other machines compute.
-        """
-        centers = [np.zeros(points.shape[1]), np.mean(points, axis=0)]
-        if within is not None:
-            centers.append(0.5 * within.low + 0.5 * within.high)
-        every = [Errors.of(model, network, center) for center in centers]
-        least = min(every, key=lambda own: own.bound.offset + own.bound.slope * float(np.mean(own.distance_up(points))))
-        bound = ErrorBound(least.bound.offset * ELSEWHERE, least.bound.slope * ELSEWHERE)
-        return Errors(bound, least.center)
+    @property
+    def stated(self) -> Errors:
+        """These with room for what other machines compute."""
+        return Errors(ErrorBound(self.bound.offset * ELSEWHERE, self.bound.slope * ELSEWHERE), self.center)
 
     def distance_up(self, points: Array) -> Array:
-        """Distances of points (n, inputs) from the center, rounded up."""
-        return row_norms_up(np.abs(points - self.center) * ROOM)
+        """Distances of inputs (n, inputs) of the file from their center, rounded up."""
+        return np.zeros(len(points)) if self.center is None else row_norms_up(np.abs(points - self.center) * ROOM)
 
     def document(self) -> dict[str, Any]:
         """As a file of radii states them."""
         return {
             "offset": float(self.bound.offset).hex(),
             "slope": float(self.bound.slope).hex(),
-            "center": encode(self.center),
+            "center": None if self.center is None else encode(self.center),
         }
 
 

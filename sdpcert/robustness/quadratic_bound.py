@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 
 from sdpcert.arithmetic import blas
+from sdpcert.regions.ellipsoid import box_scales
 from sdpcert.regions.pieces import QuadraticStep
-from sdpcert.regions.quadratic import Facts, QuadraticProblem, ScaledFacts, box_scales
+from sdpcert.regions.quadratic import Facts, QuadraticProblem, ScaledFacts
 from sdpcert.regions.region import Ball
 from sdpcert.regions.state import State
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.barrier import QuadraticGoals, maximise
+from sdpcert.solvers.barrier import Bound, QuadraticGoals, maximise
 from sdpcert.solvers.quadratic_start import linear_weights, moved_inside
 from sdpcert.solvers.weighed_facts import Weights, grams, matrix
 
@@ -27,6 +28,8 @@ ROUNDING = 1e-14
 LEAST_EIGENVALUE = 1e-13
 #: How far weights are moved inside until their matrix has room.
 INWARD = (0.0, 1e-8, 1e-6, 1e-4)
+#: How many ellipsoids are tried on a box after the first.
+ELLIPSOIDS = 3
 #: How far beyond its other end a bound is as good as any, relative to 1 and that end.
 BEYOND = 1e-6
 
@@ -35,13 +38,15 @@ BEYOND = 1e-6
 class FactWeights(ShortRepr):
     """Weights of facts in the units of the format, for all neurons of the groups before the one that is bounded.
 
-    `facts` has (facts, size) entries for every group, in the order of `FACTS`, zero for decided neurons. They are a
-    start for the same neuron on parts of the piece, and on regions nearby.
+    `facts` has (facts, size) entries for every group, in the order of `FACTS`, zero for decided neurons; `scales` are
+    those of the ellipsoid, None for a ball. They are a start for the same neuron on parts of the piece, and on regions
+    nearby.
     """
 
     ball: float
     decisions: Array
     facts: tuple[Array, ...]
+    scales: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,8 @@ def quadratic_step(
     side "high".
 
     `facts`, those of a state and this group, may be shared by all its neurons. A box gets the ellipsoid that suits the
-    linear relaxation of the row. Raises ValueError if the region has no ends, or the facts are those of another group.
+    linear relaxation of the row, then, while that pays, those that suit what was found. Raises ValueError if the region
+    has no ends, or the facts are those of another group.
     """
     if isinstance(facts, State):
         facts = Facts(facts, group)
@@ -84,19 +90,18 @@ def quadratic_step(
     nothing = tuple(np.zeros(own.size) for own in facts.state.form.groups[: group - 1])
     if not facts.sufficient:
         return QuadraticBound(None, -sign * np.inf, sign * np.inf, None, nothing, None)
-    scaled = _scaled(facts, neuron, sign)
-    problem = scaled.problem(neuron, sign)
     goals = QuadraticGoals() if goals is None else goals
     state = facts.state
     other = sign * float((state.high if side == "low" else state.low)[group - 1][neuron])
     # Beyond its other end the piece is empty: pieces without points have bounds without an end.
-    goals = replace(goals, enough=min(goals.enough, other + BEYOND * (1 + abs(other)))).scaled(problem.scale)
-    bound = maximise(problem, goals, None if start is None else _from_start(scaled, problem, start))
+    goals = replace(goals, enough=min(goals.enough, other + BEYOND * (1 + abs(other))))
+    found = _bounded(facts, neuron, sign, goals, start)
+    scaled, problem, bound = found.scaled, found.problem, found.bound
     upper = sign * bound.upper * problem.scale
-    found = None if bound.weights is None else stated(problem, bound.weights)
-    if found is None:
+    proved = None if bound.weights is None else stated(problem, bound.weights)
+    if proved is None:
         return QuadraticBound(None, -sign * np.inf, upper, None, nothing, None)
-    reached, stating = found
+    reached, stating = proved
     own = stating.facts * (problem.scale / scaled.units)
     reached = reached * problem.scale - ROUNDING * problem.order * (abs(reached) + float(np.sum(own * facts.sizes)))
     step = _step(scaled, problem, stating, neuron, side, sign * reached)
@@ -105,6 +110,55 @@ def quadratic_step(
         return QuadraticBound(step, step.value, upper, weights, nothing, None)
     point = scaled.point(problem, bound.moments[0, 1 : 1 + problem.inputs])
     return QuadraticBound(step, step.value, upper, weights, _scores(facts, problem, stating, bound.moments), point)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found(ShortRepr):
+    """A problem, with the ellipsoid that it has, and its best weights."""
+
+    scaled: ScaledFacts
+    problem: QuadraticProblem
+    bound: Bound
+
+    @property
+    def value(self) -> float:
+        """The bound in the network's units."""
+        return self.bound.value * self.problem.scale
+
+
+def _bounded(facts: Facts, neuron: int, sign: float, goals: QuadraticGoals, start: FactWeights | None) -> _Found:
+    """The best weights, on a box with a few ellipsoids one after another."""
+
+    def on(scaled: ScaledFacts, first: FactWeights | None) -> _Found:
+        problem = scaled.problem(neuron, sign)
+        given = None if first is None else _from_start(scaled, problem, first)
+        return _Found(scaled, problem, maximise(problem, goals.scaled(problem.scale), given))
+
+    state = facts.state
+    if isinstance(state.region, Ball):
+        return on(facts.scaled(), start)
+    if start is not None and start.scales is not None:
+        best = on(facts.scaled(start.scales), start)
+    else:
+        around = facts.scaled(box_scales(state, np.ones(state.form.inputs)))
+        problem = around.problem(neuron, sign)
+        best = on(facts.scaled(box_scales(state, _along(around, problem, linear_weights(problem)[0][1:]))), None)
+    for _ in range(ELLIPSOIDS):
+        bound, problem = best.bound, best.problem
+        if best.value >= goals.enough or bound.moments is None or goals.spent:
+            break
+        # The ellipsoid on which the function that the weights leave of the input is as good as on the box.
+        row = _along(best.scaled, problem, bound.moments[0, 1 : 1 + problem.inputs])
+        again = on(facts.scaled(box_scales(state, row)), None)
+        if again.value <= best.value:
+            break
+        best = again
+    return best
+
+
+def _along(scaled: ScaledFacts, problem: QuadraticProblem, row: Array) -> Array:
+    """A linear function of a problem's inputs as one of the network's, up to a factor."""
+    return problem.lifted(row) / scaled.ellipsoid.axes
 
 
 def stated(problem: QuadraticProblem, weights: Weights) -> tuple[float, Weights] | None:
@@ -148,19 +202,6 @@ def _has_room(whole: Array, value: float) -> bool:
     return blas.cholesky(unit) is not None
 
 
-def _scaled(facts: Facts, neuron: int, sign: float) -> ScaledFacts:
-    """With the region's ball, or with the ellipsoid in which the linear relaxation of the row is as good as on the box."""
-    state = facts.state
-    if isinstance(state.region, Ball):
-        return facts.scaled()
-    around = facts.scaled(box_scales(state, np.ones(state.form.inputs)))
-    problem = around.problem(neuron, sign)
-    row, _ = linear_weights(problem)
-    scales = around.ellipsoid.scales
-    assert scales is not None
-    return facts.scaled(box_scales(state, problem.lifted(row[1:]) / scales))
-
-
 def _step(
     scaled: ScaledFacts,
     problem: QuadraticProblem,
@@ -193,7 +234,7 @@ def _by_group(facts: Facts, values: Array) -> tuple[Array, ...]:
 
 def _kept(facts: Facts, step: QuadraticStep, weights: Array) -> FactWeights:
     decisions = np.zeros(0) if step.decisions is None else step.decisions
-    return FactWeights(step.ball, decisions, _by_group(facts, weights))
+    return FactWeights(step.ball, decisions, _by_group(facts, weights), step.scales)
 
 
 def _from_start(scaled: ScaledFacts, problem: QuadraticProblem, start: FactWeights) -> Weights:
@@ -203,7 +244,7 @@ def _from_start(scaled: ScaledFacts, problem: QuadraticProblem, start: FactWeigh
         [np.zeros((len(scaled.units), 0)), *(w[:, k] for w, k in zip(start.facts, facts.undecided, strict=True))],
         axis=1,
     )
-    decisions = np.zeros(len(facts.state.decisions))
+    decisions = np.zeros(max(len(facts.state.decisions), len(start.decisions)))
     decisions[: len(start.decisions)] = start.decisions
     unit = 1 / problem.scale
     return Weights(

@@ -66,7 +66,7 @@ class Request(ShortRepr):
         """
         errors = None
         if self.level == "F":
-            errors = Errors.least(self.model, self.network, self.inputs, self.within)
+            errors = Errors.of(self.model, self.network, self.inputs).stated
         return Statement(with_differences(self.network), self.norm, self.within, errors, self.normalisation)
 
     @property

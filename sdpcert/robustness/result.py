@@ -11,8 +11,7 @@ import numpy as np
 
 from sdpcert.certificate.document import write_document
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
-from sdpcert.check.reading import values
-from sdpcert.robustness.statement import FORMAT, Row
+from sdpcert.robustness.statement import FORMAT, Row, centers_of
 from sdpcert.running import arguments
 from sdpcert.running.messages import quoted
 from sdpcert.running.outputs import reads
@@ -46,8 +45,7 @@ class Radii(ShortRepr):
     @staticmethod
     def of(document: Mapping[str, Any]) -> Radii:
         """The radii of a file that is as it has to be: the JSON value of what was proved."""
-        entries, inputs = document["inputs"], document["network"]["inputs"]
-        points = [np.array(values(entry["center"], "center", "d", inputs)) for entry in entries]
+        entries = document["inputs"]
         attacks = [entry["attack"] for entry in entries]
         said = document["information"]
         notes, seconds = said.get("notes"), said.get("seconds")
@@ -62,7 +60,7 @@ class Radii(ShortRepr):
             document["level"],
             document["norm"],
             float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else 0.0,
-            np.stack(points),
+            centers_of(document),
             np.array([entry["label"] for entry in entries], dtype=np.int64),
             tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else (),
             document,

@@ -128,6 +128,9 @@ class _Search:
         for better in self._better(node, quick):
             self.tree[0] = (better, None, None)
             self._tell()
+            if better.open and not quick:
+                look = Look.at(better, self.goal())
+                self._saw(look.point, look.value)
             if not better.open or self.budget.spent or self.counterexample is not None:
                 break
         if self.tree[0][0].open:
@@ -138,10 +141,7 @@ class _Search:
         goal = self.goal()
         yield (node := node.followed_by(bound_piece(node.state, node.open, goal)) if node.open else node)
         if not quick:
-            yield (node := by_facts(node, goal))
-            look = Look.at(node, goal)
-            self._saw(look.point, look.value)
-            yield node
+            yield (node := by_facts(node, goal, thorough=False))
             yield from sharpened(node, goal)
 
     def _saw(self, point: Array, value: float) -> None:

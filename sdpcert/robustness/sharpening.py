@@ -28,49 +28,60 @@ BEYOND = 1e-4
 #: How much less than what was found is stated, as a share of the interval of a preactivation, or of what a margin
 #: gained: so much room a checker has, and so much beyond its limit a margin is sought.
 ROOM, MARGIN_ROOM = 1e-6, 1e-2
-#: How many preactivations are bounded between two looks at the margins.
+#: How many preactivations are bounded before the margins are looked at again; the next time twice as many.
 ROUND = 8
+#: With so few undecided neurons pieces are divided at once.
+FEW = 12
 #: The share of the time left that preactivations may take.
 SHARE = 0.4
 
 
-def by_facts(node: Node, goal: Goal, parent: Node | None = None) -> Node:
-    """Bound the margins over the open classes by quadratic facts; `parent` is the piece that this one is a part of."""
+def by_facts(node: Node, goal: Goal, thorough: bool = True) -> Node:
+    """Bound the margins over the open classes by quadratic facts.
+
+    Unless it is to be `thorough`, the first margin that stays open, the worst ones being first, ends it. Weights of a
+    larger piece are no start: measured, they are so near to the boundary that the method stalls there.
+    """
     if not node.open or not node.state.region.bounded:
         return node
-    margins, known = goal.margins, {} if parent is None else parent.quadratic
-    facts = Facts(node.state, margins.group)
+    margins, facts = goal.margins, Facts(node.state, goal.margins.group)
     found: dict[int, QuadraticBound] = {}
     bounds, steps, state = node.bounds.copy(), list(node.steps), node.state
-    for k in np.argsort(-node.bounds):
+    for k in np.argsort(node.bounds):
         if goal.budget.spent:
             break
         j = node.open[k]
         (neuron,), (sign,) = margins.neurons([j]), margins.signs([j])
-        start = known[j].weights if j in known else None
-        room = max(goal.enough - goal.limit, MARGIN_ROOM * (goal.limit - node.bounds[k]))
+        room = max(2 * (goal.enough - goal.limit), MARGIN_ROOM * (goal.limit - float(node.bounds[k])))
         goals = QuadraticGoals(goal.limit + room, goal.limit, seconds=goal.left)
-        bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals, start)
-        found[j] = bound
-        bounds[k] = max(bounds[k], sign * bound.value)
-        if bound.step is not None and bounds[k] > goal.limit:
-            step = replace(bound.step, value=sign * (goal.limit + (bounds[k] - goal.limit) / 2))
+        bound = quadratic_step(facts, margins.group, int(neuron), "low" if sign > 0 else "high", goals)
+        found[j], value = bound, sign * bound.value
+        if bound.step is not None and value > goal.enough:
+            bounds[k] = goal.limit + (value - goal.limit) / 2
+            step = replace(bound.step, value=sign * bounds[k])
             state = state.after(step)
             steps.append(step)
+        else:
+            bounds[k] = max(bounds[k], min(value, goal.limit))
+            if not thorough:
+                break
     return Node.of(state, tuple(steps), node.open, bounds, goal, found)
 
 
 def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
     """Bound the preactivations that cost the worst margin most by quadratic facts, a few at a time, and everything
-    after them again; the piece after each round.
+    after them again; the piece after each round, and in the end all margins.
     """
-    until = goal.budget.elapsed + SHARE * goal.left
+    if sum(int(np.sum(mask)) for mask in node.state.undecided[:-1]) <= FEW:
+        yield by_facts(node, goal)
+        return
+    until, count = goal.budget.elapsed + SHARE * goal.left, ROUND
     tried: set[tuple[int, int]] = set()
     while node.open and goal.budget.elapsed < until:
-        chosen = _most_costly(node, Look.at(node, goal).costs, tried)
+        chosen = _most_costly(node, Look.at(node, goal).costs, tried)[:count]
         if not chosen:
-            return
-        tried |= set(chosen)
+            break
+        tried, count = tried | set(chosen), 2 * count
         state, steps = node.state, list(node.steps)
         for group in sorted({group for group, _ in chosen}):
             facts = Facts(state, group)
@@ -81,13 +92,14 @@ def sharpened(node: Node, goal: Goal) -> Iterator[Node]:
             better = Node.of(state, tuple(steps), node.open, node.bounds, goal, node.quadratic)
             if better.open:
                 again = better.followed_by(bound_piece(state, better.open, goal))
-                better = by_facts(again, goal, node)
+                better = by_facts(again, goal, thorough=False)
             node = better
             yield node
+    yield by_facts(node, goal)
 
 
 def _most_costly(node: Node, costs: dict[int, Array], tried: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Group and number of a few neurons whose lines cost the worst margin most, of those that were not tried."""
+    """Group and number of the neurons whose lines cost the worst margin most, of those that were not tried."""
     found = [
         (float(cost[k]), (group, int(k)))
         for group, cost in costs.items()
@@ -95,7 +107,7 @@ def _most_costly(node: Node, costs: dict[int, Array], tried: set[tuple[int, int]
         for k in np.flatnonzero(node.state.undecided[group - 1] & (cost > 0))
         if (group, int(k)) not in tried
     ]
-    return [place for _, place in sorted(found, reverse=True)[:ROUND]]
+    return [place for _, place in sorted(found, reverse=True)]
 
 
 def _bounded(state: State, facts: Facts, group: int, neuron: int, steps: list[Step], goal: Goal, until: float) -> State:

@@ -15,6 +15,7 @@ from sdpcert.certificate.document import sealed
 from sdpcert.certificate.region_network import network_document
 from sdpcert.check import needed as checked
 from sdpcert.check import radii_claim
+from sdpcert.check.reading import values
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import Box
 from sdpcert.robustness.constants import PairConstant
@@ -140,11 +141,21 @@ class Statement(ShortRepr):
             None if within is None else (array("d", within.low), array("d", within.high)),
             None
             if errors is None
-            else checked.Errors(errors.bound.offset, errors.bound.slope, array("d", errors.center)),
+            else checked.Errors(
+                errors.bound.offset,
+                errors.bound.slope,
+                None if errors.center is None else array("d", errors.center),
+            ),
             tuple(radii_claim.Row(row.radius, row.certified, row.attacked) for row in rows),
             network,
             data,
         )
+
+
+def centers_of(document: Mapping[str, Any]) -> Array:
+    """The inputs (n, inputs) of a file that the checker has read."""
+    inputs = document["network"]["inputs"]
+    return np.stack([np.array(values(entry["center"], "center", "d", inputs)) for entry in document["inputs"]])
 
 
 def data_hash(inputs: Array, labels: Array) -> str:

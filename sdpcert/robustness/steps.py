@@ -203,6 +203,7 @@ class Steps:
             "seconds": time.perf_counter() - self.started,
             "version": __version__,
             "model": request.model.source,
+            "input_shape": list(request.model.input_shape),
             "attack": {"name": NAME, **asdict(Settings(seed=request.seed))} if request.attack else None,
             "seed": request.seed,
             "tried": None if request.tried is None else list(request.tried),

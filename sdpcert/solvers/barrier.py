@@ -118,7 +118,7 @@ class _Run:
             return Bound(self.value, self.upper, None, None, 0, "no start")
         self.factors: tuple[Array, Array] = factors[0], factors[1]
         iteration, status = 0, "stalled"
-        for iteration in range(MAXIMUM_ITERATIONS):
+        for iteration in range(MAXIMUM_ITERATIONS):  # noqa: B007
             found = self._iterate()
             if found is not None:
                 status = found

@@ -11,8 +11,12 @@ import numpy as np
 import typer
 
 import sdpcert
+from sdpcert.certify.binding import check_with_network
 from sdpcert.check import CheckResult, Rejected, Unreadable, document_of
+from sdpcert.network.earlier import earlier_rules
 from sdpcert.readers.labelled import load_labelled
+from sdpcert.robustness.binding import check_with_model
+from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
 from sdpcert.verbs import options
 
@@ -46,7 +50,7 @@ def check(
             document = document_of(file)
         except (Unreadable, Rejected):
             document = None  # what is wrong with it the checker says
-        if _is_radii(document):
+        if isinstance(document, dict) and document.get("format") == FORMAT:
             result = _with_model(file, document, network, data, given)
         elif data is not None:
             raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
@@ -62,9 +66,6 @@ def check(
 
 def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:
     """The verdict on a certificate of this network."""
-    from sdpcert.certify.binding import check_with_network
-    from sdpcert.network.earlier import earlier_rules
-
     result = check_with_network(certificate, sdpcert.load(network, **given))
     if not result.ok:  # a certificate from before the file was read as it is today
         with earlier_rules():
@@ -73,16 +74,10 @@ def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> Ch
     return result
 
 
-def _is_radii(document: Any) -> bool:
-    return isinstance(document, dict) and document.get("format") == "sdpcert-radii"
-
-
 def _with_model(
     file: Path, document: dict[str, Any], network: Path | None, data: Path | None, given: dict[str, str]
 ) -> CheckResult:
     """The verdict on radii of this network, if there is one, and of these data, if there are any."""
-    from sdpcert.robustness.binding import check_with_model
-
     if network is not None and network.is_dir():
         model = options.network_of_run(network, given)
     else:

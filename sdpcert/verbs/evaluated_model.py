@@ -19,6 +19,7 @@ from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.report import percent_down, rounded_down, seconds
 from sdpcert.report.rounding import as_stated
+from sdpcert.running import choices
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 
@@ -79,7 +80,7 @@ def evaluate_model(
     model: Path,
     asked: ModelOptions,
     radii: list[float] | None,
-    level: str,
+    level: choices.Level,
     attack: bool,
     count: int | None,
     data: Path | None,
@@ -125,19 +126,22 @@ def evaluate_model(
     if as_json:
         print(json.dumps(_summary(result, network.source, output)))
     else:
-        _print(result, network, data, output, within, normalisation)
+        _print(result, network, data, within, normalisation is not None)
+        for line in (*result.notes, *_advice(result, within, radii is not None)):
+            print(f"note      {line}")
+        print(f"radii     {output}    (prove them again: sdpcert check {output})")
     if interrupted:
         raise CommandInterrupted(f"{interrupted}; {output} has what was proved")
     return 0
 
 
-def _network(model: Path, asked: ModelOptions) -> Any:
+def _network(model: Path, asked: ModelOptions) -> sdpcert.Network:
     """The network of a model file, or of a run's folder."""
     given = options.array_options(asked.activation, asked.orientation)
     return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
 
 
-def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
+def _summary(result: sdpcert.Radii, source: str, output: Path) -> dict[str, Any]:
     """The attributes as plain values; a distance that is none is null."""
     return {
         "network": source,
@@ -155,14 +159,16 @@ def _summary(result: Any, source: str, output: Path) -> dict[str, Any]:
     }
 
 
-def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.Box | None, normalisation: Any) -> None:
+def _print(
+    result: sdpcert.Radii, network: sdpcert.Network, data: Path, within: sdpcert.Box | None, normalised: bool
+) -> None:
     total, right = len(result.labels), int(np.sum(result.correct))
     sizes = [math.prod(shape) for shape in (network.input_shape, network.output_shape)]
     box = "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
     print(f"network   {network.source}: {sizes[0]} inputs, {sizes[1]} classes")
     print(f"data      {data}: {total} inputs, {right} of them right")
     print(f"claim     radii in the norm {result.norm}, level {LEVELS[result.level]}{box}")
-    print(f"read      {AS_THEY_ARE if normalisation is None else NORMALISED}")
+    print(f"read      {NORMALISED if normalised else AS_THEY_ARE}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("radius")
     for header in ("certified", "not attacked"):
@@ -176,20 +182,19 @@ def _print(result: Any, network: Any, data: Path, output: Path, within: sdpcert.
         f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0"
     )
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
-    for line in (*result.notes, *_advice(result, within)):
-        print(f"note      {line}")
-    print(f"radii     {output}    (prove them again: sdpcert check {output})")
 
 
-def _advice(result: Any, within: sdpcert.Box | None) -> list[str]:
-    """What may give larger radii."""
+def _advice(result: sdpcert.Radii, within: sdpcert.Box | None, asked: bool) -> list[str]:
+    """What may give larger radii; `asked` says whether certain radii were asked for."""
+    found = ["only the radii asked for were tried: without --radii the largest ones are looked for"] if asked else []
     if within is not None:
-        return []
+        return found
     least, most = float(np.min(result.inputs)), float(np.max(result.inputs))
     for low, high in RANGES:
         if low <= least <= most <= high:
-            return [
+            found.append(
                 f"all inputs lie in {low:g} to {high:g}: if none can leave it, --within {low:g},{high:g} allows for "
                 "no others and may give larger radii"
-            ]
-    return []
+            )
+            break
+    return found

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import percent_down, percent_up, rounded_down
+from sdpcert.running import choices
 from sdpcert.verbs import options
 
 #: Seconds that a bound's programs may take by estimate, unless told otherwise.
@@ -38,7 +39,7 @@ def evaluate_run(
     run: Path,
     asked: RunOptions,
     radii: list[float] | None,
-    level: str,
+    level: choices.Level,
     attack: bool,
     count: int | None,
     data: Path | None,

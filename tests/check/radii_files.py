@@ -237,9 +237,10 @@ def with_claim(document: Document) -> Document:
     arithmetic = "real arithmetic"
     if document["errors"] is not None:
         offset, slope = (float.fromhex(document["errors"][key]) for key in ("offset", "slope"))
+        center = document["errors"]["center"]
         arithmetic = (
             f"float32 arithmetic that is off by a vector of Euclidean norm at most {offset!r} + {slope!r} |x - x0|, "
-            f"x0 = {stated(unpack(document['errors']['center']))}"
+            f"x0 = {'each of these inputs' if center is None else stated(unpack(center))}"
         )
     reads = "The model reads the inputs as they are"
     if document["normalisation"] is not None:

@@ -177,3 +177,21 @@ def test_operators_are_the_block(sparse: bool) -> None:
     np.testing.assert_allclose(operator.size(reach), np.abs(weights) @ reach, atol=1e-12)
     reach[3] = np.inf
     np.testing.assert_array_equal(np.isinf(operator.size(reach)), weights[:, 3] != 0)
+
+
+def test_a_trace_has_the_function_and_the_lines_that_make_a_bound() -> None:
+    rng = np.random.default_rng(4)
+    form, region = chain(rng, [3, 5, 4, 3], "relu").stacked, region_of("box", rng, 3, 0.5)
+    state, _ = tighten(State.of(form, region), Effort())
+    relaxation, rows = Relaxation(state), Rows(2, *sided([0, 3]))
+    trace = relaxation.traced(rows)
+    corners = np.where(trace.inputs > 0, state.box_low, state.box_high)
+    for corner, row, neuron, sign, bound in zip(
+        corners, trace.used[1].coefficients, rows.neurons, rows.signs, relaxation.bound(rows), strict=True
+    ):
+        # Activations that lie on the lines give the row at its least point the value of the bound.
+        values = form.blocks[1, 0].weights @ corner + form.groups[0].bias
+        k = int(np.flatnonzero((rows.neurons == neuron) & (rows.signs == sign))[0])
+        on_lines = trace.used[1].slopes[k] * values + trace.used[1].at_zero[k]
+        np.testing.assert_allclose(row, sign * form.blocks[2, 1].weights[neuron])
+        assert row @ on_lines + sign * form.groups[1].bias[neuron] == pytest.approx(bound, abs=1e-7)

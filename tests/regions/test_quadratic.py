@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.network import activations as act
-from sdpcert.regions import AllInputs, Ball, Box
-from sdpcert.regions.quadratic import FACTS, Ellipsoid, Facts, box_scales
+from sdpcert.regions import Ball
 from sdpcert.regions.pieces import Split
+from sdpcert.regions.quadratic import FACTS, Facts
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
 from tests.regions.networks import ACTIVATIONS, chain, points_of, region_of, skipping
@@ -55,7 +53,7 @@ def test_facts_hold_at_points(name: str, kind: str, size: float, skips: bool, in
         y = (point - scaled.ellipsoid.center) / scaled.ellipsoid.axes
         assert y @ y <= 1 + 1e-9
         reduced = y if problem.basis is None else problem.basis.T @ y
-        middle, half = facts._activations
+        middle, half = facts.middles, facts.halves
         everything = np.concatenate([[1.0], reduced, (z - middle) / half])
         assert sign * preactivations[group - 1][0][neuron] == pytest.approx(
             problem.scale * (problem.target @ everything), rel=1e-9, abs=1e-9 * problem.scale
@@ -64,7 +62,7 @@ def test_facts_hold_at_points(name: str, kind: str, size: float, skips: bool, in
         assert np.all(rows[problem.neurons :] >= -1e-9)
         triples = np.stack([np.ones(len(v)), rows[: problem.neurons], (z - middle) / half], axis=1)
         forms = np.einsum("fni,ni->fn", problem.forms, triples)
-        unscaled = np.einsum("fni,ni->fn", facts._forms, np.stack([np.ones(len(v)), v, z], axis=1))
+        unscaled = np.einsum("fni,ni->fn", facts.forms, np.stack([np.ones(len(v)), v, z], axis=1))
         for k, (left, right) in enumerate(FACTS):
             value = problem.signs[k] * forms[left] * forms[right]
             assert np.all(value >= -1e-9)
@@ -103,25 +101,3 @@ def test_two_kinks_in_an_interval_are_lines() -> None:
 def test_nothing_is_known_without_bounds() -> None:
     form = chain(np.random.default_rng(2), [3, 6, 2, 2], act.tanh()).stacked
     assert not Facts(State.of(form, Ball(np.zeros(3), 1.0)), 2).sufficient
-
-
-def test_an_ellipsoid_needs_a_region_that_has_one() -> None:
-    form = chain(np.random.default_rng(3), [3, 4, 2], act.relu()).stacked
-    with pytest.raises(ValueError, match="needs the ball of the region, or scales"):
-        Ellipsoid.of(State.of(form, Box(np.zeros(3), np.ones(3))))
-    with pytest.raises(ValueError, match="an end in every direction"):
-        Ellipsoid.of(State.of(form, AllInputs()), np.ones(3))
-    with pytest.raises(ValueError, match="positive and finite"):
-        Ellipsoid.of(State.of(form, Box(np.zeros(3), np.ones(3))), np.array([1.0, 0.0, 1.0]))
-
-
-@FEW
-@given(seed=st.integers(0, 2**32 - 1), inputs=st.integers(1, 30), fixed=st.booleans())
-def test_box_scales_lose_nothing_on_a_linear_function(seed: int, inputs: int, fixed: bool) -> None:
-    rng = np.random.default_rng(seed)
-    half, row = rng.uniform(0.1, 2, inputs), rng.uniform(0.1, 1, inputs) * rng.choice([-1, 1], inputs)
-    half[0] = 0.0 if fixed and inputs > 1 else half[0]
-    form = chain(rng, [inputs, 2, 2], act.relu()).stacked
-    state = replace(State.of(form, Box(-half, half)))
-    ellipsoid = Ellipsoid.of(state, box_scales(state, row))
-    assert np.linalg.norm(row * ellipsoid.axes) == pytest.approx(np.abs(row) @ half, rel=1e-2 if fixed else 1e-9)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from sdpcert.network import activations as act
 from sdpcert.regions import AllInputs, Ball
+from sdpcert.regions.backward import Rows
 from sdpcert.regions.pieces import Empty, Piece, Side, Split
 from sdpcert.regions.state import State
-from sdpcert.regions.tighten import Effort, tighten
+from sdpcert.regions.tighten import Effort, Wanted, tighten
 from tests.regions.confirmed import confirm, ending
 from tests.regions.networks import ACTIVATIONS, Array, chain, points_of, region_of, skipping
 
@@ -158,3 +159,17 @@ def test_nothing_is_stated_twice() -> None:
     again, steps = tighten(state, Effort())
     assert not steps
     assert again is state
+
+
+def test_only_wanted_rows_of_the_last_group_are_bounded() -> None:
+    rng = np.random.default_rng(2)
+    form, region = chain(rng, [3, 5, 4, 3], "relu").stacked, region_of("ball", rng, 3, 0.5)
+    rows = Rows(len(form.groups), np.array([0, 2]), np.array([1.0, -1.0]))
+    for effort in EFFORTS:
+        state, _ = tighten(State.of(form, region), effort, wanted=Wanted(rows))
+        whole, _ = tighten(State.of(form, region), effort)
+        assert np.isfinite(state.low[-1]).tolist() == [True, *[False] * (len(state.low[-1]) - 1)]
+        assert np.flatnonzero(np.isfinite(state.high[-1])).tolist() == [2]
+        assert_holds(state, points_of(region, rng, 3, 300))
+        for g in range(len(form.groups) - 1):
+            np.testing.assert_array_equal(state.low[g], whole.low[g])

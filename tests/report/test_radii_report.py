@@ -25,6 +25,7 @@ from sdpcert.report.pictures import COLUMNS, image_shape, pixels_of
 from sdpcert.report.radii_figures import MOST_PLACES, certified_accuracy, histogram, least_robust
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.records import read
+from sdpcert.robustness.regions_of_radii import Norm
 from sdpcert.running.encoding import encode
 from tests.report.test_page import Page
 
@@ -173,7 +174,10 @@ def test_the_images_are_those_with_the_smallest_radii() -> None:
         (35, [5, 7], (5, 7)),
         (75, [3, 5, 5], (3, 5, 5)),
         (64, [4, 4, 4], None),
-        (16, [1, 1, 4, 4], None),
+        (16, [1, 1, 4, 4], (4, 4)),
+        (784, [784, 1], (28, 28)),
+        (784, [1, 784], (28, 28)),
+        (100, [1, 100], None),
         (784, [3, 3], (28, 28)),
         (784, ["a", 28], (28, 28)),
         (784, [True, 784], (28, 28)),
@@ -238,7 +242,8 @@ def saved(network: sdpcert.Network, tmp_path_factory: pytest.TempPathFactory) ->
     inputs = np.random.default_rng(1).random((4, 64))
     labels = network(inputs).argmax(axis=1)
     labels[2] = (labels[2] + 1) % 3
-    for norm, radii in (("l2", [0.01, 1 / 10, 0.3]), ("linf", [1 / 255])):
+    tables: dict[Norm, list[float]] = {"l2": [0.01, 1 / 10, 0.3], "linf": [1 / 255]}
+    for norm, radii in tables.items():
         result = sdpcert.radii(network, inputs, labels, norm=norm, within=(0, 1), radii=radii, time_limit=1)
         result.save(folder / f"{norm}.radii.json")
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,14 +14,18 @@ from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert import Radii
+from sdpcert.check import check_document
+from sdpcert.network.affine import Dense
 from sdpcert.network.differences import with_differences
 from sdpcert.robustness.binding import check_with_model
-from sdpcert.robustness.entry import Entry
+from sdpcert.robustness.constants import constant_of
+from sdpcert.robustness.entry import ByConstants, Entry
 from sdpcert.robustness.from_logits import ErrorBound
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
 from sdpcert.robustness.request import Request
-from tests.robustness.test_radii import INPUTS, LABELS, NETWORK, small
+from sdpcert.robustness.statement import Statement
+from tests.robustness.test_radii import INPUTS, LABELS, NETWORK, linear, small
 
 Array = np.ndarray
 
@@ -78,6 +83,24 @@ def test_errors_that_are_too_small_are_refused() -> None:
         assert not verdict.ok and verdict.reason.startswith(f"errors.{named} is")
 
 
+def test_errors_without_a_center_are_those_around_each_input() -> None:
+    """Of a linear classifier: the margin 2 falls by 1 for each unit of distance, float32 is off by 0.2 + 0.3 of it."""
+    network = linear([1.0, 0.0], [0.0, 0.0])
+    form, center = with_differences(network), np.array([2.0, 7.0])
+    constant = constant_of(form, (0, 1))
+    assert constant is not None
+    largest = (2 - math.sqrt(2) * 0.2) / (constant.upper + math.sqrt(2) * 0.3)
+    for around, radius, ok in (
+        (None, largest * (1 - 1e-9), True),
+        (None, largest * (1 + 1e-9), False),
+        (np.array([2.0, 6.0]), largest * (1 - 1e-9), False),
+    ):
+        entry = Entry(center, 0, True, radius, (ByConstants((1,)),))
+        statement = Statement(form, "l2", None, Errors(ErrorBound(0.2, 0.3), around))
+        for exact in (False, True):
+            assert check_document(statement.document([entry], [constant]), exact=exact).ok is ok
+
+
 # ---------------------------------------------------------------- normalisations
 
 
@@ -113,7 +136,9 @@ def test_the_form_encloses_the_exact_normalisation(seed: int) -> None:
     point = random.standard_normal(3) * 10.0 ** random.uniform(-3, 3)
     form = with_differences(Normalisation(mean, std).before(model))
     read = [(Fraction(x) - Fraction(m)) / Fraction(s) for x, m, s in zip(point, mean, std, strict=True)]
-    first, bias = model.nodes[0].layer, model.nodes[0].layer.bias
+    first = model.nodes[0].layer
+    assert isinstance(first, Dense)
+    bias = np.broadcast_to(first.offset(), (4,))
     block, group = form.blocks[1, 0], form.groups[0]
     low = np.zeros_like(block.weights) if block.low is None else block.low
     for i in range(4):

@@ -10,31 +10,33 @@ import pytest
 
 import sdpcert
 from sdpcert.check.reading import values
+from sdpcert.network.affine import Dense
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.request import Request
 from tests.robustness.test_radii import data, small
 
 Array = np.ndarray
-MEAN, STD = [0.1307, 0.5, 0.03, 0.7], [0.3081, 0.07, 0.2, 1.1]
+MEAN, STD = np.array([0.1307, 0.5, 0.03, 0.7]), np.array([0.3081, 0.07, 0.2, 1.1])
 NETWORK = small(5)
 
 
 def programs(points: Array) -> Iterator[Array]:
     """Outputs in float32: normalised in three ways, sums in three orders."""
-    mean, std = np.float32(MEAN), np.float32(STD)
+    mean, std = MEAN.astype(np.float32), STD.astype(np.float32)
     for read in (
         (points - mean) / std,
         (points - mean) * (np.float32(1) / std),
-        points * np.float32(1 / np.array(STD)) - np.float32(np.array(MEAN) / np.array(STD)),
+        points * (1 / STD).astype(np.float32) - (MEAN / STD).astype(np.float32),
     ):
         for order in (slice(None), slice(None, None, -1), np.random.default_rng(0).permutation(1000)):
             yield dense(read, order)
 
 
 def dense(values: Array, order: Any) -> Array:
-    affine = [node.layer for node in NETWORK.nodes if hasattr(node.layer, "weight")]
+    affine = [node.layer for node in NETWORK.nodes if isinstance(node.layer, Dense)]
     for k, layer in enumerate(affine):
-        weight, total = layer.weight.astype(np.float32), np.tile(layer.bias.astype(np.float32), (len(values), 1))
+        weight, bias = layer.weight.astype(np.float32), np.broadcast_to(layer.offset(), (layer.weight.shape[0],))
+        total = np.tile(bias.astype(np.float32), (len(values), 1))
         columns = np.arange(weight.shape[1])
         columns = columns[order] if isinstance(order, slice) else columns[np.argsort(order[: len(columns)])]
         for column in columns:
@@ -49,10 +51,13 @@ def test_float32_programs_are_off_by_less_than_the_errors() -> None:
     request = Request.of(NETWORK, inputs, labels, level="F", normalisation=(MEAN, STD))
     errors = request.statement.errors
     assert errors is not None
-    allowed = errors.bound.offset + errors.bound.slope * np.linalg.norm(inputs - errors.center, axis=1)
-    exact = request.network(inputs.astype(float))
-    for outputs in programs(inputs):
-        assert np.all(np.linalg.norm(outputs - exact, axis=1) <= allowed)
+    away = np.random.default_rng(2).standard_normal(inputs.shape).astype(np.float32)
+    for size in (0.0, 1e-3, 1.0, 30.0):
+        points = inputs + np.float32(size) * away
+        allowed = errors.bound.offset + errors.bound.slope * np.linalg.norm(points.astype(float) - inputs, axis=1)
+        exact = request.network(points.astype(float))
+        for outputs in programs(points):
+            assert np.all(np.linalg.norm(outputs - exact, axis=1) <= allowed)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -77,7 +82,10 @@ def _point(entry: dict[str, Any], size: int) -> Array:
     return np.array(values(entry["attack"]["point"], "point", "d", size))
 
 
-def test_the_least_errors_are_those_of_the_best_center() -> None:
-    inputs = np.full((3, 4), 5.0) + np.arange(12).reshape(3, 4) / 64
-    least = Errors.least(NETWORK, NETWORK, inputs, sdpcert.Box(np.zeros(4), np.full(4, 255.0)))
-    assert np.array_equal(least.center, inputs.mean(axis=0))
+def test_errors_around_inputs_are_less_than_those_from_one_center() -> None:
+    inputs = np.random.default_rng(4).uniform(size=(450, 4)) + 5.0
+    around = Errors.of(NETWORK, NETWORK, inputs).bound
+    alone = [Errors.of(NETWORK, NETWORK, inputs[k : k + 1]).bound for k in (0, 449)]
+    center = Errors.of(NETWORK, NETWORK, inputs, inputs[0])
+    assert max(own.offset for own in alone) <= around.offset and alone[0].offset < center.bound.offset
+    assert around.slope == alone[0].slope <= center.bound.slope * (1 + 1e-9)

@@ -7,7 +7,7 @@ attacks, and quadratic steps. Bound to the model and to the data, no file of oth
 from __future__ import annotations
 
 from fractions import Fraction
-from math import inf, nextafter, sqrt
+from math import inf, nextafter
 from typing import Any
 
 import numpy as np
@@ -179,5 +179,4 @@ def test_smaller_errors_of_float32_are_not_those_of_the_model() -> None:
         assert changed is not None
         verdict = check_with_model(sdpcert.Radii.of(changed), model)
         assert not verdict.ok and key in verdict.reason
-    middle = unpack(document["errors"]["center"])
-    assert sqrt(float(np.sum((middle - centers) ** 2))) < 1e-6
+    assert document["errors"]["center"] is None  # they hold around each input

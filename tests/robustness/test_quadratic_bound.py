@@ -14,6 +14,7 @@ from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.quadratic import Facts
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
+from sdpcert.robustness import quadratic_bound
 from sdpcert.robustness.quadratic_bound import QuadraticBound, quadratic_step
 from sdpcert.solvers.barrier import QuadraticGoals
 from tests.regions.confirmed import confirm, ending
@@ -72,7 +73,7 @@ def steps_are_accepted(name: str, kind: str, size: float, skips: bool, splits: i
     confirm(form, region, path, state)
 
 
-test_steps_are_accepted = settings(deadline=None, max_examples=20)(STEPS(steps_are_accepted))
+test_steps_are_accepted = settings(deadline=None, max_examples=12)(STEPS(steps_are_accepted))
 test_steps_of_many_networks_are_accepted = pytest.mark.slow(
     settings(deadline=None, max_examples=150)(STEPS(steps_are_accepted))
 )
@@ -135,8 +136,20 @@ def test_a_box_is_bounded_as_by_lines_at_least() -> None:
     bound = quadratic_step(state, 2, 1, "high")
     assert bound.step is not None and bound.step.scales is not None
     assert bound.value < state.high[1][1] + 1e-2
+    start = quadratic_step(state, 2, 1, "high", QuadraticGoals(enough=-bound.value - 1e-3), bound.weights)
+    assert start.value == pytest.approx(bound.value, abs=1e-6) and start.point is None
     after = state.after(bound.step)
     confirm(form, state.region, [Piece(None, None, (*steps, bound.step), ending(after))], after)
+
+
+def test_later_ellipsoids_around_a_box_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    form, center = chain(rng, [20, 24, 24, 24, 3], act.relu()).stacked, rng.standard_normal(20)
+    state, _ = tighten(State.of(form, Box(center - 0.1, center + 0.1)), Effort())
+    best = quadratic_step(state, 3, 0, "low").value
+    monkeypatch.setattr(quadratic_bound, "ELLIPSOIDS", 0)
+    first = quadratic_step(state, 3, 0, "low").value
+    assert state.low[2][0] < first < best - 0.02
 
 
 def test_what_cannot_be_bounded_has_no_step() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.regions import Ball, Box, Region
 from sdpcert.regions.pieces import Empty, Piece, Separated, Split
 from sdpcert.regions.state import State
+from sdpcert.robustness.confirming import refusal
 from sdpcert.robustness.margins import Margins
-from sdpcert.robustness.separating import Separation, separate
-from sdpcert.solvers.solution import Budget
+from sdpcert.robustness.separating import ClassesProof, Separation, separate
+from sdpcert.solvers.solution import Budget, Progress
 from tests.regions.networks import ACTIVATIONS, Array, chain, points_of, region_of
 
 NAMES = st.sampled_from(["relu", "leaky_relu", "hardtanh", "tanh"])
@@ -24,7 +26,7 @@ KINDS = st.sampled_from(["box", "ball", "both"])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def classifier(seed: int, name: str = "relu", sizes: Sequence[int] = (3, 6, 5, 4)) -> StackedForm:
+def classifier(seed: int, name: str = "relu", sizes: Sequence[int] = (3, 5, 4, 3)) -> StackedForm:
     return with_differences(chain(np.random.default_rng(seed), list(sizes), ACTIVATIONS[name]))
 
 
@@ -45,12 +47,18 @@ def leaves_of(form: StackedForm, region: Region, pieces: Sequence[Piece]) -> lis
 
 
 def assert_separates(found: Separation, margins: Margins, region: Region, limit: float) -> None:
+    """Every leaf keeps the margins above the limit, and both checkers accept that."""
     for proof in found.proofs:
         for piece, state in leaves_of(margins.form, region, proof.pieces):
-            assert isinstance(piece.end, Empty) is state.is_empty
-            assert state.is_empty or (
-                isinstance(piece.end, Separated) and np.all(margins.bounds(state, proof.classes) > limit)
-            )
+            assert isinstance(piece.end, Empty if state.is_empty else Separated)
+            assert state.is_empty or np.all(margins.bounds(state, proof.classes) > limit)
+        for exact in (True, False):
+            assert refusal(margins.form, region, margins.label, proof, limit, exact) is None
+        assert refusal(margins.form, region, margins.label, proof, limit + 1e3) is not None or _is_empty(proof)
+
+
+def _is_empty(proof: ClassesProof) -> bool:
+    return not any(isinstance(piece.end, Separated) for piece in proof.pieces)
 
 
 def label_at(form: StackedForm, point: Array) -> int:
@@ -59,7 +67,7 @@ def label_at(form: StackedForm, point: Array) -> int:
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(name=NAMES, kind=KINDS, size=st.sampled_from([0.1, 0.4, 1.0]), seed=SEEDS)
 def test_margins_stay_above_the_limit_at_all_points(name: str, kind: str, size: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -67,7 +75,7 @@ def test_margins_stay_above_the_limit_at_all_points(name: str, kind: str, size: 
     points = points_of(region, rng, 3, 500)
     margins = Margins(form, label_at(form, points[-1]))
     limit = float(rng.choice([0.0, 0.1]))
-    found = separate(form, region, margins.label, limit=limit, nodes=60)
+    found = separate(form, region, margins.label, limit=limit, nodes=20)
     values = margins.at(points, margins.others)
     for j, column in zip(margins.others, values.T, strict=True):
         assert np.all(column > limit) or j not in found.proved
@@ -80,7 +88,7 @@ def test_margins_stay_above_the_limit_at_all_points(name: str, kind: str, size: 
     assert (found.status == "separated") is (not found.bounds)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=4)
 @given(kind=KINDS, seed=SEEDS)
 def test_small_networks_are_decided(kind: str, seed: int) -> None:
     """Dividing ends with a proof or a counterexample."""
@@ -91,7 +99,7 @@ def test_small_networks_are_decided(kind: str, seed: int) -> None:
 
 
 def test_limits_of_nodes_and_time_keep_what_is_proved() -> None:
-    form, center = classifier(5, sizes=(6, 16, 16, 5)), np.zeros(6)
+    form, center = classifier(5, sizes=(6, 12, 12, 5)), np.zeros(6)
     label = label_at(form, center)
     region = Ball(center, 0.3)
     for found in (
@@ -101,6 +109,31 @@ def test_limits_of_nodes_and_time_keep_what_is_proved() -> None:
         assert found.nodes <= 5
         assert set(found.proved) | set(found.bounds) == set(Margins(form, label).others)
         assert_separates(found, Margins(form, label), region, 0.0)
+
+
+def test_an_interrupt_keeps_what_is_proved() -> None:
+    form, center = classifier(5, sizes=(6, 12, 12, 5)), np.zeros(6)
+    margins, region, told = Margins(form, label_at(form, center)), Ball(center, 1.5), list[Progress]()
+
+    def interrupt(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    found = separate(form, region, margins.label, report=interrupt)
+    assert found.status == "interrupted"
+    assert set(found.proved) | set(found.bounds) == set(margins.others)
+    assert_separates(found, margins, region, 0.0)
+
+
+def test_an_executor_divides_pieces() -> None:
+    form, center = classifier(8), np.zeros(3)
+    margins, region = Margins(form, label_at(form, center)), Ball(center, 0.92)
+    with ThreadPoolExecutor(2) as executor:
+        found = separate(form, region, margins.label, executor=executor, nodes=60)
+    assert found.status == "separated"
+    assert found.nodes > 1
+    assert_separates(found, margins, region, 0.0)
 
 
 def test_only_some_classes_are_looked_at() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from sdpcert.network import activations as act
 from sdpcert.regions import Ball
+from sdpcert.regions.ellipsoid import box_scales
 from sdpcert.regions.pieces import Split
-from sdpcert.regions.quadratic import FACTS, Facts, QuadraticProblem, box_scales
+from sdpcert.regions.quadratic import FACTS, Facts, QuadraticProblem
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
 from sdpcert.solvers.barrier import Bound, QuadraticGoals, maximise
@@ -35,8 +36,10 @@ def problem_of(name: str, seed: int, kind: str = "ball", size: float = 0.7, spli
     return Facts(state, 3).scaled(scales).problem(1, 1.0)
 
 
-def reference(problem: QuadraticProblem) -> float:
-    """The largest t by a general solver, from matrices that are made fact by fact."""
+def reference(problem: QuadraticProblem, lines: Array | None = None) -> float:
+    """The largest t by a general solver, from matrices that are made fact by fact; `lines` (facts, neurons, 3) are more
+    facts, linear ones.
+    """
     u, m, n = problem.neurons, problem.inputs, problem.order
     e0, units = np.eye(n)[0], np.eye(n)[1 + m :]
     facts = [np.outer(e0, row) for row in problem.rows[u:]]
@@ -47,6 +50,8 @@ def reference(problem: QuadraticProblem) -> float:
             basis = np.stack([e0, problem.rows[i], units[i]])
             one, other = problem.forms[left, i] @ basis, problem.forms[right, i] @ basis
             facts.append(problem.signs[k, i] * np.outer(one, other))
+    for line in np.zeros((0, u, 3)) if lines is None else lines:
+        facts += [np.outer(e0, line[i] @ np.stack([e0, problem.rows[i], units[i]])) for i in range(u)]
     t, weights = cp.Variable(), cp.Variable(len(facts), nonneg=True)
     total = np.outer(e0, problem.target) - t * np.outer(e0, e0)
     for k, fact in enumerate(facts):
@@ -87,16 +92,27 @@ def test_the_optimum_is_that_of_a_general_solver(name: str, kind: str, split: bo
     assert bound.value <= bound.upper <= bound.value + 1e-5
 
 
-def test_six_facts_prove_no_more_than_three() -> None:
-    """t1, t2 and t3 of a kinked neuron are sums of the others and of squares."""
-    problem = problem_of("abs", 3, size=1.0)
-    assert problem.neurons > 5
-    bound = maximise(problem, PRECISE)
-    # With the linear facts instead of t4 and t5 less is proved, and with all of them no more.
-    one = np.zeros_like(problem.forms[:2])
-    one[..., 0] = 1.0
-    linear = replace(problem, forms=np.concatenate([problem.forms[:2], one]))
-    assert maximise(linear, PRECISE).value < bound.value - 1e-3
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "steep", "abs"])
+def test_six_facts_prove_no_more_than_three(name: str) -> None:
+    """t1, t2 and t3 of a kinked neuron are sums of the others and of squares; without t4 and t5 less is proved."""
+    problem = problem_of(name, 3, size=1.0)
+    first, second, low, high = problem.forms
+    assert problem.neurons > 5 and np.all(problem.signs[0] < 0)
+    ends = [np.stack([np.ones(len(f)), -f[:, 0] / f[:, 1], np.zeros(len(f))], axis=1) for f in (low, high)]
+    # kappa (chord - z): like the negated form of a piece, and zero at both ends.
+    at_low, at_high = (np.sum(f * end, axis=1) for f, end in zip((first, second), ends, strict=True))
+    chord = np.zeros_like(first)
+    chord[:, 2] = -np.sign(first[:, 2])
+    values = [-value / np.abs(f[:, 2]) for value, f in zip((at_low, at_high), (first, second), strict=True)]
+    slope = (values[1] - values[0]) / (ends[1][:, 1] - ends[0][:, 1])
+    chord[:, 1], chord[:, 0] = slope, values[0] - slope * ends[0][:, 1]
+    lines = np.stack([first, second, chord])
+    best = maximise(problem, PRECISE).value
+    assert reference(problem, lines) == pytest.approx(best, abs=1e-5)
+    # With t1, t2 and t3 instead of t4 and t5.
+    one = np.broadcast_to([1.0, 0.0, 0.0], low.shape)
+    fewer = replace(problem, forms=np.stack([first, second, one, one]))
+    assert reference(fewer, chord[None]) < best - 1e-3
 
 
 def test_the_start_is_the_linear_relaxation() -> None:
