@@ -15,7 +15,7 @@ For every input that the network has right:
   their norms, times the root of two ("trained" only);
 - `constants`: the radius by a constant for each pair of classes on all inputs;
 - `relaxation`: the largest of the radii on which one backward pass through lines proves the class (CROWN);
-- `undivided`: the same by everything that proves bounds on the whole region, nothing divided;
+- `undivided`: the same by everything that proves bounds on the whole region, nothing divided, all radii in one limit;
 - `proved`: the same with branch and bound, each radius from the least within the time limit, until one is not proved;
   `seconds` says how long each took, and the file of the last one is checked by the stand-alone checker;
 - `attacked`: the distance of the nearest input of another class that the attack found.
@@ -242,11 +242,11 @@ def measure(subject: Subject, number: int, constants: Constants, settings: Setti
             **asked,
         )
 
-    found = proved(subject.radii, nodes=1, time_limit=None, attack=settings.attack)
+    limit, last, took = settings.time_limit or subject.time_limit, None, {}
+    found = proved(subject.radii, nodes=1, time_limit=limit, attack=settings.attack)
     row["undivided"], row["undivided_seconds"] = float(found.radius[0]), found.seconds
     distance = float(found.distance[0])
     row["attacked"] = distance if distance < math.inf else None
-    limit, last, took = settings.time_limit or subject.time_limit, None, {}
     for radius in subject.radii:
         if distance <= radius:
             break

@@ -88,6 +88,24 @@ def test_certified_accuracies_are_rounded_down_and_attacked_ones_up() -> None:
             assert not cell or float(cell.removesuffix(" %")) >= 100 * row["attacked"][radius] - 1e-12
 
 
+def test_proved_radii_are_counted_of_all_inputs_and_rounded_down() -> None:
+    """Two of three inputs are right; an attack leaves both at the first radius and one at the second."""
+    common = {"network": "net", "right": True, "constants": 0.1, "relaxation": 0.1, "undivided": 0.2}
+    rows = [
+        common | {"proved": 0.2, "attacked": None, "seconds": {"0.1": 1.0, "0.2": 4.0}},
+        common | {"proved": 0.1, "undivided": 0.0, "attacked": 0.15, "seconds": {"0.1": 3.0}},
+        {"network": "net", "right": False},
+    ]
+    result = {"subjects": {"net": {"radii": [0.1, 0.2]}}, "rows": rows}
+    made = benchmark_tables.radii(lambda name: {"radii_some": result}[name], ["some"])
+    assert cells(made, "constants") == ["66.66 %", "0.00 %"]
+    assert cells(made, "undivided") == ["33.33 %", "33.33 %"]
+    assert cells(made, "all together") == ["66.66 %", "33.33 %"]
+    assert cells(made, "under attack") == ["66.67 %", "33.34 %"]
+    assert cells(made, "median time") == ["2.0 s", "4.0 s"]
+    assert cells(made, "construction") == ["", ""]
+
+
 def test_what_went_wrong_in_an_opponent_comes_from_the_results() -> None:
     """The limit of memory is 17.65 GiB, which the raw result calls 18; points that prove nothing are no times."""
     made = benchmark_tables.solvers(READ)

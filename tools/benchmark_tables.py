@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import statistics
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import partial
@@ -213,6 +214,26 @@ def regions_chain(read: Read) -> Table:
         reached = rounded_down(r["attained"], 6)
         rows.append((f"{r['half_width']:g}", f"{r['published_log10']:g}", found, reached, seconds(r["seconds"])))
     return Table(("half-width", "best published column", "proved", "attained", "time"), rows)
+
+
+def radii(read: Read, parts: Iterable[str]) -> Table:
+    """A row a network and radius of some parts of benchmarks.radii: shares of all its inputs, by what proves them."""
+    names = {"construction": "construction", "constants": "constants", "relaxation": "relaxation"}
+    names |= {"undivided": "undivided", "proved": "all together"}
+    rows = []
+    for result in (read(f"radii_{part}") for part in parts):
+        for name, facts in result["subjects"].items():
+            mine = [r for r in result["rows"] if r["network"] == name]
+            right = [r for r in mine if r["right"]]
+            for radius in facts["radii"] if mine else ():
+                counts = [sum(r.get(key, 0.0) >= radius for r in right) for key in names]
+                cells = [f"{percent_down(count / len(mine))} %" for count in counts]
+                cells[0] = cells[0] if any("construction" in r for r in right) else ""
+                left = sum(r["attacked"] is None or r["attacked"] > radius for r in right)
+                took = sorted(r["seconds"][f"{radius:g}"] for r in right if f"{radius:g}" in r["seconds"])
+                times = (seconds(statistics.median(took)), seconds(statistics.fmean(took))) if took else ("", "")
+                rows.append((name, str(len(mine)), f"{radius:g}", *cells, f"{percent_up(left / len(mine))} %", *times))
+    return Table(("network", "inputs", "radius", *names.values(), "under attack", "median time", "mean time"), rows)
 
 
 def certified_accuracy(read: Read) -> Table:
