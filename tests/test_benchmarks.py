@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -20,3 +22,22 @@ def test_gpu_benchmark_runs_on_a_cpu(tmp_path):
     (solved,) = results["solver"]
     assert solved["cpu"]["gap"] < 1e-6
     assert results["device"]
+
+
+@pytest.mark.slow
+def test_radii_are_measured_in_pieces(tmp_path):
+    """The second run keeps the first input, and adds the second one."""
+    command = [sys.executable, "-m", "benchmarks.radii", "digits", "--time-limit", "5", "--output", str(tmp_path)]
+    for images, more in (("1", []), ("2", ["--keep"])):
+        run = subprocess.run(
+            [*command, "--images", images, *more], cwd=ROOT, capture_output=True, text=True, timeout=600
+        )
+        assert run.returncode == 0, run.stderr
+    results = json.loads((tmp_path / "radii_digits.json").read_text())
+    assert [(row["network"], row["image"]) for row in results["rows"]] == [
+        (name, k) for name in ("digits_mlp", "digits_cnn") for k in range(2)
+    ]
+    for row in results["rows"]:
+        assert row["right"] and row["checked"]
+        assert max(row["relaxation"], row["undivided"]) <= row["proved"]
+        assert max(row["constants"], row["proved"]) < row["attacked"]
