@@ -49,9 +49,10 @@ def plan_of(network: Any, request: Request) -> Plan:
     return DensePlan.of(network, request)
 
 
-def as_network(network: Any) -> Network | StackedForm:
-    """A network as it is, a torch module that begins with a dense layer as the network that it computes.
+def as_network(network: Any, input_shape: tuple[int, ...] | None = None) -> Network | StackedForm:
+    """A network as it is, a torch module as the network that it computes.
 
+    `input_shape` is that of the module; None: it begins with a dense layer, which has it (ValueError if it does not).
     Raises TypeError for anything else.
     """
     if isinstance(network, Network | StackedForm):
@@ -63,7 +64,7 @@ def as_network(network: Any) -> Network | StackedForm:
         raise TypeError(what)
     from sdpcert.torch_modules.reader import from_torch, input_shape_of
 
-    return from_torch(network, input_shape_of(network))
+    return from_torch(network, input_shape_of(network) if input_shape is None else input_shape)
 
 
 def goes_over_frequencies(network: Network, request: Request) -> bool:

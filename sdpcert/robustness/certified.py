@@ -40,7 +40,7 @@ def radii(
 ) -> Radii:
     """Prove for every input a radius within which a classifier keeps its right class.
 
-    `net` is a `Network` or a torch module that begins with a dense layer, whose greatest output is its answer. `inputs`
+    `net` is a `Network` or a torch module, which reads what `inputs` are; its greatest output is its answer. `inputs`
     (n, *input_shape), or (n, inputs), and `labels` (n,), integers that count the outputs from 0, are arrays. Radii are
     in the coordinates of `inputs`, in the l2 norm or, with `norm="linf"`, the maximum norm. `within` is a `Box`, or a
     pair of numbers such as (0, 1), that no input leaves, `normalisation` a pair (mean, std) of numbers, or of one

@@ -97,7 +97,7 @@ class Request(ShortRepr):
 
         Raises ValueError or TypeError, with one sentence that names the argument, for bad ones.
         """
-        model = as_network(net)
+        model = as_network(net, _shape_of_one(inputs))
         if not isinstance(model, Network):
             raise TypeError("radii are those of a Network or a torch module, not of a StackedForm")
         classes, size = math.prod(model.output_shape), math.prod(model.input_shape)
@@ -134,6 +134,12 @@ class Request(ShortRepr):
             arguments.flag(progress, "progress"),
             arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove",
         )
+
+
+def _shape_of_one(inputs: Any) -> tuple[int, ...] | None:
+    """The shape of one input, where `inputs` have one that a torch module may be read with."""
+    shape = tuple(getattr(inputs, "shape", ()))
+    return shape[1:] if len(shape) > 2 and all(shape) else None
 
 
 def _inputs(value: Any, shape: tuple[int, ...]) -> Array:

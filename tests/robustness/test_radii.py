@@ -314,3 +314,14 @@ def test_a_point_of_another_class_within_a_radius_is_a_contradiction(monkeypatch
     monkeypatch.setattr(steps.Attacker, "attack", near)
     with pytest.raises(sdpcert.BoundContradiction, match="input 0 has a point of another class"):
         sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[1e-4])
+
+
+def test_a_torch_module_reads_what_the_inputs_are() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8, 3))
+    module = torch.nn.Sequential(*layers).eval()
+    points = np.random.default_rng(0).random((2, 1, 4, 4)).astype(np.float32)
+    labels = module(torch.from_numpy(points)).argmax(1).numpy()
+    found = sdpcert.radii(module, points, labels, radii=[1e-3], time_limit=5)
+    assert found.correct.all() and (found.radius == 1e-3).all()
