@@ -324,4 +324,4 @@ def test_a_torch_module_reads_what_the_inputs_are() -> None:
     points = np.random.default_rng(0).random((2, 1, 4, 4)).astype(np.float32)
     labels = module(torch.from_numpy(points)).argmax(1).numpy()
     found = sdpcert.radii(module, points, labels, radii=[1e-3], time_limit=5)
-    assert found.correct.all() and (found.radius == 1e-3).all()
+    assert found.correct.all() and (found.radius >= 1e-3).all()
