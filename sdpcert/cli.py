@@ -34,6 +34,7 @@ def root(
         print("      sdpcert check CERT.json           prove it again, from the certificate alone")
         print("      sdpcert certify MODEL.onnx --around X.npy --radius 0.1      a bound near one input")
         print("      sdpcert bounds MODEL.onnx         the whole ladder of bounds")
+        print("      sdpcert evaluate MODEL.onnx --data X.npz      radii within which inputs keep their class")
         print("      sdpcert derive                    results on Lipschitz layers, proved for all weights")
         print("      sdpcert train digits              train a network of 1-Lipschitz layers; then sdpcert evaluate")
         print("      sdpcert certify --help            all options, with an example")

@@ -49,9 +49,10 @@ def steps_are_accepted(name: str, kind: str, size: float, skips: bool, splits: i
         at = 0.0 if low[neuron] < 0 < high[neuron] else float(low[neuron] + high[neuron]) / 2
         if not low[neuron] < at < high[neuron]:
             break
-        path.append(Piece(len(path) - 1 if path else None, side, tuple(steps), Split(group, neuron, at)))
+        split = Split(group, neuron, at)
+        path.append(Piece(len(path) - 1 if path else None, side, tuple(steps), split))
         side = "above" if rng.uniform() < 0.5 else "below"
-        state, steps = tighten(state.on_side(path[-1].end, side), Effort())
+        state, steps = tighten(state.on_side(split, side), Effort())
         if state.is_empty:
             return
     group = len(form.groups)

@@ -58,6 +58,7 @@ def reference(problem: QuadraticProblem, lines: Array | None = None) -> float:
         total = total - weights[k] * ((fact + fact.T) / 2)
     task = cp.Problem(cp.Maximize(t), [(total + total.T) / 2 >> 0])
     task.solve(solver=cp.CLARABEL)
+    assert t.value is not None
     return float(t.value)
 
 
@@ -133,7 +134,9 @@ def test_the_start_is_the_linear_relaxation() -> None:
 def test_a_run_stops_where_nobody_wants_to_know_more() -> None:
     problem = problem_of("relu", 7, size=1.0)
     best = maximise(problem, PRECISE)
-    middle = (best.value + float(first_weights(problem)[0])) / 2
+    start = first_weights(problem)
+    assert start is not None
+    middle = (best.value + float(start[0])) / 2
     enough = maximise(problem, QuadraticGoals(enough=middle))
     assert enough.status == "enough" and middle <= enough.value <= best.value
     assert enough.iterations < best.iterations
@@ -148,6 +151,7 @@ def test_a_run_stops_where_nobody_wants_to_know_more() -> None:
 def test_a_start_proves_what_it_did() -> None:
     problem = problem_of("relu", 8, size=1.0)
     best = maximise(problem, PRECISE)
+    assert best.weights is not None
     again = maximise(problem, QuadraticGoals(enough=best.value - 1e-3), best.weights)
     assert again.status == "enough" and again.iterations == 0
     useless = Weights(0.0, np.zeros(problem.decisions), np.zeros_like(best.weights.facts))
@@ -190,5 +194,6 @@ def test_a_preactivation_without_undecided_neurons() -> None:
     problem = Facts(state, 2).scaled().problem(0, 1.0)
     assert problem.neurons == 0
     bound = maximise(problem, PRECISE)
+    assert bound.weights is not None
     value = best_value(problem, bound.weights)
     assert value == pytest.approx(problem.target[0] - np.linalg.norm(problem.target[1:]), abs=1e-5)
