@@ -111,7 +111,7 @@ def digits(source: Source) -> Iterator[Subject]:
     parts = train_test_split(
         pixels.astype(float), labels, test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=labels
     )
-    inputs, labels = (np.asarray(parts[k])[: source.images] for k in (1, 3))
+    inputs, labels = (np.asarray(part)[: source.images] for part in (parts[1], parts[3]))
     for name, scale in (("digits_mlp", 1.0), ("digits_cnn", 1 / 16)):
         network = sdpcert.load(SHIPPED / f"{name}.onnx")
         radii = tuple(scale * r for r in (source.radii or (0.5, 1.0, 2.0, 4.0)))

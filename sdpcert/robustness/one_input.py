@@ -72,6 +72,7 @@ def answer(statement: Statement, options: Options, known: Entry) -> Answer:
 
 def _searched(statement: Statement, options: Options, known: Entry) -> Found:
     attacked = np.inf if known.attack is None else known.attack.distance
+    farthest = _farthest(statement, known.center) if options.radii is None else np.inf
     return radius_of(
         statement.form,
         known.center,
@@ -81,7 +82,7 @@ def _searched(statement: Statement, options: Options, known: Entry) -> Found:
         limits=Needed.of(statement.errors, statement.norm, known.center),
         radii=options.radii,
         below=known.radius,
-        beyond=min(attacked, _farthest(statement, known.center)),
+        beyond=min(attacked, farthest),
         budget=Budget(seconds=options.seconds),
         nodes=options.nodes,
     )

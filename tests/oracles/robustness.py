@@ -170,7 +170,7 @@ def _nearest_in_maximum_norm(cell: Cell, row: Row, center: list[Fraction]) -> li
     there, aim = ([int(a * unit) for a in point] for point in (start, center))
     size = max((abs(a - c) for a, c in zip(there, aim, strict=True)), default=0)
     # In coordinates d = unit x - there, and the last one for the bound of |x - center|.
-    rows: list[Row] = [(*old[:-1], 0, _at(old, there, unit)) for old in (*cell.rows, row)]
+    rows: list[tuple[int, ...]] = [(*old[:-1], 0, _at(old, there, unit)) for old in (*cell.rows, row)]
     for k, (a, c) in enumerate(zip(there, aim, strict=True)):
         for sign in (1, -1):
             entries = [0] * (len(there) + 2)
