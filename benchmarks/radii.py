@@ -55,7 +55,7 @@ from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort, tighten
 from sdpcert.report import percent_down, percent_up, seconds
 from sdpcert.robustness.by_constants import radius_by_constants
-from sdpcert.robustness.constants import constants_of
+from sdpcert.robustness.constants import constants_of, seconds_of
 from sdpcert.robustness.enclosure import Enclosure
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.needed import Needed
@@ -64,6 +64,8 @@ from sdpcert.robustness.normalisation import Normalisation
 Array = np.ndarray
 RESULTS = Path(__file__).parent / "results"
 SHIPPED = Path(__file__).parents[1] / "examples" / "networks"
+#: Estimated seconds above which constants of pairs are left out.
+MOST_SECONDS = 3000.0
 #: The part of the digits that the shipped networks were not trained on: see tools/train_digits.py.
 TEST_SHARE, SPLIT_SEED = 0.25, 0
 
@@ -82,10 +84,15 @@ class Subject:
     construction: bool = False
 
     @cached_property
-    def form(self) -> StackedForm:
-        """The network of the inputs as they are stored, with the differences of its outputs."""
+    def whole(self) -> Network:
+        """The network of the inputs as they are stored."""
         before = Normalisation.of(self.normalisation, self.network.input_shape)
-        return with_differences(self.network if before is None else before.before(self.network))
+        return self.network if before is None else before.before(self.network)
+
+    @property
+    def form(self) -> StackedForm:
+        """Its stacked form with the differences of its outputs."""
+        return with_differences(self.whole)
 
     @cached_property
     def points(self) -> Array:
@@ -179,6 +186,8 @@ class Constants:
             self.whole = _by_construction(subject.network)
         started = time.perf_counter()
         missing = self.missing(subject)
+        if seconds_of(subject.form, len(missing)) > MOST_SECONDS:
+            return
         for (y, j), found in zip(missing, constants_of(subject.form, missing, executor), strict=True):
             self.pairs[f"{y},{j}"] = math.inf if found is None else found.upper
             self.seconds, started = self.seconds + time.perf_counter() - started, time.perf_counter()
@@ -233,11 +242,10 @@ def measure(subject: Subject, number: int, constants: Constants, settings: Setti
 
     def proved(radii: Iterable[float], **asked: Any) -> sdpcert.Radii:
         return sdpcert.radii(
-            subject.network,
+            subject.whole,
             subject.inputs[number : number + 1],
             [label],
             radii=list(radii),
-            normalisation=subject.normalisation,
             constants=False,
             **asked,
         )

@@ -10,7 +10,6 @@ import numpy as np
 from sdpcert.network.graph import Network
 from sdpcert.network.piecewise_linear import Relu
 from sdpcert.network.stacked import Block, Group, StackedForm
-from sdpcert.network.stacking import stack
 
 Array = np.ndarray
 
@@ -30,7 +29,7 @@ def with_differences(network: Network) -> StackedForm:
     classes = int(np.prod(network.output_shape))
     if classes < 2:
         raise ValueError(f"a network with {classes} output has no classes to tell apart")
-    form = stack(network, carried=True).without_unread()
+    form = network.carried
     logits, pairs = len(form.groups), pairs_of_classes(classes)
     rows = np.zeros((len(pairs), classes))
     for k, (y, j) in enumerate(pairs):

@@ -50,6 +50,11 @@ class Network(LayerGraph):
         return stack(self, share=False, merged=False)
 
     @cached_property
+    def carried(self) -> StackedForm:
+        """The stacked form whose last group has one neuron of slope 1 for each output (built once)."""
+        return stack(self, carried=True).without_unread()
+
+    @cached_property
     def sharing(self) -> dict[int, Sharing]:
         """Which neurons read the same (`sdpcert.network.value_numbers`; found once)."""
         return share_neurons(self)
