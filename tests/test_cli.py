@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -19,7 +21,20 @@ NETWORKS = Path(__file__).parents[1] / "examples" / "networks"
 MLP = NETWORKS / "digits_mlp.npz"
 
 
-def run(*arguments: str | Path, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which has loaded everything already."""
+    texts = [str(argument) for argument in arguments]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main(texts)
+        except SystemExit as ended:
+            code = int(str(ended.code))
+    return subprocess.CompletedProcess(texts, code, out.getvalue(), err.getvalue())
+
+
+def run_apart(*arguments: str | Path, folder: Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
     command = [sys.executable, "-m", "sdpcert.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False, **options)  # type: ignore[call-overload]
 
@@ -152,7 +167,7 @@ def test_beyond_the_range_of_float64_nothing_is_proved(tmp_path: Path, scale: fl
 def test_a_name_that_the_locale_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "nétwork.npz").write_bytes(MLP.read_bytes())
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    result = run("certify", "nétwork.npz", folder=tmp_path, env=environment)
+    result = run_apart("certify", "nétwork.npz", folder=tmp_path, env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert r"n\xe9twork.cert.json" in result.stdout
 
@@ -171,7 +186,7 @@ def test_full_standard_output_is_named(certificate: Path, tmp_path: Path) -> Non
 def test_without_torch_the_extra_is_named(verb: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    result = run(*verb, folder=tmp_path, env=environment)
+    result = run_apart(*verb, folder=tmp_path, env=environment)
     assert (result.returncode, result.stdout) == (2, "")
     assert "torch: pip install 'sdpcert[t" in result.stderr and result.stderr.count("\n") == 1
 
@@ -180,7 +195,7 @@ def test_without_safetensors_no_run_is_begun(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['safetensors'] = None\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    result = run("train", "digits", "-o", "run", folder=tmp_path, env=environment)
+    result = run_apart("train", "digits", "-o", "run", folder=tmp_path, env=environment)
     assert result.returncode == 2
     assert result.stderr == "sdpcert: training needs safetensors: pip install 'sdpcert[train]'\n"
     assert not (tmp_path / "run").exists()
