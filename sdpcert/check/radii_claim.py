@@ -79,7 +79,7 @@ class Meaning:
             NORMS[self.norm],
             self._arithmetic(),
             *([] if self.box is None else [f"inputs within {self._box()}"]),
-            self._read(),
+            f"{'' if self.normalisation is None else 'stated and not proved: '}{self._read()}",
             *([] if not counts.open else [f"nothing claimed of {counts.open}"]),
             *said,
             f"network sha256 {self.network_sha256}",

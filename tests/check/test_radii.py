@@ -98,7 +98,7 @@ def test_what_is_not_proved_is_said_at_level_f() -> None:
     assert (
         "(maximum norm; float32 arithmetic that is off by a vector of Euclidean norm at most 0.0001 + 0.001" in reason
     )
-    assert "the network first subtracts the mean 0.5 and divides by 0.25" in reason
+    assert "; stated and not proved: the network first subtracts the mean 0.5 and divides by 0.25; " in reason
     assert reason.endswith("; stated and not proved: how far float32 is off)")
 
 
