@@ -161,7 +161,9 @@ class Ellipsoid:
             if region.center is None:
                 raise Rejected("the region has no ball, and the step no scales")
             center = np.array(region.center)
-            return Ellipsoid(center, None, np.full(len(center), region.radius), region.radius * region.radius)
+            # A square may underflow, and what weighs it is as large as a file likes.
+            square = region.radius * region.radius * (1 + gamma(2)) + TINY
+            return Ellipsoid(center, None, np.full(len(center), region.radius), square)
         scales, center = np.array(step.scales), state.low / 2 + state.high / 2
         widths = np.nextafter(np.maximum(state.high - center, center - state.low), np.inf)
         ratios = widths / scales

@@ -136,4 +136,4 @@ def to_float(number: int, exponent: int) -> float:
     try:
         return math.ldexp(number >> excess, exponent + excess)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sdpcert.check import CheckResult, HasDocument, Rejected, Unreadable, check_
 from sdpcert.check.reading import values
 from sdpcert.network.differences import with_differences
 from sdpcert.network.graph import Network
-from sdpcert.robustness.needed import Errors
+from sdpcert.robustness.needed import Errors, Needed
 from sdpcert.robustness.normalisation import Normalisation
 from sdpcert.robustness.statement import FORMAT, centers_of
 
@@ -80,10 +81,23 @@ def _differs_from_model(document: dict[str, Any], model: Network) -> str:
         return ""
     size = document["network"]["inputs"]
     center = None if stated["center"] is None else np.array(values(stated["center"], "errors.center", "d", size))
-    bound = Errors.of(model, network, centers_of(document), center).bound
-    for key, computed in (("offset", bound.offset), ("slope", bound.slope)):
+    centers = centers_of(document)
+    errors = Errors.of(model, network, centers, center)
+    for key, computed in (("offset", errors.bound.offset), ("slope", errors.bound.slope)):
         if computed > float.fromhex(stated[key]):
             return f"errors.{key} is {float.fromhex(stated[key])!r}, and float32 may be off by {computed!r}"
+    return _beyond_float32(document, errors, centers)
+
+
+def _beyond_float32(document: dict[str, Any], errors: Errors, centers: Array) -> str:
+    """The first right input of which the errors say nothing, in one line; nothing if there is none."""
+    for k, (point, entry) in enumerate(zip(centers, document["inputs"], strict=True)):
+        if not entry["correct"]:
+            continue
+        if not isfinite(Needed.of(errors, document["norm"], point)(float.fromhex(entry["radius"]))):
+            return f"the region of input {k} reaches farther than errors of float32 are bounded"
+        if not np.array_equal(point.astype(np.float32), point):
+            return f"input {k} has numbers that are no float32 numbers"
     return ""
 
 

@@ -7,10 +7,10 @@ TF32 or half precision, convolutions by their definition (no Winograd, no Fourie
 **The bound.** Let u be the unit roundoff and `gamma_k = k u / (1 - k u)`. A sum of n products and a bias, evaluated in
 any order, with weights that were themselves rounded, is wrong by at most `gamma_(n+4) (|W| |h| + |b|)` entry by entry
 (Higham, Accuracy and Stability, section 3.1: each term passes at most n + 3 roundings), so in Euclidean norm by at
-most `gamma_(n+4) (| |W| | |h| + |b|)`, and by one smallest number an operation for underflow. ReLU, maximum, clipping
-and the absolute value are exact. A network is a chain of links (the layers, between the values whose constants are
-known); c_i bounds the constant of link i. With e_i a bound of the error of the link's computed input h_i and l_i what
-the link loses on that input,
+most `gamma_(n+4) (| |W| | |h| + |b|)`, and by one smallest number an operation for underflow, times what it multiplies
+where a weight underflows. ReLU, maximum, clipping and the absolute value are exact. A network is a chain of links (the
+layers, between the values whose constants are known); c_i bounds the constant of link i. With e_i a bound of the error
+of the link's computed input h_i and l_i what the link loses on that input,
 
     e_(i+1) <= c_i e_i + l_i,    |h_i| <= |h_i(centre)| + (c_1 ... c_(i-1)) t + e_i,    t = |x - centre|:
 
@@ -177,11 +177,16 @@ def _loss(
     if roundings * roundoff > 0.1:
         raise ValueError(f"sums of {roundings} terms are too long for an error bound in this precision")
     gamma = roundings * roundoff / (1 - roundings * roundoff) + layer.coefficient_error
-    absolute = layer.absolute()
+    absolute = [layer.absolute().norm_bound(s) for s in shapes]
+    if roundoff == FLOAT32 and not all(norm <= LARGEST_FLOAT32 for norm in absolute):
+        raise ValueError("level F: coefficients may be too large for float32; use level R")
+    # A coefficient that is rounded to a subnormal number is off by half of the smallest one.
+    tiny = math.sqrt(size * roundings) * SMALLEST[roundoff]
+    parts += [_times(g.norm, tiny) for g in given]
     if at_centre is None:
-        parts += [_times(g.norm, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
+        parts += [_times(g.norm, gamma * norm) for g, norm in zip(given, absolute, strict=True)]
     else:
-        parts += [_times(g.apart, gamma * absolute.norm_bound(s)) for g, s in zip(given, shapes)]
+        parts += [_times(g.apart, gamma * norm) for g, norm in zip(given, absolute, strict=True)]
         parts.append(ErrorBound(gamma * at_centre * SLACK, 0.0))
     bias = float(np.linalg.norm(np.broadcast_to(layer.offset(), shape).ravel()))
     parts.append(ErrorBound(gamma * bias * SLACK + roundings * math.sqrt(size) * SMALLEST[roundoff], 0.0))

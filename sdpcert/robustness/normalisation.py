@@ -15,8 +15,8 @@ from sdpcert.running.short_repr import ShortRepr
 Array = np.ndarray
 #: What a quotient of float64 may be wrong by, relative to it.
 QUOTIENT = 2.0**-53
-#: Least and largest standard deviation: quotients are normal numbers.
-LEAST, LARGEST = 2.0**-500, 2.0**500
+#: Least and largest standard deviation: they and quotients by them are normal numbers, of float32 too.
+LEAST, LARGEST = 2.0**-100, 2.0**100
 
 
 @dataclass(frozen=True, eq=False)

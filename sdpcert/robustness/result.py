@@ -48,7 +48,7 @@ class Radii(ShortRepr):
         entries = document["inputs"]
         attacks = [entry["attack"] for entry in entries]
         said = document["information"]
-        notes, seconds = said.get("notes"), said.get("seconds")
+        notes = said.get("notes")
         return Radii(
             np.array([float.fromhex(entry["radius"]) for entry in entries]),
             np.array([entry["correct"] is True for entry in entries]),
@@ -59,7 +59,7 @@ class Radii(ShortRepr):
             ),
             document["level"],
             document["norm"],
-            float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else 0.0,
+            _seconds(said.get("seconds")),
             centers_of(document),
             np.array([entry["label"] for entry in entries], dtype=np.int64),
             tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else (),
@@ -100,3 +100,11 @@ class Radii(ShortRepr):
         if not result.ok:
             raise ValueError(f"{name}: is a file of radii that do not hold: {result.reason}")
         return cls.of(document)
+
+
+def _seconds(stated: Any) -> float:
+    """How long a file says that it took; 0 if it says nothing of use."""
+    try:
+        return float(stated) if type(stated) in (int, float) else 0.0
+    except OverflowError:  # an integer of hundreds of digits
+        return 0.0

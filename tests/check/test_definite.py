@@ -55,6 +55,12 @@ def test_definite_matrices_of_all_scales_are_proved_and_others_are_not(seed: int
         prove_semidefinite(SymmetricMatrix(rows_of(shifted), 0), "M")
 
 
+@pytest.mark.parametrize("number", [1 << 5000, -(1 << 5000)])
+def test_entries_beyond_float64_are_not_semidefinite(number: int) -> None:
+    with pytest.raises(Rejected, match="M is not proved positive semidefinite"):
+        prove_semidefinite(SymmetricMatrix(rows_of([[1, number], [number, 1]]), 0), "M")
+
+
 @pytest.mark.parametrize("size", [0, 1, 4])
 def test_zero_is_semidefinite(size: int) -> None:
     prove_semidefinite(SymmetricMatrix(rows_of([[0] * size for _ in range(size)]), 7), "M")

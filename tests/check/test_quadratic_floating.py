@@ -15,6 +15,8 @@ from sdpcert.check import cover_floating, functions, quadratic_floating
 from sdpcert.check.activations import Smooth
 from sdpcert.check.backward import IntegerNetwork
 from sdpcert.check.bounding import GUARD, MORE_BITS
+from sdpcert.check.cover import prove
+from sdpcert.check.entries import Separation
 from sdpcert.check.lines_floating import SmoothCurves
 from sdpcert.check.network import Group, Network
 from sdpcert.check.network_floating import FloatingNetwork
@@ -26,6 +28,8 @@ from sdpcert.check.pieces import (
     LinesStep,
     Piece,
     QuadraticStep,
+    Requirement,
+    Separated,
     SlopesStep,
     Split,
 )
@@ -426,6 +430,18 @@ def test_facts_that_need_no_ends_bound_before_anything_is_known() -> None:
         weights[k] = 1.0
         with pytest.raises(Rejected, match="group 1 has a weight and needs an end or a line"):
             prove_quadratic(state, replace(step, multipliers=(weights,)))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_square_of_a_tiny_radius_is_not_zero(exact: bool) -> None:
+    """x + 5e-166 is negative in the ball of radius 1e-165, whose square underflows, however heavy it is."""
+    groups = (group("linear", 1, [5e-166]),)
+    network = Network(1, 1, groups, (block(1, 0, np.array([[1.0]])), block(2, 1, np.array([[1.0]]))), "")
+    step = QuadraticStep("low", 1, 0, 1e-300, None, 1e200, (), None)
+    region = Region("ball", None, None, doubles([0.0]), 1e-165)
+    pieces = (Piece("root", None, None, (step,), Separated()),)
+    with pytest.raises(Rejected, match=r"root: steps\[0\]"):
+        prove(Separation(network, region, pieces, (Requirement(0, "low", Fraction(0)),)), exact)
 
 
 def test_what_does_not_fit_is_rejected() -> None:

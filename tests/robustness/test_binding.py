@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdpcert
-from sdpcert import Radii
-from sdpcert.check import check_document
+from sdpcert import Network, Radii
+from sdpcert.check import CheckResult, check_document
 from sdpcert.network.affine import Dense
 from sdpcert.network.differences import with_differences
 from sdpcert.robustness.binding import check_with_model
@@ -99,6 +99,38 @@ def test_errors_without_a_center_are_those_around_each_input() -> None:
         statement = Statement(form, "l2", None, Errors(ErrorBound(0.2, 0.3), around))
         for exact in (False, True):
             assert check_document(statement.document([entry], [constant]), exact=exact).ok is ok
+
+
+# ---------------------------------------------------------------- the range of float32
+
+
+def verdict_at(network: Network, center: Array, label: int, around: Array | None = None) -> CheckResult:
+    """That on a file of level F that claims one input without a radius, with the errors that are computed again."""
+    errors = Errors.of(network, network, center[None], around).stated
+    statement = Statement(with_differences(network), "l2", None, errors)
+    return check_with_model(Radii.of(statement.document([Entry(center, label, True, 0.0)])), network)
+
+
+def test_errors_are_bounded_up_to_some_distance() -> None:
+    """At 1e20 float32 subtracts infinity from infinity."""
+    weights = [np.array([[1e18], [1e18]]), np.array([[1e5, -0.5e5], [0.0, 0.0]])]
+    network, zero = Network.mlp(weights, [np.zeros(2), np.zeros(2)]), np.zeros(1)
+    assert verdict_at(network, np.array([2.0]), 0, zero).ok
+    reason = verdict_at(network, np.array([1e20], dtype=np.float32).astype(float), 0, zero).reason
+    assert reason == "the region of input 0 reaches farther than errors of float32 are bounded"
+    assert verdict_at(network, np.array([0.1]), 0).reason == "input 0 has numbers that are no float32 numbers"
+
+
+def test_weights_that_float32_has_not() -> None:
+    """One that underflows leaves a tie, two that overflow leave no number."""
+    first, one, zeros = np.array([[1e22]]), np.ones(1), np.zeros(2)
+    small = Network.mlp([first, np.array([[0.0], [1e-46]])], [np.zeros(1), zeros])
+    assert "inputs[0]: the label is not proved" in verdict_at(small, one, 1).reason
+    large = Network.mlp([np.full((2, 1), 1e-30), np.array([[1e39, -5e38], [0.0, 0.0]])], [zeros, zeros])
+    with pytest.raises(ValueError, match="level F: coefficients may be too large for float32; use level R"):
+        verdict_at(large, one, 0)
+    with pytest.raises(ValueError, match="normalisation: every entry of std"):
+        Normalisation.of((0.0, 1e39), (1,))
 
 
 # ---------------------------------------------------------------- normalisations

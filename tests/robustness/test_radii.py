@@ -196,6 +196,14 @@ def test_what_does_not_hold_is_not_loaded(tmp_path: Path) -> None:
         Radii.load(tmp_path / "missing.json")
 
 
+@pytest.mark.parametrize("seconds", [10**400, -(10**400), "1", True, None])
+def test_seconds_that_are_none_do_not_matter(tmp_path: Path, seconds: Any) -> None:
+    document = sdpcert.radii(NETWORK, INPUTS[:1], LABELS[:1], radii=[0.0], nodes=1, attack=False).document()
+    file = tmp_path / "radii.json"
+    file.write_text(json.dumps(document | {"information": {"seconds": seconds}}))
+    assert Radii.load(file).seconds == 0.0
+
+
 def test_an_executor_finds_the_same() -> None:
     alone = sdpcert.radii(NETWORK, INPUTS, LABELS, radii=[0.01, 0.05], nodes=3)
     with ThreadPoolExecutor(2) as pool:
