@@ -16,6 +16,7 @@ import pytest
 
 import sdpcert
 from sdpcert import Interrupted, Radii, cli
+from sdpcert.readers.labelled import load_labelled
 
 MLP = Path(__file__).parents[1] / "examples" / "networks" / "digits_mlp.npz"
 INPUTS, CLASSES = 64, 10
@@ -38,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("none.npz", inputs=images[:0], labels=labels[:0])
     np.savez("fewer.npz", inputs=images, labels=labels[:2])
     np.savez("onehot.npz", inputs=images, labels=np.eye(10, dtype=int)[labels])
+    np.savez("real_onehot.npz", inputs=images, labels=np.eye(10)[labels])
     np.savez("real.npz", inputs=images, labels=labels.astype(float))
     np.savez("text.npz", inputs=images, labels=labels.astype(str))
     np.savez("true.npz", inputs=images, labels=labels > 1)
@@ -81,7 +83,11 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         ("scalar.npz", "has the shape (), and the network reads 64 numbers"),
         ("none.npz", "its array 'inputs' holds no input; save one or more"),
         ("fewer.npz", "its array 'labels' has the shape (2,); save one class an input, (3,)"),
-        ("onehot.npz", "its array 'labels' has the shape (3, 10); save one class an input, (3,)"),
+        (
+            "onehot.npz",
+            "its array 'labels' has the shape (3, 10); save one class an input, (3,): of one-hot rows labels.argmax",
+        ),
+        ("real_onehot.npz", "(3, 10); save one class an input, (3,): of one-hot rows labels.argmax(axis=1)"),
         ("real.npz", "its array 'labels' holds float64; save integers, labels.astype(int)"),
         ("text.npz", "its array 'labels' holds <U3 instead of real numbers"),
         ("true.npz", "its array 'labels' holds bool instead of real numbers"),
@@ -209,7 +215,7 @@ def test_what_is_printed_is_what_is_saved(
     for row, shown in zip(saved.rows, ("0.01 ", "0.015625 "), strict=True):
         (line,) = [line for line in out.splitlines() if line.startswith(shown)]
         assert line.split()[1] == str(row.certified) and line.split()[4] == str(row.attacked)
-    assert "prove them again: sdpcert check small.radii.json" in out
+    assert "prove them again: sdpcert check small.radii.json" in out and "not attacked" in out
     assert [line for line in out.splitlines() if line.startswith("note")] == [
         "note      only the radii asked for were tried: without --radii the largest ones are looked for"
     ]
@@ -217,6 +223,7 @@ def test_what_is_printed_is_what_is_saved(
     values = json.loads(out)
     assert code == 0 and values["radii"] == "j.json" and values["labels"] == saved.labels.tolist()
     assert values["correct"] == saved.correct.tolist() and values["distance"] == [None] * 5
+    assert values["within"] == [0, 1] and values["normalisation"] is None
     assert [row["attacked"] for row in values["rows"]] == [None, None]
     assert values["radius"] == Radii.load("j.json").radius.tolist()
 
@@ -249,6 +256,34 @@ def test_inputs_that_have_a_range_are_told_of_it(
     arguments = ("evaluate", made / "small.npz", "--data", made / "data.npz", "-o", tmp_path / "r.json")
     assert "note      all inputs lie in 0 to 1" in run(capsys, *arguments)[1]
     assert "note" not in run(capsys, *arguments, "--within", "0,1")[1]
+    stands = Radii.load(made / "small.radii.json")
+    monkeypatch.setattr(sdpcert, "radii", lambda *arguments, **options: replace(stands, inputs=255 * stands.inputs))
+    assert "a model of pixels from 0 to 1 needs --mean 0 --std 255" in run(capsys, *arguments)[1]
+
+
+def test_a_model_that_is_mostly_wrong_may_read_other_inputs(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stands = Radii.load(made / "small.radii.json")
+    monkeypatch.setattr(
+        sdpcert, "radii", lambda *arguments, **options: replace(stands, correct=np.arange(6) < options["seed"])
+    )
+    arguments = ("evaluate", made / "small.npz", "--data", made / "data.npz", "-o", tmp_path / "r.json", "--seed")
+    assert "note      only 2 of 6 inputs are right" in run(capsys, *arguments, "2")[1]
+    assert "check --mean and --std" in run(capsys, *arguments, "2", "--mean", "0", "--std", "1")[1]
+    assert "inputs are right," not in run(capsys, *arguments, "3")[1]
+
+
+def test_channels_have_to_be_where_the_network_reads_them(tmp_path: Path) -> None:
+    images, labels = np.arange(36.0).reshape(2, 2, 3, 3), np.array([0, 1])
+    np.savez(tmp_path / "last.npz", inputs=np.moveaxis(images, 1, -1), labels=labels)
+    with pytest.raises(
+        ValueError, match=r"\(3, 3, 2\), and the network reads \(2, 3, 3\); save numpy.moveaxis\(images, -1"
+    ):
+        load_labelled(tmp_path / "last.npz", (2, 3, 3), 2)
+    for shape in ((2, 3, 3), (18,), (18, 1), (1, 2, 3, 3), (2, 9)):
+        np.savez(tmp_path / "first.npz", inputs=images, labels=labels)
+        assert np.array_equal(load_labelled(tmp_path / "first.npz", shape, 2)[0], images.reshape(2, 18))
 
 
 def test_an_interrupt_saves_what_is_proved(

@@ -47,13 +47,18 @@ class Steps:
     looked_at: int = 0
 
     def do(self, step: Callable[[], None]) -> None:
-        """One step, unless an interrupt came before; one that comes now ends it."""
+        """One step, unless an interrupt came before; one that comes now ends it, as an executor does that breaks."""
         if self.came.is_set():
             return
         try:
             step()
         except KeyboardInterrupt:
             self.came.set()
+        except BrokenExecutor as error:  # after an interrupt: the signal ended its processes too
+            if not self.came.is_set():
+                self.notes.append(
+                    f"the executor broke ({type(error).__name__}): {self.looked_at} inputs were looked at"
+                )
 
     @property
     def right(self) -> list[int]:
@@ -64,6 +69,7 @@ class Steps:
 
     def judge(self) -> None:
         """Which inputs are right, which are wrong, and of which neither is proved."""
+        self.report("network", 0.0)  # composing it takes long if it is convolutional and has a normalisation
         request, statement = self.request, self.request.statement
         self.enclosure = Enclosure(statement.form)
         self.needed = [Needed.of(statement.errors, statement.norm, point) for point in request.inputs]
@@ -74,6 +80,7 @@ class Steps:
                 self.margins[k], most[k] = self.enclosure.exactly(center, int(label))
                 correct = _judged(self.margins[k], most[k], self.needed[k])
             self.entries.append(Entry(center, int(label), correct))
+        self.report("network", 1.0)
         unclear = sum(entry.correct is None for entry in self.entries)
         if unclear:
             self.notes.append(f"of {unclear} inputs the class is too close to tell: nothing is claimed of them")
@@ -88,7 +95,7 @@ class Steps:
         if request.constants is None and seconds > LITTLE_WORK:
             self.notes.append(
                 f"constants of {len(pairs)} pairs of classes were left out: estimated to take {seconds:.0f} s; "
-                "constants=True proves them"
+                "sdpcert.radii proves them with constants=True"
             )
             return
         try:
@@ -159,8 +166,6 @@ class Steps:
                     del jobs[job]
             with suppress(TimeoutError):  # what is looked at already is finished; a second interrupt ends that
                 self._collect(jobs, request.time_limit)
-        except BrokenExecutor as error:
-            self.notes.append(f"the executor broke ({type(error).__name__}): {self.looked_at} inputs were looked at")
         finally:
             for job in jobs:
                 job.cancel()

@@ -94,4 +94,4 @@ def _first_of(data: Path, document: dict[str, Any]) -> tuple[Array, Array] | Non
     if type(inputs) is not int or type(outputs) is not int or min(inputs, outputs) < 1:
         return None
     classes = (1 + math.isqrt(1 + 8 * outputs)) // 2  # the outputs are the differences of two of them
-    return load_labelled(data, inputs, classes, len(entries))
+    return load_labelled(data, (inputs,), classes, len(entries))

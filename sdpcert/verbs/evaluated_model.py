@@ -98,7 +98,7 @@ def evaluate_model(
     if data is None:
         raise ValueError("a model needs --data X.npz, with arrays `inputs` (n, ...) and `labels` (n,)")
     classes = math.prod(network.output_shape)
-    inputs, labels = load_labelled(data, math.prod(network.input_shape), classes, count)
+    inputs, labels = load_labelled(data, network.input_shape, classes, count)
     output = asked.output or Path(f"{model.resolve().name if model.is_dir() else model.stem}.radii.json")
     check_output(output)
     interrupted = ""
@@ -124,10 +124,10 @@ def evaluate_model(
             interrupted = result.notes[-1] if result.notes else "interrupted"
     result.save(output)
     if as_json:
-        print(json.dumps(_summary(result, network.source, output)))
+        print(json.dumps(_summary(result, network.source, output, within, normalisation)))
     else:
         _print(result, network, data, within, normalisation is not None)
-        for line in (*result.notes, *_advice(result, within, radii is not None)):
+        for line in (*result.notes, *_advice(result, within, radii is not None, normalisation is not None)):
             print(f"note      {line}")
         print(f"radii     {output}    (prove them again: sdpcert check {output})")
     if interrupted:
@@ -141,13 +141,21 @@ def _network(model: Path, asked: ModelOptions) -> sdpcert.Network:
     return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
 
 
-def _summary(result: sdpcert.Radii, source: str, output: Path) -> dict[str, Any]:
+def _summary(
+    result: sdpcert.Radii,
+    source: str,
+    output: Path,
+    within: sdpcert.Box | None,
+    normalisation: tuple[list[float], list[float]] | None,
+) -> dict[str, Any]:
     """The attributes as plain values; a distance that is none is null."""
     return {
         "network": source,
         "radii": str(output),
         "norm": result.norm,
         "level": result.level,
+        "within": None if within is None else [float(within.low[0]), float(within.high[0])],
+        "normalisation": None if normalisation is None else dict(zip(("mean", "std"), normalisation, strict=True)),
         "radius": result.radius.tolist(),
         "correct": result.correct.tolist(),
         "distance": [d if math.isfinite(d) else None for d in result.distance.tolist()],
@@ -166,16 +174,17 @@ def _print(
     sizes = [math.prod(shape) for shape in (network.input_shape, network.output_shape)]
     box = "" if within is None else f", inputs within [{within.low[0]:g}, {within.high[0]:g}]"
     print(f"network   {network.source}: {sizes[0]} inputs, {sizes[1]} classes")
-    print(f"data      {data}: {total} inputs, {right} of them right")
+    print(f"data      {data}: {total} {'input' if total == 1 else 'inputs'}, {right} of them right")
     print(f"claim     radii in the norm {result.norm}, level {LEVELS[result.level]}{box}")
     print(f"read      {NORMALISED if normalised else AS_THEY_ARE}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("radius")
-    for header in ("certified", "not attacked"):
+    attacked = any(row.attacked is not None for row in result.rows)
+    for header in ("certified", "not attacked") if attacked else ("certified",):
         table.add_column(header, justify="right")
     for row in result.rows:
-        left = "" if row.attacked is None else str(row.attacked)
-        table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", left)
+        left = (str(row.attacked),) if attacked else ()
+        table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", *left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
     print(
@@ -184,17 +193,26 @@ def _print(
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
 
 
-def _advice(result: sdpcert.Radii, within: sdpcert.Box | None, asked: bool) -> list[str]:
-    """What may give larger radii; `asked` says whether certain radii were asked for."""
-    found = ["only the radii asked for were tried: without --radii the largest ones are looked for"] if asked else []
+def _advice(result: sdpcert.Radii, within: sdpcert.Box | None, asked: bool, normalised: bool) -> list[str]:
+    """What may be amiss, or give larger radii; `asked` says whether certain radii were asked for."""
+    least, most = float(np.min(result.inputs)), float(np.max(result.inputs))
+    right, total = int(np.sum(result.correct)), len(result.correct)
+    found = []
+    if 2 * right < total:
+        first = "--mean and --std" if normalised else "whether the model wants normalised inputs (--mean, --std)"
+        found.append(
+            f"only {right} of {total} inputs are right, and wrong ones have no radius: check {first}, the scale of the "
+            "inputs, and the order of the classes"
+        )
+    found += ["only the radii asked for were tried: without --radii the largest ones are looked for"] if asked else []
     if within is not None:
         return found
-    least, most = float(np.min(result.inputs)), float(np.max(result.inputs))
     for low, high in RANGES:
         if low <= least <= most <= high:
+            bytes_read = "" if high == 1 or normalised else "; a model of pixels from 0 to 1 needs --mean 0 --std 255"
             found.append(
                 f"all inputs lie in {low:g} to {high:g}: if none can leave it, --within {low:g},{high:g} allows for "
-                "no others and may give larger radii"
+                f"no others and may give larger radii{bytes_read}"
             )
             break
     return found

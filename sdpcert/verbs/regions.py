@@ -210,6 +210,9 @@ def workers(count: int) -> Iterator[Executor | None]:
     before = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=spawn, initializer=leave_signals_to_the_parent)
+    with _interrupts_held_back():
+        for _ in range(count):  # each starts one
+            executor.submit(int)
     try:
         yield executor
     finally:
@@ -225,3 +228,16 @@ def leave_signals_to_the_parent() -> None:
     """Let Ctrl-C, which the terminal sends to every process of the command, interrupt the first one alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: processes that start in it are deaf to it while they import."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

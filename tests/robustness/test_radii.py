@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -267,6 +267,25 @@ def test_an_interrupted_executor_finishes_what_it_has_begun(monkeypatch: pytest.
         )
     assert found.radius[0] > 0 and found.notes[-1].startswith("interrupted: ")
     assert np.sum(found.radius > 0) < 5 and check_document(found.document()).ok
+
+
+def test_an_interrupt_that_ends_the_executor_too_keeps_what_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to all processes of the command ends workers, and a broken executor gives no answers."""
+
+    def interrupted(jobs: Any, timeout: Any) -> Any:
+        monkeypatch.setattr(steps, "as_completed", broken)
+        raise KeyboardInterrupt
+
+    def broken(*given: Any) -> Any:
+        raise BrokenExecutor("gone")
+
+    monkeypatch.setattr(steps, "as_completed", interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        found = sdpcert.radii(NETWORK, INPUTS, LABELS, nodes=1, executor=pool, on_interrupt="prove")
+        assert found.notes == ("interrupted: 0 of 5 right inputs were looked at",) and np.all(found.radius > 0)
+        monkeypatch.setattr(steps, "constants_of", broken)
+        found = sdpcert.radii(NETWORK, INPUTS, LABELS, nodes=1, executor=pool)
+    assert found.correct.all() and "the executor broke (BrokenExecutor): 0 inputs were looked at" in found.notes
 
 
 def test_an_interrupt_during_constants_or_the_attack_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
