@@ -22,7 +22,7 @@ from tests.check.radii_files import completed
 from tests.check.test_radii_mutants import leaves, others, replaced
 from tests.oracles.networks import PiecewiseNetwork
 from tests.oracles.robustness import Nearest, margins, nearest_of_another_class
-from tests.robustness.test_against_enumeration import classifier, inputs_of
+from tests.robustness.test_radii_against_enumeration import classifier, inputs_of
 
 Array = np.ndarray
 #: Leaves of an entry that are its statement; what they say is compared with the exact radius.

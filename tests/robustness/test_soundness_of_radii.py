@@ -1,7 +1,7 @@
 """No input within a proved radius has another class: random classifiers of every kind, in both norms, in boxes.
 
 Every radius is sought to be refuted by `rivals.nearest_rival`; where the network can be enumerated,
-`test_against_enumeration.py` has the exact radius beside it.
+`test_radii_against_enumeration.py` has the exact radius beside it.
 """
 
 from __future__ import annotations
