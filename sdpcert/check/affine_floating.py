@@ -14,13 +14,10 @@ import numpy as np
 
 from .pieces import QuadraticStep
 from .reading import Rejected
-from .rounding import SLACK, TINY, U, gamma, pairwise_product, total
+from .rounding import SLACK, SUBNORMAL, TINY, U, gamma, pairwise_product, rounded, total
 from .state_floating import Neurons, State
 
 Array = np.ndarray
-
-#: More than a product of two numbers loses to underflow.
-SUBNORMAL = 1e-322
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +87,7 @@ class _Descent:
         largest = known.known.largest[some]
         chosen = coefficients[:, some]
         exact = (slope == 0) | (np.abs(slope) == 1)
-        lost = np.where(exact, 0.0, U * np.abs(slope) * largest) + doubt + gamma(len(some) + 2) * np.abs(value)
+        lost = np.where(exact, 0.0, U * np.abs(slope) * largest) + doubt + rounded(value, len(some) + 2)
         underflow = SUBNORMAL * float(np.sum(np.where(exact, 1.0, 1.0 + largest)))
         self._add_constant(count, chosen @ value, total(chosen, lost) + underflow)
         result = np.zeros_like(coefficients)
@@ -104,7 +101,7 @@ class _Descent:
             return
         chosen = coefficients[:, some]
         bias, radius = self.network.bias[h - 1][some], self.network.bias_radius[h - 1][some]
-        lost = gamma(len(some) + 2) * np.abs(bias) + radius * SLACK
+        lost = rounded(bias, len(some) + 2) + radius * SLACK
         charge = np.zeros(len(some))
         for weights in self.network.blocks[h]:
             charge = charge + self.state.sizes(weights.source).charges(weights, len(some))[0][some]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .pieces import BoundsStep
 from .pieces import Lines as Slopes
-from .rounding import SLACK, TINY, U, gamma, total
+from .rounding import SLACK, TINY, U, gamma, rounded, total
 from .state_floating import Lines, State
 
 Array = np.ndarray
@@ -100,7 +100,7 @@ def _subtract_decisions(rows: Rows, state: State, multipliers: Array) -> int:
     chosen = [state.decisions[d] for d in used]
     signs, at = np.array([d.sign for d in chosen]), np.array([d.at for d in chosen])
     weights = multipliers[:, used]
-    rows.add_constant(weights @ (signs * at), total(weights, gamma(len(used) + 1) * np.abs(at)) + TINY)
+    rows.add_constant(weights @ (signs * at), total(weights, rounded(at, len(used) + 1)) + TINY)
     for g in {decision.group for decision in chosen}:
         columns = [k for k, decision in enumerate(chosen) if decision.group == g]
         places = np.array([chosen[k].neuron for k in columns])
@@ -108,7 +108,7 @@ def _subtract_decisions(rows: Rows, state: State, multipliers: Array) -> int:
         coefficients = np.zeros((len(weights), len(largest)))
         np.add.at(coefficients.T, places, -(weights[:, columns] * signs[columns]).T)
         if len(set(places.tolist())) < len(places):
-            rows.charged = rows.charged + total(weights[:, columns], gamma(len(columns)) * largest[places])
+            rows.charged = rows.charged + total(weights[:, columns], rounded(largest[places], len(columns)))
         rows.preactivations[g] = coefficients
     return max(decision.group for decision in chosen)
 
@@ -149,7 +149,7 @@ def _onto(rows: Rows, coefficients: Array, lines: Lines, largest: Array) -> Arra
         constant = part @ finite if value.ndim == 1 else (part * finite).sum(axis=1)
         exact = (slope == 0) | (np.abs(slope) == 1)
         loss = np.where(exact, 0.0, U * np.abs(slope) * largest)
-        loss = loss + np.where(exists, gamma(coefficients.shape[1] + 2) * np.abs(finite), np.inf)
+        loss = loss + np.where(exists, rounded(finite, coefficients.shape[1] + 2), np.inf)
         underflow = 1e-323 * np.sum(np.where(exact, 0.0, np.where(np.isfinite(largest), largest, 0.0)), axis=-1)
         rows.add_constant(constant, total(part, loss) + underflow)
         result += part * slope  # one of the two parts of an entry is zero
@@ -179,7 +179,7 @@ def _substitute(rows: Rows, state: State, h: int) -> None:
     everything = (count + COPY) * len(some) >= count * n  # rows of weights are copied otherwise
     chosen = coefficients if everything else coefficients[:, some]
     bias, radius = network.bias[h - 1], network.bias_radius[h - 1]
-    rows.add_constant(coefficients @ bias, total(coefficients, gamma(n + 2) * np.abs(bias) + radius * SLACK))
+    rows.add_constant(coefficients @ bias, total(coefficients, rounded(bias, n + 2) + radius * SLACK))
     charge = np.zeros(n)
     for weights in network.blocks[h]:
         sizes = state.sizes(weights.source)
@@ -197,7 +197,7 @@ def _over_region(coefficients: Array | None, state: State, count: int) -> tuple[
     largest = np.maximum(np.abs(state.low), np.abs(state.high))
     low, high = (np.where(np.isfinite(end), end, 0.0) for end in (state.low, state.high))
     box = np.maximum(coefficients, 0.0) @ low + np.minimum(coefficients, 0.0) @ high
-    error = total(coefficients, np.where(np.isfinite(largest), gamma(n + 2) * largest, np.inf))
+    error = total(coefficients, rounded(largest, n + 2))
     region = state.region
     if region.center is None:
         return box, error
@@ -208,6 +208,6 @@ def _over_region(coefficients: Array | None, state: State, count: int) -> tuple[
     length = np.nextafter(np.ldexp(np.sqrt((scaled * scaled).sum(axis=1)) * (1 + gamma(n + 4)), exponents), np.inf)
     inner, outer = coefficients @ center, region.radius * length
     ball = inner - outer
-    loss = total(coefficients, gamma(n + 1) * np.abs(center)) + 3 * U * (np.abs(inner) + outer) + TINY
+    loss = total(coefficients, rounded(center, n + 1)) + 3 * U * (np.abs(inner) + outer) + TINY
     better = ball - loss > box - error
     return np.where(better, ball, box), np.where(better, loss, error)

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .reading import Rejected
-from .rounding import SLACK, gamma
+from .rounding import SLACK, SUBNORMAL, gamma
 from .state_floating import Neurons
 
 Array = np.ndarray
 
 #: Facts of a neuron with a kink inside of its interval, and of another one.
 KINKED, OTHER = 6, 3
-#: More than a sum or a product of two numbers loses to underflow.
-SUBNORMAL = 1e-322
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,12 +23,19 @@ TINY = 2.0**-1022
 SLACK = 1 + 1e-6
 #: Below this, a product may have lost more to underflow than the relative bounds of rounding say.
 SMALLEST = 1e-280
+#: More than a sum or a product of two numbers loses to underflow.
+SUBNORMAL = 1e-322
 RANGE = "numbers of the certificate span too many orders of magnitude for floating point"
 
 
 def gamma(k: int) -> float:
     """Bound of the relative error of k roundings in any order (Higham, section 3.1)."""
     return k * U / (1 - k * U) * SLACK
+
+
+def rounded(numbers: Array, steps: int) -> Array:
+    """What sums of products with these numbers lose for every unit of their factors, if a product is in `steps`."""
+    return gamma(steps) * np.abs(numbers) + SUBNORMAL * (numbers != 0)
 
 
 def product(*factors: Array) -> Array:
@@ -74,7 +81,7 @@ def pairwise_product(matrix: Array, vector: Array) -> tuple[Array, Array]:
         half, levels = values.shape[1] // 2, levels + 1
         sums, odd = values[:, :half] + values[:, half : 2 * half], values[:, 2 * half :]
         values = np.hstack([sums, odd]) if odd.shape[1] else sums
-    return values.sum(axis=1), total(matrix, gamma(levels + 1) * np.abs(vector))
+    return values.sum(axis=1), total(matrix, rounded(vector, levels + 1))
 
 
 def is_definite(matrix: Array, errors: Array) -> bool:

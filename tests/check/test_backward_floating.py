@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpcert.check.network import Network
+from sdpcert.check.activations import PiecewiseLinear
+from sdpcert.check.network import Group, Network
 from sdpcert.check.network_floating import FloatingNetwork
 from sdpcert.check.pieces import BoundsStep, Lines, LinesStep, Split
 from sdpcert.check.region import ALL, Region
@@ -164,3 +165,28 @@ def test_bounds_hold_for_all_networks_within_radii(seed: int) -> None:
             starts, slopes, values = SHAPES[some.name]
             k = np.searchsorted(starts, v)
             z.append(np.array(slopes)[k] * v + np.array(values)[k])
+
+
+#: Products with weights of 1e300 are 4e-10, the same in float64, and the second is 3e-26 larger.
+HEAVY, TINY_NUMBERS = (
+    np.array([[1.175655620602559e300, 1.2323758479123317e300]]),
+    (3.77861405939385e-310, -3.60470295205773e-310),
+)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_what_is_subnormal_loses_to_rounding_too(fixed: bool) -> None:
+    """Of inputs that are fixed, and of activations that are constant."""
+    truth = sum(Fraction(w) * Fraction(v) for w, v in zip(HEAVY[0].tolist(), TINY_NUMBERS, strict=True))
+    assert truth < -2e-26 and HEAVY[0] @ np.array(TINY_NUMBERS) == 0
+    ends = doubles(TINY_NUMBERS) if fixed else doubles([0.0, 0.0])
+    groups, blocks = (group("linear", 1, [0.0]),), [block(1, 0, HEAVY)]
+    if not fixed:
+        zeros = doubles([0.0, 0.0])
+        constant = PiecewiseLinear((), (zeros,), (doubles(TINY_NUMBERS),))
+        groups = (Group(2, "constant", constant, zeros, zeros, zeros, zeros), *groups)
+        blocks = [block(1, 0, np.zeros((2, 2))), block(2, 1, HEAVY)]
+    network = Network(2, 1, groups, (*blocks, block(len(groups) + 1, len(groups), np.ones((1, 1)))), "")
+    state = State.of(FloatingNetwork(network), Region("box", ends, ends))
+    step = BoundsStep("low", len(groups), integers([0]), doubles([0.0]), (), None)
+    assert Fraction(float(floating_bounds(state, step)[0])) <= truth
