@@ -143,6 +143,7 @@ def test_a_file_that_is_no_data_is_named(
         ((*MODEL, "--again"), "--again belongs to evaluations of a run"),
         (("norun",), "norun: no such folder; a run folder is what `sdpcert train` wrote"),
         (("norun", "--jobs", "2"), "--jobs belongs to evaluations of a model"),
+        (("run", "--no-constants"), "--no-constants belongs to evaluations of a model"),
         (("run", "--norm", "l2"), "--norm belongs to evaluations of a model; leave it out, or with --data X.npz"),
         (("run", "--within", "0,1"), "--within belongs to evaluations of a model"),
         (("run", "--mean", "0"), "--mean belongs to evaluations of a model"),
@@ -239,14 +240,17 @@ def test_norms_levels_and_normalisation_are_passed_on(
 
     monkeypatch.setattr(sdpcert, "radii", asked)
     options = ["--norm", "linf", "--level", "F", "--within", "-1,2", "--mean", "1/2", "--std", "0.25", "--seed", "7"]
+    options += ["--no-constants"]
     assert failed(capsys, "evaluate", *MODEL, *options, "--radii", "8/255", "--no-attack", "--count", "2") == (
         "sdpcert: seen\n"
     )
     assert seen["inputs"].shape == (2, 64) and (seen["norm"], seen["level"], seen["seed"]) == ("linf", "F", 7)
     assert (seen["normalisation"], seen["radii"], seen["attack"]) == (([0.5], [0.25]), [8 / 255], False)
+    assert seen["constants"] is False
     assert (seen["within"].low[0], seen["within"].high[0], seen["time_limit"]) == (-1, 2, 60.0)
     failed(capsys, "evaluate", *MODEL, "--time-limit", "3.5")
     assert (seen["normalisation"], seen["within"], seen["radii"], seen["time_limit"]) == (None, None, None, 3.5)
+    assert seen["constants"] == "auto"
 
 
 def test_inputs_that_have_a_range_are_told_of_it(
@@ -401,5 +405,6 @@ def test_the_network_of_a_run_is_a_model_like_any_other(
     options = ("--time-limit", "1", "--radii", "0.01", "--no-attack")
     code, out, err = run(capsys, "evaluate", "run", "--data", "images.npz", *options)
     assert (code, err) == (0, "") and out.startswith("network   run: 64 inputs, 10 classes\n")
+    assert "by construction are not used here: sdpcert evaluate run\n" in out
     code, out, _ = run(capsys, "check", "run.radii.json", "--network", "run", "--data", "images.npz")
     assert code == 0 and "the network is that of run; the inputs and labels are the 3 of the data" in out

@@ -35,7 +35,9 @@ def of_radii(file: RadiiFile, folder: Path, command: str, times: bool) -> Report
     return Report(
         f"Certified radii of {file.name}",
         f"{right} of {count} inputs have the right class, and each of them keeps it for all changes of {file.norm} "
-        f"length up to its radius{where}, proved.",
+        f"length up to its radius{where}, proved."
+        if right
+        else f"None of {count} inputs has the right class for certain, so none has a radius.",
         tuple(_numbers(file, times)),
         tuple(figures),
         tuple(missing),

@@ -95,7 +95,7 @@ class Steps:
         if request.constants is None and seconds > LITTLE_WORK:
             self.notes.append(
                 f"constants of {len(pairs)} pairs of classes were left out: estimated to take {seconds:.0f} s; "
-                "sdpcert.radii proves them with constants=True"
+                "constants=True (--constants) proves them"
             )
             return
         try:

@@ -48,6 +48,12 @@ def evaluate(
         typer.Option(metavar="M", help="of a model that reads (x - M) / S for an input x: a number, or one a channel"),
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="S", help="of a model: see --mean")] = None,
+    constants: Annotated[
+        bool | None,
+        typer.Option(
+            help="of a model: prove constants of pairs of classes (unless they take long)", show_default=False
+        ),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, metavar="K", help="of a model: processes (1)")] = None,
     output: Annotated[
         Path | None,
@@ -68,7 +74,7 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> int:
     """Certified accuracy, with proofs: of a model on inputs of your own, or of a finished run, saved in its folder."""
-    of_model = ModelOptions(norm, within, mean, std, jobs, output, activation, orientation)
+    of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation)
     of_run = RunOptions(bounds, pairs, device, again)
     wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
     folder = subject.is_dir() or not (subject.suffix or subject.exists())  # perhaps of a run that is not there

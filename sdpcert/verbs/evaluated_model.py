@@ -41,6 +41,7 @@ class ModelOptions:
     within: str | None = None
     mean: str | None = None
     std: str | None = None
+    constants: bool | None = None
     jobs: int | None = None
     output: Path | None = None
     activation: str | None = None
@@ -49,7 +50,7 @@ class ModelOptions:
     @property
     def given(self) -> list[str]:
         """The names of those that were given."""
-        return [f"--{name}" for name, value in vars(self).items() if value is not None]
+        return [f"--{'no-' * (value is False)}{name}" for name, value in vars(self).items() if value is not None]
 
     def normalisation(self) -> tuple[list[float], list[float]] | None:
         """Means and deviations, as many of each; ValueError with one line for anything else."""
@@ -115,6 +116,7 @@ def evaluate_model(
                 level=level,
                 time_limit=TIME_LIMIT if time_limit is None else time_limit,
                 attack=attack,
+                constants="auto" if asked.constants is None else asked.constants,
                 executor=executor,
                 seed=seed,
                 progress=sys.stderr.isatty(),
@@ -127,7 +129,12 @@ def evaluate_model(
         print(json.dumps(_summary(result, network.source, output, within, normalisation)))
     else:
         _print(result, network, data, within, normalisation is not None)
-        for line in (*result.notes, *_advice(result, within, radii is not None, normalisation is not None)):
+        advice = _advice(result, within, radii is not None, normalisation is not None)
+        if model.is_dir():
+            advice.append(
+                f"bounds that a run's layers have by construction are not used here: sdpcert evaluate {model}"
+            )
+        for line in (*result.notes, *advice):
             print(f"note      {line}")
         print(f"radii     {output}    (prove them again: sdpcert check {output})")
     if interrupted:

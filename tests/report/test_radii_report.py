@@ -347,3 +347,14 @@ def test_a_page_on_radii(saved: Path, tmp_path: Path) -> None:
             link[1:] in page.ids if link.startswith("#") else link.startswith("data:image/png") or "radii.json" in link
         )
     assert "img-src data:" in text and re.findall(r"https?://|@import|url\((?!#)", text) == []
+
+
+def test_a_page_without_an_input_that_is_right(network: sdpcert.Network, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    inputs = np.random.default_rng(1).random((2, 64))
+    labels = (network(inputs).argmax(axis=1) + 1) % 3
+    sdpcert.radii(network, inputs, labels, attack=False).save(tmp_path / "none.radii.json")
+    (page, *figures) = write_report([tmp_path / "none.radii.json"], tmp_path / "page.html", None, times=False)
+    text = page.read_text(encoding="utf-8")
+    assert figures == [] and "None of 2 inputs has the right class for certain, so none has a radius." in text
