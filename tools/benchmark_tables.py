@@ -241,7 +241,13 @@ def radii_whole(read: Read) -> Table:
     rows = []
     for r in read("radii_whole")["rows"]:
         for row in r["rows"]:
-            counts = (str(r["inputs"]), str(r["right"]), f"{row['radius']:g}", str(row["certified"]), str(row["attacked"]))
+            counts = (
+                str(r["inputs"]),
+                str(r["right"]),
+                f"{row['radius']:g}",
+                str(row["certified"]),
+                str(row["attacked"]),
+            )
             checked = f"{seconds(r['check_seconds'])}, {r['check_level']}" if r.get("checked") else ""
             rows.append((r["network"], *counts, seconds(r["seconds"]), checked))
     head = ("network", "inputs", "right", "radius", "certified", "an attack leaves", "time for all radii", "checked in")
