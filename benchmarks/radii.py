@@ -322,6 +322,7 @@ def run(
                 raise typer.BadParameter(f"{target} has results of another {subject.name}; leave out --keep")
             stated = {"sha256": subject.form.sha256, "radii": list(subject.radii)}
             constants = Constants() if facts is None else Constants(facts["pairs"], facts["whole"], facts["seconds"])
+            made["subjects"][subject.name] = stated | vars(constants)
             for _ in constants.prove(subject, executor):
                 made["subjects"][subject.name] = stated | vars(constants)
                 write()

@@ -8,6 +8,7 @@ import numpy as np
 
 from sdpcert.arithmetic.exact import two_sum
 from sdpcert.regions.region import Ball, Box, Region
+from sdpcert.robustness.distances import DISTANCES
 
 Array = np.ndarray
 Norm = Literal["l2", "linf"]
@@ -31,7 +32,7 @@ def region_of(norm: Norm, center: Array, radius: float, within: Box | None = Non
 
 def distance(norm: Norm, center: Array, point: Array) -> float:
     """How far a point is from the center, in float64."""
-    return float(np.linalg.norm(point - center, ord=2 if norm == "l2" else np.inf))
+    return float(DISTANCES[norm].sizes((point - center)[None])[0])
 
 
 def _down(rounded: Array, rest: Array) -> Array:

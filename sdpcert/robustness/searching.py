@@ -12,6 +12,7 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import Box
 from sdpcert.robustness.by_constants import LARGEST_RADIUS
 from sdpcert.robustness.confirming import is_accepted
+from sdpcert.robustness.distances import DISTANCES
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.regions_of_radii import Norm, distance, region_of
 from sdpcert.robustness.separating import ClassesProof, Separation, separate
@@ -198,7 +199,7 @@ class _Search:
         """About half of where margins that were linear would end."""
         form, others = self.margins.form, self.margins.others
         rows = form.jacobian(self.center)[self.margins.neurons(others)]
-        dual = np.linalg.norm(rows, ord=2 if self.norm == "l2" else 1, axis=1)
+        dual = DISTANCES[self.norm].dual(rows)
         values = self.margins.at(self.center[None], others)[0]
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = float(np.nanmin(np.where(dual > 0, values / dual, np.nan), initial=np.inf))
