@@ -355,7 +355,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         "regions_local": partial(regions, parts=("acas", "images", "smooth")),
         "regions_mnist": regions_mnist,
         "regions_chain": regions_chain,
-        "radii": partial(radii, parts=("mnist", "trained")),
+        "radii": partial(radii, parts=("mnist", "cifar", "trained")),
         "radii_whole": radii_whole,
         "certified_accuracy": certified_accuracy,
         "digits_accuracy": digits_accuracy,
