@@ -6,6 +6,7 @@ is deep. So does the selected inverse, the blocks of the inverse where the facto
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,7 @@ class Factor:
         bounds = [0]
         for size in self.elimination.sizes:
             bounds.append(bounds[-1] + size)
-        slices, order = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)], bounds[-1]
+        slices, order = [slice(a, b) for a, b in itertools.pairwise(bounds)], bounds[-1]
         result = arrays.zeros(order, order, like=self.diagonal[0])
         for j in range(len(slices) - 1, -1, -1):
             own = slices[j]

@@ -145,7 +145,8 @@ def _complementarity_after(step: Step, pair: Pair) -> float:
 
 def _second_order(centring: float, pair: Pair) -> Matrix:
     part = pair.inequality
-    assert pair.inverted is not None and pair.matrix_step is not None
+    assert pair.inverted is not None
+    assert pair.matrix_step is not None
     pair.second = pair.matrix_step.times(pair.dual_step)
     return centring * part.adjoint(pair.inverted) - part.adjoint_of_product(pair.second, pair.inverted)
 
@@ -163,7 +164,8 @@ def _lengths(pair: Pair) -> tuple[float, float]:
     """How far M and X can go along their steps."""
     arrays, whiten = pair.inequality.arrays, pair.dual_inverse
     adjoint = arrays.contiguous(whiten.conj().T)
-    assert pair.inverted is not None and pair.matrix_step is not None
+    assert pair.inverted is not None
+    assert pair.matrix_step is not None
     inverse, matrix_step = pair.inverted.matrix, pair.matrix_step
 
     def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:
