@@ -27,13 +27,15 @@ SMALLEST_READING = 2.0**-40
 ALIKE = 16.0
 #: The smallest theta that the search of a start tries.
 SMALLEST_THETA = 2.0**-10
+#: The largest share of the room that a group takes: all of it would leave a singular matrix.
+LARGEST_SHARE = 1 - 2e-7
 
 
-def closed_form(form: StackedForm, theta: float = 0.5 - 1e-7) -> Solution:
+def closed_form(form: StackedForm, theta: float = 0.5) -> Solution:
     """The point of the forward recursion (ECLipsE-Fast for chains of ReLU layers).
 
-    For chains whose groups have one slope interval each it is not above the product of norms, up to what theta below
-    1/2 costs.
+    For chains whose groups have one slope interval each it is not above the product of norms, up to what
+    `LARGEST_SHARE` costs.
     """
     condition = Condition(form, "neuron")
     multipliers, rho = forward_multipliers([condition], theta)
@@ -99,7 +101,7 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
 
     With X the matrix of the groups before g, A = K_g X^-1 K_g*, W the widths `beta_i - alpha_i` and T the multipliers
     of group g, the groups up to g are positive definite if `W A W T` has eigenvalues below 2. The recursion takes
-    the share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta < 1/2. For a single neuron,
+    the share `2 theta / (1 + |alpha_i + beta_i| / (beta_i - alpha_i))` of that, 0 < theta <= 1/2. For a single neuron,
     theta = 1/2 makes what is left for the next group, `2 t - (alpha + beta)^2 t^2 / (1 / A + 2 alpha beta t)`, largest;
     for slopes from 0 to 1 it is the closed form of ECLipsE-Fast. Of a source that a later row reads as well, the share
     is at most theta. All neurons of a group have one multiplier, or with `each` one of their own, larger for rows that
@@ -116,7 +118,7 @@ def forward_multipliers(stage: Sequence[Inequality], theta: float, each: bool = 
     for g in range(1, len(first.slices)):
         rows = first.rows[g]
         width = beta[rows] - alpha[rows]
-        share = theta * _share(alpha[rows], beta[rows])
+        share = np.minimum(theta * _share(alpha[rows], beta[rows]), LARGEST_SHARE)
         if _read_again(first, g):
             share = np.minimum(share, theta)
         if not each:  # the widest neurons take most of the room
