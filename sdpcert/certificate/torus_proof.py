@@ -17,7 +17,7 @@ from sdpcert.condition.factor import Factor
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.primal_dual import PARALLEL_ORDER
 from sdpcert.solvers.solution import SolverError
 

@@ -17,7 +17,7 @@ from sdpcert.arithmetic.blas import product
 from sdpcert.arithmetic.spectra import largest_eigenvalue
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_forms import forward_multipliers
+from sdpcert.solvers.forward import forward_multipliers
 from sdpcert.solvers.solution import Solution
 
 Array = np.ndarray

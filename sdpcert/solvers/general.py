@@ -25,7 +25,7 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.solution import Budget, Solution
 
 Array = np.ndarray

@@ -3,7 +3,7 @@
 Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one
 per frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
 metric variables and at most 0 for multipliers. y is strictly feasible from the start, X becomes feasible on the way.
-The start is the closed form of `closed_forms.strictly_feasible` with X a multiple of the inverse of M, which is
+The start is the closed form of `forward.strictly_feasible` with X a multiple of the inverse of M, which is
 centred. Every iterate is a bound. `direction.py` has the step of one iteration.
 
 If inequalities are many and few of them are tight, the run works on some and a `Watch` looks after the others: y never
@@ -29,8 +29,8 @@ from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.direction import STEP, Iterate, Pair, Step, search_direction, total
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress
 
 Matrix = Any

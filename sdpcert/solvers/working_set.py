@@ -17,7 +17,7 @@ from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 

@@ -14,7 +14,7 @@ from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate, reduce_input
 from sdpcert.network.activations import relu
 from sdpcert.network.stacked import Block, Group, StackedForm
-from sdpcert.solvers.closed_forms import forward_multipliers
+from sdpcert.solvers.forward import forward_multipliers
 
 Array = np.ndarray
 SLOPES = [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2.0), (-2.0, -0.3)]

@@ -31,7 +31,7 @@ from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.choices import Method
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
-from sdpcert.solvers.closed_forms import forward_multipliers, strictly_feasible
+from sdpcert.solvers.forward import forward_multipliers, strictly_feasible
 from sdpcert.solvers.native import STARTS
 from sdpcert.solvers.step_length import length_to_boundary
 
