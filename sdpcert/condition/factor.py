@@ -15,7 +15,7 @@ from sdpcert.arithmetic.arrays import Arrays
 
 Matrix = Any
 #: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.
-SMALLEST = 48
+SMALLEST = 128
 
 
 @dataclass(frozen=True, eq=False)
