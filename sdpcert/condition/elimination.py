@@ -14,7 +14,7 @@ import numpy as np
 
 Array = np.ndarray
 #: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.
-SMALLEST = 48
+SMALLEST = 96
 #: Another order than the natural one has to save this share of the operations.
 WORTHWHILE = 0.8
 
