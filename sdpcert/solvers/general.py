@@ -74,9 +74,9 @@ class GeneralProblem:
         self.condition = condition = Condition(form, method, reduce=reduce)
         start = strictly_feasible(condition)
         self.units = _power_of_two(start)
-        self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
+        self.congruence = 1 / _power_of_two(np.sqrt(condition.matrix(start).diagonal()))
         order = condition.order
-        constant = (self.congruence[:, None] * condition.constant * self.congruence).ravel()
+        constant = condition.constant.scaled(self.congruence).dense().ravel()
         # If no slope interval lies on one side of zero, the diagonal of M alone makes every variable nonnegative.
         self.variable = cvxpy.Variable(condition.variables, nonneg=condition.nonnegative_binds)
         vector = self._coefficients() @ self.variable - constant

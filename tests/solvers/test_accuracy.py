@@ -232,7 +232,7 @@ def test_recursion_with_multipliers_of_their_own_is_strictly_feasible(
     condition = Condition(form)
     multipliers, rho = forward_multipliers([condition], theta, each)
     if rho > 0:  # not a network that is constant
-        matrix = condition.matrix(1.5 * rho * np.concatenate([[1.0], multipliers]))
+        matrix = condition.matrix(1.5 * rho * np.concatenate([[1.0], multipliers])).dense()
         size = np.sqrt(matrix.diagonal())
         assert np.linalg.eigvalsh(matrix / np.outer(size, size))[0] > 0
 
