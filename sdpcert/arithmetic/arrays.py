@@ -67,6 +67,10 @@ class Arrays(Protocol):
         """Matrix times vector."""
         ...
 
+    def log(self, values: Matrix) -> Matrix:
+        """Natural logarithms."""
+        ...
+
     def cholesky(self, matrix: Matrix) -> Matrix | None:
         """Lower Cholesky factor of a Hermitian matrix, or None."""
         ...
@@ -128,6 +132,9 @@ class NumpyArrays:
 
     def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return blas.apply(matrix, vector)
+
+    def log(self, values: np.ndarray) -> np.ndarray:
+        return np.log(values)
 
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return blas.cholesky(matrix)
@@ -195,6 +202,9 @@ class TorchArrays:
 
     def apply(self, matrix: Any, vector: Any) -> Any:
         return matrix @ vector
+
+    def log(self, values: Any) -> Any:
+        return self.torch.log(values)
 
     def cholesky(self, matrix: Any) -> Any | None:
         factor, info = self.torch.linalg.cholesky_ex(matrix)

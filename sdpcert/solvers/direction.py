@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality, Products
 from sdpcert.solvers.step_length import length_in_orthant, length_to_boundary
@@ -28,7 +29,7 @@ class Pair:
     """M and X of one inequality, what is derived from them, and their directions."""
 
     inequality: Inequality
-    matrix: Matrix
+    matrix: BlockMatrix
     factor: Factor
     dual: Matrix
     dual_factor: Matrix
@@ -36,7 +37,7 @@ class Pair:
     inverted: Products | None = None
     dual_inverse: Matrix = None
     second: Matrix = None
-    matrix_step: Matrix = None
+    matrix_step: BlockMatrix | None = None
     dual_step: Matrix = None
 
     def measure(self) -> tuple[float, Matrix, Matrix]:
@@ -44,7 +45,7 @@ class Pair:
         part = self.inequality
         self.given, self.inverted = part.products(self.dual), part.products(self.factor.inverse())
         return (
-            part.arrays.inner(self.dual, self.matrix),
+            self.matrix.inner(self.dual),
             part.adjoint(self.given),
             part.schur(self.given, self.inverted),
         )
@@ -132,19 +133,21 @@ def _predict(affine_y: Matrix, pair: Pair) -> tuple[float, float]:
     part = pair.inequality
     pair.dual_inverse = part.arrays.triangular_inverse(pair.dual_factor)
     pair.matrix_step = part.linear(affine_y)
-    pair.dual_step = -pair.dual - _hermitian(pair.factor.solve(part.linear_times(pair.matrix_step, pair.dual)))
+    pair.dual_step = -pair.dual - _hermitian(pair.factor.solve(pair.matrix_step.times(pair.dual)))
     return _lengths(pair)
 
 
 def _complementarity_after(step: Step, pair: Pair) -> float:
-    dual, matrix = pair.dual + step.dual * pair.dual_step, pair.matrix + step.primal * pair.matrix_step
-    return pair.inequality.arrays.inner(dual, matrix)
+    assert pair.matrix_step is not None
+    matrix = pair.matrix.plus(pair.matrix_step, step.primal)
+    return matrix.inner(pair.dual) + step.dual * matrix.inner(pair.dual_step)
 
 
 def _second_order(centring: float, pair: Pair) -> Matrix:
     part = pair.inequality
     assert pair.inverted is not None
-    pair.second = part.linear_times(pair.matrix_step, pair.dual_step)
+    assert pair.matrix_step is not None
+    pair.second = pair.matrix_step.times(pair.dual_step)
     return centring * part.adjoint(pair.inverted) - part.adjoint_of_product(pair.second, pair.inverted)
 
 
@@ -152,7 +155,7 @@ def _correct(step_y: Matrix, centring: float, pair: Pair) -> tuple[float, float]
     part = pair.inequality
     assert pair.inverted is not None
     pair.matrix_step = part.linear(step_y)
-    product = pair.factor.solve(part.linear_times(pair.matrix_step, pair.dual) + pair.second)
+    product = pair.factor.solve(pair.matrix_step.times(pair.dual) + pair.second)
     pair.dual_step = centring * pair.inverted.matrix - pair.dual - _hermitian(product)
     return _lengths(pair)
 
@@ -162,10 +165,11 @@ def _lengths(pair: Pair) -> tuple[float, float]:
     arrays, whiten = pair.inequality.arrays, pair.dual_inverse
     adjoint = arrays.contiguous(whiten.conj().T)
     assert pair.inverted is not None
-    inverse = pair.inverted.matrix
+    assert pair.matrix_step is not None
+    inverse, matrix_step = pair.inverted.matrix, pair.matrix_step
 
     def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:
-        image = arrays.apply(pair.matrix_step, vector)
+        image = matrix_step.apply(vector)
         return arrays.apply(inverse, image), image
 
     def dual_image(vector: Matrix) -> tuple[Matrix, Matrix]:
@@ -175,7 +179,7 @@ def _lengths(pair: Pair) -> tuple[float, float]:
     generator = np.random.default_rng(0)  # the same start every time: same seed, same result
     start = arrays.asarray(generator.standard_normal(pair.inequality.order))
     return (
-        length_to_boundary(primal_image, lambda vector: arrays.apply(pair.matrix, vector), start),
+        length_to_boundary(primal_image, pair.matrix.apply, start),
         length_to_boundary(dual_image, lambda vector: vector, start),
     )
 

@@ -3,7 +3,7 @@
 Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one
 per frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
 metric variables and at most 0 for multipliers. y is strictly feasible from the start, X becomes feasible on the way.
-The start is the closed form of `closed_forms.strictly_feasible` with X a multiple of the inverse of M, which is
+The start is the closed form of `forward.strictly_feasible` with X a multiple of the inverse of M, which is
 centred. Every iterate is a bound. `direction.py` has the step of one iteration.
 
 If inequalities are many and few of them are tight, the run works on some and a `Watch` looks after the others: y never
@@ -22,14 +22,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.direction import STEP, Iterate, Pair, Step, search_direction, total
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress
 
 Matrix = Any
@@ -231,7 +232,7 @@ class _Run:
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
         pairs = self._begin(y)
-        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
+        mu = sum(p.matrix.inner(p.dual) for p in pairs) / self.order
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
@@ -261,12 +262,12 @@ class _Run:
             idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
         if not (self.stopped or idle):
             return False
-        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / sum(p.inequality.order for p in pairs)
+        mu = sum(p.matrix.inner(p.dual) for p in pairs) / sum(p.inequality.order for p in pairs)
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
             matrix = part.matrix(y)
-            factor = part.factor(matrix)
+            factor = Factor.of(matrix)
             dual = None if factor is None else mu * factor.inverse()
             dual_factor = None if dual is None else self.arrays.cholesky(dual)
             if factor is None or dual_factor is None:
@@ -282,9 +283,9 @@ class _Run:
     def _begin(self, y: Matrix) -> list[Pair]:
         arrays = self.arrays
 
-        def begin(part: Inequality) -> tuple[Matrix, Factor | None, Matrix]:
+        def begin(part: Inequality) -> tuple[BlockMatrix, Factor | None, Matrix]:
             matrix = part.matrix(y)
-            factor = part.factor(matrix)
+            factor = Factor.of(matrix)
             return matrix, factor, None if factor is None else factor.inverse()
 
         started = self._map(begin, self.condition.inequalities)
@@ -308,9 +309,9 @@ class _Run:
         for shortened in range(13):
             trial = now.y + step.primal * step.y
 
-            def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
+            def attempt(pair: Pair, trial: Matrix = trial) -> tuple[BlockMatrix, Factor | None]:
                 matrix = pair.inequality.matrix(trial)
-                return matrix, pair.inequality.factor(matrix)
+                return matrix, Factor.of(matrix)
 
             if not len(self.signed) or bool((trial[self.signed] > 0).all()):
                 moved = self._map(attempt, now.pairs)
