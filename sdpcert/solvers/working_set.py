@@ -92,7 +92,7 @@ class FrequencyWatch:
 
         # One thread: factoring alone is so short that threads would wait for each other.
         parts = ((k, self._inequality(k)) for k in among)
-        return [k for k, part in parts if part.factor(part.matrix(y)) is None]
+        return [k for k, part in parts if part.matrix(y).factor() is None]
 
     def exchange(self, stopped: dict[Frequency, int], idle: Sequence[Inequality]) -> None:
         """Let the worst of `stopped` join the working set and `idle` ones leave, those that came back excepted."""
