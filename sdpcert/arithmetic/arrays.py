@@ -89,6 +89,10 @@ class Arrays(Protocol):
         """Hermitian matrix times vector."""
         ...
 
+    def log(self, values: Matrix) -> Matrix:
+        """Natural logarithms."""
+        ...
+
     def cholesky(self, matrix: Matrix) -> Matrix | None:
         """Lower Cholesky factor of a Hermitian matrix, or None."""
         ...
@@ -173,6 +177,9 @@ class NumpyArrays:
 
     def apply_hermitian(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return blas.apply_hermitian(matrix, vector)
+
+    def log(self, values: np.ndarray) -> np.ndarray:
+        return np.log(values)
 
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return blas.cholesky(matrix)
@@ -269,6 +276,9 @@ class TorchArrays:
         # A device solves with one vector row by row, and multiplies with the inverse at the speed of its memory.
         inverse = self.triangular_inverse(factor)
         return (lambda vector: inverse @ vector), (lambda vector: inverse.mH @ vector)
+
+    def log(self, values: Any) -> Any:
+        return self.torch.log(values)
 
     def cholesky(self, matrix: Any) -> Any | None:
         factor, info = self.torch.linalg.cholesky_ex(matrix)

@@ -21,8 +21,9 @@ Array = np.ndarray
 _INTEGER = ctypes.c_int
 _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
-#: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
-SMALL = 20_000
+#: Products of matrices, and with vectors, of up to this many multiplications take NumPy's shorter way; neither library
+#: uses threads for them (OpenBLAS: 4 * 65536 and 4 * 2304).
+SMALL, SMALL_VECTOR = 2**18, 9000
 #: Products and solves of this many multiplications or more are divided among a few threads by the main thread. The
 #: library's own threads spin while they wait, which costs a loaded machine far more than they save.
 DIVIDED = 30_000_000
@@ -111,7 +112,7 @@ def product(left: Array, right: Array, into: Array | None = None, scale: float =
 
 def apply(matrix: Array, vector: Array) -> Array:
     """`matrix @ vector` for a vector."""
-    if matrix.size <= SMALL // 4:
+    if matrix.size <= SMALL_VECTOR:
         return matrix @ vector
     kind = np.result_type(matrix, vector)
     matrix, vector = matrix.astype(kind, copy=False), np.ascontiguousarray(vector, dtype=kind)

@@ -19,7 +19,7 @@ from sdpcert.certificate.input_factor import InputFactor, factor_input
 from sdpcert.certificate.scaled_matrix import ScaledMatrix
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import closed_form
+from sdpcert.solvers.forward import closed_form
 
 Array = np.ndarray
 PRECISION = 50

@@ -17,7 +17,7 @@ from sdpcert.arithmetic.blas import product
 from sdpcert.arithmetic.spectra import largest_eigenvalue
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_forms import forward_multipliers
+from sdpcert.solvers.forward import forward_multipliers
 from sdpcert.solvers.solution import Solution
 
 Array = np.ndarray
@@ -38,7 +38,7 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
         lift = float(np.ldexp(1.0, 2 * (condition.scaling.output - solution.exponent)))
     if not 0 < lift < np.inf:
         return None
-    condition.constant = condition.constant * lift
+    condition.constant = condition.constant.times_scalar(lift)
     given = np.concatenate(
         [np.ldexp(t, -2 * a) for t, a in zip(solution.multipliers, condition.scaling.neurons, strict=True)]
     )
@@ -76,7 +76,7 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
 def least_rho(condition: Condition, multipliers: Array) -> float:
     """The least rho for which M(rho, multipliers) is positive semidefinite, infinite if there is none."""
     n0 = condition.inputs
-    matrix = condition.matrix(np.concatenate([[0.0], multipliers]))
+    matrix = condition.matrix(np.concatenate([[0.0], multipliers])).dense()
     if not np.all(np.isfinite(matrix)):
         return float("inf")
     hidden = matrix[n0:, n0:]

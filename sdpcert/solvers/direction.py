@@ -112,4 +112,3 @@ def total(terms: Iterable[Matrix]) -> Matrix:
     for term in terms:
         found = term if found is None else found + term
     return found
-

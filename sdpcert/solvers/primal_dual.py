@@ -3,7 +3,7 @@
 Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one
 per frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
 metric variables and at most 0 for multipliers. y is strictly feasible from the start, X becomes feasible on the way.
-The start is the closed form of `closed_forms.strictly_feasible` with X a multiple of the inverse of M, which is
+The start is the closed form of `forward.strictly_feasible` with X a multiple of the inverse of M, which is
 centred. Every iterate is a bound. `direction.py` has the step of one iteration.
 
 If inequalities are many and few of them are tight, the run works on some and a `Watch` looks after the others: y never
@@ -22,15 +22,15 @@ import numpy as np
 
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
-from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.direction import STEP, Iterate, Step, search_direction, total
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.pair import Pair
 from sdpcert.solvers.schur import add_metrics
 from sdpcert.solvers.solution import Budget, Progress
@@ -270,7 +270,7 @@ class _Run:
 
         def join(part: Inequality) -> Pair:
             matrix = part.matrix(y)
-            factor = matrix.factor()
+            factor = Factor.of(matrix)
             if factor is None:
                 raise SolverError("a frequency that was feasible is not; please report this network")
             return Pair.begin(part, matrix, factor, mu * factor.inverse())
@@ -284,7 +284,7 @@ class _Run:
     def _begin(self, y: Matrix) -> list[Pair]:
         def begin(part: Inequality) -> tuple[BlockMatrix, Factor | None, Matrix]:
             matrix = part.matrix(y)
-            factor = matrix.factor()
+            factor = Factor.of(matrix)
             return matrix, factor, None if factor is None else factor.inverse()
 
         parts = self.condition.inequalities
@@ -309,7 +309,7 @@ class _Run:
 
             def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
                 matrix = pair.inequality.matrix(trial)
-                return matrix, matrix.factor()
+                return matrix, Factor.of(matrix)
 
             if not len(self.signed) or bool((trial[self.signed] > 0).all()):
                 moved = self._map(attempt, now.pairs)

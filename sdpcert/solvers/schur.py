@@ -228,4 +228,3 @@ def adjoint_of_product(part: Inequality, left: Matrix, right: Matrix) -> Matrix:
         mine = arrays.contiguous(left[:, metric.coordinates].conj().T)
         values[metric.variables] += metric.sign * shared(part, metric, arrays.row_dots(mine, right[metric.coordinates]))
     return values
-

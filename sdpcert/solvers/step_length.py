@@ -47,7 +47,9 @@ def length_to_boundary(
     recurrence = _recurrence(image, gram, start)
     for first in range(0, count, arrays.unseen):
         found = [next(recurrence) for _ in range(first, min(first + arrays.unseen, count))]
-        numbers = np.concatenate([numbers, arrays.numbers([number for pair in found for number in pair]).reshape(-1, 2)])
+        numbers = np.concatenate(
+            [numbers, arrays.numbers([number for pair in found for number in pair]).reshape(-1, 2)]
+        )
         bound = _least_eigenvalue(numbers, first, count)
         if bound is not None:
             return 1 / -bound if bound < 0 else UNBOUNDED
