@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -61,7 +61,7 @@ def panels(size: int, count: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise([size * k // count for k in range(count + 1)])]
 
 
-def each(function: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
+def each(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
     """The function's value for each argument, by several threads if there are any; blocks taken in order."""
     if len(arguments) == 1 or threads() == 1:
         return [function(argument) for argument in arguments]

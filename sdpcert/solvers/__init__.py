@@ -5,6 +5,7 @@ The general solvers, one a file, import CVXPY and their own package when they ar
 
 from sdpcert.errors import SolverError as SolverError
 from sdpcert.solvers import clarabel, mosek, scs, sdpa
+from sdpcert.solvers.absolute import absolute as absolute
 from sdpcert.solvers.forward import closed_form as closed_form
 from sdpcert.solvers.native import interior_point as interior_point
 from sdpcert.solvers.product import product as product
