@@ -60,7 +60,9 @@ def sweep(
                 run.backward()
         except KeyboardInterrupt:
             run.ended, run.status = True, "interrupted"
-        offered = run.solution(before)
+        gained = 1 - np.sqrt(run.rho / before)
+        offered = run.solution() if gained > 0 else None
+        run.refine(gained)
         if offered is not None and offered.bound < best:
             best = offered.bound
             yield offered
@@ -225,22 +227,20 @@ class _Sweeps:
         if self.budget.report is not None:
             self.budget.report(line)
 
-    def solution(self, before: float) -> Solution | None:
-        """The point after a sweep, with the least rho that its multipliers allow; None if that is no point.
-
-        `before` is rho before the sweep: what was gained decides how accurate the next one is.
-        """
-        gained = 1 - np.sqrt(self.rho / before)
+    def refine(self, gained: float) -> None:
+        """What a sweep gained, relative, decides how accurate the next one is, and whether there is one."""
         finest = self.budget.tol / BETTER
         if gained <= self.budget.tol and self.tol <= finest:
             self.ended = True
         self.tol = max(min(self.tol, gained) / BETTER, finest)
+
+    def solution(self) -> Solution | None:
+        """The point, with the least rho that its multipliers allow; None if that is no point."""
         given: SeparatorForm | None = self.rows.input_form()
         for g in range(1, self.rows.groups + 1):
             given = None if given is None else self.rows.with_head(given, g, self.t[g] / self.rho)
         rho = inf if given is None else self.rows.gain(given) * (1 + ROUNDING)
         if not rho < inf:
-            self.ended = True
             return None
         scaled = [t * (rho / self.rho) for t in self.t[1:]]
         original = tuple(self.rows.scaling.multipliers(scaled))
