@@ -13,7 +13,8 @@ the network is deep, not as its square or cube. No matrix of the network's order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ class Family:
     def parts(self) -> list[slice]:
         """The variables of each group."""
         ends = np.cumsum([1, *(len(each) for each in self.directions)])
-        return [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
 
     def point(self, c: Array) -> Array:
         """The variables of the condition: rho and one multiplier per neuron."""
@@ -134,8 +135,7 @@ class Section:
 
     def bend(self, direction: Array) -> Array:
         """`-1/2` of the second derivative of Phi along a direction; positive semidefinite."""
-        columns: Iterable[Array] = zip(self.basis.T, self.rows.T, strict=True)
-        image = np.stack([self.family.images(v, r) @ direction for v, r in columns], axis=1)
+        image = self.family.condition.linear(self.family.point(direction)).times(self.basis)
         half = self._reduced(image)
         return half.T @ half
 

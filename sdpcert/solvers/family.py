@@ -31,9 +31,9 @@ from sdpcert.solvers.solution import Budget, Progress, Solution
 Array = np.ndarray
 MAXIMUM_ITERATIONS = 200
 #: How many vectors are looked at, and more of them after steps below `SHORT`.
-VECTORS, MOST_VECTORS, SHORT = 16, 96, 0.1
+VECTORS, MOST_VECTORS, SHORT = 32, 128, 0.1
 #: Vectors along which M, beside its diagonal, is below this number belong to the Schur complement.
-NEAR = 0.2
+NEAR = 0.4
 #: Rounds of inverse iteration at the start, and in every iteration.
 FIRST_ROUNDS, ROUNDS = 10, 3
 #: The share of the way to the boundary that a step takes, and by how much one that leaves is shortened.
@@ -42,6 +42,7 @@ STEP, SHORTEN = 0.95, 0.8
 MARGIN, PATIENCE = 0.05, 8
 #: How far inside of a known point a run begins, and the point that is handed out lies, relative.
 ROOM, INSIDE = 0.1, 1e-9
+POWER, LEAST, INF = 3, 1e-2, 0.3
 
 
 def layer_optimum(form: StackedForm, budget: Budget) -> Solution:
@@ -99,6 +100,7 @@ class _State:
     vectors: Array
     dual: Array | None = None
     mu: float = 0.0
+    length: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +162,7 @@ class _Run:
             gap = self._measure(iteration, now, section, weights)
             stuck = 0 if gap < 0.9 * best_gap else stuck + 1
             best_gap = min(gap, best_gap)
-            if gap <= 2 * MARGIN * self.budget.tol or stuck >= PATIENCE and gap < 1e-3 or stuck > 4 * PATIENCE:
+            if gap <= 2 * MARGIN * self.budget.tol or (stuck >= PATIENCE and gap < 1e-3) or stuck > 4 * PATIENCE:
                 yield iteration, "stalled"
                 return
             if self.budget.spent or self._is_enough():
@@ -247,15 +249,15 @@ class _Run:
 
         affine = step(0.0, np.zeros_like(dual))
         reach = self._reach(now, section, affine.c)
-        share = min(max((1 - min(reach, 1.0)) ** 3, 1e-3), 0.8)
+        share = min(max((1 - min(reach, now.length)) ** POWER, LEAST), 0.8)
         infeasible = float(abs(self._residual(section, weights) * now.c).sum())
         total = held + float((self.slack * now.c)[self.signed].sum())
         count += int(self.signed.sum())
-        now.mu = share * max(total, 0.05 * infeasible) / count
+        now.mu = share * max(total, INF * infeasible) / count
         bend = section.bend(affine.c)
         second = (dual @ bend - affine.dual @ (section.along(affine.c) - bend)) @ section.inverse
         chosen = step(now.mu, min(reach, 1.0) ** 2 * (second + second.T) / 2)
-        length = self._move(now, section, chosen.c)
+        length = now.length = self._move(now, section, chosen.c)
         self._move_dual(now, section, weights, chosen)
         return length
 
