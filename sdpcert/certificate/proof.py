@@ -15,9 +15,11 @@ import numpy as np
 
 from sdpcert.certificate.balanced import balanced
 from sdpcert.certificate.block_total import BlockTotal
+from sdpcert.certificate.checking import seconds_in_integers
 from sdpcert.certificate.dominance import missing_dominance
 from sdpcert.certificate.evidence.evidence import Evidence
 from sdpcert.certificate.evidence.factor_evidence import FactorEvidence
+from sdpcert.certificate.evidence.floating_evidence import FloatingEvidence
 from sdpcert.certificate.evidence.scaling_evidence import ScalingEvidence
 from sdpcert.certificate.input_factor import InputFactor, factor_input
 from sdpcert.certificate.scaled_dominance import missing_at
@@ -32,6 +34,8 @@ Array = np.ndarray
 PRECISION = 50
 #: Joint scalings (1 + tau) that are tried, ascending; beyond the last one the proof fails closed.
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
+#: Seconds that a checker may take to follow a factor in integers.
+LONGEST_CHECK = 60.0
 #: How often a proof by scaling is repaired, and by how much at most.
 SCALINGS, LARGEST_REPAIR = 6, 1e-4
 
@@ -89,7 +93,7 @@ class ProofProblem:
         if not all(block.finite for block in self.matrix.blocks.values()):
             return None
         clamped = balanced(self.matrix, rho, [np.maximum(t, 0.0) for t in lengthened])
-        self.more = None
+        self.more = None if self.in_integers else 0.0
         for tau in repairs:
             weights = [(1 + tau / 2) * t for t in clamped]
             if tau > 0:
@@ -134,7 +138,12 @@ class ProofProblem:
             return [t * 0 for t in inside]
         return balanced(self.matrix, 1.0, inside)
 
-    def _attempt(self, rho: float, multipliers: tuple[Array, ...]) -> FactorEvidence | None:
+    @cached_property
+    def in_integers(self) -> bool:
+        """Whether a checker is to follow a factor in integers; it makes its own in floating point otherwise."""
+        return seconds_in_integers(self.form, self.matrix) <= LONGEST_CHECK
+
+    def _attempt(self, rho: float, multipliers: tuple[Array, ...]) -> Evidence | None:
         diagonal = self.matrix.diagonal(rho, multipliers)
         if not np.all(np.isfinite(diagonal)) or np.any(diagonal < 0) or self.matrix.underflows(multipliers):
             return None
@@ -144,11 +153,19 @@ class ProofProblem:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if self.more is not None and not self._promising(rho, multipliers, scaling, idle):
                 return None
+            if not self.in_integers:
+                return self._in_floating_point(rho, multipliers)
             total, allowances = self.matrix.bounded(rho, multipliers, scaling)
         if not total.is_finite or not total.is_zero(idle):
             return None
         factor = self._factor(total, allowances, total.rounded().with_diagonal(1.0 * idle), idle)
         return None if factor is None else FactorEvidence(factor, scaling, self.input_factor, PRECISION)
+
+    def _in_floating_point(self, rho: float, multipliers: tuple[Array, ...]) -> FloatingEvidence | None:
+        """What the checker says."""
+        place = self.matrix.elimination.place
+        order = sorted(range(len(place)), key=lambda source: (place[source], source))
+        return FloatingEvidence.of(self.form, self.exponent, rho, multipliers, tuple(order))
 
     def _factor(self, total: BlockTotal, allowances: Array, core: BlockMatrix, idle: Array) -> Factor | None:
         """A rounded factor with a dominant residual; `core` is the matrix with ones for the idle coordinates."""
@@ -173,7 +190,7 @@ class ProofProblem:
 
 
 def _rounded_factor(matrix: BlockMatrix, shift: Array, idle: Array) -> Factor | None:
-    """The Cholesky factor of the matrix less `shift` in multiples of 2^-PRECISION, zero for coordinates that are idle."""
+    """The Cholesky factor of `matrix - diag(shift)` in multiples of 2^-PRECISION, zero where coordinates are idle."""
     factor = Factor.of(matrix.with_diagonal(-shift))
     if factor is None:
         return None

@@ -55,9 +55,15 @@ class ScaledMatrix:
         for to, row in self.rows(self.blocks):
             if to < self.output_row:
                 yield from ((to, source) for source in row)
-                alpha, beta = self.slopes[to - 1]
-            if to == self.output_row or np.any((alpha != 0) & (beta != 0)):
+            if self.is_squared(to):
                 yield from ((s, t) for s in row for t in row)
+
+    def is_squared(self, to: int) -> bool:
+        """Whether M may have terms `k_i k_i'` of the rows k_i of `to`."""
+        if to == self.output_row:
+            return True
+        alpha, beta = self.slopes[to - 1]
+        return bool(np.any((alpha != 0) & (beta != 0)))
 
     @cached_property
     def widths(self) -> Array:

@@ -23,7 +23,6 @@ from scipy import linalg
 import sdpcert
 from sdpcert import Network, certify
 from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue, least_squares, spectral_norm
-from sdpcert.certify.repair import least_rho
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.activations import activation_by_name, leaky_relu
 from sdpcert.network.affine import Dense, Sum
@@ -32,6 +31,7 @@ from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.choices import Method
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
 from sdpcert.solvers.forward import forward_multipliers, strictly_feasible
+from sdpcert.solvers.least_rho import least_rho
 from sdpcert.solvers.native import STARTS
 from sdpcert.solvers.step_length import length_to_boundary
 

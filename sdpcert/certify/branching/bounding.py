@@ -11,7 +11,6 @@ import numpy as np
 
 from sdpcert.arithmetic.spectra import eigenpairs, spectral_norm
 from sdpcert.certify.branching.node import Node, Witness
-from sdpcert.certify.repair import least_rho
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
@@ -21,6 +20,7 @@ from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
 from sdpcert.regions.state import Decision, State
 from sdpcert.regions.tighten import Effort, tighten
+from sdpcert.solvers.least_rho import least_rho
 from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
