@@ -63,13 +63,12 @@ def read(value: Any, name: str, read_part: ReadPart) -> Part:
 
 
 def read_joint(value: Any, name: str, part: Part) -> Joint:
-    """Return how `part` reads the part before it."""
-    if part.embedded:
-        raise Rejected(f"{part.name} is on a torus and not the first part")
+    """Return how `part` reads the part before it; on a torus inputs outside the image are zero, index -1."""
     layout, scale = members(value, name, "layout scale")
-    layout = values(layout, f"{name}.layout", "q", part.inputs, 0, 10**12)
+    layout = values(layout, f"{name}.layout", "q", part.inputs, -1 if part.embedded else 0, 10**12)
     scale = values(scale, f"{name}.scale", "d", part.inputs, math.ulp(0.0))
-    if len(set(layout)) != len(layout):
+    zeros = layout.count(-1)
+    if len(set(layout)) != len(layout) - max(zeros - 1, 0):
         raise Rejected(f"{name}.layout has an index twice")
     return Joint(layout, scale)
 
@@ -95,6 +94,8 @@ def joined(name: str, upper: float, parts: list[Part], joints: list[Joint]) -> S
 def check_joint(before: Part, after: Part, joint: Joint) -> None:
     """Prove that the inputs of a part differ by no more than the outputs before it do in the norm bounded there."""
     for index, scale in zip(joint.layout, joint.scale, strict=True):
+        if index < 0:  # zero in both runs
+            continue
         if index >= before.outputs:
             raise Rejected(f"{after.name} reads an index beyond the output of the part before it")
         if before.weight(index) * Fraction(scale) ** 2 < 1:

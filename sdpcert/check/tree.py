@@ -82,6 +82,8 @@ def version_2(document: Any) -> Content:
         )
         metric = None
         if kind == "torus":
+            if p:
+                raise Rejected(f"{name} is on a torus and not the first part")
             (metric,) = members(multipliers, f"{name}.multipliers", "metric", closed=False)
             text(metric, f"{name}.multipliers.metric")  # null stands for ones in later versions alone
             multipliers = {key: value for key, value in multipliers.items() if key != "metric"}

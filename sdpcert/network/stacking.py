@@ -8,7 +8,7 @@ bounded and kept as the block's radius.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,12 @@ from sdpcert.network.piecewise_linear import LeakyRelu
 from sdpcert.network.rounded import merge_rounded
 from sdpcert.network.sharing import Correction, Sharing
 from sdpcert.network.stacked import Block, Group, StackedForm
+from sdpcert.network.unrolled_size import unrolled_bytes
 from sdpcert.network.value_numbers import share_neurons
 
 Array = np.ndarray
 Merge = Callable[[AffineLayer, list[Known]], Known]
-#: Memory that the blocks of one stacked form may take, in bytes.
+#: Memory that the blocks of one stacked form may take, in bytes, where nobody says.
 MEMORY_LIMIT = 8 * 2**30
 
 
@@ -58,6 +59,52 @@ class _Expression:
         return _Expression(parts, self.constant.ravel()[places], self.unsure.ravel()[places])
 
 
+@dataclass(frozen=True, eq=False)
+class _Picked:
+    """A tensor of entries of one source of `count` numbers: entry k is number `places[k]` of it, -1 stands for zero.
+
+    What moving entries makes of it is such a tensor, and a dense layer's coefficients are columns of its weight, so
+    that no identity matrix of a wide source has to be there.
+    """
+
+    source: int
+    count: int
+    places: Array
+
+    @staticmethod
+    def whole(source: int, shape: tuple[int, ...]) -> _Picked:
+        """All entries of a source, in their order."""
+        count = int(np.prod(shape))
+        return _Picked(source, count, np.arange(count).reshape(shape))
+
+    def after(self, layer: AffineLayer) -> _Picked | _Expression | None:
+        """What the layer makes of it, None if that takes applying it to an expression."""
+        moved = layer.places(self.places.shape)
+        if moved is not None:
+            return replace(self, places=np.where(moved >= 0, self.places.ravel()[moved], -1))
+        coefficients = layer.coefficients_of(self.places, self.count)
+        if coefficients is None:
+            return None
+        constant = np.zeros(coefficients.shape[1:]) + layer.offset()
+        return _Expression({self.source: Known(coefficients)}, constant, np.zeros(constant.shape))
+
+    @property
+    def expression(self) -> _Expression:
+        """The same with coefficients."""
+        kept = self.places >= 0
+        coefficients = np.zeros((self.count, self.places.size))
+        coefficients[self.places[kept], np.flatnonzero(kept.ravel())] = 1.0
+        zero = np.zeros(self.places.shape)
+        return _Expression({self.source: Known(coefficients.reshape(self.count, *zero.shape))}, zero, zero)
+
+
+_Value = _Expression | _Picked
+
+
+def _expressed(value: _Value) -> _Expression:
+    return value.expression if isinstance(value, _Picked) else value
+
+
 def stack(network: LayerGraph, share: bool = True, merged: bool = True, carried: bool = False) -> StackedForm:
     """Bring a network to the stacked form; with `share` neurons that read the same are one neuron.
 
@@ -71,13 +118,10 @@ def stack(network: LayerGraph, share: bool = True, merged: bool = True, carried:
 
     Raises ValueError if the blocks would not fit into memory (an unrolled convolutional network of full size).
     """
-    inputs = int(np.prod(network.input_shape))
+    _check_memory(network)
     merge = merge_rounded if by_earlier_rules() else merge_doubled
     known = share_neurons(network) if share and not by_earlier_rules() else {}
-    _check_memory(inputs * inputs)
-    identity = np.eye(inputs).reshape(inputs, *network.input_shape)
-    zero = np.zeros(network.input_shape)
-    expressions = {0: _Expression({0: Known(identity)}, zero, zero)}
+    expressions: dict[int, _Value] = {0: _Picked.whole(0, network.input_shape)}
     neurons = _Neurons(merge)
     needed = network.last_uses
     for number, node in enumerate(network.nodes, start=1):
@@ -86,20 +130,22 @@ def stack(network: LayerGraph, share: bool = True, merged: bool = True, carried:
         arguments = [expressions[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
             expression = _apply(node.layer, arguments, merge)
-            if not merged and expression.is_rounded:
-                expression = _apply(node.layer, [neurons.carry(a) for a in arguments], merge)
+            if not merged and isinstance(expression, _Expression) and expression.is_rounded:
+                expression = _apply(node.layer, [neurons.carry(_expressed(a)) for a in arguments], merge)
         elif node.layer.is_linear:
             scaling = Scale(np.broadcast_to(np.asarray(node.layer.alpha), node.shape))
             expression = _apply(scaling, arguments, merge)
         else:
-            expression = neurons.activate(number, node.layer, arguments[0], node.shape, known.get(number))
+            expression = neurons.activate(number, node.layer, _expressed(arguments[0]), node.shape, known.get(number))
         expressions[number] = expression
         for k in set(node.inputs):
             if needed[k] == number:
                 del expressions[k]
-    result = neurons.carry(expressions[network.output]) if carried else expressions[network.output]
+    result = _expressed(expressions[network.output])
+    result = _expressed(neurons.carry(result)) if carried else result
     _store_row(neurons.blocks, len(neurons.groups) + 1, result)
     outputs = int(np.prod(network.output_shape))
+    inputs = int(np.prod(network.input_shape))
     return StackedForm(inputs, outputs, tuple(neurons.groups), neurons.blocks, result.constant.ravel())
 
 
@@ -112,25 +158,24 @@ class _Neurons:
         self.blocks: dict[tuple[int, int], Block] = {}
         self._columns: dict[int, tuple[int, Array]] = {}  # of an activation's value: group, column of every entry
 
-    def carry(self, argument: _Expression) -> _Expression:
+    def carry(self, argument: _Expression) -> _Picked:
         """The tensor as neurons that only pass it on."""
         number, shape = len(self.groups) + 1, argument.constant.shape
         _store_row(self.blocks, number, argument)
         size = argument.constant.size
         slopes, bias, radius = np.ones(size), argument.constant.ravel(), argument.unsure.ravel()
         self.groups.append(Group(LeakyRelu(1.0), shape, np.arange(size), slopes, slopes, bias, 0, radius))
-        return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape), np.zeros(shape))
+        return _Picked.whole(number, shape)
 
     def activate(
         self, value: int, activation: Activation, argument: _Expression, shape: tuple[int, ...], sharing: Sharing | None
-    ) -> _Expression:
+    ) -> _Value:
         """The outputs of an activation; neurons that are new become a group."""
         size = int(np.prod(shape))
         new = np.ones(size, dtype=bool) if sharing is None else sharing.new(value)
         if sharing is not None and sharing.corrections:
-            argument = _apply(Sum(), [argument, self._corrections(sharing.corrections, shape)], self.merge)
+            argument = _merged(Sum(), [argument, self._corrections(sharing.corrections, shape)], self.merge)
         number, count = len(self.groups) + 1, int(new.sum())
-        _check_memory(size * count + sum(b.weights.size for b in self.blocks.values()))
         columns = np.cumsum(new) - 1
         if count:
             alpha = np.broadcast_to(np.asarray(activation.alpha, dtype=float), shape).ravel()[new]
@@ -142,7 +187,7 @@ class _Neurons:
             self.groups.append(Group(activation, shape, positions, alpha, beta, bias, value, radius))
             self._columns[value] = number, columns
         if sharing is None:
-            return _Expression({number: Known(np.eye(size).reshape(size, *shape))}, np.zeros(shape), np.zeros(shape))
+            return _Picked.whole(number, shape)
         return self._shared(argument, shape, sharing)
 
     def _corrections(self, corrections: list[Correction], shape: tuple[int, ...]) -> _Expression:
@@ -197,7 +242,7 @@ class _Neurons:
     def _shared(self, argument: _Expression, shape: tuple[int, ...], sharing: Sharing) -> _Expression:
         """`gain z + through w + shift` with z the neurons that stand for the activation's, w what it reads."""
         through, shift = sharing.through.reshape(shape), sharing.shift.reshape(shape)
-        result = _apply(Scale(through, shift), [argument], self.merge)
+        result = _merged(Scale(through, shift), [argument], self.merge)
         if np.any(sharing.through_error):
             uncertain = sharing.through_error.reshape(shape)
             for source, known in argument.parts.items():
@@ -216,7 +261,7 @@ class _Neurons:
             error[columns[sharing.place[places]], places] = sharing.gain_error[places]
             outputs = Known(own.reshape(-1, *shape), None, error.reshape(-1, *shape) if np.any(error) else 0.0)
             zero = np.zeros(shape)
-            result = _apply(Sum(), [_Expression({number: outputs}, zero, zero), result], self.merge)
+            result = _merged(Sum(), [_Expression({number: outputs}, zero, zero), result], self.merge)
         return result
 
 
@@ -227,7 +272,15 @@ def _store_row(blocks: dict[tuple[int, int], Block], to: int, expression: _Expre
             blocks[to, source] = block
 
 
-def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
+def _apply(layer: AffineLayer, arguments: list[_Value], merge: Merge) -> _Value:
+    if len(arguments) == 1 and isinstance(arguments[0], _Picked) and not by_earlier_rules():
+        found = arguments[0].after(layer)
+        if found is not None:
+            return found
+    return _merged(layer, [_expressed(a) for a in arguments], merge)
+
+
+def _merged(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
     constants, unsure = [a.constant[None] for a in arguments], [a.unsure[None] for a in arguments]
     linear, offset = layer.linear(*constants), layer.offset()
     constant = linear + offset
@@ -242,9 +295,10 @@ def _apply(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _E
     return _Expression(parts, constant[0], bounds(np.broadcast_to(lost, constant.shape)[0] * SLACK))
 
 
-def _check_memory(entries: int) -> None:
-    if 8 * entries > MEMORY_LIMIT:
+def _check_memory(network: LayerGraph) -> None:
+    needed = unrolled_bytes(network)
+    if needed > MEMORY_LIMIT:
         raise ValueError(
-            f"the unrolled network needs blocks of {8 * entries / 2**30:.0f} GiB, above the limit of "
+            f"the unrolled network needs {needed / 2**30:.0f} GiB for its blocks, above the limit of "
             f"{MEMORY_LIMIT / 2**30:.0f} GiB; certify a smaller input or a part of the network"
         )

@@ -43,6 +43,18 @@ class Dense(Weighted):
     def adjoint(self, output: Array, *shapes: Shape) -> tuple[Array, ...]:
         return (output @ self.weight,)
 
+    def reads_columns(self, shape: Shape) -> bool:
+        return len(shape) == 1 and not self.coefficient_error
+
+    def coefficients_of(self, picked: Array, count: int) -> Array | None:
+        """The columns of the weight, where a vector of different numbers is read."""
+        read = picked[picked >= 0]
+        if not self.reads_columns(picked.shape) or len(np.unique(read)) < len(read):
+            return None
+        coefficients = np.zeros((count, len(self.weight)))
+        coefficients[read] = self.weight.T[picked >= 0]
+        return coefficients + 0.0  # zeros without a sign
+
     def offset(self) -> Array | float:
         return 0.0 if self.bias is None else self.bias
 

@@ -78,6 +78,17 @@ class AffineLayer(ShortRepr, ABC):
         """
         return None
 
+    def reads_columns(self, shape: Shape) -> bool:
+        """Whether `coefficients_of` has an answer for an argument of `shape` that holds every number once at most."""
+        return False
+
+    def coefficients_of(self, picked: Array, count: int) -> Array | None:
+        """The coefficients (count, *output) of `count` numbers of which the layer reads those at `picked`.
+
+        `picked` has the argument's shape, -1 stands for zero. None if only applying the layer to the identity tells.
+        """
+        return None
+
     def shifted(self, shift: Array, shape: Shape) -> AffineLayer | None:
         """The layer with `shift`, which broadcasts against its output of `shape`, added to it.
 
