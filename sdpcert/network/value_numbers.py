@@ -205,24 +205,24 @@ class _Numbering:
     # ------------------------------------------------------------ neurons
 
     def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
-        size = read.shape[0]
+        size, pieces = read.shape[0], kind.pieces  # found once: there may be many neurons
         made = Table(number, size)
-        left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.pieces or (0.0, 1.0))
+        left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in pieces or (0.0, 1.0))
         parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]
-        relus = np.zeros(size, dtype=bool) if kind.pieces is None else (left == 0) & (right == 1)
+        relus = np.zeros(size, dtype=bool) if pieces is None else (left == 0) & (right == 1)
         read = self._corrected(read, relus, made)
-        signs = np.zeros(size) if kind.pieces is None else self._signs(read)
+        signs = np.zeros(size) if pieces is None else self._signs(read)
         primitive, scales = primitive_rows(read)
         for k in range(size):
             empty = read.indptr[k] == read.indptr[k + 1]
-            if kind.pieces is None and empty:
+            if pieces is None and empty:
                 continue
-            if kind.pieces is not None and (left[k] == right[k] or signs[k] or empty):
+            if pieces is not None and (left[k] == right[k] or signs[k] or empty):
                 made.linear(k, float(right[k] if signs[k] >= 0 else left[k]))
                 continue
             scale, row = self._direction(read, primitive, scales, k)
             own = (kind.identity, *(float(p[k]) for p in parameters))
-            if kind.pieces is not None:
+            if pieces is not None:
                 key: Hashable = ("pieces", row)
             elif kind.reflection:
                 key = (own, abs(scale), row)
@@ -232,7 +232,7 @@ class _Numbering:
             earlier = self._seen.setdefault(key, neuron)
             if earlier is neuron:
                 continue
-            if kind.pieces is not None:
+            if pieces is not None:
                 made.share(k, earlier, *by_pieces(earlier, neuron))
             elif scale == earlier.scale:
                 made.share(k, earlier, Fraction(1), Fraction(0), 0.0)
