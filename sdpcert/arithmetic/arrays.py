@@ -10,16 +10,18 @@ cores). So products go through SciPy's BLAS like the factorizations (`blas.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 import threadpoolctl
 
-from sdpcert.arithmetic import blas
+from sdpcert.arithmetic import blas, threads
 
 Matrix = Any
+#: Columns of a panel that a core's cache holds at usual orders, and of one that keeps a device busy.
+HOST_PANEL, DEVICE_PANEL = 192, 4096
 
 
 @contextmanager
@@ -38,6 +40,8 @@ class Arrays(Protocol):
 
     #: Whether several threads of the caller may work at once.
     parallel: bool
+    #: How many steps of a recurrence to take before its numbers are looked at: a look waits for the device.
+    unseen: int
 
     def asarray(self, values: Any) -> Matrix:
         """Move values to this library and device."""
@@ -47,8 +51,22 @@ class Arrays(Protocol):
         """Copy to a NumPy array."""
         ...
 
+    def numbers(self, values: Sequence[Matrix]) -> np.ndarray:
+        """Several real numbers that are computed where the arrays are, in one transfer."""
+        ...
+
     def zeros(self, *shape: int, like: Matrix | None = None) -> Matrix:
         """An array of zeros, real or of the type of `like`."""
+        ...
+
+    def panels(self, size: int) -> list[slice]:
+        """A matrix's columns, or rows, in slices to work on one after the other: what fits a cache, or keeps a device
+        busy.
+        """
+        ...
+
+    def each(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
+        """The function's value for each argument, by several threads if the library has any use for them."""
         ...
 
     def contiguous(self, values: Matrix) -> Matrix:
@@ -67,8 +85,26 @@ class Arrays(Protocol):
         """Matrix times vector."""
         ...
 
+    def apply_hermitian(self, matrix: Matrix, vector: Matrix) -> Matrix:
+        """Hermitian matrix times vector."""
+        ...
+
+    def log(self, values: Matrix) -> Matrix:
+        """Natural logarithms."""
+        ...
+
     def cholesky(self, matrix: Matrix) -> Matrix | None:
         """Lower Cholesky factor of a Hermitian matrix, or None."""
+        ...
+
+    def factor_upper(self, matrix: Matrix) -> Matrix | None:
+        """Lower Cholesky factor of the Hermitian matrix whose upper part is given, in its memory where that is
+        possible: the matrix is lost.
+        """
+        ...
+
+    def whitening(self, factor: Matrix) -> tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]]:
+        """`L^-1` and `L^-*` for a lower triangular matrix, as functions of vectors that are called many times."""
         ...
 
     def triangular_inverse(self, factor: Matrix) -> Matrix:
@@ -106,7 +142,7 @@ def _as_real(matrix: np.ndarray) -> np.ndarray:
 class NumpyArrays:
     """NumPy arrays, SciPy's BLAS and LAPACK."""
 
-    parallel = True
+    parallel, unseen = True, 4
 
     def asarray(self, values: Any) -> np.ndarray:
         return np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
@@ -114,8 +150,18 @@ class NumpyArrays:
     def numpy(self, values: np.ndarray) -> np.ndarray:
         return np.array(values)
 
+    def numbers(self, values: Sequence[Any]) -> np.ndarray:
+        return np.array(values, dtype=np.float64)
+
     def zeros(self, *shape: int, like: np.ndarray | None = None) -> np.ndarray:
         return np.zeros(shape, dtype=np.float64 if like is None else like.dtype)
+
+    def panels(self, size: int) -> list[slice]:
+        count, workers = -(-size // HOST_PANEL), threads.threads()
+        return threads.panels(size, count if count == 1 else -(-count // workers) * workers)
+
+    def each(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
+        return threads.each(function, arguments)
 
     def contiguous(self, values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values)
@@ -129,8 +175,23 @@ class NumpyArrays:
     def apply(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
         return blas.apply(matrix, vector)
 
+    def apply_hermitian(self, matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        return blas.apply_hermitian(matrix, vector)
+
+    def log(self, values: np.ndarray) -> np.ndarray:
+        return np.log(values)
+
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return blas.cholesky(matrix)
+
+    def factor_upper(self, matrix: np.ndarray) -> np.ndarray | None:
+        if matrix.dtype == np.float64:  # what is read row by row as the upper part is the lower one column by column
+            return blas.cholesky(matrix.T, in_place=True)
+        return blas.cholesky(matrix.conj().T)
+
+    def whitening(self, factor: np.ndarray) -> tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]]:
+        solve = blas.triangular_solve_vector
+        return (lambda vector: solve(factor, vector)), (lambda vector: solve(factor, vector, True))
 
     def triangular_inverse(self, factor: np.ndarray) -> np.ndarray:
         return blas.triangular_inverse(factor)
@@ -157,7 +218,7 @@ class NumpyArrays:
 class TorchArrays:
     """Torch tensors on a device."""
 
-    parallel = False
+    parallel, unseen = False, 24
 
     def __init__(self, device: str) -> None:
         try:
@@ -180,9 +241,18 @@ class TorchArrays:
     def numpy(self, values: Any) -> np.ndarray:
         return values.detach().resolve_conj().cpu().numpy().copy()
 
+    def numbers(self, values: Sequence[Any]) -> np.ndarray:
+        return self.numpy(self.torch.stack(list(values)))
+
     def zeros(self, *shape: int, like: Any = None) -> Any:
         dtype = self.torch.float64 if like is None else like.dtype
         return self.torch.zeros(shape, dtype=dtype, device=self.device)
+
+    def panels(self, size: int) -> list[slice]:
+        return threads.panels(size, -(-size // DEVICE_PANEL))
+
+    def each(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
+        return [function(argument) for argument in arguments]
 
     def contiguous(self, values: Any) -> Any:
         return values.contiguous()
@@ -195,6 +265,20 @@ class TorchArrays:
 
     def apply(self, matrix: Any, vector: Any) -> Any:
         return matrix @ vector
+
+    def apply_hermitian(self, matrix: Any, vector: Any) -> Any:
+        return matrix @ vector
+
+    def factor_upper(self, matrix: Any) -> Any | None:
+        return self.cholesky(matrix.mH)
+
+    def whitening(self, factor: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        # A device solves with one vector row by row, and multiplies with the inverse at the speed of its memory.
+        inverse = self.triangular_inverse(factor)
+        return (lambda vector: inverse @ vector), (lambda vector: inverse.mH @ vector)
+
+    def log(self, values: Any) -> Any:
+        return self.torch.log(values)
 
     def cholesky(self, matrix: Any) -> Any | None:
         factor, info = self.torch.linalg.cholesky_ex(matrix)

@@ -10,58 +10,30 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import itertools
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
-from os import cpu_count
 from typing import Any
 
 import numpy as np
+
+from sdpcert.arithmetic.threads import each, panels, threads
 
 Array = np.ndarray
 _INTEGER = ctypes.c_int
 _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
-#: Products of up to this many multiplications take NumPy's shorter way; neither library uses threads for them.
-SMALL = 20_000
+#: Products of matrices, and with vectors, of up to this many multiplications take NumPy's shorter way; neither library
+#: uses threads for them (OpenBLAS: 4 * 65536 and 4 * 2304).
+SMALL, SMALL_VECTOR = 2**18, 9000
 #: Products and solves of this many multiplications or more are divided among a few threads by the main thread. The
 #: library's own threads spin while they wait, which costs a loaded machine far more than they save.
 DIVIDED = 30_000_000
-WORKERS = min(cpu_count() or 1, 8)
-#: Columns of a Cholesky factor that are computed in one call.
-PANEL = 512
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(WORKERS, thread_name_prefix="sdpcert-blas")
-
-
-_undivided = False
-
-
-@contextmanager
-def undivided() -> Iterator[None]:
-    """Leave products whole, for a library that uses threads of its own."""
-    global _undivided
-    before, _undivided = _undivided, True
-    try:
-        yield
-    finally:
-        _undivided = before
+#: A Cholesky factor of this order or more is divided, in panels of so many columns.
+DIVIDED_FACTOR, PANEL = 700, 160
 
 
 def _panels(size: int, work: int) -> list[slice]:
     """Slices of one axis for several threads: a single one if more would not pay, or if this is not the main thread."""
-    main = threading.current_thread() is threading.main_thread()
-    if work < DIVIDED or WORKERS == 1 or _undivided or not main:
-        return [slice(0, size)]
-    count = min(WORKERS, size)
-    bounds = [size * k // count for k in range(count + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
+    return panels(size, threads() if work >= DIVIDED else 1)
 
 
 @cache
@@ -134,14 +106,13 @@ def product(left: Array, right: Array, into: Array | None = None, scale: float =
         count = rows.stop - rows.start
         _call("gemm", kind, turn_b, turn_a, n, count, k, factor, b, step_b, a[rows], step_a, keep, c[rows], step_c)
 
-    panels = _panels(m, m * n * k)
-    list(map(multiply, panels) if len(panels) == 1 else _pool().map(multiply, panels))
+    each(multiply, _panels(m, m * n * k))
     return result
 
 
 def apply(matrix: Array, vector: Array) -> Array:
     """`matrix @ vector` for a vector."""
-    if matrix.size <= SMALL // 4:
+    if matrix.size <= SMALL_VECTOR:
         return matrix @ vector
     kind = np.result_type(matrix, vector)
     matrix, vector = matrix.astype(kind, copy=False), np.ascontiguousarray(vector, dtype=kind)
@@ -153,37 +124,66 @@ def apply(matrix: Array, vector: Array) -> Array:
     return result
 
 
-def cholesky(matrix: Array) -> Array | None:
-    """Lower Cholesky factor of a Hermitian matrix (column major), or None if it is not positive definite."""
-    factor = np.array(matrix, order="F")
-    if not factor.size:
+def cholesky(matrix: Array, in_place: bool = False) -> Array | None:
+    """Lower Cholesky factor of a Hermitian matrix (column major), or None if it is not positive definite.
+
+    With `in_place` a real matrix of either order gives its memory to the factor, and is lost in any case.
+    """
+    if in_place and matrix.dtype == np.float64 and (matrix.flags.c_contiguous or matrix.flags.f_contiguous):
+        factor = matrix if matrix.flags.f_contiguous else matrix.T
+    else:
+        factor = np.array(matrix, order="F")
+    n = len(factor)
+    if not n:
         return factor
-    info = _INTEGER(0)
-    for own in range(0, len(factor), PANEL):
-        diagonal = factor[own : own + PANEL, own : own + PANEL]
-        _call("potrf", factor.dtype, b"L", len(diagonal), diagonal, len(factor), ctypes.byref(info))
-        if info.value != 0:
-            return None
-        below = factor[own + PANEL :, own : own + PANEL]
-        if below.size:
-            # Column by column from here on, each the work of a few threads: only the lower part is needed downstream.
-            below[:] = triangular_solve(np.tril(diagonal), below.conj().T).conj().T
-            for column in range(own + PANEL, len(factor), PANEL):
-                rows = factor[column:, own : own + PANEL]
-                product(rows[:PANEL].conj(), rows.T, factor[column:, column : column + PANEL].T, -1.0)
+    whole = n < DIVIDED_FACTOR or threads() == 1
+    if not (_small_factor(factor) if whole else all(_factor_panel(factor, own) for own in range(0, n, PANEL))):
+        return None
     if not np.all(np.isfinite(factor.diagonal())):
         return None
-    np.copyto(factor, 0.0, where=_upper(len(factor)))
+    for own in range(0, n, PANEL):
+        factor[:own, own : own + PANEL] = 0.0
+        corner = factor[own : own + PANEL, own : own + PANEL]
+        np.copyto(corner, 0.0, where=_upper(len(corner)))
     return factor
 
 
+def _small_factor(block: Array) -> bool:
+    """Replace the lower part of a block of a column-major matrix by its factor; False if it is not definite."""
+    info = _INTEGER(0)
+    step = block.strides[1] // block.itemsize if len(block) > 1 else 1
+    _call("potrf", block.dtype, b"L", len(block), block, max(step, len(block)), ctypes.byref(info))
+    return info.value == 0
+
+
+def _factor_panel(factor: Array, own: int) -> bool:
+    """Factor the columns from `own` on and subtract what they hold from the lower part of the later ones."""
+    n, kind = len(factor), factor.dtype
+    stop = min(own + PANEL, n)
+    size = stop - own
+    diagonal = factor[own:stop, own:stop]
+    if not _small_factor(diagonal):
+        return False
+    one, minus = _scalar(1.0, kind.kind), _scalar(-1.0, kind.kind)
+
+    def divide(rows: slice) -> None:
+        below = factor[stop + rows.start : stop + rows.stop, own:stop]
+        _call("trsm", kind, b"R", b"L", b"C", b"N", len(below), size, one, diagonal, n, below, n)
+
+    def subtract(column: int) -> None:
+        left, right = factor[column:, own:stop], factor[column : column + PANEL, own:stop]
+        into = factor[column:, column : column + PANEL]
+        _call("gemm", kind, b"N", b"C", len(left), len(right), size, minus, left, n, right, n, one, into, n)
+
+    if stop < n:
+        each(divide, panels(n - stop, threads()))
+        each(subtract, list(range(stop, n, PANEL)))
+    return True
+
+
 @cache
-def _upper_cached(size: int) -> Array:
-    return np.asfortranarray(np.triu(np.ones((size, size), dtype=bool), 1))
-
-
 def _upper(size: int) -> Array:
-    return _upper_cached(size) if size <= 1024 else np.asfortranarray(np.triu(np.ones((size, size), dtype=bool), 1))
+    return np.asfortranarray(np.triu(np.ones((size, size), dtype=bool), 1))
 
 
 def triangular_inverse(factor: Array) -> Array:
@@ -219,8 +219,28 @@ def triangular_solve(factor: Array, right: Array, adjoint: bool = False) -> Arra
         _call("trsm", kind, b"R", side, turn, b"N", part.shape[1], n, one, a, step, part, max(m, 1))
 
     if result.size:
-        panels = _panels(m, n * n * m // 2)
-        list(map(divide, panels) if len(panels) == 1 else _pool().map(divide, panels))
+        each(divide, _panels(m, n * n * m // 2))
+    return result
+
+
+def triangular_solve_vector(factor: Array, vector: Array, adjoint: bool = False) -> Array:
+    """Solve `L x = vector`, or `L* x = vector`, for a vector; L is lower triangular and column major."""
+    kind = np.result_type(factor, vector)
+    factor, result = np.asfortranarray(factor, dtype=kind), np.array(vector, dtype=kind)
+    n = len(factor)
+    if n:
+        _call("trsv", kind, b"L", b"C" if adjoint else b"N", b"N", n, factor, n, result, 1)
+    return result
+
+
+def apply_hermitian(matrix: Array, vector: Array) -> Array:
+    """`matrix @ vector` for a Hermitian row-major matrix, of which only the lower part is read if it is real."""
+    if matrix.size <= SMALL // 4 or matrix.dtype != np.float64 or not matrix.flags.c_contiguous:
+        return apply(matrix, vector)
+    vector = np.ascontiguousarray(vector, dtype=np.float64)
+    result = np.empty(len(matrix))
+    one, zero = _scalar(1.0, "f"), _scalar(0.0, "f")
+    _call("symv", matrix.dtype, b"U", len(matrix), one, matrix, len(matrix), vector, 1, zero, result, 1)
     return result
 
 

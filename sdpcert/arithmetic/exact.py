@@ -34,12 +34,37 @@ class Total:
         self.low = np.zeros_like(self.high)
         self.error = np.zeros_like(self.high)
 
+    @staticmethod
+    def of(high: Array, low: Array, error: Array) -> Total:
+        """The sum of two matrices, known up to `error`; the arrays are its own from now on."""
+        total = Total.__new__(Total)
+        total.high, total.low, total.error = high, low, error
+        return total
+
+    @property
+    def transposed(self) -> Total:
+        """The transpose, in the same memory."""
+        return Total.of(self.high.T, self.low.T, self.error.T)
+
+    def copy(self) -> Total:
+        """A total that may be added to without changing this one."""
+        return Total.of(self.high.copy(), self.low.copy(), self.error.copy())
+
+    def part(self, rows: slice, columns: slice) -> Total:
+        """Some rows and columns, in the same memory."""
+        return Total.of(self.high[rows, columns], self.low[rows, columns], self.error[rows, columns])
+
+    def add_total(self, other: Total) -> None:
+        """Add another total."""
+        self.add(other.high)
+        self.add(other.low, other.error)
+
     def add(self, term: Array, error: Array | float = 0.0) -> None:
         """Add a matrix whose entries are known up to `error`."""
         total, rounding = two_sum(self.high, term)
         self.low += rounding
         self.error += 2 * UNIT_ROUNDOFF * np.abs(self.low) + error
-        self.high = total
+        self.high[...] = total
 
     def value(self) -> tuple[Array, Array]:
         """The sum rounded to float64, and a bound of its error."""
@@ -77,11 +102,17 @@ def slices(matrix: Array, inner: int, count: int = 3) -> tuple[list[Array], Arra
     bits = (53 - math.ceil(math.log2(max(inner, 2)))) // 2 - 1
     largest = np.max(np.abs(matrix), axis=1, keepdims=True, initial=0.0)
     exponent = np.frexp(largest)[1]
-    rest = matrix.copy()
+    small, large = int(exponent.min(initial=0)), int(exponent.max(initial=0))
+    ordinary = small - count * bits > -1000 and large < 900
+    rest = matrix
     parts = []
     for k in range(1, count + 1):
         unit = exponent - k * bits
-        part = np.ldexp(np.rint(np.ldexp(rest, -unit)), unit)
+        if ordinary:  # the sum is rounded to a multiple of 2^unit, the difference is exact
+            shifted = np.ldexp(1.5, unit + 52)
+            part = (rest + shifted) - shifted
+        else:
+            part = np.ldexp(np.rint(np.ldexp(rest, -unit)), unit)
         rest = rest - part
         parts.append(part)
     return parts, rest

@@ -56,9 +56,7 @@ def averaged_gradients(
             half = (at_least * np.where(typical > 0, typical, 1.0)).reshape(-1, *[1] * (rows.ndim - 1))
         else:
             half = at_least.reshape(-1, *[1] * (rows.ndim - 1)) * spreads[group]
-        above, below, scale = values + half, values - half, 0.5 / half
-        slopes = (neurons(above) - neurons(below)) * scale
-        growth = (neurons.derivative(above) - neurons.derivative(below)) * scale
+        slopes, growth = neurons.averaged(values, half)
         saved.append((slopes, growth * tangents))
         return np.concatenate([neurons(values), slopes * tangents])
 

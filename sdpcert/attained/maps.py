@@ -36,6 +36,12 @@ class Neurons(ABC):
     def derivative(self, values: Array) -> Array:
         """Its derivative, a slope at kinks."""
 
+    def averaged(self, values: Array, half: Array) -> tuple[Array, Array]:
+        """The derivative averaged over the intervals from `values - half` to `values + half`, and how that grows."""
+        above, below, scale = values + half, values - half, 0.5 / half
+        growth = (self.derivative(above) - self.derivative(below)) * scale
+        return (self(above) - self(below)) * scale, growth
+
 
 class SearchedMap(ABC):
     """A network on batches of rows."""
@@ -95,6 +101,14 @@ class _GroupNeurons(Neurons):
         self.whole = group.size == int(np.prod(group.shape))
         self.kink_at_zero = group.activation.pieces is not None
 
+    @staticmethod
+    def of(group: Group) -> Neurons:
+        """The neurons of a group by the quickest way."""
+        pieces = group.activation.pieces
+        if pieces is None:
+            return _GroupNeurons(group)
+        return _Kinked(*(group.per_neuron(slope) for slope in pieces))
+
     def __call__(self, values: Array) -> Array:
         if not self.whole:
             return self.group.evaluate(values)
@@ -104,6 +118,29 @@ class _GroupNeurons(Neurons):
         if not self.whole:
             return self.group.derivative(values)
         return self.group.activation.derivative(values.reshape(-1, *self.group.shape)).reshape(len(values), -1)
+
+
+class _Kinked(Neurons):
+    """Neurons that are linear on both sides of a kink at zero, with their slopes below and above it."""
+
+    kink_at_zero = True
+
+    def __init__(self, below: Array, above: Array) -> None:
+        self.below, self.bend = below, above - below
+        self.flat_below = not np.any(below)
+
+    def __call__(self, values: Array) -> Array:
+        bent = np.maximum(values, 0.0) * self.bend
+        return bent if self.flat_below else bent + self.below * values
+
+    def derivative(self, values: Array) -> Array:
+        bent = (values > 0) * self.bend
+        return bent if self.flat_below else bent + self.below
+
+    def averaged(self, values: Array, half: Array) -> tuple[Array, Array]:
+        places = values / half
+        growth = (np.abs(places) < 1) * (0.5 * self.bend / half)
+        return self.below + np.clip(places + 1.0, 0.0, 2.0) * (0.5 * self.bend), growth
 
 
 #: Norms between these come from squares that neither overflow nor lose digits.
@@ -121,7 +158,7 @@ class BlockMap(SearchedMap):
 
     def __init__(self, form: StackedForm, reduce: bool = True) -> None:
         self.all_inputs, self.outputs, self.size = form.inputs, form.outputs, form.neurons
-        self.groups = tuple(_GroupNeurons(g) for g in form.groups)
+        self.groups = tuple(_GroupNeurons.of(g) for g in form.groups)
         self.basis = _read_space(form) if reduce else None
         self.inputs = form.inputs if self.basis is None else self.basis.shape[1]
         self.chain = form.is_chain and len(form.blocks) == form.output_row
@@ -211,7 +248,7 @@ def _read_space(form: StackedForm) -> Array | None:
 def norms(rows: Array) -> Array:
     """Euclidean norms of rows, without overflow."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    if not lengths.size or (lengths.min() > SAFE[0] and lengths.max() < SAFE[1]):
+    if _are_safe(lengths):
         return lengths
     largest = np.max(np.abs(rows), axis=1, initial=0.0)
     safe = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
@@ -220,12 +257,19 @@ def norms(rows: Array) -> Array:
 
 def unit(rows: Array, instead: Array | None = None) -> Array:
     """Rows divided by their norms; rows that are zero or not finite become those of `instead`, or zero."""
-    lengths = norms(rows)
-    if lengths.size and SAFE[0] < lengths.min() and lengths.max() < SAFE[1]:
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if _are_safe(lengths):
         return rows / lengths[:, None]
+    lengths = norms(rows)
     usable = (lengths > 0) & (lengths < np.inf)
     # denormal lengths have few digits: first by the largest entry
     scaled = np.where(usable[:, None], rows, 1.0)
     scaled = scaled / np.max(np.abs(scaled), axis=1, initial=0.0, keepdims=True)
     scaled = scaled / np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
     return np.where(usable[:, None], scaled, 0.0 if instead is None else instead)
+
+
+def _are_safe(lengths: Array) -> bool:
+    """Whether no square on the way to any of the lengths can have left the range of float64."""
+    least, most = SAFE
+    return all(least < length < most for length in lengths.tolist())

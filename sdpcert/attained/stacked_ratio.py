@@ -33,15 +33,19 @@ def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
 
 def quotient_down(difference: Array, x: Array, x_prime: Array) -> float:
     """The largest float that is at most |difference| / |x - x'|, for x not x'."""
-    numerator = _sum_of_squares([float(d).as_integer_ratio() for d in difference])
-    distances = (Fraction(float(a)) - Fraction(float(b)) for a, b in zip(x, x_prime) if a != b)
-    return root_down(numerator / _sum_of_squares([d.as_integer_ratio() for d in distances]))
+    numerators, bits = _integers(difference)
+    both, more = _integers(np.concatenate([x, x_prime]))
+    above = sum(n * n for n in numerators)
+    below = sum((a - b) ** 2 for a, b in zip(both[: len(x)], both[len(x) :], strict=True))
+    return root_down(Fraction(above << 2 * max(more - bits, 0), below << 2 * max(bits - more, 0)))
 
 
-def _sum_of_squares(dyadic: list[tuple[int, int]]) -> Fraction:
-    """The sum of squares of fractions whose denominators are powers of two."""
-    largest = max(denominator for _, denominator in dyadic)
-    return Fraction(sum((n * (largest // d)) ** 2 for n, d in dyadic), largest**2)
+def _integers(numbers: Array) -> tuple[list[int], int]:
+    """Integers n and one number of bits with n / 2^bits the floats, exactly."""
+    mantissas, exponents = np.frexp(numbers)
+    bits = int(np.max(np.where(mantissas != 0, 53 - exponents, -(2**30)), initial=0))
+    whole = np.ldexp(mantissas, 53).astype(np.int64).tolist()
+    return [n << e + bits - 53 if n else 0 for n, e in zip(whole, exponents.tolist(), strict=True)], bits
 
 
 def root_down(square: Fraction) -> float:

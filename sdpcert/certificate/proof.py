@@ -1,9 +1,9 @@
-"""Prove M(rho, lambda) >= 0 for a stacked form by an integer factor with a diagonally dominant residual.
+"""Prove M(rho, lambda) >= 0 for a stacked form: by an integer factor, a positive vector, or the checker's own factor.
 
-The factor is a rounded floating-point Cholesky factor and needs no trust. What has to hold is `E = 2^(2q) D M D - L
-L'` diagonally dominant, and that is decided here with `exact.Total`: every entry of E is known with a bound of its
-error, which counts against its row. Whatever is accepted here, exact integer arithmetic accepts too
-(`docs/certificate-format.md`, `sdpcert.check`).
+A factor is a rounded floating-point Cholesky factor and needs no trust. What has to hold is `E = 2^(2q) D M D - L L'`
+diagonally dominant, and that is decided here with `exact.Total`: every entry of E is known with a bound of its error,
+which counts against its row. Whatever is accepted here, exact integer arithmetic accepts too
+(`docs/certificate-format.md`, `sdpcert.check`). All of it follows the blocks of the network.
 """
 
 from __future__ import annotations
@@ -13,36 +13,47 @@ from functools import cached_property
 
 import numpy as np
 
-from sdpcert.arithmetic.blas import cholesky
+from sdpcert.certificate.balanced import balanced
+from sdpcert.certificate.block_total import BlockTotal
+from sdpcert.certificate.checking import seconds_in_integers
 from sdpcert.certificate.dominance import missing_dominance
+from sdpcert.certificate.evidence.evidence import Evidence
+from sdpcert.certificate.evidence.factor_evidence import FactorEvidence
+from sdpcert.certificate.evidence.floating_evidence import FloatingEvidence
+from sdpcert.certificate.evidence.scaling_evidence import ScalingEvidence
 from sdpcert.certificate.input_factor import InputFactor, factor_input
+from sdpcert.certificate.scaled_dominance import missing_at
 from sdpcert.certificate.scaled_matrix import ScaledMatrix
+from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.factor import Factor
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import closed_form
+from sdpcert.solvers.forward import closed_form
 
 Array = np.ndarray
 PRECISION = 50
 #: Joint scalings (1 + tau) that are tried, ascending; beyond the last one the proof fails closed.
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
-#: How much larger than what it has to balance the diagonal of a neuron that reads zero is made.
-ROOM = 2.0**27
-#: A row whose weights are no larger than this many radii reads nothing that is known.
-UNKNOWN = 2.0**10
+#: Seconds that a checker may take to follow a factor in integers.
+LONGEST_CHECK = 60.0
+#: How often a proof by scaling is repaired, and by how much at most.
+SCALINGS, LARGEST_REPAIR = 6, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Proof(ShortRepr):
-    """A proved point: rho and multipliers (after repair by 1 + tau) with scaling, integer factor, input factor."""
+    """A proved point: rho and multipliers, after repair by 1 + tau, and what shows that it is one."""
 
     rho: float
     multipliers: tuple[Array, ...]
     exponent: int
     tau: float
-    scaling: Array
-    factor: Array
-    input_factor: InputFactor | None
-    precision: int = PRECISION
+    evidence: Evidence
+
+    @property
+    def level(self) -> str:
+        """The arithmetic in which a checker follows it: "exact" or "floating-point"."""
+        return self.evidence.level
 
 
 class ProofProblem:
@@ -51,9 +62,23 @@ class ProofProblem:
     def __init__(self, form: StackedForm, exponent: int) -> None:
         self.form = form
         self.exponent = exponent
-        self.input_factor = factor_input(form)
-        self.matrix = ScaledMatrix(form, exponent, self.input_factor)
-        self.shift = 0.0
+        #: What the last point that had a factor needed beyond `rounding`.
+        self.more: float | None = None
+
+    @cached_property
+    def input_factor(self) -> InputFactor | None:
+        """What stands for a wide input."""
+        return factor_input(self.form)
+
+    @cached_property
+    def matrix(self) -> ScaledMatrix:
+        """The matrix, with the input factor in place of a wide input."""
+        return ScaledMatrix(self.form, self.exponent, self.input_factor)
+
+    @cached_property
+    def rounding(self) -> Array:
+        """What is taken off the diagonal because entries of L are rounded: its row of the residual, as measured."""
+        return 2.0 ** -(PRECISION + 1) * (0.8 * self.matrix.widths + 4)
 
     def prove(self, rho: float, multipliers: tuple[Array, ...], repairs: tuple[float, ...] = REPAIRS) -> Proof | None:
         """The first repair tau that makes the point provable, or None; rho grows by the factor 1 + tau.
@@ -67,59 +92,40 @@ class ProofProblem:
             return None
         if not all(block.finite for block in self.matrix.blocks.values()):
             return None
-        clamped = self._balanced(rho, [np.maximum(t, 0.0) for t in lengthened])
-        self.shift = 0.0
+        clamped = balanced(self.matrix, rho, [np.maximum(t, 0.0) for t in lengthened])
+        self.more = None if self.in_integers else 0.0
         for tau in repairs:
             weights = [(1 + tau / 2) * t for t in clamped]
             if tau > 0:
                 weights = [t + tau / 2 * rho * u for t, u in zip(weights, self.interior, strict=True)]
-            proof = self._attempt(rho * (1 + tau), tuple(weights), tau)
-            if proof is not None:
-                return proof
+            evidence = self._attempt(rho * (1 + tau), tuple(weights))
+            if evidence is not None:
+                return Proof(rho * (1 + tau), tuple(weights), self.exponent, tau, evidence)
         return None
 
-    def _balanced(self, rho: float, multipliers: list[Array]) -> list[Array]:
-        """The point with smaller multipliers of neurons that read nothing known: a row of zeros, or below its radii.
+    def prove_by_scaling(self, rho: float, multipliers: tuple[Array, ...], vector: Array) -> Proof | None:
+        """The point with a positive vector a for which `diag(a) M diag(a)` is diagonally dominant, or None.
 
-        Such a multiplier meets almost nothing but the neuron itself, so a solver lets it grow without bound (or up to
-        the inverse square of a weight of 1e-40), and the error bound grows with it, by the radius. Its diagonal entry
-        only has to balance the few other entries of its row: it is cut to `ROOM` times that. What this costs the rest
-        is about 1 / ROOM, what the radius costs about sqrt(ROOM) radius, and their sum is least near radius^(-2/3).
+        The multipliers of group g are repaired by 1 + tau to the power of the groups from g on, and rho once more, with
+        the least tau found: that leaves room in every row, whose own terms grow more than those of rows that read it.
         """
-        zeros = self._zeros()
-        zero = np.concatenate([np.zeros(self.matrix.inputs, bool), *zeros])
-        if not np.any(zero):
-            return multipliers
-        known = {
-            (to, s): replace(block, weights=np.where(zeros[to - 1][:, None], 0.0, block.weights))
-            if to < self.matrix.output_row
-            else block
-            for (to, s), block in self.matrix.blocks.items()
-        }
-        splits = np.cumsum([self.matrix.inputs, *(len(t) for t in multipliers)])[:-1]
-        given = np.concatenate([np.full(self.matrix.inputs, rho), *multipliers])
-        values = given.copy()
-        for _ in range(2):  # the second time for neurons of this kind that meet each other
-            point = np.split(values, splits)[1:]
-            matrix = self.matrix.approximate(rho, tuple(point), np.ones(self.matrix.order), known)
-            diagonal = matrix.diagonal().copy()
-            np.fill_diagonal(matrix, 0.0)
-            rest = np.abs(diagonal - 2 * values)
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                met = np.where(diagonal > 0, np.square(matrix) / diagonal, 0.0).sum(axis=1)
-            values = np.where(zero, np.minimum(given, ROOM * (rest + met)), given)
-        return np.split(values, splits)[1:]
-
-    def _zeros(self) -> list[Array]:
-        """Which neurons of each group read nothing that is known: zero, or weights that the radii drown."""
-        found = []
-        for to, (alpha, _) in enumerate(self.matrix.slopes, start=1):
-            row = [block for (t, _), block in self.matrix.blocks.items() if t == to]
-            read = np.zeros(len(alpha), bool)
-            for block in row:
-                read |= np.any(block.size > UNKNOWN * block.radius, axis=1)
-            found.append(~read & any(block.radius > 0 for block in row))
-        return found
+        matrix = ScaledMatrix(self.form, self.exponent, None)
+        vector, given = np.array(vector, dtype=float), [np.array(t, dtype=float) for t in multipliers]
+        if not (rho >= 0 and all(np.all((t >= 0) & (t < np.inf)) for t in given)):
+            return None
+        if not (vector.shape == (matrix.order,) and np.all((vector > 0) & (vector < np.inf))):
+            raise ValueError(f"the vector of a proof by scaling needs {matrix.order} numbers above zero")
+        tau, groups = 0.0, len(given)
+        for _ in range(SCALINGS):
+            grown = (1 + tau) ** (groups + 1)
+            point = tuple(t * (1 + tau) ** (groups - g) for g, t in enumerate(given))
+            missing = float(np.max(missing_at(matrix, rho * grown, point, vector), initial=0.0))
+            if missing == 0:
+                return Proof(rho * grown, point, self.exponent, grown - 1, ScalingEvidence(vector))
+            tau = 2 * (tau + 2 * missing)
+            if not tau * (groups + 1) <= LARGEST_REPAIR:
+                return None
+        return None
 
     @cached_property
     def interior(self) -> list[Array]:
@@ -130,51 +136,72 @@ class ProofProblem:
         inside = [t / point.rho if point.rho > 0 else t * 0 for t in point.multipliers]
         if not all(np.all(np.isfinite(t)) for t in inside):
             return [t * 0 for t in inside]
-        return self._balanced(1.0, inside)
+        return balanced(self.matrix, 1.0, inside)
 
-    def _attempt(self, rho: float, multipliers: tuple[Array, ...], tau: float) -> Proof | None:
+    @cached_property
+    def in_integers(self) -> bool:
+        """Whether a checker is to follow a factor in integers; it makes its own in floating point otherwise."""
+        return seconds_in_integers(self.form, self.matrix) <= LONGEST_CHECK
+
+    def _attempt(self, rho: float, multipliers: tuple[Array, ...]) -> Evidence | None:
         diagonal = self.matrix.diagonal(rho, multipliers)
         if not np.all(np.isfinite(diagonal)) or np.any(diagonal < 0) or self.matrix.underflows(multipliers):
             return None
-        active = diagonal > 0
-        exponent = np.where(active, np.frexp(np.where(active, diagonal, 1.0))[1], 0)
+        idle = diagonal <= 0
+        exponent = np.where(idle, 0, np.frexp(np.where(idle, 1.0, diagonal))[1])
         scaling = exponent // 2
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            if self.shift > 0 and not self._promising(rho, multipliers, scaling, active):
+            if self.more is not None and not self._promising(rho, multipliers, scaling, idle):
                 return None
+            if not self.in_integers:
+                return self._in_floating_point(rho, multipliers)
             total, allowances = self.matrix.bounded(rho, multipliers, scaling)
-        approximate = total.high + total.low
-        if not np.all(np.isfinite(approximate)):
+        if not total.is_finite or not total.is_zero(idle):
             return None
-        if np.any(approximate[~active]) or np.any(total.error[~active]):
-            return None
-        core = approximate[np.ix_(active, active)]
+        factor = self._factor(total, allowances, total.rounded().with_diagonal(1.0 * idle), idle)
+        return None if factor is None else FactorEvidence(factor, scaling, self.input_factor, PRECISION)
+
+    def _in_floating_point(self, rho: float, multipliers: tuple[Array, ...]) -> FloatingEvidence | None:
+        """What the checker says."""
+        place = self.matrix.elimination.place
+        order = sorted(range(len(place)), key=lambda source: (place[source], source))
+        return FloatingEvidence.of(self.form, self.exponent, rho, multipliers, tuple(order))
+
+    def _factor(self, total: BlockTotal, allowances: Array, core: BlockMatrix, idle: Array) -> Factor | None:
+        """A rounded factor with a dominant residual; `core` is the matrix with ones for the idle coordinates."""
         # What an earlier repair needed to drown its rounding is a good guess: it saves a product where Cholesky fails
         # anyway.
-        shift = max(self.shift, 8 * 2.0**-53 * max(len(core), 1) ** 0.5 + 2 * float(np.max(allowances, initial=0.0)))
+        more = max(self.more or 0.0, 2 * float(np.max(allowances, initial=0.0)))
         for _ in range(4):
-            self.shift = shift
-            factor = _rounded_cholesky(core, shift)
+            self.more = more
+            factor = _rounded_factor(core, self.rounding + more, idle)
             if factor is None:
                 return None
-            full = np.zeros_like(approximate)
-            full[np.ix_(active, active)] = factor
-            missing = missing_dominance(total, allowances, full)
+            missing = missing_dominance(total, allowances, factor)
             if missing <= 0:
-                integers = np.rint(np.ldexp(full, PRECISION)).astype(np.int64)
-                return Proof(rho, multipliers, self.exponent, tau, scaling, integers, self.input_factor)
-            shift += 1.25 * missing
+                return factor
+            more += 1.25 * missing
         return None
 
-    def _promising(self, rho: float, multipliers: tuple[Array, ...], scaling: Array, active: Array) -> bool:
+    def _promising(self, rho: float, multipliers: tuple[Array, ...], scaling: Array, idle: Array) -> bool:
         """Whether float64 Cholesky passes with the shift that an earlier repair needed: cheap, and decides nothing."""
-        core = self.matrix.approximate(rho, multipliers, np.ldexp(1.0, -scaling))[np.ix_(active, active)]
-        return cholesky(core - self.shift * np.eye(len(core))) is not None
+        core = self.matrix.approximate(rho, multipliers, np.ldexp(1.0, -scaling)).with_diagonal(1.0 * idle)
+        return Factor.of(core.with_diagonal(-(self.rounding + (self.more or 0.0)))) is not None
 
 
-def _rounded_cholesky(matrix: Array, shift: float) -> Array | None:
-    """The Cholesky factor of `matrix - shift I`, rounded to multiples of 2^-PRECISION."""
-    lower = cholesky(matrix - shift * np.eye(len(matrix)))
-    if lower is None:
+def _rounded_factor(matrix: BlockMatrix, shift: Array, idle: Array) -> Factor | None:
+    """The Cholesky factor of `matrix - diag(shift)` in multiples of 2^-PRECISION, zero where coordinates are idle."""
+    factor = Factor.of(matrix.with_diagonal(-shift))
+    if factor is None:
         return None
-    return np.ldexp(np.rint(np.ldexp(lower, PRECISION)), -PRECISION)
+
+    def rounded(values: Array) -> Array:
+        return np.ldexp(np.rint(np.ldexp(values, PRECISION)), -PRECISION)
+
+    slices = factor.elimination.slices
+    kept = [np.where(idle[own], 0.0, 1.0) for own in slices]
+    return replace(
+        factor,
+        diagonal=tuple(rounded(lower * one) for lower, one in zip(factor.diagonal, kept, strict=True)),
+        below=tuple({i: rounded(block) for i, block in below.items()} for below in factor.below),
+    )

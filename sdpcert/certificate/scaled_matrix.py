@@ -1,15 +1,21 @@
-"""The matrix D M D of the condition: rounded, and known with a bound of the error of every entry."""
+"""The matrix D M D of the condition in the blocks of the network: rounded, and known with bounds of its errors."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from sdpcert.arithmetic.arrays import NumpyArrays
 from sdpcert.arithmetic.blas import product
 from sdpcert.arithmetic.exact import Total, add_product, two_product
+from sdpcert.certificate.block_total import BlockTotal
 from sdpcert.certificate.input_factor import InputFactor
+from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.elimination import Elimination
 from sdpcert.network.stacked import Block, StackedForm
 
 Array = np.ndarray
@@ -42,11 +48,40 @@ class ScaledMatrix:
         self.slices = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
         self.order = int(bounds[-1])
         self.slopes = [(g.alpha, g.beta) for g in form.groups]
+        self.elimination = Elimination.of(self.slices, self._pattern())
+
+    def _pattern(self) -> Iterator[tuple[int, int]]:
+        """Pairs of sources where M may not be zero."""
+        for to, row in self.rows(self.blocks):
+            if to < self.output_row:
+                yield from ((to, source) for source in row)
+            if self.is_squared(to):
+                yield from ((s, t) for s in row for t in row)
+
+    def is_squared(self, to: int) -> bool:
+        """Whether M may have terms `k_i k_i'` of the rows k_i of `to`."""
+        if to == self.output_row:
+            return True
+        alpha, beta = self.slopes[to - 1]
+        return bool(np.any((alpha != 0) & (beta != 0)))
+
+    @cached_property
+    def widths(self) -> Array:
+        """For each coordinate the number of coordinates that its row may meet, after elimination too."""
+        sizes = self.elimination.sizes
+        widths = list(sizes)
+        for j, later in enumerate(self.elimination.later):
+            for i in later:
+                widths[i] += sizes[j]
+                widths[j] += sizes[i]
+        result = np.zeros(self.order)
+        for own, width in zip(self.elimination.slices, widths, strict=True):
+            result[own] = width
+        return result
 
     def diagonal(self, rho: float, multipliers: tuple[Array, ...]) -> Array:
-        diagonal = np.full(self.order, rho)
-        for g, t in enumerate(multipliers, start=1):
-            diagonal[self.slices[g]] = 2 * t
+        """The diagonal of M in float64."""
+        diagonal = self.lead(rho, multipliers)
         for (to, source), block in self.blocks.items():
             squared = np.square(block.weights)
             if to == self.output_row:
@@ -76,52 +111,68 @@ class ScaledMatrix:
         multipliers: tuple[Array, ...],
         unit: Array,
         blocks: dict[tuple[int, int], Block] | None = None,
-    ) -> Array:
+    ) -> BlockMatrix:
         """`D M D` in float64, D the diagonal matrix of `unit`; every entry rounded, no bound of the errors.
 
         `blocks` are those of the problem unless given.
         """
-        blocks = self.blocks if blocks is None else blocks
-        matrix = np.diag(np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)]) * unit * unit)
-        for to in range(1, self.output_row + 1):
-            row = {s: block.weights * unit[self.slices[s]] for (t, s), block in blocks.items() if t == to}
-            square = -np.ones(len(next(iter(row.values())))) if row else np.zeros(0)
+        matrix = BlockMatrix.zeros(NumpyArrays(), self.elimination)
+        matrix.own = self.lead(rho, multipliers) * unit * unit
+        for to, row in self.rows(self.blocks if blocks is None else blocks):
+            scaled = {s: block.weights * unit[self.slices[s]] for s, block in row.items()}
+            mixed, square = self.factors(to, multipliers, unit)
             if to < self.output_row:
-                alpha, beta = self.slopes[to - 1]
-                mixed = -multipliers[to - 1] * (alpha + beta) * unit[self.slices[to]]
-                square = 2 * multipliers[to - 1] * alpha * beta
-                for s, weights in row.items():
-                    part = mixed[:, None] * weights
-                    matrix[self.slices[to], self.slices[s]] += part
-                    matrix[self.slices[s], self.slices[to]] += part.T
+                for s, weights in scaled.items():
+                    matrix.add(self.slices, to, s, mixed[:, None] * weights)
             if np.any(square):
-                for s, left in row.items():
-                    for t, right in row.items():
-                        matrix[self.slices[s], self.slices[t]] += product((square[:, None] * left).T, right)
+                for s, left in scaled.items():
+                    for t, right in scaled.items():
+                        if t <= s:
+                            matrix.add(self.slices, s, t, product((square[:, None] * left).T, right))
         return matrix
 
-    def bounded(self, rho: float, multipliers: tuple[Array, ...], scaling: Array) -> tuple[Total, Array]:
+    def factors(self, to: int, multipliers: tuple[Array, ...], unit: Array) -> tuple[Array, Array]:
+        """For the rows k_i of `to` the factors of `e_i k_i' + k_i e_i'`, e_i times `unit`, and of `k_i k_i'`.
+
+        Those of the first kind are zero for the output.
+        """
+        if to == self.output_row:
+            count = len(next(block.weights for (t, _), block in self.blocks.items() if t == to))
+            return np.zeros(count), -np.ones(count)
+        (alpha, beta), t = self.slopes[to - 1], multipliers[to - 1]
+        return -t * (alpha + beta) * unit[self.slices[to]], 2 * t * alpha * beta
+
+    def bounded(self, rho: float, multipliers: tuple[Array, ...], scaling: Array) -> tuple[BlockTotal, Array]:
         """`D M D` with error bounds, and the row sums of what the radii of the blocks can change."""
-        total = Total(np.zeros((self.order, self.order)))
         allowances = np.zeros(self.order)
         unit = np.ldexp(1.0, -scaling)
-        diagonal = np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)])
-        total.high[np.diag_indices(self.order)] = np.ldexp(diagonal, -2 * scaling)
-        for to in range(1, self.output_row + 1):
-            row = {s: block for (t, s), block in self.blocks.items() if t == to}
+        diagonal = np.ldexp(self.lead(rho, multipliers), -2 * scaling)
+        total = BlockTotal(self.elimination, self.slices, diagonal)
+        for to, row in self.rows(self.blocks):
             if to < self.output_row:
                 alpha, beta = self.slopes[to - 1]
                 self._couple(total, allowances, to, row, multipliers[to - 1], scaling)
                 weight = two_product(2 * multipliers[to - 1], alpha)
                 weight = _times(weight, beta)
             else:
-                weight = (-np.ones(len(next(iter(row.values())).weights)) if row else np.zeros(0), np.zeros(1))
+                weight = (-np.ones(len(next(iter(row.values())).weights)), np.zeros(1))
             if np.any(weight[0]):
                 self._square(total, allowances, row, weight, scaling, unit)
         return total, allowances * (1 + 1e-10)
 
+    def lead(self, rho: float, multipliers: tuple[Array, ...]) -> Array:
+        """The diagonal of M without the terms that hold weights: rho, and twice the multipliers."""
+        return np.concatenate([np.full(self.inputs, rho), *(2 * t for t in multipliers)])
+
+    def rows(self, blocks: dict[tuple[int, int], Block]) -> Iterator[tuple[int, dict[int, Block]]]:
+        """What each row reads, from the first to the output's; rows that read nothing are left out."""
+        found: dict[int, dict[int, Block]] = {}
+        for (to, source), block in sorted(blocks.items()):
+            found.setdefault(to, {})[source] = block
+        yield from found.items()
+
     def _couple(
-        self, total: Total, allowances: Array, to: int, row: dict[int, Block], multipliers: Array, scaling: Array
+        self, total: BlockTotal, allowances: Array, to: int, row: dict[int, Block], multipliers: Array, scaling: Array
     ) -> None:
         """Entries `-lambda_i (alpha_i + beta_i) k_ij`."""
         alpha, beta = self.slopes[to - 1]
@@ -146,8 +197,7 @@ class ScaledMatrix:
                     error + 2.0**-50 * np.abs(high * lower) + np.abs(low * lower) + np.finfo(float).tiny * np.abs(high)
                 )
             error = np.where(block.nonzero, error, 0.0)
-            total.high[own, other], total.low[own, other], total.error[own, other] = entry, rest, error
-            total.high[other, own], total.low[other, own], total.error[other, own] = entry.T, rest.T, error.T
+            total.add(to, source, Total.of(entry, rest, error))
             if block.radius > 0:
                 reach = np.abs(high[:, 0]) * (1 + 1e-15) * block.radius
                 unit = np.ldexp(1.0, -scaling[other])
@@ -158,7 +208,7 @@ class ScaledMatrix:
 
     def _square(
         self,
-        total: Total,
+        total: BlockTotal,
         allowances: Array,
         row: dict[int, Block],
         weight: tuple[Array, Array],
@@ -207,9 +257,7 @@ class ScaledMatrix:
                     part.high = np.tril(part.high) + np.tril(part.high, -1).T
                     part.low = np.tril(part.low) + np.tril(part.low, -1).T
                     part.error = np.maximum(part.error, part.error.T)
-                _accumulate(total, part, self.slices[s], self.slices[t])
-                if s != t:
-                    _accumulate(total, part, self.slices[t], self.slices[s], transposed=True)
+                total.add(s, t, part)
         for s, left in row.items():
             for t, right in row.items():
                 if left.radius == 0 and right.radius == 0:
@@ -240,12 +288,3 @@ def _times_power(block: Block, exponent: int) -> Block:
 def _times(pair: tuple[Array, Array], factor: Array) -> tuple[Array, Array]:
     high, low = two_product(pair[0], factor)
     return high, low + pair[1] * factor
-
-
-def _accumulate(total: Total, part: Total, rows: slice, columns: slice, transposed: bool = False) -> None:
-    high, low, error = (a.T if transposed else a for a in (part.high, part.low, part.error))
-    view = Total(total.high[rows, columns])
-    view.low, view.error = total.low[rows, columns].copy(), total.error[rows, columns].copy()
-    view.add(high)
-    view.add(low, error)
-    total.high[rows, columns], total.low[rows, columns], total.error[rows, columns] = view.high, view.low, view.error

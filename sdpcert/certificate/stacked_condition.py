@@ -1,12 +1,10 @@
-"""The condition of one stacked form, proved in exact arithmetic."""
+"""The condition of one stacked form."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certificate.condition import Condition
@@ -29,6 +27,10 @@ class StackedCondition(Condition):
         upper = square_root_up(self.proof.rho, self.proof.exponent)
         return Claim(upper, self.form.inputs, self.form.outputs)
 
+    @property
+    def level(self) -> str:
+        return self.proof.level
+
     def sizes(self) -> dict[str, Any]:
         return {"inputs": self.form.inputs, "outputs": self.form.outputs}
 
@@ -36,19 +38,5 @@ class StackedCondition(Condition):
         return {"weights": encode(block.weights)} | ({} if block.low is None else {"low": encode(block.low)})
 
     def argument(self) -> dict[str, Any]:
-        """The integer factor by rows, each from its first entry that is not zero."""
-        proof, factor = self.proof, self.proof.input_factor
-        rows, columns = np.nonzero(proof.factor)
-        start = np.arange(len(proof.factor))
-        np.minimum.at(start, rows, columns)
-        stored = [proof.factor[i, first : i + 1] for i, first in enumerate(start)]
-        return {
-            "kind": "diagonal-dominance",
-            "precision": proof.precision,
-            "scaling": encode(proof.scaling, "<i8"),
-            "start": encode(start, "<i8"),
-            "factor": encode(np.concatenate(stored) if stored else np.zeros(0), "<i8"),
-            "input_factor": None
-            if factor is None
-            else {"scaling": encode(factor.scaling, "<i8"), "weights": encode(factor.weights)},
-        }
+        """What the evidence of the proof is."""
+        return self.proof.evidence.document()

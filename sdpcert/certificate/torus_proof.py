@@ -13,10 +13,11 @@ from os import cpu_count
 
 import numpy as np
 
+from sdpcert.condition.factor import Factor
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.primal_dual import PARALLEL_ORDER
 from sdpcert.solvers.solution import SolverError
 
@@ -77,7 +78,7 @@ def room_needed(form: TorusForm) -> float:
 
 def _scaling(condition: FrequencyCondition, y: Array) -> Array:
     """Exponents of D for the original network, from the diagonal at frequency zero."""
-    diagonal = np.abs(np.diagonal(condition.inequality((0, 0)).matrix(y)))
+    diagonal = np.abs(condition.inequality((0, 0)).matrix(y).diagonal())
     own = np.round(np.log2(np.where(diagonal > 0, diagonal, 1.0)) / 2).astype(int)
     sizes = [condition.form.inputs, *(g.size for g in condition.form.groups)]
     return own + np.repeat(condition.exponents[:-1], sizes)
@@ -110,10 +111,8 @@ def _has_room(condition: FrequencyCondition, y: Array, frequencies: list[Frequen
     def definite(k: Frequency) -> bool:
         part = condition.inequality(k)
         matrix = part.matrix(y)
-        entries = matrix.reshape(-1)[:: len(matrix) + 1]
         # D has powers of two: D M D has a diagonal between a half and two.
-        entries -= 2 * room * np.abs(entries)
-        return part.factor(matrix) is not None
+        return Factor.of(matrix.with_diagonal(-2 * room * np.abs(matrix.diagonal()))) is not None
 
     if condition.inequalities[0].order < PARALLEL_ORDER:
         return all(map(definite, frequencies))

@@ -38,8 +38,8 @@ from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.running.interrupts import first_interrupt_waits
-from sdpcert.solvers.closed_forms import product_multipliers
 from sdpcert.solvers.effort import estimate_frequencies, exact_check_seconds
+from sdpcert.solvers.product import product_multipliers
 from sdpcert.solvers.solution import Budget, Solution
 from sdpcert.solvers.working_set import FrequencySolution, solve_frequencies
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import linalg
 
-from sdpcert.arithmetic.blas import product
-from sdpcert.arithmetic.spectra import largest_eigenvalue
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_forms import forward_multipliers
+from sdpcert.solvers.forward import forward_multipliers
+from sdpcert.solvers.least_rho import least_rho
 from sdpcert.solvers.solution import Solution
 
 Array = np.ndarray
@@ -38,7 +36,7 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
         lift = float(np.ldexp(1.0, 2 * (condition.scaling.output - solution.exponent)))
     if not 0 < lift < np.inf:
         return None
-    condition.constant = condition.constant * lift
+    condition.constant = condition.constant.times_scalar(lift)
     given = np.concatenate(
         [np.ldexp(t, -2 * a) for t, a in zip(solution.multipliers, condition.scaling.neurons, strict=True)]
     )
@@ -70,23 +68,4 @@ def repair(form: StackedForm, solution: Solution, steps: int = 12) -> Solution |
         return None
     multipliers, rho = point(best), least[best]
     parts = condition.scaling.multipliers([multipliers[rows] for rows in condition.rows[1:]])
-    return replace(solution, rho=rho * (1 + MARGIN), multipliers=tuple(parts))
-
-
-def least_rho(condition: Condition, multipliers: Array) -> float:
-    """The least rho for which M(rho, multipliers) is positive semidefinite, infinite if there is none."""
-    n0 = condition.inputs
-    matrix = condition.matrix(np.concatenate([[0.0], multipliers]))
-    if not np.all(np.isfinite(matrix)):
-        return float("inf")
-    hidden = matrix[n0:, n0:]
-    scale = np.diagonal(hidden)
-    if np.any(scale <= 0):
-        return float("inf")
-    scale = scale**-0.5
-    factor = condition.arrays.cholesky(scale[:, None] * hidden * scale)
-    if factor is None:
-        return float("inf")
-    half = linalg.solve_triangular(factor, scale[:, None] * matrix[n0:, :n0], lower=True, check_finite=False)
-    complement = product(half.T, half) - matrix[:n0, :n0]
-    return max(largest_eigenvalue(complement), 0.0)
+    return replace(solution, rho=rho * (1 + MARGIN), multipliers=tuple(parts), vector=None)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.arithmetic.spectra import least_squares
 from sdpcert.attained import Attained
 from sdpcert.certificate.proof import Proof
 from sdpcert.network.stacked import StackedForm
@@ -33,7 +32,8 @@ def slack_of(whole: StackedForm, reduced: StackedForm, proof: Proof, attained: A
 
     `whole` is the network with its biases, `reduced` the form that `proof` is about. Keys: `total`; `neurons`, a list
     with one number per group; `reading`, one number for the input and each group; `rest`, what the proof's rounding and
-    input directions without effect leave. None if there is no pair, or if rounding drowns the differences.
+    input directions without effect leave. None if there is no pair, if rounding drowns the differences, or if the proof
+    has no factor.
     """
     kept = _matching(whole, reduced)
     length = float(np.linalg.norm(attained.x - attained.x_prime))
@@ -73,16 +73,14 @@ def _terms(
     for group, multipliers, dz, dv in zip(reduced.groups, proof.multipliers, moved, driven, strict=True):
         product = (dz - group.alpha * dv) * (group.beta * dv - dz)
         neurons.append(max(unit * float(2 * multipliers @ product), 0.0))
-    if proof.input_factor is not None:
-        reads = np.concatenate([b.weights @ change for (_, s), b in sorted(reduced.blocks.items()) if s == 0])
-        solved = least_squares(proof.input_factor.weights, reads)
-        if solved is None:
-            return None
-        change = solved
-    xi = np.ldexp(np.concatenate([change, *moved]), proof.scaling - proof.precision)
-    squares = unit * np.square(proof.factor.T.astype(float) @ xi)
-    bounds = np.cumsum([0, len(change), *(g.size for g in reduced.groups)])
-    reading = [float(squares[a:b].sum()) for a, b in pairwise(bounds)]
+    reads = [b.weights @ change for (_, s), b in sorted(reduced.blocks.items()) if s == 0]
+    none = np.zeros(0)
+    shares = proof.evidence.shares(change, np.concatenate([none, *reads]), np.concatenate([none, *moved]))
+    if shares is None:
+        return None
+    sizes = [g.size for g in reduced.groups]
+    bounds = np.cumsum([0, len(shares) - sum(sizes), *sizes])
+    reading = [unit * float(shares[a:b].sum()) for a, b in pairwise(bounds)]
     return total, neurons, reading
 
 

@@ -32,7 +32,7 @@ class Condition(Part):
 
 @dataclass(frozen=True)
 class StackedCondition(Condition):
-    """The condition of a stacked form; its proof is in integers."""
+    """The condition of a stacked form."""
 
     content: Stacked
 
@@ -46,10 +46,14 @@ class StackedCondition(Condition):
         return cls(name, upper, content.sizes[0], content.sizes[-1], content.sha256, content)
 
     def prove(self, exact: bool | None) -> str:
-        """Prove the condition, in integers whatever `exact` says."""
+        """Prove the condition; only a proof without a factor leaves the choice between integers and floating point."""
         with within(self.name):
-            stacked.prove(self.content)
-        return EXACT
+            return self.content.prove(exact)
+
+    @property
+    def always_exact(self) -> bool:
+        """Whether its kind of proof is one in integers."""
+        return self.content.proof.always_exact
 
 
 @dataclass(frozen=True)

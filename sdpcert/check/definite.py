@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import operator
 from array import array
+from collections.abc import Sequence
 
-from .inequality import Inequality, InputGram, MatrixOfInequality
+from .inequality import Inequality, InputGram
+from .inequality_matrix import MatrixOfInequality
 from .integers import Rows
 from .reading import Rejected
 from .symmetric import Factor, Gram, SymmetricMatrix
@@ -26,17 +28,21 @@ GROWTH = 8.0
 MARGIN = 2.0
 
 
-def prove(inequality: Inequality) -> None:
-    """Prove that the matrix is positive semidefinite for all weights within their radii; raise `Rejected`."""
+def prove(inequality: Inequality, sources: Sequence[int] | None = None) -> None:
+    """Prove that the matrix is positive semidefinite for all weights within their radii; raise `Rejected`.
+
+    The order of the sources decides how many entries a factor has.
+    """
     rows_of_input = sum(block.rows for block in inequality.blocks if block.source == 0)
     if rows_of_input < inequality.sizes[0]:
         inequality = with_smaller_input(inequality)
-    prove_semidefinite(MatrixOfInequality(inequality), "M")
+    order = None if sources is None else inequality.ordered(sources)
+    prove_semidefinite(MatrixOfInequality(inequality, order), "M")
 
 
 def prove_semidefinite(matrix: SymmetricMatrix, name: str) -> None:
     """Prove that a symmetric matrix is positive semidefinite, whatever its entries may change; raise `Rejected`."""
-    sought = Sought(matrix.rows, matrix.bits, -1)
+    sought = Sought(matrix.held(), matrix.bits, -1)
     for _ in range(ATTEMPTS):
         rows = sought.factor()
         if rows is None:

@@ -76,6 +76,11 @@ class Part(ABC):
         """Whether the claim is about every network with weights within some radii."""
         return any(leaf.uncertain for leaf in self.leaves())
 
+    @property
+    def always_exact(self) -> bool:
+        """Whether the claim is proved in integers, whatever is asked for."""
+        return False
+
     def said(self, level: str) -> list[str]:
         """What a proved claim is about and how it was proved, for people; `level` is the arithmetic."""
         conditions = sum(1 for _ in self.leaves())
@@ -84,11 +89,18 @@ class Part(ABC):
             "activations with the stated slopes",
             *(["inputs embedded in a torus"] if self.embedded else []),
             *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
-            "proved in exact integer arithmetic"
-            if level == EXACT
-            else "proved by floating-point Cholesky with rigorous error bounds on the torus, "
-            "in exact integers elsewhere",
+            self.proved(level),
         ]
+
+    def proved(self, level: str) -> str:
+        """How a proved claim was proved, for people."""
+        if level == EXACT:
+            return "proved in exact integer arithmetic"
+        said, leaves = "proved by floating-point Cholesky with rigorous error bounds", list(self.leaves())
+        if not all(leaf.embedded for leaf in leaves if not leaf.always_exact):
+            said += ", what has an integer proof in exact integers" * any(leaf.always_exact for leaf in leaves)
+            return said
+        return f"{said} on the torus, in exact integers elsewhere"
 
     @property
     def weights(self) -> array[float] | None:

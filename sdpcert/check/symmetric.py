@@ -16,7 +16,10 @@ from .reading import Rejected
 
 @dataclass(frozen=True)
 class Factor:
-    """2^(2 precision) D M D is about L L' with D = diag(2^(-scaling)); row i of L is stored from column start[i] on."""
+    """2^(2 precision) D M D is about L L' with D = diag(2^(-scaling)); row i of L is stored from column start[i] on.
+
+    Rows and columns are in the order of the matrix.
+    """
 
     precision: int
     scaling: list[int]
@@ -27,18 +30,25 @@ class Factor:
 class SymmetricMatrix:
     """The lower triangle of 2^bits M."""
 
-    def __init__(self, rows: Rows, bits: int) -> None:
-        self.rows, self.bits = rows, bits
+    def __init__(self, rows: Rows | None, bits: int) -> None:
+        self._rows, self.bits = rows, bits
 
-    def allowances(self, shifts: list[int]) -> list[int]:
-        """For each row i the sum over all j of 2^bits eps_ij 2^(shift of j), eps_ij what entry (i, j) may change."""
-        return [0] * len(shifts)
+    def each(self) -> Iterator[dict[int, int]]:
+        """The rows, one after the other."""
+        return iter(self.held())
 
-    def missing(self, factor: Factor, keep: bool = True) -> tuple[list[int], int]:
+    def held(self) -> Rows:
+        """All rows."""
+        return self._rows or []
+
+    def allowances(self, scales: list[int]) -> list[int]:
+        """For each row i the sum over all j of 2^bits eps_ij scales_j, eps_ij what entry (i, j) may change."""
+        return [0] * len(scales)
+
+    def missing(self, factor: Factor) -> tuple[list[int], int]:
         """What the rows of E = 2^(2q) D M D - L L' lack for diagonal dominance, whatever the entries change.
 
-        Returns what each row lacks as integers, above zero if it does, and their fraction bits. Unless `keep`, the
-        matrix is used up.
+        Returns what each row lacks as integers, above zero if it does, and their fraction bits.
         """
         highest = max(factor.scaling, default=0)
         shifts = [highest - d for d in factor.scaling]
@@ -48,16 +58,28 @@ class SymmetricMatrix:
         common += extra
 
         def rows() -> Iterator[dict[int, int]]:
-            for i, product in enumerate(products(factor.rows, factor.rows, factor.start)):
-                row = {j: x << (common + shifts[i] + shifts[j]) for j, x in self.rows[i].items()}
-                if not keep:
-                    self.rows[i].clear()
+            both = zip(self.each(), products(factor.rows, factor.rows, factor.start), strict=True)
+            for i, (entries, product) in enumerate(both):
+                row = {j: x << (common + shifts[i] + shifts[j]) for j, x in entries.items()}
                 for j, x in enumerate(product, factor.start[i]):  # elsewhere in the row L L' is zero
                     row[j] = row.get(j, 0) - (x << extra)
                 yield row
 
-        allowances = [x << (common + shift) for x, shift in zip(self.allowances(shifts), shifts, strict=True)]
-        return missing_dominance(rows(), allowances), extra
+        sums = self.allowances([1 << shift for shift in shifts])
+        return missing_dominance(rows(), [x << (common + shift) for x, shift in zip(sums, shifts, strict=True)]), extra
+
+    def missing_after_scaling(self, scales: list[int]) -> list[int]:
+        """What the rows of diag(a) M diag(a), over a_i 2^bits each, lack for diagonal dominance; a are the scales."""
+        lacking = self.allowances(scales)
+        for i, (row, own) in enumerate(zip(self.each(), scales, strict=True)):
+            for j, entry in row.items():
+                if i == j:
+                    lacking[i] -= entry * own
+                else:
+                    size = abs(entry)
+                    lacking[i] += size * scales[j]
+                    lacking[j] += size * own
+        return lacking
 
 
 class Gram:

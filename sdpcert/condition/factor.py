@@ -1,60 +1,28 @@
 """Cholesky factors that follow the blocks of the network.
 
-The matrix of a chain is block tridiagonal, so its factor is block bidiagonal and products with its inverse cost as
-much as the network is wide, not as it is deep. Any pattern of blocks is possible; eliminating a block connects those
-that it is connected with.
+The factor of a chain is block bidiagonal, and products with its inverse cost as much as the network is wide, not as it
+is deep. So does the selected inverse, the blocks of the inverse where the factor has some (Takahashi's recursion).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.elimination import Elimination
 
 Matrix = Any
-#: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.
-SMALLEST = 48
-
-
-@dataclass(frozen=True, eq=False)
-class Elimination:
-    """The order of elimination: the coordinates of each block, and for each the later blocks that it is connected
-    with.
-    """
-
-    slices: tuple[slice, ...]
-    later: tuple[tuple[int, ...], ...]
-
-    @staticmethod
-    def of(slices: list[slice], pattern: Iterable[tuple[int, int]]) -> Elimination:
-        """From blocks of coordinates in order and the pairs of blocks where the matrix is not zero."""
-        merged: list[slice] = []
-        place = []
-        for piece in slices:
-            size = piece.stop - piece.start
-            if merged and merged[-1].stop - merged[-1].start + size <= SMALLEST:
-                merged[-1] = slice(merged[-1].start, piece.stop)
-            else:
-                merged.append(piece)
-            place.append(len(merged) - 1)
-        connected: list[set[int]] = [set() for _ in merged]
-        for a, b in pattern:
-            low, high = sorted((place[a], place[b]))
-            if low != high:
-                connected[low].add(high)
-        for j, partners in enumerate(connected):
-            ordered = sorted(partners)
-            for position, a in enumerate(ordered):
-                connected[a].update(ordered[position + 1 :])
-            connected[j] = set(ordered)
-        return Elimination(tuple(merged), tuple(tuple(sorted(c)) for c in connected))
 
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """`M = L L*` with L in blocks: `diagonal[j]` lower triangular, `below[j][i]` the block of rows i and columns j."""
+    """`M = L L*` with rows and columns in the order of elimination, L in blocks.
+
+    `diagonal[j]` is lower triangular, `below[j][i]` the block of rows i and columns j.
+    """
 
     arrays: Arrays
     elimination: Elimination
@@ -62,25 +30,36 @@ class Factor:
     below: tuple[dict[int, Matrix], ...]
 
     @staticmethod
-    def of(arrays: Arrays, elimination: Elimination, matrix: Matrix) -> Factor | None:
-        """The factor of a Hermitian matrix, or None if it is not positive definite."""
-        slices = elimination.slices
+    def of(matrix: BlockMatrix) -> Factor | None:
+        """The factor of a matrix, or None if it is not positive definite."""
+        arrays, elimination = matrix.arrays, matrix.elimination
+        like = next(iter(matrix.entries.values()), None)
         updated: dict[tuple[int, int], Matrix] = {}
         diagonal, below = [], []
-        for j, own in enumerate(slices):
+
+        def started(i: int, k: int) -> Matrix:
+            entry = matrix.block(i, k)
+            if entry is None:
+                return arrays.zeros(elimination.sizes[i], elimination.sizes[k], like=like)
+            return entry if i == k else entry + 0.0
+
+        for j, later in enumerate(elimination.later):
             pivot = updated.pop((j, j), None)
-            factor = arrays.cholesky(arrays.contiguous(matrix[own, own] if pivot is None else pivot))
+            factor = arrays.cholesky(arrays.contiguous(started(j, j) if pivot is None else pivot))
             if factor is None:
                 return None
             column: dict[int, Matrix] = {}
-            for i in elimination.later[j]:
+            for i in later:
                 entry = updated.pop((i, j), None)
-                entry = matrix[slices[i], own] if entry is None else entry
-                column[i] = arrays.triangular_solve(factor, entry.conj().T).conj().T
-            for position, i in enumerate(elimination.later[j]):
-                for k in elimination.later[j][: position + 1]:
+                entry = matrix.entries.get((i, j)) if entry is None else entry
+                if entry is not None:
+                    column[i] = arrays.triangular_solve(factor, entry.conj().T).conj().T
+            for position, i in enumerate(later):
+                for k in later[: position + 1]:
+                    if i not in column or k not in column:
+                        continue
                     if (i, k) not in updated:
-                        updated[i, k] = matrix[slices[i], slices[k]] + 0.0
+                        updated[i, k] = started(i, k)
                     arrays.add_product(updated[i, k], column[i], column[k].conj().T, -1.0)
             diagonal.append(factor)
             below.append(column)
@@ -111,10 +90,20 @@ class Factor:
         """`M^-1 right` for a matrix."""
         return self.backward(self.forward(right))
 
+    def log_determinant(self) -> float:
+        """The logarithm of the determinant of M."""
+        total = 0.0
+        for block in self.diagonal:
+            total += 2 * float(self.arrays.log(block.diagonal().real).sum())
+        return total
+
     def inverse(self) -> Matrix:
         """`M^-1`, dense, by the recursion from the last block to the first."""
-        arrays, slices = self.arrays, self.elimination.slices
-        order = slices[-1].stop
+        arrays = self.arrays
+        bounds = [0]
+        for size in self.elimination.sizes:
+            bounds.append(bounds[-1] + size)
+        slices, order = [slice(a, b) for a, b in itertools.pairwise(bounds)], bounds[-1]
         result = arrays.zeros(order, order, like=self.diagonal[0])
         for j in range(len(slices) - 1, -1, -1):
             own = slices[j]
@@ -133,4 +122,30 @@ class Factor:
                 arrays.add_product(corner, block.conj().T, result[slices[i], own], -1.0)
             corner = arrays.triangular_solve(self.diagonal[j], corner, adjoint=True)
             result[own, own] = 0.5 * (corner + corner.conj().T)
-        return result
+        if self.elimination.is_natural:
+            return result
+        natural = arrays.zeros(order, order, like=result)
+        for own, place in zip(slices, self.elimination.slices, strict=True):
+            for other, column in zip(slices, self.elimination.slices, strict=True):
+                natural[place, column] = result[own, other]
+        return natural
+
+    def selected_inverse(self) -> BlockMatrix:
+        """The blocks of `M^-1` where L has blocks, all others left out."""
+        arrays, elimination = self.arrays, self.elimination
+        entries: dict[tuple[int, int], Matrix] = {}
+        for j in range(len(elimination.slices) - 1, -1, -1):
+            factor, later = self.diagonal[j], elimination.later[j]
+            for i in later:
+                # Of the rows of later blocks: S_ij = -(sum of S_ik L_kj) L_jj^-1.
+                total = arrays.zeros(elimination.sizes[i], elimination.sizes[j], like=factor)
+                for k, block in self.below[j].items():
+                    inverse = entries[i, k] if i >= k else entries[k, i].conj().T
+                    arrays.add_product(total, inverse, block, -1.0)
+                entries[i, j] = arrays.triangular_solve(factor, total.conj().T, adjoint=True).conj().T
+            corner = arrays.contiguous(arrays.triangular_inverse(factor))
+            for k, block in self.below[j].items():
+                arrays.add_product(corner, block.conj().T, entries[k, j], -1.0)
+            corner = arrays.triangular_solve(factor, corner, adjoint=True)
+            entries[j, j] = 0.5 * (corner + corner.conj().T)
+        return BlockMatrix(arrays, elimination, arrays.zeros(elimination.order), entries)

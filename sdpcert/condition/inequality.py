@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays
-from sdpcert.condition.factor import Elimination, Factor
+from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.elimination import Elimination
 
 Matrix = Any
 
@@ -85,15 +86,13 @@ class Inequality:
         self.metrics = metrics
         kinds = [*self.blocks.values(), *self.output_blocks.values()]
         self.like = next((w for w in kinds if np.iscomplexobj(w) or "complex" in str(w.dtype)), None)
-        self.constant = arrays.zeros(self.order, self.order, like=self.like)  # F* F
-        for s, left in self.output_blocks.items():
-            for t, right in self.output_blocks.items():
-                self.constant[self.slices[s], self.slices[t]] = arrays.product(left.conj().T, right)
+        self.constant = BlockMatrix.zeros(arrays, self.elimination)  # F* F
+        self._add_squares(self.constant, self.output_blocks)
 
     def rescale_output(self, shift: int) -> None:
         """Divide the output by a power of two: F becomes `2**-shift F`."""
         self.output_blocks = {s: w * 2.0**-shift for s, w in self.output_blocks.items()}
-        self.constant = self.constant * 2.0 ** (-2 * shift)
+        self.constant = self.constant.times_scalar(2.0 ** (-2 * shift))
 
     # -- variables -----------------------------------------------------------------------------------------------------
 
@@ -123,69 +122,52 @@ class Inequality:
 
     # -- the matrix ----------------------------------------------------------------------------------------------------
 
-    def linear(self, y: Matrix) -> Matrix:
-        """M(y) + F*F as a dense matrix."""
+    def linear(self, y: Matrix) -> BlockMatrix:
+        """M(y) + F*F."""
         weight = self.spread(y)
-        matrix = self.arrays.zeros(self.order, self.order, like=self.like)
-        diagonal = matrix.reshape(-1)[:: self.order + 1]
-        diagonal[self.inputs :] = 2 * weight
+        matrix = BlockMatrix.zeros(self.arrays, self.elimination)
+        matrix.own[self.inputs :] = 2 * weight
         for metric in self.metrics:
             value = y[metric.variables]
             if metric.share is not None:
                 value = self.arrays.apply(metric.share.T, value)
-            diagonal[metric.coordinates] += metric.sign * value
-        mixed = weight * (self.alpha + self.beta)
+            matrix.own[metric.coordinates] += metric.sign * value
+        mixed = -weight * (self.alpha + self.beta)
         for (to, source), block in self.blocks.items():
-            part = -mixed[self.rows[to]][:, None] * block
-            matrix[self.slices[to], self.slices[source]] += part
-            matrix[self.slices[source], self.slices[to]] += part.conj().T
+            matrix.add(self.slices, to, source, mixed[self.rows[to]][:, None] * block)
         if not self.from_zero:
             square = 2 * weight * self.alpha * self.beta
-            for (to, s), left in self.blocks.items():
-                weighted = square[self.rows[to]][:, None] * left
-                for (other, t), right in self.blocks.items():
-                    if other == to:
-                        self.arrays.add_product(matrix[self.slices[s], self.slices[t]], weighted.conj().T, right)
+            for to in range(1, len(self.slices)):
+                self._add_squares(matrix, {s: w for (t, s), w in self.blocks.items() if t == to}, square[self.rows[to]])
         return matrix
 
-    def matrix(self, y: Matrix) -> Matrix:
-        """M(y), dense."""
-        return self.linear(y) - self.constant
+    def _add_squares(self, matrix: BlockMatrix, row: dict[int, Matrix], weight: Matrix | None = None) -> None:
+        """Add `row* diag(weight) row` for the blocks of one row, by source."""
+        for s, left in row.items():
+            weighted = left if weight is None else weight[:, None] * left
+            for t, right in row.items():
+                if t <= s:
+                    matrix.add(self.slices, s, t, self.arrays.product(weighted.conj().T, right))
 
-    def factor(self, matrix: Matrix) -> Factor | None:
-        """The Cholesky factor of a matrix with the pattern of M, or None if it is not positive definite."""
-        return Factor.of(self.arrays, self._elimination, matrix)
-
-    def linear_times(self, direction: Matrix, right: Matrix) -> Matrix:
-        """`direction @ right` for a `direction` made by `linear`, block by block where blocks are zero."""
-        if len(self.slices) <= 2:
-            return self.arrays.product(direction, right)
-        diagonal = direction.reshape(-1)[:: self.order + 1]
-        if self.from_zero:
-            result = diagonal[:, None] * right
-        else:
-            result = self.arrays.zeros(*right.shape, like=right)
-        for a, b in self._pattern:
-            block = direction[self.slices[a], self.slices[b]]
-            self.arrays.add_product(result[self.slices[a]], block, right[self.slices[b]])
-        return result
+    def matrix(self, y: Matrix) -> BlockMatrix:
+        """M(y)."""
+        matrix = self.linear(y)
+        matrix.add_matrix(self.constant, -1.0)
+        return matrix
 
     @cached_property
-    def _pattern(self) -> list[tuple[int, int]]:
-        """Pairs of sources whose block of M + F*F is not zero; diagonal blocks that are diagonal matrices are left
-        out.
-        """
-        pairs = set() if self.from_zero else {(k, k) for k in range(len(self.slices))}
-        for to, source in self.blocks:
-            pairs |= {(to, source), (source, to)}
-            if not self.from_zero:
-                pairs |= {(source, t) for (other, t) in self.blocks if other == to}
-        return sorted(pairs)
+    def _pattern(self) -> set[tuple[int, int]]:
+        """Pairs of sources whose block of M is not zero."""
+        pairs = set(self.blocks)
+        rows = [] if self.from_zero else [[s for t, s in self.blocks if t == to] for to in range(1, len(self.slices))]
+        for row in [*rows, list(self.output_blocks)]:
+            pairs |= {(s, t) for s in row for t in row if t < s}
+        return pairs
 
     @cached_property
-    def _elimination(self) -> Elimination:
-        read = list(self.output_blocks)
-        return Elimination.of(self.slices, [*self._pattern, *((a, b) for a in read for b in read)])
+    def elimination(self) -> Elimination:
+        """The blocks of M, in an order of elimination."""
+        return Elimination.of(self.slices, self._pattern)
 
     # -- adjoints and the Schur complement -----------------------------------------------------------------------------
 
@@ -211,6 +193,31 @@ class Inequality:
         if not self.from_zero:
             assert given.both is not None
             each = each + self.alpha * self.beta * given.both.diagonal().real
+        values[self.own] += self.gather(2 * each)
+        for metric in self.metrics:
+            values[metric.variables] += metric.sign * self._share(metric, diagonal[metric.coordinates])
+        return values
+
+    def adjoint_of_selected(self, inverse: BlockMatrix) -> Matrix:
+        """`<A_j, S>` for every variable j from the blocks of a Hermitian matrix S on the pattern of M."""
+        values = self.arrays.zeros(self.variables)
+        diagonal = inverse.diagonal()
+        each = diagonal[self.inputs :] + 0.0
+        for to in range(1, len(self.slices)):
+            rows, row = self.rows[to], {s: w for (t, s), w in self.blocks.items() if t == to}
+            sums = self.alpha[rows] + self.beta[rows]
+            for s, block in row.items():
+                met = inverse.part(self.slices, to, s)
+                if met is not None:
+                    each[rows] -= sums * self.arrays.row_dots(block, met)
+                if self.from_zero:
+                    continue
+                product = self.alpha[rows] * self.beta[rows]
+                for t, other in row.items():
+                    met = inverse.part(self.slices, s, t)
+                    if met is not None:
+                        seen = self.arrays.product(block, met)
+                        each[rows] += product * self.arrays.row_dots(seen, other)
         values[self.own] += self.gather(2 * each)
         for metric in self.metrics:
             values[metric.variables] += metric.sign * self._share(metric, diagonal[metric.coordinates])

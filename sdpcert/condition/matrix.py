@@ -61,7 +61,7 @@ class Condition(Inequality):
 
     def dual_value(self, dual: Matrix) -> Matrix:
         """`<F'F, X>`."""
-        return (self.constant * dual).sum()
+        return self.constant.inner(dual)
 
     def multipliers(self, y: Matrix) -> list[np.ndarray]:
         """Per group, the multipliers of the original network (before scaling)."""

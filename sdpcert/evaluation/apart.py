@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdpcert.arithmetic import blas
+from sdpcert.arithmetic import threads
 from sdpcert.certify import certify
 from sdpcert.check import CheckResult, check
 from sdpcert.errors import ProcessFailed
@@ -38,7 +38,7 @@ def certify_apart(form: StackedForm, method: Method, tol: float, seed: int, path
 
 def certify_and_save(form: StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
     """Certify a form, interrupted or not, and save the certificate if it was proved; its summary."""
-    with blas.undivided():
+    with threads.undivided():
         made = certify(form, method, tol=tol, seed=seed, on_interrupt="prove")
     if made.status == "proved":
         made.save(path)

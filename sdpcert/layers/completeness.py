@@ -81,7 +81,7 @@ def feasible_scales(
     """Psi_k of multipliers that are strictly feasible for gamma, as `log_scale` parameters in float64."""
     from sdpcert.certify import certify
     from sdpcert.network.graph import Network
-    from sdpcert.solvers.closed_forms import closed_form
+    from sdpcert.solvers.forward import closed_form
 
     scales = [torch.ones(len(mask), dtype=torch.float64) for mask in alive]
     if all(mask.any() for mask in alive):

@@ -79,9 +79,8 @@ def smallest_eigenvalue(form: StackedForm, construction: Construction, rho: floa
         for multipliers, a in zip(construction.of_neurons(form.groups), condition.scaling.neurons, strict=True)
     ]
     matrix = condition.matrix(np.concatenate([[rho * down], *scaled]))
-    diagonal = np.abs(np.diagonal(matrix))
-    scale = np.where(diagonal > 0, diagonal, 1.0) ** -0.5
-    return float(np.linalg.eigvalsh(scale[:, None] * matrix * scale)[0])
+    diagonal = np.abs(matrix.diagonal())
+    return float(np.linalg.eigvalsh(matrix.scaled(np.where(diagonal > 0, diagonal, 1.0) ** -0.5).dense())[0])
 
 
 def check_family(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Iterator[LayerCheck]:

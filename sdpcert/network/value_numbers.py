@@ -134,11 +134,11 @@ class _Numbering:
     def plus(self, left: Sums, right: Sums) -> Sums:
         """The sums of two values; rows that float64 would round, and long ones, become atoms."""
         total = canonical(left + right)
-        # Of two floats, the larger one subtracted first leaves what the addition lost.
-        lost = [canonical((total - left) - right), canonical((total - right) - left)]
         wrong = np.diff(total.indptr) > LONGEST_SUM
-        for residual in lost:
-            wrong |= np.diff(residual.indptr) > 0
+        if total.nnz < left.nnz + right.nnz:  # otherwise no two numbers were added
+            # Of two floats, the larger one subtracted first leaves what the addition lost.
+            for residual in (canonical((total - left) - right), canonical((total - right) - left)):
+                wrong |= np.diff(residual.indptr) > 0
         rows = np.flatnonzero(wrong)
         return self._replace(total, rows, [("sum", row_key(left, k), row_key(right, k)) for k in rows])[0]
 
@@ -164,9 +164,9 @@ class _Numbering:
         primitive, scales = primitive_rows(weights)
         results = []
         for start in range(0, sums.shape[0], inputs):
-            read = sums[np.arange(start, start + inputs)]
+            read = sums if sums.shape[0] == inputs else sums[np.arange(start, start + inputs)]
             total = nothing(outputs)
-            for term in range(int(min(lengths.max(initial=0), SHORT_ROW))):
+            for term in range(int(lengths[lengths <= SHORT_ROW].max(initial=0))):
                 at = np.minimum(weights.indptr[:-1] + term, max(len(weights.indices) - 1, 0))
                 used = (lengths > term) & (lengths <= SHORT_ROW)
                 chosen = gather(read, np.where(used, weights.indices[at], -1))
@@ -174,9 +174,10 @@ class _Numbering:
             if len(long_rows):
                 identity = digest_of(read)
                 atoms = np.array([self._atom(("dense", identity, row_key(primitive, k))) for k in long_rows])
+                named = units(atoms, scales[long_rows])
                 order = np.arange(outputs)
                 order[long_rows] = outputs + np.arange(len(long_rows))
-                total = stack_rows([total, units(atoms, scales[long_rows])])[order]
+                total = named if len(long_rows) == outputs else stack_rows([total, named])[order]
             if bias is not None:
                 total = self.plus(total, constants(np.asarray(bias, dtype=float).ravel()))
             results.append(total)
@@ -205,8 +206,8 @@ class _Numbering:
     # ------------------------------------------------------------ neurons
 
     def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
-        size, pieces = read.shape[0], kind.pieces  # found once: there may be many neurons
-        made = Table(number, size)
+        size = read.shape[0]
+        made, pieces = Table(number, size), kind.pieces
         left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in pieces or (0.0, 1.0))
         parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]
         relus = np.zeros(size, dtype=bool) if pieces is None else (left == 0) & (right == 1)

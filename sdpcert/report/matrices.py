@@ -45,7 +45,7 @@ def spectra(document: dict[str, Any]) -> tuple[list[Spectrum], str]:
     found: list[Spectrum] = []
     left_out: list[str] = []
     for label, condition in _conditions(document):
-        order = condition.order if isinstance(condition, Torus) else len(condition.scaling)
+        order = condition.order
         most = int(MOST_WORK / max(2 * order, 1) ** 3)
         if order > LARGEST_ORDER or (isinstance(condition, Torus) and most < 1):
             left_out.append(f"{label or 'the matrix'} of order {order} is too large for a picture")
@@ -76,18 +76,25 @@ def multipliers(document: dict[str, Any]) -> list[Multipliers]:
 
 def stacked_matrix(condition: Stacked) -> Array:
     """D M D of a stacked form in float64, with the input factor in the place of the input if there is one."""
-    c, groups = condition, len(condition.alpha)
-    scaling = np.array(c.scaling, dtype=int)
+    if condition.proof.scaling is not None:
+        return _stacked_matrix(condition, np.array(condition.proof.scaling, dtype=int))
+    matrix = _stacked_matrix(condition, np.zeros(condition.order, int))
+    diagonal = matrix.diagonal()
+    down = np.ldexp(1.0, -np.rint(np.log2(np.where(diagonal > 0, diagonal, 1.0)) / 2).astype(int))
+    return matrix * down * down[:, None]
+
+
+def _stacked_matrix(condition: Stacked, scaling: Array) -> Array:
+    c, groups, square = condition, len(condition.alpha), condition.proof.input_weights
     inner = c.sizes[1:-1]
-    bounds = np.cumsum([0, len(scaling) - sum(inner), *inner])
+    bounds = np.cumsum([0, c.order - sum(inner), *inner])
     slices = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
     rows: dict[int, Array] = {}
     first = 0
     for block in c.blocks:
         weights = np.array(block.weights).reshape(block.rows, block.columns)
-        if block.source == 0 and c.input_weights is not None:
-            order = len(c.input_scaling or [])
-            weights = np.array(c.input_weights).reshape(order, order)[first : first + block.rows]
+        if block.source == 0 and square is not None:
+            weights = np.array(square).reshape(slices[0].stop, -1)[first : first + block.rows]
             first += block.rows
         row = rows.setdefault(block.target, np.zeros((block.rows, len(scaling))))
         row[:, slices[block.source]] = weights * np.ldexp(1.0, -scaling[slices[block.source]])

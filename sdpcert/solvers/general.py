@@ -25,7 +25,7 @@ from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.closed_forms import strictly_feasible
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.solution import Budget, Solution
 
 Array = np.ndarray
@@ -74,9 +74,9 @@ class GeneralProblem:
         self.condition = condition = Condition(form, method, reduce=reduce)
         start = strictly_feasible(condition)
         self.units = _power_of_two(start)
-        self.congruence = 1 / _power_of_two(np.sqrt(np.diagonal(condition.matrix(start))))
+        self.congruence = 1 / _power_of_two(np.sqrt(condition.matrix(start).diagonal()))
         order = condition.order
-        constant = (self.congruence[:, None] * condition.constant * self.congruence).ravel()
+        constant = condition.constant.scaled(self.congruence).dense().ravel()
         # If no slope interval lies on one side of zero, the diagonal of M alone makes every variable nonnegative.
         self.variable = cvxpy.Variable(condition.variables, nonneg=condition.nonnegative_binds)
         vector = self._coefficients() @ self.variable - constant

@@ -3,7 +3,7 @@
 Minimise rho = y[0] over y with M(y) >= 0 for every inequality of the condition: one for a dense network, one
 per frequency for a convolutional one. Each has a dual matrix X >= 0, and the sum of <A_j, X> is 1 for rho, 0 for other
 metric variables and at most 0 for multipliers. y is strictly feasible from the start, X becomes feasible on the way.
-The start is the closed form of `closed_forms.strictly_feasible` with X a multiple of the inverse of M, which is
+The start is the closed form of `forward.strictly_feasible` with X a multiple of the inverse of M, which is
 centred. Every iterate is a bound. `direction.py` has the step of one iteration.
 
 If inequalities are many and few of them are tight, the run works on some and a `Watch` looks after the others: y never
@@ -16,20 +16,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from typing import Any, Protocol
 
 import numpy as np
 
+from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
-from sdpcert.solvers.direction import STEP, Iterate, Pair, Step, search_direction, total
+from sdpcert.solvers.direction import STEP, Iterate, Step, search_direction, total
+from sdpcert.solvers.forward import strictly_feasible
+from sdpcert.solvers.pair import Pair
+from sdpcert.solvers.schur import add_metrics
 from sdpcert.solvers.solution import Budget, Progress
 
 Matrix = Any
@@ -149,7 +152,7 @@ class _Run:
         self.signed = np.flatnonzero(signed)
         large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
         several = watch is not None or len(condition.inequalities) > 1
-        workers = (cpu_count() or 1) if self.arrays.parallel and large and several else 1
+        workers = threads.WORKERS if self.arrays.parallel and large and several else 1
         self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
@@ -231,7 +234,7 @@ class _Run:
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
         pairs = self._begin(y)
-        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / self.order
+        mu = sum(p.matrix.inner(p.dual) for p in pairs) / self.order
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
@@ -239,17 +242,18 @@ class _Run:
         if self.best is None or float(y[0]) < float(self.best[0]):
             self.best = y
         results = self._map(Pair.measure, now.pairs)
+        schurs = [schur for _, schur in results]
         rho = float(y[0])
         complementarity = sum(r[0] for r in results) + float((now.slack * y[self.signed]).sum())
-        residual = -total(r[1] for r in results)
+        residual = -total(schur.dual for schur in schurs)
         residual[0] += 1
         residual[self.signed] -= now.slack
         infeasible = float(abs(residual * y).sum())
         self._report(iteration, rho, max(rho - complementarity - infeasible, 0.0))
         merit = abs(complementarity) + infeasible
         mu = complementarity / (self.order + len(self.signed))
-        shares = [float(abs(r[1] * y).sum()) for r in results]
-        return _Measured(rho, merit / rho, merit, mu, total(r[2] for r in results), shares)
+        shares = [float(abs(schur.dual * y).sum()) for schur in schurs]
+        return _Measured(rho, merit / rho, merit, mu, total(schur.matrix for schur in schurs), shares)
 
     def _exchange(self, y: Matrix, pairs: list[Pair], shares: list[float], gap: float) -> bool:
         """Let inequalities that stopped the step join and slack ones leave; whether any did."""
@@ -261,17 +265,15 @@ class _Run:
             idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
         if not (self.stopped or idle):
             return False
-        mu = sum(self.arrays.inner(p.dual, p.matrix) for p in pairs) / sum(p.inequality.order for p in pairs)
+        mu = sum(p.matrix.inner(p.dual) for p in pairs) / sum(p.inequality.order for p in pairs)
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
             matrix = part.matrix(y)
-            factor = part.factor(matrix)
-            dual = None if factor is None else mu * factor.inverse()
-            dual_factor = None if dual is None else self.arrays.cholesky(dual)
-            if factor is None or dual_factor is None:
+            factor = Factor.of(matrix)
+            if factor is None:
                 raise SolverError("a frequency that was feasible is not; please report this network")
-            return Pair(part, matrix, factor, dual, dual_factor)
+            return Pair.begin(part, matrix, factor, mu * factor.inverse())
 
         parts = self.condition.inequalities
         joined = iter(self._map(join, [part for part in parts if id(part) not in known]))
@@ -280,26 +282,23 @@ class _Run:
         return True
 
     def _begin(self, y: Matrix) -> list[Pair]:
-        arrays = self.arrays
-
-        def begin(part: Inequality) -> tuple[Matrix, Factor | None, Matrix]:
+        def begin(part: Inequality) -> tuple[BlockMatrix, Factor | None, Matrix]:
             matrix = part.matrix(y)
-            factor = part.factor(matrix)
+            factor = Factor.of(matrix)
             return matrix, factor, None if factor is None else factor.inverse()
 
-        started = self._map(begin, self.condition.inequalities)
+        parts = self.condition.inequalities
+        started = self._map(begin, parts)
         if any(factor is None for _, factor, _ in started):
             raise SolverError("the closed-form start is not feasible in floating point")
-        total = 0.0
-        for part, (_, _, inverse) in zip(self.condition.inequalities, started, strict=True):
-            total = total + part.adjoint(part.products(inverse))[0]
+        amounts = self.arrays.zeros(self.condition.variables)
+        for part, (_, _, inverse) in zip(parts, started, strict=True):
+            add_metrics(part, amounts, inverse.diagonal().real)
+        share = 1 / float(amounts[0])
         pairs = []
-        for part, (matrix, factor, inverse) in zip(self.condition.inequalities, started, strict=True):
-            dual = inverse * (1 / float(total))
-            dual_factor = arrays.cholesky(dual)
-            if dual_factor is None:
-                raise SolverError("the closed-form start is not centred in floating point")
-            pairs.append(Pair(part, matrix, factor, dual, dual_factor))
+        for part, (matrix, factor, inverse) in zip(parts, started, strict=True):
+            inverse *= share
+            pairs.append(Pair.begin(part, matrix, factor, inverse))
         return pairs
 
     def _move(self, now: Iterate, step: Step) -> Matrix | None:
@@ -310,7 +309,7 @@ class _Run:
 
             def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
                 matrix = pair.inequality.matrix(trial)
-                return matrix, pair.inequality.factor(matrix)
+                return matrix, Factor.of(matrix)
 
             if not len(self.signed) or bool((trial[self.signed] > 0).all()):
                 moved = self._map(attempt, now.pairs)
@@ -331,19 +330,13 @@ class _Run:
 
     def _move_dual(self, pairs: list[Pair], length: float) -> float:
         """Move the dual matrices and return the length that was possible (0 if none was)."""
-        for _ in range(12):
-
-            def attempt(pair: Pair, length: float = length) -> tuple[Matrix, Matrix | None]:
-                dual = pair.dual + length * pair.dual_step
-                return dual, self.arrays.cholesky(dual)
-
-            moved = self._map(attempt, pairs)
-            if all(factor is not None for _, factor in moved):
-                for pair, (dual, factor) in zip(pairs, moved, strict=True):
-                    pair.dual, pair.dual_factor = dual, factor
+        for shortened in range(13):
+            length = length if shortened < 12 else 0.0
+            if all(self._map(lambda pair, length=length: pair.try_dual(length), pairs)):
+                self._map(lambda pair, length=length: pair.move_dual(length), pairs)
                 return length
             length *= 0.7
-        return 0.0
+        raise SolverError("the dual matrix is not positive definite any more")
 
     def _update_dual(self, pairs: list[Pair]) -> None:
         self.dual_matrices = tuple(p.dual for p in pairs)

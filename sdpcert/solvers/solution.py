@@ -79,7 +79,8 @@ class Solution(ShortRepr):
 
     The bound is `2**exponent * sqrt(rho)`; `multipliers` has one array per group, one entry per neuron, for the
     original network whose output is scaled by `2**-exponent`. `dual` is a lower bound on the optimum of the condition
-    in the units of the bound (0 if none is known).
+    in the units of the bound (0 if none is known). `vector`, where there is one, has a positive entry a_i for every
+    coordinate of the original network, in order, with `M_ii a_i >= sum over j != i of |M_ij| a_j`: it proves the point.
     """
 
     rho: float
@@ -89,6 +90,7 @@ class Solution(ShortRepr):
     iterations: int
     status: str
     history: tuple[Progress, ...] = ()
+    vector: Array | None = None
 
     @property
     def bound(self) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any
 
 import numpy as np
 
+from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
 from sdpcert.arithmetic.spectra import eigenpairs
 
 Matrix = Any
@@ -14,6 +16,8 @@ Matrix = Any
 UNBOUNDED = 1e9
 #: Lanczos ends once what is new of an image is this small beside the operator.
 BREAKDOWN = 1e-10
+#: Added to what is divided by, so that a vector of zeros stays one.
+NOTHING = 1e-300
 
 
 def length_in_orthant(point: Matrix, direction: Matrix) -> float:
@@ -23,46 +27,75 @@ def length_in_orthant(point: Matrix, direction: Matrix) -> float:
 
 
 def length_to_boundary(
-    image: Callable[[Matrix], tuple[Matrix, Matrix]], gram: Callable[[Matrix], Matrix], start: Matrix, steps: int = 24
+    image: Callable[[Matrix], tuple[Matrix, Matrix]],
+    gram: Callable[[Matrix], Matrix],
+    start: Matrix,
+    steps: int = 24,
+    arrays: Arrays | None = None,
 ) -> float:
     """How far a positive definite matrix B can go along D: 1 / -(least eigenvalue of B^-1 D), by Lanczos.
 
     Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector
     to its image under the operator and G times that, `gram` to its product with G. Each vector is measured with G
     anew: if B^-1 D is nearly a multiple of the identity (orthogonal layers), what remains of an image is rounding,
-    and a recurrence for G times it would drift away from it.
+    and a recurrence for G times it would drift away from it. Its numbers stay with the vectors until the library of
+    `arrays` wants them looked at.
     """
-    vector = start * _norm(start, gram) ** -1
-    before, beta, largest = vector * 0, 0.0, 0.0
-    alphas: list[float] = []
-    betas: list[float] = []
-    bound, count = 0.0, min(steps, len(start))
-    for k in range(count):
+    arrays = arrays or NumpyArrays()
+    count = min(steps, len(start))
+    numbers = np.zeros((0, 2))
+    recurrence = _recurrence(image, gram, start)
+    for first in range(0, count, arrays.unseen):
+        found = [next(recurrence) for _ in range(first, min(first + arrays.unseen, count))]
+        numbers = np.concatenate(
+            [numbers, arrays.numbers([number for pair in found for number in pair]).reshape(-1, 2)]
+        )
+        bound = _least_eigenvalue(numbers, first, count)
+        if bound is not None:
+            return 1 / -bound if bound < 0 else UNBOUNDED
+    return 0.0
+
+
+def _recurrence(
+    image: Callable[[Matrix], tuple[Matrix, Matrix]], gram: Callable[[Matrix], Matrix], start: Matrix
+) -> Iterator[tuple[Matrix, Matrix]]:
+    """The entries on the diagonal and beside it of the tridiagonal matrix, step by step."""
+    vector = start * (1 / _norm(start, gram))
+    before, beta = vector * 0, 0.0
+    while True:
         moved, dual_moved = image(vector)
         alpha = _dot(vector, dual_moved)
         moved = moved - alpha * vector - beta * before
         beta = _norm(moved, gram)
-        alphas.append(alpha)
-        largest = max(largest, abs(alpha), beta)
-        last = k + 1 == count or beta <= BREAKDOWN * largest
-        if k % 4 == 3 or last:
-            tridiagonal = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
-            pairs = eigenpairs(tridiagonal)
-            if pairs is None:
-                return 0.0
-            values, vectors = pairs
-            least = float(values[0])
-            bound = least - abs(beta * float(vectors[-1, 0]))
-            if last or (least < 0 and bound > 1.05 * least) or (least >= 0 and bound > -0.5):
-                break
-        betas.append(beta)
-        before, vector = vector, moved * (1 / beta)
-    return 1 / -bound if bound < 0 else UNBOUNDED
+        yield alpha, beta
+        before, vector = vector, moved * (1 / (beta + NOTHING))
 
 
-def _norm(vector: Matrix, gram: Callable[[Matrix], Matrix]) -> float:
-    return max(_dot(vector, gram(vector)), 0.0) ** 0.5
+def _least_eigenvalue(numbers: np.ndarray, first: int, count: int) -> float | None:
+    """A lower bound on the least eigenvalue once it is good enough, judged after every fourth step from `first` on;
+    None if it is not yet. What is no number gives 0 as the length, so minus infinity here.
+    """
+    alphas, betas = numbers[:, 0], numbers[:, 1]
+    largest = np.maximum.accumulate(np.maximum(abs(alphas), betas))
+    for k in range(first, len(numbers)):
+        last = k + 1 == count or betas[k] <= BREAKDOWN * largest[k]
+        if k % 4 != 3 and not last:
+            continue
+        beside = betas[:k]
+        pairs = eigenpairs(np.diag(alphas[: k + 1]) + np.diag(beside, 1) + np.diag(beside, -1))
+        if pairs is None:
+            return -inf
+        values, vectors = pairs
+        least = float(values[0])
+        bound = least - abs(float(betas[k]) * float(vectors[-1, 0]))
+        if last or (least < 0 and bound > 1.05 * least) or (least >= 0 and bound > -0.5):
+            return bound
+    return None
 
 
-def _dot(left: Matrix, right: Matrix) -> float:
-    return float((left.conj() * right).sum().real)
+def _norm(vector: Matrix, gram: Callable[[Matrix], Matrix]) -> Matrix:
+    return _dot(vector, gram(vector)).clip(min=0) ** 0.5
+
+
+def _dot(left: Matrix, right: Matrix) -> Matrix:
+    return (left.conj() * right).sum().real

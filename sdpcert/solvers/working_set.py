@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.arithmetic.arrays import arrays_on
+from sdpcert.condition.factor import Factor
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.solvers.closed_forms import strictly_feasible
 from sdpcert.solvers.effort import KEPT
+from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget, SolverError
 
@@ -96,7 +97,7 @@ class FrequencyWatch:
 
         # One thread: factoring alone is so short that threads would wait for each other.
         parts = ((k, self._inequality(k)) for k in among)
-        return [k for k, part in parts if part.factor(part.matrix(y)) is None]
+        return [k for k, part in parts if Factor.of(part.matrix(y)) is None]
 
     def exchange(self, stopped: dict[Frequency, int], idle: Sequence[Inequality]) -> None:
         """Let the worst of `stopped` join the working set and `idle` ones leave, those that came back excepted."""

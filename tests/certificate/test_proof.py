@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from sdpcert import Network, certify
 from sdpcert.arithmetic.exact import Total, add_product, square_root_up, two_product
 from sdpcert.certificate.document import build_document, write_document
-from sdpcert.certificate.input_factor import factor_input
+from sdpcert.certificate.evidence.factor_evidence import FactorEvidence
+from sdpcert.certificate.evidence.scaling_evidence import ScalingEvidence
+from sdpcert.certificate.input_factor import InputFactor, factor_input
 from sdpcert.certificate.proof import Proof, ProofProblem
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.check import check, check_document
@@ -91,15 +93,19 @@ def dominant(matrix: Exact, charge: Exact) -> bool:
     )
 
 
+def input_factor_of(proof: Proof) -> InputFactor | None:
+    return proof.evidence.input_factor if isinstance(proof.evidence, FactorEvidence) else None
+
+
 def condition(form: StackedForm, proof: Proof) -> tuple[Exact, Exact]:
     """M and the entrywise charges of the radii, for the network with the factor in place of the input."""
     blocks = dict(form.blocks)
-    inputs = form.inputs
-    if proof.input_factor is not None:
-        inputs, first = len(proof.input_factor.weights), 0
+    inputs, factor = form.inputs, input_factor_of(proof)
+    if factor is not None:
+        inputs, first = len(factor.weights), 0
         for key in sorted(k for k in blocks if k[1] == 0):
             size = len(blocks[key].weights)
-            blocks[key] = Block(proof.input_factor.weights[first : first + size])
+            blocks[key] = Block(factor.weights[first : first + size])
             first += size
     sizes = [inputs, *(g.size for g in form.groups)]
     bounds = [0, *np.cumsum(sizes).tolist()]
@@ -141,26 +147,31 @@ def holds(form: StackedForm, proof: Proof) -> bool:
     if proof.rho < 0 or any(np.any(t < 0) for t in proof.multipliers):
         return False
     M, eps = condition(form, proof)
+    evidence = proof.evidence
+    if isinstance(evidence, ScalingEvidence):
+        scale = [Fraction(float(a)) for a in evidence.vector]
+        return all(a > 0 for a in scale) and dominant(scaled(M, scale), scaled(eps, scale))
+    assert isinstance(evidence, FactorEvidence)
+    order = evidence.elimination.permutation.tolist()
+    L = evidence.integers()
+    scale = [2**evidence.precision * Fraction(2) ** -int(d) for d in evidence.scaling]
     n = range(len(M))
-    L = [[int(x) for x in row] for row in proof.factor]
-    scale = [Fraction(2) ** -int(d) for d in proof.scaling]
-    power = Fraction(4) ** proof.precision
-    E = [
-        [power * scale[i] * scale[j] * M[i][j] - sum(a * b for a, b in zip(L[i], L[j], strict=True)) for j in n]
-        for i in n
-    ]
-    if not dominant(E, [[power * scale[i] * scale[j] * eps[i][j] for j in n] for i in n]):
-        return False
-    return proof.input_factor is None or factor_holds(form, proof)
+    E, charge = scaled(M, scale), scaled(eps, scale)
+    E = [[E[order[i]][order[j]] - sum(a * b for a, b in zip(L[i], L[j], strict=True)) for j in n] for i in n]
+    charge = [[charge[order[i]][order[j]] for j in n] for i in n]
+    return dominant(E, charge) and (evidence.input_factor is None or factor_holds(form, evidence.input_factor))
 
 
-def factor_holds(form: StackedForm, proof: Proof) -> bool:
-    assert proof.input_factor is not None
+def scaled(matrix: Exact, scale: list[Fraction]) -> Exact:
+    return [[a * b * x for b, x in zip(scale, row, strict=True)] for a, row in zip(scale, matrix, strict=True)]
+
+
+def factor_holds(form: StackedForm, factor: InputFactor) -> bool:
     readers = [form.blocks[k] for k in sorted(form.blocks) if k[1] == 0]
     G = [row for b in readers for row in stored(b)]
     radius = [Fraction(b.radius) for b in readers for _ in b.weights]
-    R = fractions(proof.input_factor.weights)
-    scale = [Fraction(2) ** -int(c) for c in proof.input_factor.scaling]
+    R = fractions(factor.weights)
+    scale = [Fraction(2) ** -int(c) for c in factor.scaling]
     sums = [sum(map(abs, row), Fraction(0)) for row in G]
     n = range(len(G))
     C, eps = [], []
@@ -372,8 +383,10 @@ def test_wide_inputs_are_factored(radius: float) -> None:
     assert factor is not None
     solution = closed_form(form)
     proof = ProofProblem(form, solution.exponent).prove(solution.rho, solution.multipliers)
-    assert proof is not None and proof.input_factor is not None
-    assert len(proof.factor) == len(proof.input_factor.weights) + form.neurons < 40
+    assert proof is not None
+    kept = input_factor_of(proof)
+    assert kept is not None and isinstance(proof.evidence, FactorEvidence)
+    assert len(proof.evidence.scaling) == len(kept.weights) + form.neurons < 40
     assert holds(form, proof)
     # Every x has a shorter x~ that the factor maps to where G maps x.
     G = np.concatenate([form.blocks[k].weights for k in sorted(form.blocks) if k[1] == 0])

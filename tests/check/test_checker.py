@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdpcert.check import CheckResult, check, check_document, integers, reading, stacked
+from sdpcert.check import CheckResult, check, check_document, factor_proof, integers, reading
 from sdpcert.check.verdict import main
 
 RELU, LEAKY, SIGNED, NARROW = (0.0, 1.0), (0.01, 1.0), (-1.0, 1.0), (0.1, 0.7)
@@ -1031,9 +1031,9 @@ def test_limits_come_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_FACTOR_ENTRIES", entries, "entries of L"),
         ("MAX_WEIGHTS", stored, "weights"),
     ):
-        monkeypatch.setattr(stacked, name, limit)
+        monkeypatch.setattr(factor_proof, name, limit)
         assert check_document(encode(plain)).ok
-        monkeypatch.setattr(stacked, name, limit - 1)
+        monkeypatch.setattr(factor_proof, name, limit - 1)
         result = check_document(encode(plain))
         assert not result.ok and word in result.reason
         monkeypatch.undo()

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays, TorchArrays
+from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate, reduce_input
 from sdpcert.network.activations import relu
 from sdpcert.network.stacked import Block, Group, StackedForm
-from sdpcert.solvers.closed_forms import forward_multipliers
+from sdpcert.solvers.forward import forward_multipliers
 
 Array = np.ndarray
 SLOPES = [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2.0), (-2.0, -0.3)]
@@ -69,6 +70,15 @@ class Dense:
         return np.tensordot(y, np.array(self.terms), axes=1)
 
 
+def in_blocks(condition: Condition, arrays: Arrays, matrix: Array) -> BlockMatrix:
+    """The blocks of a dense matrix where M may have some, nothing elsewhere."""
+    slices, found = condition.elimination.slices, BlockMatrix.zeros(arrays, condition.elimination)
+    for j, later in enumerate(condition.elimination.later):
+        for i in (j, *later):
+            found.entries[i, j] = arrays.asarray(matrix[slices[i], slices[j]])
+    return found
+
+
 def positive(rng: np.random.Generator, n: int) -> Array:
     root = rng.standard_normal((n, n))
     return root @ root.T + 0.1 * np.eye(n)
@@ -102,14 +112,15 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
     def same(actual: Array, expected: Array | list[float]) -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11 * n)
 
-    linear = arrays.numpy(condition.linear(arrays.asarray(y)))
+    linear = arrays.numpy(condition.linear(arrays.asarray(y)).dense())
     same(linear, dense.linear(y))
     same(linear, linear.T)
-    matrix = arrays.numpy(condition.matrix(arrays.asarray(y)))
+    matrix = arrays.numpy(condition.matrix(arrays.asarray(y)).dense())
     same(matrix, dense.linear(y) - dense.F.T @ dense.F)
 
     adjoint = arrays.numpy(condition.adjoint(given_x))
     same(adjoint, [np.sum(t * X) for t in dense.terms])
+    same(arrays.numpy(condition.adjoint_of_selected(in_blocks(condition, arrays, X))), adjoint)
     assert float(np.sum(linear * X)) == pytest.approx(float(y @ adjoint), rel=1e-9, abs=1e-9 * n)
 
     part = U.T @ S
@@ -117,7 +128,7 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
     same(product, [np.sum(t * (part + part.T) / 2) for t in dense.terms])
 
     direction = condition.linear(arrays.asarray(y))
-    times = arrays.numpy(condition.linear_times(direction, arrays.asarray(U)))
+    times = arrays.numpy(direction.times(arrays.asarray(U)))
     same(times, linear @ U)
 
     schur = arrays.numpy(condition.schur(given_x, given_s))
@@ -176,7 +187,7 @@ def test_multipliers_go_back_to_the_original_network(seed: int, scale: float) ->
         [np.zeros(1), *(np.full(g.size, a) for g, a in zip(form.groups, scaling.neurons, strict=True))]
     )
     congruent = np.ldexp(original, -(units[:, None] + units).astype(int))
-    scaled = condition.matrix(y)
+    scaled = condition.matrix(y).dense()
     size = np.sqrt(np.abs(scaled.diagonal()) + np.abs(condition.constant.diagonal()) + y[0])
     assert np.max(np.abs(congruent - scaled) / np.outer(size, size)) < 1e-9
 
@@ -271,7 +282,7 @@ def test_closed_form_start_is_strictly_feasible(seed: int, scale: float, wide: b
     condition = Condition(random_form(seed, 30 if wide else None, scale))
     multipliers, rho = forward_multipliers([condition], theta)
     y = 1.5 * rho * np.concatenate([[1.0], multipliers])
-    matrix = condition.matrix(y)
+    matrix = condition.matrix(y).dense()
     size = np.sqrt(matrix.diagonal())
     assert np.linalg.eigvalsh(matrix / np.outer(size, size)).min() > 0
 

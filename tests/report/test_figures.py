@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import sdpcert
+from sdpcert.certificate.evidence.factor_evidence import FactorEvidence
 from sdpcert.certify.slack import slack_of
 from sdpcert.check import read_content
 from sdpcert.check.condition import StackedCondition
@@ -61,8 +62,8 @@ def test_spectrum_is_that_of_the_proof(proved: Path) -> None:
     assert isinstance(condition, StackedCondition)
     matrix = stacked_matrix(condition.content)
     made = sdpcert.certify(mlp(), "neuron")
-    assert made.proof is not None
-    factor = np.ldexp(made.proof.factor.astype(float), -made.proof.precision)
+    assert made.proof is not None and isinstance(made.proof.evidence, FactorEvidence)
+    factor = np.array(made.proof.evidence.integers(), dtype=float) * 2.0**-made.proof.evidence.precision
     assert np.abs(factor @ factor.T - matrix).max() < 1e-12
     found, left_out = spectra(document)
     assert left_out == "" and found[0].values[0] > -1e-12 and found[0].values[0] < 1e-6

@@ -23,7 +23,6 @@ from scipy import linalg
 import sdpcert
 from sdpcert import Network, certify
 from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue, least_squares, spectral_norm
-from sdpcert.certify.repair import least_rho
 from sdpcert.condition.matrix import Condition
 from sdpcert.network.activations import activation_by_name, leaky_relu
 from sdpcert.network.affine import Dense, Sum
@@ -31,7 +30,8 @@ from sdpcert.network.graph import Graph
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.choices import Method
 from sdpcert.solvers import SOLVERS, Budget, Progress, Solution, closed_form, interior_point, product
-from sdpcert.solvers.closed_forms import forward_multipliers, strictly_feasible
+from sdpcert.solvers.forward import forward_multipliers, strictly_feasible
+from sdpcert.solvers.least_rho import least_rho
 from sdpcert.solvers.native import STARTS
 from sdpcert.solvers.step_length import length_to_boundary
 
@@ -232,7 +232,7 @@ def test_recursion_with_multipliers_of_their_own_is_strictly_feasible(
     condition = Condition(form)
     multipliers, rho = forward_multipliers([condition], theta, each)
     if rho > 0:  # not a network that is constant
-        matrix = condition.matrix(1.5 * rho * np.concatenate([[1.0], multipliers]))
+        matrix = condition.matrix(1.5 * rho * np.concatenate([[1.0], multipliers])).dense()
         size = np.sqrt(matrix.diagonal())
         assert np.linalg.eigvalsh(matrix / np.outer(size, size))[0] > 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 import sdpcert
 from sdpcert.condition.dual import feasible_dual_value
-from sdpcert.condition.factor import Elimination, Factor
 from sdpcert.condition.frequency import FrequencyCondition, Head
 from sdpcert.network.activations import relu
 from sdpcert.network.embedding import embed
@@ -89,33 +87,6 @@ def test_any_dual_matrices_give_a_lower_bound(seed: int, share: float) -> None:
     point = minimise(FrequencyCondition(form), Budget())
     bound = np.ldexp(np.sqrt(value), condition.exponent)
     assert bound <= np.ldexp(np.sqrt(point.y[0]), point.exponent) * (1 + 1e-9)
-
-
-@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["real", "complex"]))
-@settings(max_examples=40, deadline=None)
-def test_block_factor(seed: int, kind: str) -> None:
-    rng = np.random.default_rng(seed)
-    condition = FrequencyCondition(random_torus(seed))
-    sizes = [int(k) for k in rng.integers(1, 60, int(rng.integers(1, 5)))]
-    bounds = np.cumsum([0, *sizes])
-    slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
-    pattern = [(a, b) for a in range(len(sizes)) for b in range(a) if rng.random() < 0.6]
-    n = int(bounds[-1])
-    matrix = np.zeros((n, n), dtype=complex if kind == "complex" else float)
-    for a, b in pattern:
-        block = rng.standard_normal((sizes[a], sizes[b]))
-        matrix[slices[a], slices[b]] = block + (1j * rng.standard_normal(block.shape) if kind == "complex" else 0)
-    matrix = matrix + matrix.conj().T
-    matrix += np.eye(n) * (1 + np.abs(matrix).sum(axis=1).max())
-    factor = Factor.of(condition.arrays, Elimination.of(slices, pattern), matrix)
-    assert factor is not None
-    np.testing.assert_allclose(factor.inverse() @ matrix, np.eye(n), atol=1e-9)
-    right = rng.standard_normal((n, 3)).astype(matrix.dtype)
-    np.testing.assert_allclose(matrix @ factor.solve(right), right, atol=1e-9)
-    assert (
-        Factor.of(condition.arrays, Elimination.of(slices, pattern), matrix - 3 * np.abs(matrix).max() * np.eye(n))
-        is None
-    )
 
 
 def _on_torus(sizes: list[tuple[int, int, int]], inputs: int, torus: int, seed: int) -> TorusForm:

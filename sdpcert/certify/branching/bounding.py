@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.arithmetic.blas import cholesky
 from sdpcert.arithmetic.spectra import eigenpairs, spectral_norm
 from sdpcert.certify.branching.node import Node, Witness
-from sdpcert.certify.repair import least_rho
+from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.regions.emptiness import Interior, interior
@@ -20,6 +20,7 @@ from sdpcert.regions.pieces import Bounded, Empty, Step
 from sdpcert.regions.reduced import Reduced, reduced_form
 from sdpcert.regions.state import Decision, State
 from sdpcert.regions.tighten import Effort, tighten
+from sdpcert.solvers.least_rho import least_rho
 from sdpcert.solvers.primal_dual import Point, minimise
 from sdpcert.solvers.solution import Budget
 
@@ -253,12 +254,10 @@ class _Problem:
         return Bounded(rho, goals.exponent, self.reduced.multipliers(live, goals.exponent))
 
 
-def _has_room(matrix: Array) -> bool:
+def _has_room(matrix: BlockMatrix) -> bool:
     """Whether the matrix, with its diagonal brought to one, is positive definite by some margin."""
-    diagonal = np.diagonal(matrix)
+    diagonal = matrix.diagonal()
     if not np.all(diagonal > 0):
         return False
-    scale = diagonal**-0.5
-    unit = scale[:, None] * matrix * scale
-    unit[np.diag_indices(len(unit))] -= LEAST_EIGENVALUE * len(unit)
-    return cholesky(unit) is not None
+    unit = matrix.scaled(diagonal**-0.5)
+    return Factor.of(unit.with_diagonal(-LEAST_EIGENVALUE * len(diagonal))) is not None
