@@ -36,7 +36,6 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
-from sdpcert.solvers.family import layer_optimum
 
 import sdpcert
 from benchmarks.solvers import machine
@@ -44,6 +43,7 @@ from sdpcert.certificate.document import build_document, write_document
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.solvers import closed_form, product
+from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray

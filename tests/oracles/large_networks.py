@@ -22,7 +22,9 @@ def pooled_mnist(filters: int = 32, kernel: int = 5, side: int = 28, hidden: int
     return build.finish(build.dense(build.relu(build.dense(value, hidden)), 10), "pooled mnist")
 
 
-def residual_cifar(widths: tuple[int, ...] = (16, 32, 64, 64), blocks: int = 1, seed: int = 0, hidden: int = 100) -> Network:
+def residual_cifar(
+    widths: tuple[int, ...] = (16, 32, 64, 64), blocks: int = 1, seed: int = 0, hidden: int = 100
+) -> Network:
     """A residual network of CIFAR images: a convolution, stages of blocks that halve the image, and a dense head."""
     build = _Builder((3, 32, 32), seed)
     value = build.relu(build.conv(0, widths[0], 3, 2, 1))
@@ -63,7 +65,9 @@ class _Builder:
         return self.graph.network(value, source=name)
 
     def random(self, shape: tuple[int, ...], read: int) -> Array:
-        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(np.float32((2 / read) ** 0.5))
+        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(
+            np.float32((2 / read) ** 0.5)
+        )
 
     def relu(self, value: int) -> int:
         return self.graph.add(relu(), value)
