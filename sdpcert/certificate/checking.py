@@ -1,8 +1,12 @@
-"""What checking a proof in integers costs, estimated from the blocks of its factor."""
+"""What a checker takes, and how long it takes to follow a factor in integers, estimated from the blocks of it."""
 
 from __future__ import annotations
 
+from math import inf
+
 from sdpcert.certificate.scaled_matrix import ScaledMatrix
+from sdpcert.check.blocks import MAX_WEIGHTS
+from sdpcert.check.factor_proof import MAX_COORDINATES
 from sdpcert.condition.elimination import Elimination
 from sdpcert.network.stacked import StackedForm
 
@@ -11,15 +15,32 @@ from sdpcert.network.stacked import StackedForm
 RATE, ENTRIES = 3e7, 3e5
 
 
+def is_within_limits(form: StackedForm, matrix: ScaledMatrix) -> bool:
+    """Whether a checker reads a file with so many weights: what it refuses is not proved."""
+    readers = _readers(form) if matrix.inputs < form.inputs else 0
+    blocks = form.blocks.values()
+    return sum(b.weights.size * (1 if b.low is None else 2) for b in blocks) + readers**2 <= MAX_WEIGHTS
+
+
 def seconds_in_integers(form: StackedForm, matrix: ScaledMatrix) -> float:
-    """About how long a checker takes to follow an integer factor of the matrix that is the condition of a form."""
-    readers = sum(len(block.weights) for (_, source), block in form.blocks.items() if source == 0)
+    """About how long a checker takes to follow an integer factor of the matrix that is the condition of a form.
+
+    Infinite if it does not.
+    """
+    if matrix.order > MAX_COORDINATES:
+        return inf
+    readers = _readers(form)
     work, entries = _of_factor(matrix.elimination)
     if matrix.inputs < form.inputs:
         work += form.inputs * readers**2 / 2 + readers**3 / 6
         entries += readers**2
     entries += sum(float(block.weights.size) for block in form.blocks.values())
     return (work + _of_squares(matrix)) / RATE + entries / ENTRIES
+
+
+def _readers(form: StackedForm) -> int:
+    """How many rows read the input."""
+    return sum(len(block.weights) for (_, source), block in form.blocks.items() if source == 0)
 
 
 def _of_factor(elimination: Elimination) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sdpcert.certificate.balanced import balanced
 from sdpcert.certificate.block_total import BlockTotal
-from sdpcert.certificate.checking import seconds_in_integers
+from sdpcert.certificate.checking import is_within_limits, seconds_in_integers
 from sdpcert.certificate.dominance import missing_dominance
 from sdpcert.certificate.evidence.evidence import Evidence
 from sdpcert.certificate.evidence.factor_evidence import FactorEvidence
@@ -36,6 +36,8 @@ PRECISION = 50
 REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
 #: Seconds that a checker may take to follow a factor in integers.
 LONGEST_CHECK = 60.0
+#: In floating point only every so many repairs are tried: an attempt takes as long as a check.
+COARSE = 3
 #: How often a proof by scaling is repaired, and by how much at most.
 SCALINGS, LARGEST_REPAIR = 6, 1e-4
 
@@ -92,9 +94,11 @@ class ProofProblem:
             return None
         if not all(block.finite for block in self.matrix.blocks.values()):
             return None
+        if not is_within_limits(self.form, self.matrix):
+            return None
         clamped = balanced(self.matrix, rho, [np.maximum(t, 0.0) for t in lengthened])
         self.more = None if self.in_integers else 0.0
-        for tau in repairs:
+        for tau in repairs if self.in_integers else repairs[::COARSE]:
             weights = [(1 + tau / 2) * t for t in clamped]
             if tau > 0:
                 weights = [t + tau / 2 * rho * u for t, u in zip(weights, self.interior, strict=True)]
@@ -111,7 +115,9 @@ class ProofProblem:
         """
         matrix = ScaledMatrix(self.form, self.exponent, None)
         vector, given = np.array(vector, dtype=float), [np.array(t, dtype=float) for t in multipliers]
-        if not (rho >= 0 and all(np.all((t >= 0) & (t < np.inf)) for t in given)):
+        if not (0 <= rho < np.inf and all(np.all((t >= 0) & (t < np.inf)) for t in given)):
+            return None
+        if not is_within_limits(self.form, matrix):
             return None
         if not (vector.shape == (matrix.order,) and np.all((vector > 0) & (vector < np.inf))):
             raise ValueError(f"the vector of a proof by scaling needs {matrix.order} numbers above zero")

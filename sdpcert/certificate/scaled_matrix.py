@@ -48,9 +48,9 @@ class ScaledMatrix:
         self.slices = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
         self.order = int(bounds[-1])
         self.slopes = [(g.alpha, g.beta) for g in form.groups]
-        self.elimination = Elimination.of(self.slices, self._pattern())
+        self.elimination = Elimination.of(self.slices, self.pattern())
 
-    def _pattern(self) -> Iterator[tuple[int, int]]:
+    def pattern(self) -> Iterator[tuple[int, int]]:
         """Pairs of sources where M may not be zero."""
         for to, row in self.rows(self.blocks):
             if to < self.output_row:

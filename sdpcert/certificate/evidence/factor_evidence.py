@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +26,7 @@ class FactorEvidence(Evidence):
     `input_factor` M is that of the network that reads it in place of the input.
     """
 
-    factor: Factor
+    factor: Factor = field(repr=False)
     scaling: Array
     input_factor: InputFactor | None
     precision: int

@@ -13,7 +13,7 @@ from sdpcert.check import stacked_floating
 from sdpcert.check.blocks import Block
 from sdpcert.check.inequality import Inequality
 from sdpcert.check.reading import Rejected
-from sdpcert.network.stacked import StackedForm
+from sdpcert.network import stacked
 
 Array = np.ndarray
 
@@ -27,7 +27,7 @@ class FloatingEvidence(Evidence):
 
     @staticmethod
     def of(
-        form: StackedForm, exponent: int, rho: float, multipliers: tuple[Array, ...], order: tuple[int, ...]
+        form: stacked.StackedForm, exponent: int, rho: float, multipliers: tuple[Array, ...], order: tuple[int, ...]
     ) -> FloatingEvidence | None:
         """The evidence if the checker accepts it, in its own words: it is asked for the verdict."""
         inequality = Inequality(
@@ -37,10 +37,7 @@ class FloatingEvidence(Evidence):
             [_numbers(t) for t in multipliers],
             rho,
             exponent,
-            [
-                Block(to, source, *block.weights.shape, block.radius, _numbers(block.weights), _low(block.low))
-                for (to, source), block in sorted(form.blocks.items())
-            ],
+            [_block(to, source, block) for (to, source), block in sorted(form.blocks.items())],
         )
         try:
             stacked_floating.prove(inequality, order)
@@ -52,9 +49,11 @@ class FloatingEvidence(Evidence):
         return {"kind": "floating-point", "order": list(self.order)}
 
 
+def _block(to: int, source: int, block: stacked.Block) -> Block:
+    rows, columns = block.weights.shape
+    low = None if block.low is None else _numbers(block.low)
+    return Block(to, source, rows, columns, block.radius, _numbers(block.weights), low)
+
+
 def _numbers(values: Array) -> array[float]:
     return array("d", np.ascontiguousarray(values, dtype=float).tobytes())
-
-
-def _low(values: Array | None) -> array[float] | None:
-    return None if values is None else _numbers(values)
