@@ -19,6 +19,8 @@ from sdpcert.solvers.segments import estimate_sweep, segments_of
 LONGEST = 600.0
 #: A condition that is estimated at fewer seconds is solved as a whole at once, without cheaper rungs before it.
 QUICK = 5.0
+#: The share of what the condition as a whole is estimated at that sweeps before it may take.
+SHARE_OF_SWEEPS = 0.1
 #: How many times longer than a sweep the condition as a whole has to be estimated at for sweeps to come first.
 WORTH = 4.0
 
@@ -50,8 +52,10 @@ class Ladder:
 
     @property
     def longest(self) -> float:
-        """Seconds after which no other rung is begun: what is named is climbed, whatever it takes."""
-        return min(self.time_limit, LONGEST if self.method == "auto" else inf)
+        """Seconds after which no other rung is begun: without a time limit, what is named is climbed, whatever it
+        takes.
+        """
+        return LONGEST if self.method == "auto" and self.time_limit == inf else self.time_limit
 
     def takes_whole(self, elapsed: float) -> bool:
         """Whether the condition as a whole fits the memory and what is left of the time."""
@@ -71,13 +75,25 @@ class Ladder:
             return self.whole.seconds > WORTH * self.sweep.seconds
         return self.time_limit < inf or self.sweep.seconds <= self.longest
 
-    def next_rung(self) -> str:
-        """What the condition as a whole would cost, and why it was not begun."""
-        what = "one multiplier per layer" if self.method == "layer" else "one multiplier per neuron at once"
-        if self.whole.memory > self.memory_limit:
+    def ends_sweeps(self, spent: float, elapsed: float) -> bool:
+        """Whether no other sweep is begun after `spent` seconds of them: the condition as a whole gains more, or time
+        is over.
+        """
+        if self.takes_whole(elapsed):
+            return spent > SHARE_OF_SWEEPS * self.whole.seconds
+        return elapsed + self.sweep.seconds > self.longest and self.time_limit == inf
+
+    def next_rung(self, swept: bool) -> str:
+        """What the next rung would cost, and why it was not begun."""
+        what, effort = "one multiplier per neuron for all layers at once", self.whole
+        if self.method == "layer":
+            what = "one multiplier per layer"
+        elif self.sweeps and not swept:
+            what, effort = "a sweep over segments with one multiplier per neuron", self.sweep
+        if effort.memory > self.memory_limit:
             why = f"above the memory limit of {self.memory_limit / 2**30:.1f} GiB"
         elif self.time_limit < inf:
             why = "above what is left of the time limit"
         else:
-            why = "above ten minutes; a time limit, or a method by name, begins it"
-        return f"the next rung, {what}, is estimated at {self.whole}, {why}"
+            why = "above ten minutes: a longer time limit begins it"
+        return f"the next rung, {what}, is estimated at {effort}, {why}"
