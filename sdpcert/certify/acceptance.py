@@ -15,8 +15,12 @@ from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.check import check_document
 from sdpcert.check.cover import seconds_in_integers
+from sdpcert.check.torus import MAX_WORK
 from sdpcert.running.interrupts import first_interrupt_waits
-from sdpcert.solvers.effort import exact_check_seconds
+from sdpcert.solvers.effort import EXACT_RATE, exact_check_seconds
+
+#: Estimated seconds that integers may take whatever the time limit: what the largest torus takes that they are for.
+PATIENCE = MAX_WORK / EXACT_RATE
 
 
 def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
@@ -32,7 +36,7 @@ def accepted(tree: Part, seconds: float, before: bool = False) -> Part | None:
     fronts = [leaf.form for leaf in tree.leaves if isinstance(leaf, TorusCondition)]
     if not fronts:
         return tree
-    slow = sum(map(exact_check_seconds, fronts)) > seconds
+    slow = sum(map(exact_check_seconds, fronts)) > min(seconds, PATIENCE)
     if before and (slow or tree.level == "exact"):
         return tree
     document = build_document(tree, None, {})

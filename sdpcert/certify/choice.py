@@ -6,22 +6,17 @@ import os
 import sys
 from typing import Any
 
-import numpy as np
-
 from sdpcert.certify.construction import ConstructionPlan
 from sdpcert.certify.dense import DensePlan
+from sdpcert.certify.divided import DividedPlan
+from sdpcert.certify.fitting import Fitting
 from sdpcert.certify.frequencies import FrequencyPlan
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.regional import RegionPlan
 from sdpcert.certify.request import Request
 from sdpcert.network.construction import ConstructedNetwork
-from sdpcert.network.embedding import embed
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.effort import estimate_of_order
-
-#: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
-LARGEST_UNROLLED = 4000
 
 
 def plan_of(network: Any, request: Request) -> Plan:
@@ -40,8 +35,12 @@ def plan_of(network: Any, request: Request) -> Plan:
             )
         if request.output_rows is not None or request.output_pair is not None:
             raise ValueError("method 'by-construction' is about all outputs; choose another method for some rows")
-    if isinstance(network, Network) and goes_over_frequencies(network, request):
-        return FrequencyPlan(network, request)
+    if isinstance(network, Network):
+        divided = reason_to_divide(network, request)
+        if divided:
+            return DividedPlan(network, request, divided)
+        if goes_over_frequencies(network, request):
+            return FrequencyPlan(network, request)
     if isinstance(network, ConstructedNetwork) and request.method == "by-construction":
         return ConstructionPlan(network)
     if request.form == "frequency":
@@ -71,12 +70,20 @@ def goes_over_frequencies(network: Network, request: Request) -> bool:
     """Whether a network is certified over frequencies: asked for, or unrolling does not fit and they are possible."""
     if request.form != "auto":
         return request.form == "frequency"
-    size = network.neurons + int(np.prod(network.input_shape))
-    fits = estimate_of_order(size, network.neurons).fits(request.time_limit, request.memory_limit)
-    if size <= LARGEST_UNROLLED and fits:
-        return False
-    try:
-        embed(network)
-    except ValueError:
-        return False
-    return True
+    fitting = Fitting.of(network, request.method)
+    return not fitting.is_small(request.time_limit, request.memory_limit) and fitting.closed is not None
+
+
+def reason_to_divide(network: Network, request: Request) -> str:
+    """Why a network is bounded in parts, "" if it is not: no form of the whole fits, or would be solved in minutes."""
+    if request.form != "auto" or request.method == "by-construction" or request.solver != "native":
+        return ""
+    limit, fitting = request.memory_limit, Fitting.of(network, request.method)
+    if fitting.is_small(request.time_limit, limit):
+        return ""
+    if fitting.solved is None:
+        unrolled = f"unrolling it is estimated to take {fitting.unrolling / 2**30:.1f} GiB"
+        return "" if fitting.is_unrolled_at_all(limit) else f"divided into parts: {unrolled}"
+    if fitting.is_solved_over_frequencies(limit):
+        return ""
+    return f"divided into parts: over frequencies the whole is estimated at {fitting.solved}"

@@ -19,6 +19,7 @@ from scipy import sparse
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.sequence import Joint, Sequence, in_sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
+from sdpcert.certify.passages import passages
 from sdpcert.certify.plan import Candidate, Proven
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import Rearrange
@@ -79,16 +80,10 @@ def prove_cut(network: Network, below: float) -> StackedCondition | Sequence | N
 
 def cuts(network: Network) -> list[int]:
     """Input, output and between them the values that divide the network into affine parts and parts with neurons."""
-    last = network.last_uses
-    reads = {k: network.nodes[k - 1].inputs for k in last if k}
-    passed, furthest = [], last.get(0, 0)
-    for value in sorted(k for k in last if k):
-        if value != network.output and furthest <= value:
-            passed.append(value)
-        furthest = max(furthest, last[value])
+    depended = [k for k in network.last_uses if k]
     values, linear = [0], None
-    for value in [*passed, network.output]:
-        inside = [k for k in reads if values[-1] < k <= value and k > (linear or 0)]
+    for value in [*passages(network), network.output]:
+        inside = [k for k in depended if values[-1] < k <= value and k > (linear or 0)]
         neurons = any(
             isinstance(layer, Activation) and not layer.is_linear
             for layer in (network.nodes[k - 1].layer for k in inside)

@@ -91,6 +91,18 @@ class FrequencyPlan(Plan):
         """Whether nothing is solved: a front without neurons is a norm."""
         return self.method in CLOSED_FORMS or not self.form.groups
 
+    @property
+    def reads(self) -> Array:
+        """Where every input of the network lies among those of the tree."""
+        return self.embedding.input_index
+
+    @property
+    def gives(self) -> Array:
+        """Where every output of the network lies among those of the tree (all outputs, none chosen)."""
+        if self.head is not None:
+            return self.embedding.output_order
+        return np.arange(self.form.outputs) if self.form.pooled else self.embedding.output_index
+
     def construction(self, front: bool) -> Construction:
         """What the layers of the front, or of the head, know; raises ValueError if nothing is known of them."""
         if self.constructed is None:

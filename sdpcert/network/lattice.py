@@ -42,7 +42,8 @@ class Lattice:
             )
         levels, reasons = _levels(network)
         cut = _cut(network, levels)
-        if cut is None or not any(_reads_images(node.layer) for node in network.nodes[:cut]):
+        convolved = any(_reads_images(node.layer) for node in network.nodes[:cut])
+        if cut is None or not (convolved or cut == network.output):
             reason = next(iter(reasons.values()), "there is no convolution before an activation")
             raise ValueError(f"the network has no convolutional front for the condition over frequencies: {reason}")
         trunk = network.path(0, cut)

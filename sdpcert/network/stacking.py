@@ -7,7 +7,9 @@ bounded and kept as the block's radius.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +31,9 @@ from sdpcert.network.value_numbers import share_neurons
 
 Array = np.ndarray
 Merge = Callable[[AffineLayer, list[Known]], Known]
-#: Memory that the blocks of one stacked form may take, in bytes, where nobody says.
-MEMORY_LIMIT = 8 * 2**30
+#: Memory that unrolling one network may take, in bytes, where nobody says.
+MEMORY_LIMIT = 8.0 * 2**30
+_memory_limit = ContextVar("memory_limit", default=MEMORY_LIMIT)
 
 
 @dataclass
@@ -295,10 +298,20 @@ def _merged(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _
     return _Expression(parts, constant[0], bounds(np.broadcast_to(lost, constant.shape)[0] * SLACK))
 
 
+@contextmanager
+def memory_limited(limit: float) -> Iterator[None]:
+    """Within it a network is unrolled if that is estimated to take `limit` bytes at most."""
+    token = _memory_limit.set(limit)
+    try:
+        yield
+    finally:
+        _memory_limit.reset(token)
+
+
 def _check_memory(network: LayerGraph) -> None:
-    needed = unrolled_bytes(network)
-    if needed > MEMORY_LIMIT:
+    needed, limit = unrolled_bytes(network), _memory_limit.get()
+    if needed > limit:
         raise ValueError(
-            f"the unrolled network needs {needed / 2**30:.0f} GiB for its blocks, above the limit of "
-            f"{MEMORY_LIMIT / 2**30:.0f} GiB; certify a smaller input or a part of the network"
+            f"unrolling the network is estimated to take {needed / 2**30:.1f} GiB, above the limit of "
+            f"{limit / 2**30:.1f} GiB; certify it over frequencies or in parts (form='auto'), or raise memory_limit"
         )

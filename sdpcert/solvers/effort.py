@@ -19,6 +19,10 @@ PROOF = 16.0
 WORKING_SET = 16
 #: Seconds of Python for one inequality and iteration, whatever its size.
 OVERHEAD = 2e-3
+#: Bytes that the matrices of frequencies outside the working set may take; above, they are made anew every time.
+KEPT = 2 * 2**30
+#: Matrices that the floating-point checker of a torus has at once.
+CHECKED = 8
 #: Frequencies times order cubed per second in the exact checker.
 EXACT_RATE = 1e6
 
@@ -58,35 +62,82 @@ def estimate_of_order(order: int, variables: int) -> Effort:
     return Effort(0.05 + operations / rate, 8.0 * 16 * order**2, PROOF * order**3 / rate)
 
 
-def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str) -> Effort:
-    """The effort over frequencies: Hermitian matrices of the order of the channels on a working set, a Cholesky factor
-    at every other frequency, and the head.
+@dataclass(frozen=True)
+class SizesOnTorus:
+    """What decides how long a network on a torus takes: cells and channels, groups, and its dense head.
+
+    `head` has the inputs that are left of it once they are reduced, its neurons and its groups; None if there is none.
     """
-    order, count = form.inputs + form.channels, len(form.frequencies)
+
+    cells: int
+    inputs: int
+    groups: tuple[int, ...]
+    outputs: int
+    head: tuple[int, int, int] | None = None
+
+    @staticmethod
+    def of(form: TorusForm, head: StackedForm | None) -> SizesOnTorus:
+        """The sizes of a form and the head that reads it."""
+        rest = None
+        if head is not None:
+            readers = sum(len(b.weights) for (_, source), b in head.blocks.items() if source == 0)
+            rest = min(head.inputs, form.outputs * readers), head.neurons, len(head.groups)
+        return SizesOnTorus(form.cells, form.inputs, tuple(g.size for g in form.groups), form.outputs, rest)
+
+    @property
+    def order(self) -> int:
+        """Order of the matrix of a frequency."""
+        return self.inputs + sum(self.groups)
+
+    @property
+    def frequencies(self) -> int:
+        """One of every pair of opposite frequencies, about."""
+        return self.cells // 2 + 1
+
+
+def estimate_frequencies(form: TorusForm, head: StackedForm | None, method: str) -> Effort:
+    """The effort over frequencies, see `effort_over_frequencies`."""
+    return effort_over_frequencies(SizesOnTorus.of(form, head), method)
+
+
+def effort_over_frequencies(sizes: SizesOnTorus, method: str) -> Effort:
+    """The effort over frequencies: Hermitian matrices of the order of the channels on a working set, a Cholesky factor
+    at every other frequency, and the head; nothing is solved for a product of norms.
+    """
+    order, count = sizes.order, sizes.frequencies
     working = min(count, WORKING_SET)
-    variables = form.channels if method == "neuron" else len(form.groups)
+    variables = sum(sizes.groups) if method == "neuron" else len(sizes.groups)
     alone = Effort(0.0, 0.0)
-    if head is not None:
-        readers = sum(len(b.weights) for (_, source), b in head.blocks.items() if source == 0)
-        inputs = min(head.inputs, form.outputs * readers)
-        own = head.neurons if method == "neuron" else len(head.groups)
-        variables += own + form.outputs
-        alone = estimate_of_order(inputs + head.neurons, own)
+    if sizes.head is not None:
+        inputs, neurons, groups = sizes.head
+        own = neurons if method == "neuron" else groups
+        variables += own + sizes.outputs
+        alone = estimate_of_order(inputs + neurons, own)
     # A complex operation is four real ones.
     each = working * 4 * 8.0 * order**3 + count * 4 / 3 * order**3 + variables**3 / 3
     rate = _rate()
-    solving = ITERATIONS * (each / rate + OVERHEAD * working) + 2 * alone.seconds
-    exact = exact_check_seconds(form)
+    exact = exact_check_seconds_of(sizes)
     proof = 12 * count * order**3 / rate + alone.proof + (exact if exact < inf else 0.0)
-    memory = 16.0 * (16 * working + count) * order**2 + 8.0 * variables**2 + alone.memory
+    # The checker has a matrix of twice the order in real numbers, with bounds of its errors.
+    checked = 8.0 * CHECKED * (2 * order) ** 2
+    if method == "product":
+        return Effort(0.0, max(16.0 * 4 * cores() * order**2, checked) + alone.memory, proof)
+    solving = ITERATIONS * (each / rate + OVERHEAD * working) + 2 * alone.seconds
+    kept = min(16.0 * count * order**2, KEPT)
+    memory = max(16.0 * 16 * working * order**2 + kept + 8.0 * variables**2, checked) + alone.memory
     return Effort(solving, memory, proof)
 
 
 def exact_check_seconds(form: TorusForm) -> float:
+    """See `exact_check_seconds_of`."""
+    return exact_check_seconds_of(SizesOnTorus.of(form, None))
+
+
+def exact_check_seconds_of(sizes: SizesOnTorus) -> float:
     """Estimated seconds of the exact checker for a torus, which counts with Python's integers; infinite if it
     refuses.
     """
-    work = (form.cells // 2 + 1) * float(form.inputs + form.channels) ** 3
+    work = sizes.frequencies * float(sizes.order) ** 3
     return work / EXACT_RATE if work <= MAX_WORK else inf
 
 
@@ -108,4 +159,9 @@ def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> 
 
 
 def _rate() -> float:
-    return RATE * min(cpu_count() or 1, CORES)
+    return RATE * cores()
+
+
+def cores() -> int:
+    """Cores that help, as the estimate assumes."""
+    return min(cpu_count() or 1, CORES)

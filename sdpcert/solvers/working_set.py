@@ -17,17 +17,18 @@ from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
 from sdpcert.network.torus import TorusForm
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.effort import KEPT
 from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.primal_dual import Point, minimise
-from sdpcert.solvers.solution import Budget
+from sdpcert.solvers.solution import Budget, SolverError
 
 Array = np.ndarray
 #: Up to this many frequencies all of them are solved at once.
 ALL = 12
 #: The gap aimed at, over twice the tolerance.
 MARGIN = 0.1
-#: Bytes that the matrices of frequencies outside the working set may take; above, they are made anew every time.
-KEPT = 2 * 2**30
+#: Matrices of a frequency that the solver has.
+MATRICES = 16
 #: Steps of the closed form's start, (theta, room) as in `strictly_feasible`: safer and looser.
 STARTS = ((0.4, 1.5), (0.4, 1.5), (0.4, 1.5), (0.25, 3.0), (0.1, 10.0), (0.02, 100.0))
 
@@ -82,7 +83,10 @@ class FrequencyWatch:
             if not broken:
                 return y
             self.exchange(dict.fromkeys(broken, 1), ())
-        condition.choose(condition.form.frequencies)
+        every = condition.form.frequencies
+        if MATRICES * 16.0 * len(every) * condition.inequalities[0].order ** 2 > KEPT:
+            raise SolverError("the closed form is infeasible at some frequencies, and all at once would not fit")
+        condition.choose(every)
         return strictly_feasible(condition)
 
     def broken(self, y: Array, among: Sequence[Frequency] | None = None) -> list[Frequency]:
