@@ -24,6 +24,7 @@ from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute import absolute
 from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.segments import sweep
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
@@ -217,7 +218,8 @@ class DensePlan(Plan):
         """The solver's point for the whole condition; if it stalls, that with one multiplier per layer as well."""
         native, kept = SOLVERS["native"], self._kept(ladder.whole, budget, climbed)
         try:
-            lead = native(self.form, self.method, kept, self.device)
+            in_blocks = ladder.in_blocks
+            lead = layer_optimum(self.form, kept) if in_blocks else native(self.form, self.method, kept, self.device)
         except SolverError as error:
             self.notes.append(str(error))
             return

@@ -110,7 +110,10 @@ class DividedPlan(Plan):
         if best is None or not isinstance(best.candidate, DividedCandidate):
             return Told(None, "stalled", 0, (), (*self.notes, "nothing was proved"))
         pieces = best.candidate.pieces
-        notes = [*self.notes, f"the bound is the product over {len(pieces)} pieces of the network, each proved by itself"]
+        notes = [
+            *self.notes,
+            f"the bound is the product over {len(pieces)} pieces of the network, each proved by itself",
+        ]
         cuts = [piece.end for piece in pieces[:-1]]
         return Told(None, best.candidate.status, 0, (), tuple(notes), {"cuts": cuts} if cuts else {})
 

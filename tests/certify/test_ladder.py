@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from sdpcert.certify import dense, ladder
 from sdpcert.certify.ladder import Ladder
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.effort import Effort
+from sdpcert.solvers.segments import sweep
 from sdpcert.solvers.solution import Progress
 
 Array = np.ndarray
@@ -51,6 +53,7 @@ def test_nonnegative_networks_are_exact_without_a_solver(layers: int, monkeypatc
 
 def test_what_does_not_fit_the_memory_is_swept_and_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    monkeypatch.setattr(dense, "sweep", partial(sweep, neurons=64))
     network = Network.mlp(chain(40, 16))
     certificate = certify(network, memory_limit=30 * 2**20, tol=0.1, effort=0.0)
     assert certificate.status == "proved" and certificate.method == "neuron"
@@ -79,6 +82,7 @@ def test_a_time_limit_keeps_what_is_proved() -> None:
 
 def test_an_interrupt_keeps_what_was_swept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    monkeypatch.setattr(dense, "sweep", partial(sweep, neurons=64))
     network = Network.mlp(chain(40, 16))
 
     def interrupt(line: Progress) -> None:
@@ -97,6 +101,15 @@ def test_sweeps_come_before_the_whole_condition_and_never_above_it(monkeypatch: 
     certificate = certify(network)
     assert certificate.solver_status == "optimal" and certificate.gap <= 1e-6
     assert certificate.method == "neuron"
+
+
+def test_one_multiplier_per_layer_of_a_deep_chain_goes_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network.mlp(chain(16, 12))
+    whole = certify(network, method="layer", effort=0.0)
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    blocks = certify(network, method="layer", memory_limit=3 * 2**20, effort=0.0)
+    assert blocks.upper == pytest.approx(whole.upper, rel=2e-6)
+    assert blocks.method == "layer" and blocks.solver_status == "optimal" and blocks.gap <= 1e-6
 
 
 def test_rungs_follow_from_estimates() -> None:
