@@ -24,6 +24,7 @@ from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute import absolute
 from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.segments import sweep
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
@@ -122,6 +123,7 @@ class DensePlan(Plan):
         self.rows: tuple[int, ...] | None = None
         self.notes = rounding_notes(form)
         self.announced = False
+        self.last: DensePoint | None = None  # the point of the last rung, if higher ones were not begun
 
     @staticmethod
     def of(network: Network | StackedForm, request: Request) -> DensePlan:
@@ -183,13 +185,14 @@ class DensePlan(Plan):
             for point in self._sweeps(start, ladder, self._kept(ladder.sweep, budget, climbed)):
                 climbed.append(point)
                 yield point
-        if climbed[-1].status == "interrupted":
+        self.last = min(climbed, key=lambda point: point.bound)
+        if self.last.status == "interrupted":
             return
         if ladder.takes_whole(budget.elapsed):
-            self.method = "layer" if self.method == "layer" else "neuron"
+            self.method, self.last = "layer" if self.asked == "layer" else "neuron", None
             yield from self._whole(ladder, budget, climbed)
         else:
-            self.notes.append(ladder.next_rung())
+            self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
 
     def _offered(self, *ways: tuple[str, Callable[[StackedForm], Solution]]) -> Iterator[DensePoint]:
         """The points of closed forms that are finite."""
@@ -202,11 +205,11 @@ class DensePlan(Plan):
                 yield DensePoint(self.form, solution, way=way)
 
     def _sweeps(self, start: Solution, ladder: Ladder, budget: Budget) -> Iterator[DensePoint]:
-        """The point of sweeps over segments: of a single one if the condition as a whole is to follow."""
-        best, once = None, ladder.takes_whole(budget.elapsed)
+        """The point of sweeps over segments."""
+        best, began = None, budget.elapsed
         for solution in sweep(self.form, start, budget):
             best = solution
-            if once or budget.elapsed > ladder.longest:
+            if ladder.ends_sweeps(budget.elapsed - began, budget.elapsed):
                 break
         if best is not None:
             yield DensePoint(self.form, best, way="sweeps over segments", asked=True)
@@ -215,7 +218,8 @@ class DensePlan(Plan):
         """The solver's point for the whole condition; if it stalls, that with one multiplier per layer as well."""
         native, kept = SOLVERS["native"], self._kept(ladder.whole, budget, climbed)
         try:
-            lead = native(self.form, self.method, kept, self.device)
+            in_blocks = ladder.in_blocks
+            lead = layer_optimum(self.form, kept) if in_blocks else native(self.form, self.method, kept, self.device)
         except SolverError as error:
             self.notes.append(str(error))
             return
@@ -268,10 +272,14 @@ class DensePlan(Plan):
             notes += best.proven.notes
         else:
             if best.candidate.way:
-                notes.append(f"the bound is that of {best.candidate.way}: nothing better was proved")
+                notes.append(f"the bound is that of {best.candidate.way}{self._why(best)}")
                 status = "optimal" if status == "stalled" and gap_of(dual, upper) <= self.tol else status
             notes += self._accuracy(dual, status, upper)
         return Told(dual, status, lead.candidate.iterations, lead.candidate.history, tuple(notes))
+
+    def _why(self, best: Tried) -> str:
+        """What to add to the way that a bound was proved by, unless the ladder was to end there."""
+        return "" if best.candidate is self.last else ": nothing better was proved"
 
     def _accuracy(self, dual: float, status: str, upper: float) -> list[str]:
         """What to say if the proved bound is not known to be within the tolerance of the optimum."""

@@ -12,46 +12,60 @@ from dataclasses import dataclass
 from math import inf
 
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.effort import Effort, estimate
+from sdpcert.solvers.effort import RATE, Effort, estimate
 from sdpcert.solvers.segments import estimate_sweep, segments_of
 
 #: Seconds that a rung may be estimated at, without a time limit, for `auto` to begin it.
 LONGEST = 600.0
 #: A condition that is estimated at fewer seconds is solved as a whole at once, without cheaper rungs before it.
 QUICK = 5.0
+#: The share of what the condition as a whole is estimated at that sweeps before it may take.
+SHARE_OF_SWEEPS = 0.1
 #: How many times longer than a sweep the condition as a whole has to be estimated at for sweeps to come first.
 WORTH = 4.0
+#: One multiplier per layer in blocks: iterations, seconds of Python for a group in each, and operations in each over
+#: the cubes of the groups and over the squares times the number of groups, as measured.
+ITERATIONS, OVERHEAD, CUBES, SQUARES = 30, 5e-3, 40.0, 200.0
 
 
 @dataclass(frozen=True)
 class Ladder:
     """What the rungs of a form are estimated to cost, and what they may.
 
-    `method` is "auto", "neuron" or "layer"; limits are in seconds and bytes, infinite for none.
+    `method` is "auto", "neuron" or "layer"; limits are in seconds and bytes, infinite for none. `whole` is the last
+    rung, with `in_blocks` by the blocks of the network.
     """
 
     method: str
     whole: Effort
     sweep: Effort
     segments: int
-    time_limit: float
-    memory_limit: float
+    time_limit: float = inf
+    memory_limit: float = inf
+    in_blocks: bool = False
 
     @staticmethod
     def of(form: StackedForm, method: str, time_limit: float = inf, memory_limit: float = inf) -> Ladder:
         """The ladder of a reduced form with neurons."""
-        whole = estimate(form, "layer" if method == "layer" else "neuron")
-        return Ladder(method, whole, estimate_sweep(form), len(segments_of(form)), time_limit, memory_limit)
+        whole, in_blocks = estimate(form, "layer" if method == "layer" else "neuron"), False
+        if method == "layer" and not whole.fits(min(time_limit, QUICK), memory_limit):
+            blocks = estimate_layers(form)
+            in_blocks = blocks.total < whole.total or whole.memory > memory_limit
+            whole = blocks if in_blocks else whole
+        count = len(segments_of(form))
+        return Ladder(method, whole, estimate_sweep(form), count, time_limit, memory_limit, in_blocks)
 
     @property
     def is_quick(self) -> bool:
         """Whether the condition is solved as a whole before anything cheaper is proved."""
-        return self.whole.fits(min(self.time_limit, QUICK), self.memory_limit)
+        return not self.in_blocks and self.whole.fits(min(self.time_limit, QUICK), self.memory_limit)
 
     @property
     def longest(self) -> float:
-        """Seconds after which no other rung is begun: what is named is climbed, whatever it takes."""
-        return min(self.time_limit, LONGEST if self.method == "auto" else inf)
+        """Seconds after which no other rung is begun: without a time limit, what is named is climbed, whatever it
+        takes.
+        """
+        return LONGEST if self.method == "auto" and self.time_limit == inf else self.time_limit
 
     def takes_whole(self, elapsed: float) -> bool:
         """Whether the condition as a whole fits the memory and what is left of the time."""
@@ -71,13 +85,34 @@ class Ladder:
             return self.whole.seconds > WORTH * self.sweep.seconds
         return self.time_limit < inf or self.sweep.seconds <= self.longest
 
-    def next_rung(self) -> str:
-        """What the condition as a whole would cost, and why it was not begun."""
-        what = "one multiplier per layer" if self.method == "layer" else "one multiplier per neuron at once"
-        if self.whole.memory > self.memory_limit:
+    def ends_sweeps(self, spent: float, elapsed: float) -> bool:
+        """Whether no other sweep is begun after `spent` seconds of them: the condition as a whole gains more, or time
+        is over.
+        """
+        if self.takes_whole(elapsed):
+            return spent > SHARE_OF_SWEEPS * self.whole.seconds
+        return elapsed + self.sweep.seconds > self.longest and self.time_limit == inf
+
+    def next_rung(self, swept: bool) -> str:
+        """What the next rung would cost, and why it was not begun."""
+        what, effort = "one multiplier per neuron for all layers at once", self.whole
+        if self.method == "layer":
+            what = "one multiplier per layer"
+        elif self.sweeps and not swept:
+            what, effort = "a sweep over segments with one multiplier per neuron", self.sweep
+        if effort.memory > self.memory_limit:
             why = f"above the memory limit of {self.memory_limit / 2**30:.1f} GiB"
         elif self.time_limit < inf:
             why = "above what is left of the time limit"
         else:
-            why = "above ten minutes; a time limit, or a method by name, begins it"
-        return f"the next rung, {what}, is estimated at {self.whole}, {why}"
+            why = "above ten minutes: a longer time limit begins it"
+        return f"the next rung, {what}, is estimated at {effort}, {why}"
+
+
+def estimate_layers(form: StackedForm) -> Effort:
+    """The effort of one multiplier per layer by the blocks of the network (`solvers/family.py`)."""
+    sizes = [g.size for g in form.groups]
+    cubes, squares = sum(float(size) ** 3 for size in sizes), sum(float(size) ** 2 for size in sizes)
+    operations = CUBES * cubes + SQUARES * len(sizes) * squares
+    seconds = ITERATIONS * (OVERHEAD * len(sizes) + operations / RATE)
+    return Effort(seconds, 8.0 * (20 * squares + 4.0 * len(sizes) * sum(sizes)))

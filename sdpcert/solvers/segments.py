@@ -13,6 +13,7 @@ that the metrics of its neighbours stay well conditioned.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
@@ -39,6 +40,10 @@ ROUNDING = 1e-9
 ITERATIONS = 0.4
 #: Seconds of Python in a segment.
 OVERHEAD = 0.03
+#: A segment is not begun unless this many iterations of it fit what is left of the time: fewer gain nothing.
+LEAST_ITERATIONS = 4
+#: Seconds of an iteration over the cube of the order, before any was measured.
+PACE = 1e-9
 
 
 def sweep(
@@ -109,7 +114,7 @@ class _Sweeps:
         self.rho = solution.rho * (1 + ROUNDING)
         scaled = zip(solution.multipliers, self.rows.scaling.neurons, strict=True)
         self.t: list[Array] = [np.zeros(0), *(np.ldexp(t, -2 * a) * (1 + ROUNDING) for t, a in scaled)]
-        self.steps, self.ended, self.status = 0, False, "stalled"
+        self.steps, self.ended, self.status, self.pace = 0, False, "stalled", PACE
         self.history: list[Progress] = []
 
     # -- one sweep -----------------------------------------------------------------------------------------------------
@@ -122,7 +127,7 @@ class _Sweeps:
             while given is not None and done < a - 1:
                 done += 1
                 given = self.rows.with_head(given, done, self.t[done] / self.rho)
-            if self._is_over():
+            if self._is_over(a, b):
                 return
             self._solve(a, b, given, tail)
 
@@ -134,7 +139,7 @@ class _Sweeps:
             while given is not None and left > b:
                 given = self.rows.with_tail(given, left, self.t[left])
                 left -= 1
-            if self._is_over():
+            if self._is_over(a, b):
                 return
             self._solve(a, b, head, given)
 
@@ -162,8 +167,10 @@ class _Sweeps:
             found.append(given)
         return found
 
-    def _is_over(self) -> bool:
-        if self.budget.spent:
+    def _is_over(self, a: int, b: int) -> bool:
+        """Whether no time is left to solve groups a to b."""
+        seconds = LEAST_ITERATIONS * self.pace * float(sum(self.rows.sizes[a - 1 : b + 1])) ** 3
+        if self.budget.elapsed + seconds > self.budget.seconds:
             self.ended, self.status = True, "time limit"
         return self.ended
 
@@ -176,10 +183,12 @@ class _Sweeps:
             return
         condition = Condition(small)
         left = Budget(self.tol, self.budget.seconds - self.budget.elapsed)
+        started = time.perf_counter()
         try:
             point = minimise(condition, left, margin=1.0)
         except SolverError:
             return
+        self.pace = (time.perf_counter() - started) / (max(point.iterations, 1) * float(condition.order) ** 3)
         if point.status == "interrupted":
             self.ended, self.status = True, "interrupted"
         rho = float(np.ldexp(point.y[0], 2 * point.exponent))

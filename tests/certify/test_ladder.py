@@ -1,0 +1,127 @@
+"""The ladder of a stacked form: which rungs are climbed, what is kept, and what is said of the next one."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from functools import partial
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdpcert import Network, certify
+from sdpcert.certify import dense, ladder
+from sdpcert.certify.ladder import Ladder
+from sdpcert.solvers import SOLVERS, closed_form, product
+from sdpcert.solvers.effort import Effort
+from sdpcert.solvers.segments import sweep
+from sdpcert.solvers.solution import Progress
+
+Array = np.ndarray
+
+
+def chain(layers: int, width: int, seed: int = 0, positive: bool = False) -> list[Array]:
+    """Weights of norm one: 4 inputs, `layers` - 1 groups, 1 output."""
+    rng = np.random.default_rng(seed)
+    sizes = [4, *[width] * (layers - 1), 1]
+    drawn = [rng.standard_normal((b, a)) for a, b in itertools.pairwise(sizes)]
+    return [(np.abs(w) if positive else w) / np.linalg.norm(w, 2) for w in drawn]
+
+
+def unwanted(*arguments: Any) -> Any:
+    raise AssertionError("the condition as a whole was begun")
+
+
+def test_small_networks_begin_with_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "closed_form", unwanted)
+    monkeypatch.setattr(dense, "absolute", unwanted)
+    certificate = certify(Network.mlp(chain(3, 8)))
+    assert certificate.solver_status == "optimal" and certificate.notes == ()
+
+
+@pytest.mark.parametrize("layers", [2, 5, 30])
+def test_nonnegative_networks_are_exact_without_a_solver(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    weights = chain(layers, 40, positive=True)
+    whole = np.linalg.multi_dot(weights[::-1])
+    certificate = certify(Network.mlp(weights))
+    assert certificate.upper == pytest.approx(np.linalg.norm(whole, 2), rel=1e-9)
+    assert certificate.gap < 1e-8 and certificate.level == "exact"
+
+
+def test_what_does_not_fit_the_memory_is_swept_and_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    monkeypatch.setattr(dense, "sweep", partial(sweep, neurons=64))
+    network = Network.mlp(chain(40, 16))
+    certificate = certify(network, memory_limit=30 * 2**20, tol=0.1, effort=0.0)
+    assert certificate.status == "proved" and certificate.method == "neuron"
+    assert certificate.upper < 0.5 * closed_form(network.stacked.reduced()).bound
+    assert any(note == "the bound is that of sweeps over segments" for note in certificate.notes)
+    assert any("at once" in note and "above the memory limit" in note for note in certificate.notes)
+
+
+def test_what_takes_too_long_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    monkeypatch.setattr(ladder, "QUICK", 0.0)
+    monkeypatch.setattr(ladder, "LONGEST", 0.0)
+    network = Network.mlp(chain(12, 40))
+    certificate = certify(network)
+    assert certificate.upper == pytest.approx(closed_form(network.stacked.reduced()).bound, rel=1e-6)
+    assert any("a sweep over segments" in note and "above ten minutes" in note for note in certificate.notes)
+
+
+def test_a_time_limit_keeps_what_is_proved() -> None:
+    network = Network.mlp(chain(60, 40))
+    form, started = network.stacked.reduced(), time.perf_counter()
+    certificate = certify(network, time_limit=2.0)
+    assert time.perf_counter() - started < 4.0
+    assert certificate.status == "proved" and certificate.upper < closed_form(form).bound < product(form).bound
+
+
+def test_an_interrupt_keeps_what_was_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    monkeypatch.setattr(dense, "sweep", partial(sweep, neurons=64))
+    network = Network.mlp(chain(40, 16))
+
+    def interrupt(line: Progress) -> None:
+        if line.iteration == 2:
+            raise KeyboardInterrupt
+
+    certificate = certify(network, progress=interrupt, memory_limit=30 * 2**20)
+    assert certificate.solver_status == "interrupted" and certificate.status == "proved"
+    assert certificate.upper < closed_form(network.stacked.reduced()).bound
+
+
+def test_sweeps_come_before_the_whole_condition_and_never_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "QUICK", 0.0)
+    monkeypatch.setattr(ladder, "WORTH", 0.0)
+    network = Network.mlp(chain(12, 30))
+    certificate = certify(network)
+    assert certificate.solver_status == "optimal" and certificate.gap <= 1e-6
+    assert certificate.method == "neuron"
+
+
+def test_one_multiplier_per_layer_of_a_deep_chain_goes_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network.mlp(chain(16, 12))
+    whole = certify(network, method="layer", effort=0.0)
+    monkeypatch.setattr(dense, "SOLVERS", {**SOLVERS, "native": unwanted})
+    blocks = certify(network, method="layer", memory_limit=3 * 2**20, effort=0.0)
+    assert blocks.upper == pytest.approx(whole.upper, rel=2e-6)
+    assert blocks.method == "layer" and blocks.solver_status == "optimal" and blocks.gap <= 1e-6
+
+
+def test_rungs_follow_from_estimates() -> None:
+    whole, sweep = Effort(1000.0, 1e9), Effort(10.0, 1e7)
+
+    def at(method: str = "auto", time_limit: float = inf, memory_limit: float = inf) -> Ladder:
+        return Ladder(method, whole, sweep, 20, time_limit, memory_limit)
+
+    assert not at().takes_whole(0.0) and at("neuron").takes_whole(0.0)
+    assert not at("neuron", memory_limit=1e8).takes_whole(0.0)
+    assert not at(time_limit=1500.0).takes_whole(600.0) and at(time_limit=1500.0).takes_whole(400.0)
+    assert at().begins_sweeps(0.0) and not at(memory_limit=1e6).begins_sweeps(0.0)
+    assert not at("layer").begins_sweeps(0.0)
+    assert at("neuron").ends_sweeps(101.0, 101.0) and not at("neuron").ends_sweeps(99.0, 99.0)
+    assert at().ends_sweeps(595.0, 595.0) and not at().ends_sweeps(200.0, 200.0)
