@@ -10,8 +10,10 @@ cores). So products go through SciPy's BLAS like the factorizations (`blas.py`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +33,14 @@ def one_blas_thread() -> Iterator[None]:
     The library's threads spin while they wait. On four idle cores they win a tenth at N = 1000 (10.1 s against 11.1 s);
     with half of the cores busy they take 97 s against 11 s.
     """
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(imported: int) -> threadpoolctl.ThreadpoolController:
+    """The libraries with threads of their own; looking for them takes milliseconds, and only imports bring new ones."""
+    return threadpoolctl.ThreadpoolController()
 
 
 class Arrays(Protocol):
@@ -42,6 +50,8 @@ class Arrays(Protocol):
     parallel: bool
     #: How many steps of a recurrence to take before its numbers are looked at: a look waits for the device.
     unseen: int
+    #: Orders up to which all eigenvalues of a matrix cost less than a recurrence for the least one.
+    small: int
 
     def asarray(self, values: Any) -> Matrix:
         """Move values to this library and device."""
@@ -142,7 +152,7 @@ def _as_real(matrix: np.ndarray) -> np.ndarray:
 class NumpyArrays:
     """NumPy arrays, SciPy's BLAS and LAPACK."""
 
-    parallel, unseen = True, 4
+    parallel, unseen, small = True, 4, 128
 
     def asarray(self, values: Any) -> np.ndarray:
         return np.asarray(values, dtype=np.complex128 if np.iscomplexobj(values) else np.float64)
@@ -218,7 +228,7 @@ class NumpyArrays:
 class TorchArrays:
     """Torch tensors on a device."""
 
-    parallel, unseen = False, 24
+    parallel, unseen, small = False, 24, 0
 
     def __init__(self, device: str) -> None:
         try:

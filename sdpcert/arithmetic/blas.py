@@ -50,7 +50,7 @@ def _function(name: str, arguments: int) -> Any:
 def _call(name: str, kind: np.dtype[Any], *arguments: Any) -> None:
     """Call `d<name>` or `z<name>`; characters, integers and scalars are passed by reference as Fortran wants."""
     passed = [
-        ctypes.byref(_INTEGER(argument))
+        _integer(argument)
         if type(argument) is int
         else argument.__array_interface__["data"][0]
         if type(argument) is np.ndarray
@@ -58,6 +58,12 @@ def _call(name: str, kind: np.dtype[Any], *arguments: Any) -> None:
         for argument in arguments
     ]
     _function(("z" if kind.kind == "c" else "d") + name, len(arguments))(*passed)
+
+
+@cache
+def _integer(value: int) -> Any:
+    """A reference to an integer that no routine writes to."""
+    return ctypes.byref(_INTEGER(value))
 
 
 @cache

@@ -47,12 +47,14 @@ class Domain(ABC):
         """How far preactivations move in the set, an array for each group; None where only their size tells."""
         return None
 
-    def reaches(self, point: Array, values: Array, gradients: Array) -> Array:
-        """Which affine functions change their sign in the set, by their values and gradients (columns) at a point."""
-        return np.ones(len(values), dtype=bool)
+    def reaches(self, points: Array, values: Array, gradients: Array) -> Array:
+        """Which affine functions change their sign in the set, by their values (points, functions) and gradients
+        (points, inputs, functions) at points.
+        """
+        return np.ones(values.shape, dtype=bool)
 
-    def centring(self, point: Array) -> tuple[Array, Array] | None:
-        """A metric of the set (its diagonal) and the step from a point to its middle; None if it has no middle."""
+    def centring(self, points: Array) -> tuple[Array, Array] | None:
+        """A metric of the set (its diagonal) and the steps from points to its middle; None if it has no middle."""
         return None
 
     def chords(self, points: Array, directions: Array) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ gain by the neuron, p_i the gradient of its preactivation. With the leading sing
 `s^2 + 2 d s (u'q_i) (p_i'v) + d^2 (u'q_i)^2 |p_i|^2` is a lower bound of the new one, for every i at once.
 A point of the new piece is looked for where the other neurons keep their signs: the step is the shortest in the metric
 `sum_j (p_j'step / z_j)^2`, in which every kink is at distance one or more. Neurons that had better switch are left
-out of the sum.
+out of the sum. Many points are moved at once: what a call of NumPy costs beside its arithmetic is paid once for all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.linalg import get_lapack_funcs
 
 from sdpcert.attained.derivatives import stretch
 from sdpcert.attained.domain import Domain
-from sdpcert.attained.maps import SearchedMap, norms
+from sdpcert.attained.maps import SearchedMap, norms, unit
 
 Array = np.ndarray
 SOLVE, SOLVE_TRIANGULAR = get_lapack_funcs(("posv", "trtrs"), (np.zeros(1),))
@@ -38,8 +38,10 @@ GROWTH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """The linear piece around a point: what every neuron reads (`values`), and gradients of that (`gradients`)."""
+class Pieces:
+    """The linear pieces around points: what every neuron reads, (points, neurons), and the gradients of that, (points,
+    inputs, neurons).
+    """
 
     values: Array
     gradients: Array
@@ -47,8 +49,9 @@ class Piece:
     changes: Array
 
 
-def piece_at(searched: SearchedMap, point: Array) -> Piece:
-    """The linear piece around a point, with the change of slope if the sign of a neuron were another."""
+def pieces_at(searched: SearchedMap, points: Array) -> Pieces:
+    """The linear pieces around points (rows), with the change of slope if the sign of a neuron were another."""
+    count, inputs = points.shape
     values: list[Array] = []
     slopes: list[Array] = []
     changes: list[Array] = []
@@ -57,106 +60,132 @@ def piece_at(searched: SearchedMap, point: Array) -> Piece:
     def forward(group: int, rows: Array) -> Array:
         neurons = searched.groups[group]
         slope = neurons.derivative(rows)
-        values.append(rows.ravel())
+        values.append(rows.reshape(count, -1))
         slopes.append(slope)
-        changes.append((neurons.derivative(-rows) - slope).ravel() * neurons.kink_at_zero)
+        changes.append((neurons.derivative(-rows) - slope).reshape(count, -1) * neurons.kink_at_zero)
         return neurons(rows)
 
     def linear(group: int, rows: Array) -> Array:
-        gradients.append(rows.reshape(len(rows), -1))
-        return rows * slopes[group]
+        gradients.append(rows.reshape(count, inputs, -1))
+        return rows * np.repeat(slopes[group], inputs, axis=0)
 
-    searched.sweep(point[None], 1, forward)
-    searched.sweep(np.eye(searched.inputs), 0, linear)
-    return Piece(np.concatenate(values), np.concatenate(gradients, axis=1), slopes, np.concatenate(changes))
+    searched.sweep(points, count, forward)
+    searched.sweep(np.tile(np.eye(inputs), (count, 1)), 0, linear)
+    return Pieces(np.concatenate(values, axis=1), np.concatenate(gradients, axis=2), slopes, np.concatenate(changes, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Points of neighbouring pieces (rows), their directions and the norms reached there; as they were where nothing
+    grows, which `grown` says.
+    """
+
+    points: Array
+    directions: Array
+    values: Array
+    grown: Array
 
 
 def switch(
     searched: SearchedMap,
-    point: Array,
-    direction: Array,
-    reached: float,
+    points: Array,
+    directions: Array,
+    reached: Array,
     domain: Domain,
     generator: np.random.Generator,
-) -> tuple[Array, Array, float] | None:
-    """A point of a neighbouring piece, its direction and the norm reached there; None where nothing grows."""
-    piece = piece_at(searched, point)
+) -> Moved:
+    """Every point (row) moved to the best neighbouring piece that is found."""
+    count, inputs = points.shape
+    pieces = pieces_at(searched, points)
     weights: list[Array] = []
 
     def backward(group: int, rows: Array) -> Array:
-        weights.append(rows.ravel())
-        return rows * piece.slopes[group]
+        weights.append(rows.reshape(count, -1))
+        return rows * pieces.slopes[group]
 
-    image = searched.sweep(direction[None], 0, lambda group, rows: rows * piece.slopes[group])[0]
-    length = float(np.sqrt(image @ image))
-    if not 0 < length < np.inf:
-        return None
-    searched.back((image / length)[None], backward)
-    moved = piece.changes * np.concatenate(weights[::-1])
-    tangents = direction @ piece.gradients
-    squares = np.einsum("ij,ij->j", piece.gradients, piece.gradients)
-    gain = 2 * length * moved * tangents + moved * moved * squares
-    gain = np.where(domain.reaches(point, piece.values, piece.gradients), gain, 0.0)
-    candidates = steps_over(piece, gain, float(norms(point[None])[0]), generator, domain.centring(point))
-    if candidates is None:
-        return None
-    points = domain.project(point + candidates)
-    directions, found = stretch(searched, points, np.broadcast_to(direction, points.shape), ITERATIONS)
-    best = int(np.argmax(found))
-    if not found[best] > reached * (1 + GROWTH):
-        return None
-    return points[best], directions[best], float(found[best])
+    image = searched.sweep(directions, 0, lambda group, rows: rows * pieces.slopes[group])
+    lengths = norms(image)
+    searched.back(unit(image), backward)
+    moved = pieces.changes * np.concatenate(weights[::-1], axis=1)
+    tangents = (directions[:, None] @ pieces.gradients)[:, 0]
+    squares = np.einsum("kij,kij->kj", pieces.gradients, pieces.gradients)
+    gain = 2 * lengths[:, None] * moved * tangents + moved * moved * squares
+    gain = np.where(domain.reaches(points, pieces.values, pieces.gradients), gain, 0.0)
+    steps, tried = steps_over(pieces, gain, norms(points), generator, domain.centring(points))
+    ends = domain.project((points[:, None] + steps).reshape(-1, inputs))
+    turned, found = stretch(searched, ends, np.repeat(directions, CANDIDATES, axis=0), ITERATIONS)
+    found = np.where(tried, found.reshape(count, CANDIDATES), 0.0)
+    best = np.argmax(found, axis=1)
+    chosen = np.arange(count) * CANDIDATES + best
+    found = found[np.arange(count), best]
+    grown = found > reached * (1 + GROWTH)
+    return Moved(
+        np.where(grown[:, None], ends[chosen], points),
+        np.where(grown[:, None], turned[chosen], directions),
+        np.where(grown, found, reached),
+        grown,
+    )
 
 
 def steps_over(
-    piece: Piece,
+    pieces: Pieces,
     gain: Array,
-    size: float,
+    sizes: Array,
     generator: np.random.Generator,
     centring: tuple[Array, Array] | None = None,
-) -> Array | None:
-    """Steps (rows) that switch the neurons of largest `gain`, one by one and the best few together, and random ones.
+) -> tuple[Array, Array]:
+    """For every point `CANDIDATES` steps, and which of them are any: zero where they are not.
 
-    With `centring`, a diagonal to add to the metric and the step to the middle of the domain, a step is the one that
-    ends nearest to there. None where no neuron is worth switching, or the metric is singular.
+    They switch the neurons of largest `gain`, one by one and the best few together; others are random. With `centring`,
+    a diagonal to add to the metric and the steps to the middle of the domain, a step is the one that ends nearest to
+    there.
     """
-    chosen = np.argsort(-gain, kind="stable")[:TRIED]
-    chosen = chosen[(gain[chosen] > 0) & (piece.values[chosen] != 0)]
-    if not len(chosen):
-        return None
-    gradients, values = piece.gradients, piece.values
-    near = np.maximum(np.abs(values), 1e-9 * float(np.max(np.abs(values))))
-    scaled = gradients * np.where(gain > 0, 0.0, 1.0 / near)
-    metric = scaled @ scaled.T
-    diagonal = np.einsum("ii->i", metric)
+    gradients, values = pieces.gradients, pieces.values
+    count, inputs = gradients.shape[:2]
+    chosen = np.argsort(-gain, axis=1, kind="stable")[:, :TRIED]
+    near = np.maximum(np.abs(values), 1e-9 * np.max(np.abs(values), axis=1, keepdims=True))
+    scaled = gradients * np.where(gain > 0, 0.0, 1.0 / near)[:, None]
+    metrics = scaled @ scaled.transpose(0, 2, 1)
+    diagonals = np.einsum("kii->ki", metrics)
     if centring is not None:
-        diagonal += centring[0]
-        pulled = centring[0] * centring[1]
+        diagonals += centring[0]
     else:
-        diagonal += RIDGE * max(float(np.mean(diagonal)), 1.0 / size**2 if size > 0 else 1.0)
-        pulled = None
-    sides = gradients[:, chosen] if pulled is None else np.column_stack([gradients[:, chosen], pulled])
+        least = np.where(sizes > 0, 1 / np.square(sizes), 1.0)
+        diagonals += RIDGE * np.maximum(np.mean(diagonals, axis=1), least)[:, None]
+    random = generator.standard_normal((count, inputs, RANDOM)) * 10.0 ** generator.uniform(-1, 1, (count, 1, RANDOM))
+    steps = np.zeros((count, CANDIDATES, inputs))
+    for k in range(count):
+        switched = chosen[k][(gain[k, chosen[k]] > 0) & (values[k, chosen[k]] != 0)]
+        if not len(switched):
+            continue
+        pulled = None if centring is None else centring[0] * centring[1][k]
+        found = _steps(metrics[k], gradients[k][:, switched], values[k, switched], random[k], pulled)
+        steps[k, : len(found)] = found
+    tried = np.all(np.isfinite(steps), axis=2) & np.any(steps, axis=2)
+    return np.where(tried[:, :, None], steps, 0.0), tried
+
+
+def _steps(metric: Array, gradients: Array, values: Array, random: Array, pulled: Array | None) -> Array:
+    """The steps (rows) from one point over the kinks of neurons with these values and gradients (columns)."""
+    sides = gradients if pulled is None else np.column_stack([gradients, pulled])
     factor, solved, failed = SOLVE(metric, sides, lower=1)
-    if failed or not np.all(np.isfinite(solved)):
-        return None
-    over = -(1 + BEYOND) * values[chosen]
-    start = np.zeros(len(gradients))
+    if failed:
+        return np.zeros((0, len(metric)))
+    over = -(1 + BEYOND) * values
+    start = np.zeros(len(metric))
     if pulled is not None:
         solved, start = solved[:, :-1], solved[:, -1]
-        over = over - start @ gradients[:, chosen]
-    moves = gradients[:, chosen].T @ solved
+        over = over - start @ gradients
+    moves = gradients.T @ solved
     steps = [(solved * (over / np.diagonal(moves))).T]
     count = 2
-    while count <= len(chosen):
+    while count <= len(values):
         _, amounts, failed = SOLVE(moves[:count, :count], over[:count], lower=1)
         if not failed:
             steps.append((solved[:, :count] @ amounts)[None])
         count *= 2
-    reach = 10.0 ** generator.uniform(-1, 1, RANDOM)
-    anywhere, failed = SOLVE_TRIANGULAR(
-        factor, generator.standard_normal((len(metric), RANDOM)) * reach, lower=1, trans=1
-    )
+    anywhere, failed = SOLVE_TRIANGULAR(factor, random, lower=1, trans=1)
     if not failed:
         steps.append(anywhere.T)
-    rows = np.concatenate(steps) if pulled is None else np.concatenate(steps) + start
-    return rows[np.all(np.isfinite(rows), axis=1)]
+    rows = np.concatenate(steps)
+    return rows if pulled is None else rows + start

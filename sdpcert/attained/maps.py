@@ -20,6 +20,8 @@ Array = np.ndarray
 AtNeurons = Callable[[int, Array], Array]
 #: Operations that a call of NumPy costs beside its arithmetic.
 CALL = 2e4
+#: Operations that a neuron with a kink at zero takes in one row of a climb, and one of functions of a library.
+BENT, CURVED = 60.0, 300.0
 
 
 class Neurons(ABC):
@@ -27,6 +29,11 @@ class Neurons(ABC):
 
     #: Whether the activation is piecewise linear with its only kink at zero.
     kink_at_zero: bool
+
+    @property
+    def cost(self) -> float:
+        """Operations that one neuron takes in one row of a climb."""
+        return BENT if self.kink_at_zero else CURVED
 
     @abstractmethod
     def __call__(self, values: Array) -> Array:
@@ -56,6 +63,11 @@ class SearchedMap(ABC):
     #: Operations that one row costs in a sweep, and what a sweep costs beside that.
     cost: float
     overhead: float
+
+    @property
+    def cost_of_neurons(self) -> float:
+        """Operations that the neurons take in one row of a climb, at most."""
+        return self.size * max((neurons.cost for neurons in self.groups), default=0.0)
 
     @abstractmethod
     def sweep(self, rows: Array, count: int, at_neurons: AtNeurons) -> Array:
@@ -107,7 +119,7 @@ class _GroupNeurons(Neurons):
         pieces = group.activation.pieces
         if pieces is None:
             return _GroupNeurons(group)
-        return _Kinked(*(group.per_neuron(slope) for slope in pieces))
+        return Kinked(*(group.per_neuron(slope) for slope in pieces))
 
     def __call__(self, values: Array) -> Array:
         if not self.whole:
@@ -120,7 +132,7 @@ class _GroupNeurons(Neurons):
         return self.group.activation.derivative(values.reshape(-1, *self.group.shape)).reshape(len(values), -1)
 
 
-class _Kinked(Neurons):
+class Kinked(Neurons):
     """Neurons that are linear on both sides of a kink at zero, with their slopes below and above it."""
 
     kink_at_zero = True
@@ -271,5 +283,6 @@ def unit(rows: Array, instead: Array | None = None) -> Array:
 
 def _are_safe(lengths: Array) -> bool:
     """Whether no square on the way to any of the lengths can have left the range of float64."""
-    least, most = SAFE
-    return all(least < length < most for length in lengths.tolist())
+    if not len(lengths):
+        return True
+    return bool(np.minimum.reduce(lengths) > SAFE[0] and np.maximum.reduce(lengths) < SAFE[1])

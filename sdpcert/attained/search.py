@@ -24,23 +24,23 @@ NARROW = 0.02
 #: A round that raises the best value by less, relatively, counts as none.
 GROWTH = 1e-4
 #: The first round takes one part in so many of what may be spent.
-ROUNDS = 5
+ROUNDS = 8
 #: Bounds of the steps of a climb.
 LEAST_STEPS, MOST_STEPS = 12, 60
 #: A round has no fewer points than this part of what the calls of NumPy alone would pay for, and no more than these,
 #: whatever may be spent: what they would pay for within the first, or else the second.
-LESS = 16
+LESS = 4
 MOST_POINTS, ENOUGH_POINTS = 256, 16
 #: Ranges of the settings of a climb (decimal logarithms), see `Found`; a climb that goes on where another ended starts
 #: with narrower intervals.
 WIDE, STEP = (-0.4, 0.9), (-0.9, 0.2)
 WIDE_AGAIN = (-1.0, 0.3)
+#: Numbers that the gradients of all neurons at points may take, where several points are moved at once.
+MOST_NUMBERS = 4e6
 #: Power iterations at points that a search begins with.
 FIRST = 12
 #: Steps of a sequence that fills the unit cube evenly: powers of the inverse of the root of x^4 = x + 1.
 EVENLY = 1.2207440846057596 ** -np.arange(1.0, 4.0)
-#: Operations that a neuron takes in one row of a climb, beside the linear pieces.
-NEURON = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,21 +91,25 @@ class Search:
         self.patience = domain.patience if patience is None else patience
         self.rounds = self.drawn = 0
         self.generator = np.random.default_rng(seed)
-        #: Operations of one row, and of any number of rows beside that, in one step of a climb; and of one switch.
-        self.row = 4 * searched.cost + NEURON * searched.size + 20 * searched.inputs
+        #: Operations of one row, and of any number of rows beside that, in one step of a climb.
+        self.row = 4 * searched.cost + searched.cost_of_neurons + 20 * searched.inputs
         self.step = 2 * searched.overhead + 25 * CALL * (len(searched.groups) + 1)
-        self.switching = self._cost_of_switch()
+        #: The same for a switch of neurons.
+        self.switching, self.calling = self._cost_of_switch()
         #: Whether neurons are switched: there are some that can be, and it is not out of all proportion.
-        self.switches = any(n.kink_at_zero for n in searched.groups) and 8 * self.switching < work.planned
+        self.switches = (
+            any(n.kink_at_zero for n in searched.groups) and 8 * (self.switching + self.calling) < work.planned
+        )
         self.count, self.least = self._plan(work.planned)
         self.size, self.spreads = domain.size(searched), domain.spreads(searched)
         self.origin = self.generator.random(3)
 
-    def _cost_of_switch(self) -> float:
+    def _cost_of_switch(self) -> tuple[float, float]:
         searched = self.map
         rows = searched.inputs + 2 * (1 + ITERATIONS) * CANDIDATES
         solve = searched.inputs**2 * (2.0 * searched.size + searched.inputs / 3 + 2 * TRIED)
-        return rows * searched.cost + solve + 8 * searched.overhead + CALL * (40 * len(searched.groups) + 100)
+        own = rows * (searched.cost + searched.cost_of_neurons / 2) + solve + 40 * CALL
+        return own, 8 * searched.overhead + CALL * (40 * len(searched.groups) + 60)
 
     def _plan(self, operations: float) -> tuple[int, int]:
         """Points of the first round, and the least of any: what the calls of NumPy alone would pay for is no saving.
@@ -196,17 +200,32 @@ class Search:
             return climbed
         budget = min(self.work.left, self.work.left_of_plan or self.work.left, self.domain.switching * climbing)
         tried = climbed.best(self.count)
-        for k in range(len(tried.values)):
-            point, direction, value = tried.points[k], tried.directions[k], float(tried.values[k])
-            while self.switching <= budget:
-                budget -= self.switching
-                self.work.spend(self.switching)
-                better = switch(self.map, point, direction, value, self.domain, self.generator)
-                if better is None:
-                    break
-                point, direction, value = better
-            tried.points[k], tried.directions[k], tried.values[k] = point, direction, value
+        # the best first, as many side by side as a call costs beside its arithmetic
+        together = 1 + int(2 * self.calling / self.switching)
+        growing, waiting = np.zeros(0, dtype=int), np.arange(len(tried.values))
+        while len(growing) + len(waiting):
+            growing, waiting = np.split(
+                np.concatenate([growing, waiting]), [min(together, len(growing) + len(waiting))]
+            )
+            cost = self.calling + len(growing) * self.switching
+            if cost > budget:
+                break
+            budget -= cost
+            self.work.spend(cost)
+            growing = growing[self._switch(tried, growing)]
         return climbed.with_(tried)
+
+    def _switch(self, found: Found, rows: Array) -> Array:
+        """Switch neurons at some rows of what was found, as many at once as memory allows; which of them grew."""
+        grown: list[Array] = []
+        together = max(int(MOST_NUMBERS / (self.map.inputs * self.map.size)), 1)
+        for first in range(0, len(rows), together):
+            own = rows[first : first + together]
+            points, directions, values = found.points[own], found.directions[own], found.values[own]
+            moved = switch(self.map, points, directions, values, self.domain, self.generator)
+            found.points[own], found.directions[own], found.values[own] = moved.points, moved.directions, moved.values
+            grown.append(moved.grown)
+        return np.concatenate(grown)
 
     def _known(self, points: Array) -> Found:
         """Points to begin with, with the directions in which they stretch, and neurons switched while that helps."""

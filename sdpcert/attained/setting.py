@@ -28,8 +28,10 @@ LARGEST_UNROLLED, MOST_LAYERS = 1024, 16
 BATCH = 64
 #: Of quotients this near to the best, relatively, the pair that is widest apart is evaluated: it loses least.
 ALIKE = 1e-9
-#: Pairs of a region that are evaluated at most.
+#: Pairs that are evaluated at most.
 MOST_PROOFS = 12
+#: Operations for every weight that evaluating a pair takes, and what evaluating may take in any case.
+EVALUATION, EVALUATIONS = 450.0, 5e9
 #: By how much a pair is drawn together until both its points are surely in the region, relative to where they are.
 SHRUNK = [0.0, *(2.0**-k for k in range(52, 3, -4))]
 
@@ -38,7 +40,7 @@ SHRUNK = [0.0, *(2.0**-k for k in range(52, 3, -4))]
 class Setting:
     """A map and a domain in its coordinates, for pairs of inputs of `region` whose quotient is that of `claim`.
 
-    `rows` are the outputs that count where the claim is a graph.
+    `rows` are the outputs that count where the claim is a graph; `proofs` is how many pairs may be evaluated.
     """
 
     claim: Network | StackedForm
@@ -46,6 +48,7 @@ class Setting:
     region: Region
     searched: SearchedMap
     domain: Domain
+    proofs: int = MOST_PROOFS
 
     @staticmethod
     def of(
@@ -57,13 +60,15 @@ class Setting:
     ) -> Setting:
         """The setting on the cheapest map; raises ValueError if the region has another number of inputs."""
         claimed_rows = rows if claim is network else None
+        proofs = _proofs(claim, work)
         if not region.bounded:
-            return Setting(claim, claimed_rows, region, _map_of(network, claim, rows, True, work), Everywhere())
+            searched = _map_of(network, claim, rows, True, work)
+            return Setting(claim, claimed_rows, region, searched, Everywhere(), proofs)
         inputs = network.inputs if isinstance(network, StackedForm) else int(np.prod(network.input_shape))
         fitted = region.fitted(inputs)
         place = Place.of(fitted, inputs)
         searched = LocalMap(_map_of(network, claim, rows, place.round, work), place)
-        return Setting(claim, claimed_rows, fitted, searched, place.domain(searched))
+        return Setting(claim, claimed_rows, fitted, searched, place.domain(searched), proofs)
 
     @property
     def size(self) -> float:
@@ -98,7 +103,7 @@ class Setting:
         apart = norms(np.stack([pair.x - pair.x_prime for pair in pairs])) if pairs else np.zeros(0)
         hoped = np.array([pair.quotient for pair in pairs])
         left, lost = np.ones(len(pairs), dtype=bool), 0.0
-        for _ in range(min(len(pairs), MOST_PROOFS) if self.domain.bounded else len(pairs)):
+        for _ in range(min(len(pairs), self.proofs)):
             expected = np.where(left, hoped - lost / apart, 0.0)
             alike = expected >= np.max(expected) * (1 - ALIKE)
             chosen = int(np.argmax(np.where(alike, apart, 0.0)) if self.domain.bounded else np.argmax(left))
@@ -122,6 +127,15 @@ class Setting:
             if all(self.region.contains(point) for point in points):
                 return points
         return None
+
+
+def _proofs(claim: Network | StackedForm, work: Work) -> int:
+    """How many pairs may be evaluated: of a form with many weights as few as the work pays for, but one."""
+    if isinstance(claim, Network):
+        return MOST_PROOFS
+    weights = float(sum(block.weights.size for block in claim.blocks.values()))
+    allowed = max(work.planned, EVALUATIONS) / (EVALUATION * max(weights, 1.0))
+    return int(min(max(allowed, 1.0), MOST_PROOFS))
 
 
 def _map_of(

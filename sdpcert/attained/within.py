@@ -206,17 +206,17 @@ class Within(Domain):
         searched.sweep(points, len(points), at_neurons)
         return [np.where(spread > 0, spread, 1.0) for spread in found]
 
-    def reaches(self, point: Array, values: Array, gradients: Array) -> Array:
-        middle = values + (self.middle - point) @ gradients
-        most = self.half @ np.abs(gradients)
-        apart = np.abs(middle) > most
+    def reaches(self, points: Array, values: Array, gradients: Array) -> Array:
+        middle = values + ((self.middle - points)[:, None] @ gradients)[:, 0]
+        apart = np.abs(middle) > self.half @ np.abs(gradients)
         if self.radius < np.inf:
-            at_center = values + (self.center - point) @ gradients
-            apart |= np.abs(at_center) > self.radius * norms(gradients.T)
+            at_center = values + ((self.center - points)[:, None] @ gradients)[:, 0]
+            steepness = norms(gradients.transpose(0, 2, 1).reshape(-1, gradients.shape[1])).reshape(values.shape)
+            apart |= np.abs(at_center) > self.radius * steepness
         return ~apart
 
-    def centring(self, point: Array) -> tuple[Array, Array]:
-        return 1.0 / np.square(self.half), self.middle - point
+    def centring(self, points: Array) -> tuple[Array, Array]:
+        return 1.0 / np.square(self.half), self.middle - points
 
     def chords(self, points: Array, directions: Array) -> tuple[Array, Array]:
         least, most = np.full(len(points), -np.inf), np.full(len(points), np.inf)

@@ -7,15 +7,14 @@ import numpy as np
 from sdpcert.network.activations import Activation
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.effort import ITERATIONS, estimate
-from sdpcert.solvers.effort import RATE as ESTIMATED_RATE
 
 #: Operations a second that the search makes on one core, about.
 RATE = 9e9
 #: What a search may spend whatever solving costs: about 20 ms.
 LEAST = 1.5e8
-#: Seconds of the estimate that are no arithmetic.
-OVERHEAD = 0.04
+#: Operations for every cube of the order of a condition, about what solving it with one multiplier per neuron takes
+#: the same core. A measured rate would make a search depend on the machine's load.
+SOLVING = 180.0
 #: What a search plans to spend at most unless more effort is asked for: about eight seconds.
 MOST = 8e10
 
@@ -44,22 +43,23 @@ class Work:
 
 
 def default_operations(network: Network | StackedForm) -> float:
-    """What solving with one multiplier per neuron is estimated to take, within `LEAST` and `MOST`.
+    """What solving with one multiplier per neuron takes, about, within `LEAST` and `MOST`.
 
     A stacked form is solved as it is, a `Network` over frequencies.
     """
     if isinstance(network, StackedForm):
-        seconds = estimate(network, "neuron").seconds
+        readers = sum(len(block.weights) for (_, source), block in network.blocks.items() if source == 0)
+        operations = SOLVING * float(min(network.inputs, readers) + network.neurons) ** 3
     else:
-        seconds = _seconds_over_frequencies(network)
-    return min(max(RATE * (seconds - OVERHEAD), LEAST), MOST)
+        operations = _operations_over_frequencies(network)
+    return min(max(operations, LEAST), MOST)
 
 
-def _seconds_over_frequencies(network: Network) -> float:
-    """A cautious estimate of solving over frequencies: 25 of them with the network's channels, and what is linear."""
+def _operations_over_frequencies(network: Network) -> float:
+    """Solving over frequencies: cubes of the channels at 25 of them, complex, and what is linear."""
     shapes = [n.shape for n in network.nodes if isinstance(n.layer, Activation) and not n.layer.is_linear]
     cells = min((float(np.prod(s[1:])) for s in shapes if len(s) == 3), default=np.inf)
     images = sum(float(np.prod(s)) for s in shapes if len(s) == 3) + float(np.prod(network.input_shape))
     order = images / cells  # channels on the coarsest grid: strides make several of one
     head = 0.2 if any(len(s) == 1 for s in shapes) else 0.0
-    return 0.1 + head + 8e-5 * network.neurons + ITERATIONS * 25 * 32.0 * order**3 / ESTIMATED_RATE
+    return RATE * (0.06 + head + 8e-5 * network.neurons) + 8 * 25 * SOLVING * order**3

@@ -1,9 +1,11 @@
-"""One stacked form: solve its condition, and fall back on cheaper points if that is not proved near its optimum."""
+"""One stacked form: climb the ladder of its points, and fall back on cheaper ones if the best is not proved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
@@ -12,6 +14,7 @@ from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.cut import CutCandidate
+from sdpcert.certify.ladder import Ladder
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.repair import repair
 from sdpcert.certify.request import Request
@@ -19,7 +22,9 @@ from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
-from sdpcert.solvers.effort import choose_method, estimate
+from sdpcert.solvers.absolute import absolute
+from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.segments import sweep
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
 #: Joint scaling repairs rounding; a point that needs more is infeasible, and `repair` finds a better one near it.
@@ -28,6 +33,8 @@ ROUNDING_REPAIR = 1e-7
 LARGEST_SCALE = 1e50
 #: How much larger the norms of a product are made until they are proved: relative, and in units of their uncertainty.
 INFLATIONS = ((1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0))
+#: How much longer than that of a closed form the proof of a point takes that is nearer to the boundary.
+PROOFS = 3.0
 PRODUCT = "the product of norms"
 
 
@@ -36,21 +43,27 @@ class DensePoint(Candidate):
     """A point of one stacked form's condition.
 
     A point of a solver may be infeasible: then it is `repaired` by a feasible one near it. A product of norms may be
-    tight in hidden directions, where joint scaling gives no room: its norms are `inflated`.
+    tight in hidden directions, where joint scaling gives no room: its norms are `inflated`. One with a vector is proved
+    by scaling if possible. `asked` is what a method asks for: its dual bound and status are those of the search.
     """
 
     form: StackedForm
     solution: Solution
     repaired: bool = False
     inflated: bool = False
+    asked: bool = False
+    proved: bool = field(default=False, init=False)
+    proof_seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.bound, self.status = self.solution.bound, self.solution.status
         self.iterations, self.history = self.solution.iterations, self.solution.history
 
     def prove(self, below: float, budget: Budget) -> Proven:
+        started = time.perf_counter()
         with first_interrupt_waits():
             proof, notes = self._proof()
+        self.proved, self.proof_seconds = proof is not None, time.perf_counter() - started
         dual = self.solution.dual
         if proof is None:
             return Proven(None, dual, notes)
@@ -61,6 +74,10 @@ class DensePoint(Candidate):
     def _proof(self) -> tuple[Proof | None, tuple[str, ...]]:
         form, solution = self.form, self.solution
         problem = ProofProblem(form, solution.exponent)
+        if solution.vector is not None:
+            scaled = problem.prove_by_scaling(solution.rho, solution.multipliers, solution.vector)
+            if scaled is not None:
+                return scaled, ()
         small = tuple(tau for tau in REPAIRS if tau <= ROUNDING_REPAIR)
         proof = problem.prove(solution.rho, solution.multipliers, small)
         if proof is None and self.repaired:
@@ -79,15 +96,27 @@ class DensePoint(Candidate):
 
 
 class DensePlan(Plan):
-    """A stacked form by `method`: "neuron", "layer" or "product"; `network` is what it was made of, if it is known."""
+    """A stacked form by `method`: "auto", "neuron", "layer" or "product"; `network` is what it was made of, if it is
+    known.
+
+    With "auto" `method` becomes the one whose point is offered last.
+    """
 
     def __init__(
-        self, form: StackedForm, method: str, solver: str = "native", device: str = "cpu", tol: float = 1e-6
+        self,
+        form: StackedForm,
+        method: str,
+        solver: str = "native",
+        device: str = "cpu",
+        tol: float = 1e-6,
+        memory_limit: float = inf,
     ) -> None:
         for (to, source), block in form.blocks.items():
             if not block.finite:
                 raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
-        self.form, self.method, self.solver, self.device, self.tol = form, method, solver, device, tol
+        self.form, self.solver, self.device, self.tol = form, solver, device, tol
+        self.asked, self.method = method, "neuron" if method == "auto" else method
+        self.memory_limit = memory_limit
         self.searched, self.neurons = form, form.neurons
         self.network: Network | None = None
         self.rows: tuple[int, ...] | None = None
@@ -96,14 +125,14 @@ class DensePlan(Plan):
 
     @staticmethod
     def of(network: Network | StackedForm, request: Request) -> DensePlan:
-        """The plan for a network as it is asked for; "auto" becomes the best method that fits time and memory."""
+        """The plan for a network as it is asked for."""
         whole = network.stacked if isinstance(network, Network) else network
         if request.output_rows is not None:
             whole = whole.output_rows(request.output_rows)
         form, method, reason = whole.reduced(), request.method, ""
-        if method == "auto":
+        if method == "auto" and request.solver != "native":
             method, reason = choose_method(form, request.time_limit, request.memory_limit)
-        plan = DensePlan(form, method, request.solver, request.device, request.tol)
+        plan = DensePlan(form, method, request.solver, request.device, request.tol, request.memory_limit)
         plan.notes += [reason] if reason else []
         plan.searched, plan.claimed, plan.announced = whole, whole, True
         if isinstance(network, Network):
@@ -117,42 +146,96 @@ class DensePlan(Plan):
         return self.method == "product" or not self.form.neurons
 
     def candidates(self, budget: Budget) -> Iterator[Candidate]:
-        """The solver's point, then cheaper ones, then the network in parts."""
+        """The points of the ladder, then the network in parts."""
         if self.is_closed:
             yield self._product()
         elif self.solver != "native":
             solution = SOLVERS[self.solver](self.form, self.method, budget, self.device)
-            yield DensePoint(self.form, solution, repaired=True)
+            yield DensePoint(self.form, solution, repaired=True, asked=True)
         else:
-            yield from self._native(self._kept(budget) if self.announced else budget)
+            ladder = Ladder.of(self.form, self.asked, budget.seconds, self.memory_limit)
+            yield from self._at_once(ladder, budget) if ladder.is_quick else self._climb(ladder, budget)
         if self.network is not None and not self.form.is_chain:
             yield CutCandidate(self.network, self.rows)
 
-    def _native(self, budget: Budget) -> Iterator[Candidate]:
-        form, native, status = self.form, SOLVERS["native"], ""
-        try:
-            lead = native(form, self.method, budget, self.device)
-        except SolverError as error:
-            self.notes.append(str(error))
+    def _at_once(self, ladder: Ladder, budget: Budget) -> Iterator[DensePoint]:
+        """The solver's point and, unless that is enough, closed forms."""
+        if self.method == "neuron" and all(block.weights.min(initial=0.0) >= 0 for block in self.form.blocks.values()):
+            yield from self._offered(("the closed form of absolute values", absolute))
+        yield from self._whole(ladder, budget, [])
+        yield from self._offered(("the closed form", closed_form))
+        yield DensePoint(self.form, product(self.form), inflated=True, way=PRODUCT)
+
+    def _climb(self, ladder: Ladder, budget: Budget) -> Iterator[DensePoint]:
+        """Closed forms, then sweeps over segments and the solver's point as far as time and memory allow."""
+        ways: list[tuple[str, Callable[[StackedForm], Solution]]] = [("the closed form", closed_form)]
+        if self.method == "neuron":
+            ways.append(("the closed form of absolute values", absolute))
+        climbed = sorted(self._offered(*ways), key=lambda point: point.bound)
+        start = next((point.solution for point in climbed if point.way == "the closed form"), None)
+        self.method = "product" if self.asked == "auto" else self.method
+        yield from climbed
+        if not any(point.proved for point in climbed):
+            climbed.append(DensePoint(self.form, product(self.form), inflated=True, way=PRODUCT))
+            yield climbed[-1]
+        if start is not None and ladder.begins_sweeps(budget.elapsed):
+            self.method = "neuron"
+            for point in self._sweeps(start, ladder, self._kept(ladder.sweep, budget, climbed)):
+                climbed.append(point)
+                yield point
+        if climbed[-1].status == "interrupted":
+            return
+        if ladder.takes_whole(budget.elapsed):
+            self.method = "layer" if self.method == "layer" else "neuron"
+            yield from self._whole(ladder, budget, climbed)
         else:
-            status = lead.status
-            yield DensePoint(form, lead, repaired=True)
-        offers = [("the closed form", lambda: closed_form(form))]
-        if self.method == "neuron" and status == "stalled":
-            offers.insert(0, ("one multiplier per layer", lambda: native(form, "layer", budget, self.device)))
-        for way, offer in offers:
+            self.notes.append(ladder.next_rung())
+
+    def _offered(self, *ways: tuple[str, Callable[[StackedForm], Solution]]) -> Iterator[DensePoint]:
+        """The points of closed forms that are finite."""
+        for way, offer in ways:
             try:
-                point = offer()
+                solution = offer(self.form)
             except SolverError:
                 continue
-            yield DensePoint(form, point, way=way)
-        yield DensePoint(form, product(form), inflated=True, way=PRODUCT)
+            if solution.bound < inf:
+                yield DensePoint(self.form, solution, way=way)
 
-    def _kept(self, budget: Budget) -> Budget:
-        """The budget of the search, which leaves time to prove what it finds."""
-        estimated = estimate(self.form, self.method)
+    def _sweeps(self, start: Solution, ladder: Ladder, budget: Budget) -> Iterator[DensePoint]:
+        """The point of sweeps over segments: of a single one if the condition as a whole is to follow."""
+        best, once = None, ladder.takes_whole(budget.elapsed)
+        for solution in sweep(self.form, start, budget):
+            best = solution
+            if once or budget.elapsed > ladder.longest:
+                break
+        if best is not None:
+            yield DensePoint(self.form, best, way="sweeps over segments", asked=True)
+
+    def _whole(self, ladder: Ladder, budget: Budget, climbed: list[DensePoint]) -> Iterator[DensePoint]:
+        """The solver's point for the whole condition; if it stalls, that with one multiplier per layer as well."""
+        native, kept = SOLVERS["native"], self._kept(ladder.whole, budget, climbed)
+        try:
+            lead = native(self.form, self.method, kept, self.device)
+        except SolverError as error:
+            self.notes.append(str(error))
+            return
+        yield DensePoint(self.form, lead, repaired=True, asked=True)
+        if self.method == "neuron" and lead.status == "stalled":
+            with suppress(SolverError):
+                layer = replace(native(self.form, "layer", kept, self.device), dual=0.0)
+                yield DensePoint(self.form, layer, way="one multiplier per layer")
+
+    def _kept(self, estimated: Effort, budget: Budget, climbed: list[DensePoint]) -> Budget:
+        """The budget of the search, which leaves time to prove what it finds: as long as cheaper points took, if there
+        are any.
+        """
+        if not self.announced:
+            return budget
         self.notes += announce(f"unrolled, {self.method}", estimated, budget)
-        kept = min(estimated.proof, 0.8 * budget.seconds) if budget.seconds < inf else 0.0
+        if budget.seconds == inf:
+            return budget
+        proof = PROOFS * max((point.proof_seconds for point in climbed), default=0.0) or estimated.proof
+        kept = min(proof, 0.8 * budget.seconds)
         return leaving_time(replace(budget, seconds=budget.seconds - kept))
 
     def _product(self) -> DensePoint:
@@ -169,13 +252,13 @@ class DensePlan(Plan):
     def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
         """Whether the best bound is within the tolerance of the optimum."""
         best = min((t.upper for t in tried), default=inf)
-        return best < inf and gap_of(tried[0].proven.dual, best) <= self.tol
+        return best < inf and gap_of(_dual(tried), best) <= self.tol
 
     def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
-        """Dual bound, status and iterations are those of the first point, which was asked for."""
-        lead = tried[0]
+        """Status and iterations are those of the last point that was asked for."""
+        lead = next((t for t in reversed(tried) if isinstance(t.candidate, DensePoint) and t.candidate.asked), tried[0])
         notes = [*self.notes, *lead.proven.notes]
-        dual, status = lead.proven.dual, lead.candidate.status
+        dual, status = _dual(tried), lead.candidate.status
         upper = inf if best is None else best.upper
         if not self.is_closed and not any(isinstance(t.proven.tree, StackedCondition) for t in tried):
             notes.append(f"the point of solver {self.solver} could not be proved")
@@ -223,6 +306,11 @@ def range_notes(form: StackedForm) -> list[str]:
         return []
     shown = max((scale for scale in largest if scale > 0), key=lambda scale: abs(np.log10(scale)))
     return [f"a layer's largest weight is {shown:.1g}, and float64 does not hold the multipliers: rescale the layers"]
+
+
+def _dual(tried: list[Tried]) -> float:
+    """The largest lower bound on the optimum of the condition."""
+    return max((t.proven.dual for t in tried), default=0.0)
 
 
 def gap_of(dual: float, upper: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 Array = np.ndarray
 #: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.
-SMALLEST = 96
+SMALLEST = 128
 #: Another order than the natural one has to save this share of the operations.
 WORTHWHILE = 0.8
 

@@ -16,7 +16,7 @@ from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.solvers.schur import Schur, adjoint_of_product, schur_complement
-from sdpcert.solvers.step_length import length_to_boundary
+from sdpcert.solvers.step_length import length_along, length_to_boundary
 
 Matrix = Any
 
@@ -127,6 +127,11 @@ class Pair:
         """How far M and X can go along their steps."""
         arrays, matrix, step = self.inequality.arrays, self.matrix, self.matrix_step
         assert step is not None
+        if self.inequality.order <= arrays.small:
+            half = self.factor.forward(step.dense()).conj().T
+            inverse = arrays.triangular_inverse(self.dual_factor)
+            dual = arrays.product(arrays.product(inverse, self.step), inverse.conj().T)
+            return length_along(self.factor.forward(half)), length_along(dual)
         whiten, whiten_adjoint = arrays.whitening(self.dual_factor)
 
         def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:

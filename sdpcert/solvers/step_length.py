@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
-from sdpcert.arithmetic.spectra import eigenpairs
+from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue
 
 Matrix = Any
 #: The length of a step that nothing stops.
@@ -23,6 +23,12 @@ NOTHING = 1e-300
 def length_in_orthant(point: Matrix, direction: Matrix) -> float:
     decrease = -(direction / point)
     largest = float(decrease.max())
+    return 1 / largest if largest > 0 else UNBOUNDED
+
+
+def length_along(whitened: np.ndarray) -> float:
+    """How far a positive definite matrix L L* can go along D, from `whitened`, which is L^-1 D L^-*."""
+    largest = largest_eigenvalue(-whitened)
     return 1 / largest if largest > 0 else UNBOUNDED
 
 
