@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,11 @@ class _Leaf:
     network: dict[str, Any]
     joint: dict[str, Any] | None = None
 
+    @property
+    def is_on_torus(self) -> bool:
+        """Whether it is about a network on a torus."""
+        return self.network.get("torus") is not None
+
     def joint_of(self, size: int) -> tuple[Array, Array]:
         """Layout and scales with which the leaf reads `size` entries; raises Rejected if the file has others."""
         if self.joint is None:
@@ -129,12 +135,12 @@ def _leaves_of_tree(part: dict[str, Any], joint: dict[str, Any] | None) -> Itera
 
 def _same(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:
     """Whether the network, built as it was built for the certificate, is what the certificate is about."""
-    if leaves[0].network.get("torus") is not None:
+    if document["information"].get("cuts") is not None:
+        return _same_pieces(document, leaves, with_rows(network, rows))
+    if leaves[0].is_on_torus:
         ways = ((False, True), (False, False), (True, False))
-        return any(_same_front_and_head(leaves, network, rows, *way) for way in ways)
-    if len(leaves) == 1 and document["information"].get("cuts") is None:
-        return _whole_form(leaves[0], network, rows) is not None
-    return _same_pieces(document, leaves, with_rows(network, rows))
+        return any(_same_front_and_head(leaves, network, rows, *way) is not None for way in ways)
+    return len(leaves) == 1 and _whole_form(leaves[0], network, rows) is not None
 
 
 def _whole_form(leaf: _Leaf, network: Network, rows: list[int] | None) -> StackedForm | None:
@@ -155,25 +161,38 @@ def _forms(network: Network) -> Iterator[StackedForm]:
         yield stack(network)
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """Where the inputs and outputs of a network lie among those of the leaves that it is, and how many inputs those
+    have.
+    """
+
+    reads: Array
+    gives: Array
+    size: int
+
+
 def _same_front_and_head(
     leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool, share: bool
-) -> bool:
-    """Whether front and head, embedded in the certificate's torus and read in its scales, are the leaves."""
+) -> _Ends | None:
+    """The ends of front and head if these, embedded in the certificate's torus and read in its scales, are the leaves."""
     front, *after = leaves
     torus = front.network["torus"]
     with earlier_rules() if earlier else nullcontext():
         try:
             embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), share)
         except ValueError:  # this way of embedding may have no front, or a larger torus
-            return False
+            return None
         if form.sha256 != front.network["sha256"] or len(after) != (head is not None):
-            return False
+            return None
+        gives = embedding.output_order if head is not None else embedding.output_index
+        ends = _Ends(embedding.input_index, np.arange(form.outputs) if form.pooled else gives, form.inputs * form.cells)
         if head is None:
-            return True
+            return ends
         layout, scale = after[0].joint_of(head.inputs)
         if not np.array_equal(layout, embedding.output_index):
-            return False
-        return read_scaled(head, scale).reduced().sha256 == after[0].network["sha256"]
+            return None
+        return ends if read_scaled(head, scale).reduced().sha256 == after[0].network["sha256"] else None
 
 
 def _same_pieces(document: dict[str, Any], leaves: list[_Leaf], network: Network) -> bool:
@@ -181,19 +200,35 @@ def _same_pieces(document: dict[str, Any], leaves: list[_Leaf], network: Network
     cuts = document["information"].get("cuts")
     if not isinstance(cuts, list) or any(type(c) is not int or not 0 < c <= len(network.nodes) for c in cuts):
         return False
-    values = [0, *cuts, network.output]
-    if len(leaves) != len(values) - 1:
-        return False
-    for leaf, start, end in zip(leaves, values, values[1:], strict=False):
-        piece = network.between(start, end)
-        if start:
-            size = int(np.prod(piece.input_shape))
-            layout, scale = leaf.joint_of(size)
-            if not np.array_equal(layout, np.arange(size)) or np.any(scale != 1):
-                return False
-        if _whole_form(leaf, piece, None) is None:
+    before = None
+    for start, end in pairwise([0, *cuts, network.output]):
+        found = _same_piece(leaves, network.between(start, end))
+        if found is None:
             return False
-    return True
+        ends, used = found
+        if before is not None:
+            layout, scale = leaves[0].joint_of(ends.size)
+            expected = np.full(ends.size, -1)
+            expected[ends.reads] = before.gives
+            if not np.array_equal(layout, expected) or np.any(scale != 1):
+                return False
+        before, leaves = ends, leaves[used:]
+    return not leaves
+
+
+def _same_piece(leaves: list[_Leaf], piece: Network) -> tuple[_Ends, int] | None:
+    """The ends of a piece, and how many of the leaves it is; None if these do not begin with it."""
+    if not leaves:
+        return None
+    if not leaves[0].is_on_torus:
+        inputs, outputs = (int(np.prod(shape)) for shape in (piece.input_shape, piece.output_shape))
+        found = _whole_form(leaves[0], piece, None)
+        return None if found is None else (_Ends(np.arange(inputs), np.arange(outputs), inputs), 1)
+    for used in (1, 2):
+        ends = _same_front_and_head(leaves[:used], piece, None, False, True) if used <= len(leaves) else None
+        if ends is not None:
+            return ends, used
+    return None
 
 
 def _attains(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:
@@ -203,7 +238,7 @@ def _attains(document: dict[str, Any], leaves: list[_Leaf], network: Network, ro
     size = int(np.prod(network.input_shape))
     x, x_prime = (_decode(attained[key], f"attained.{key}", size) for key in ("x", "x_prime"))
     lower = float.fromhex(attained["lower"])
-    whole = len(leaves) == 1 and leaves[0].network.get("torus") is None
+    whole = len(leaves) == 1 and not leaves[0].is_on_torus
     form = _whole_form(leaves[0], network, rows) if whole else None
     if form is not None:
         return evaluate_ratio(form, x, x_prime) >= lower

@@ -23,10 +23,10 @@ def pooled_mnist(filters: int = 32, kernel: int = 5, side: int = 28, hidden: int
 
 
 def residual_cifar(
-    widths: tuple[int, ...] = (16, 32, 64, 64), blocks: int = 1, seed: int = 0, hidden: int = 100
+    widths: tuple[int, ...] = (16, 32, 64, 64), blocks: int = 1, hidden: int = 100, side: int = 32, seed: int = 0
 ) -> Network:
     """A residual network of CIFAR images: a convolution, stages of blocks that halve the image, and a dense head."""
-    build = _Builder((3, 32, 32), seed)
+    build = _Builder((3, side, side), seed)
     value = build.relu(build.conv(0, widths[0], 3, 2, 1))
     for stage, width in enumerate(widths):
         for k in range(blocks):
@@ -34,7 +34,7 @@ def residual_cifar(
     return build.finish(build.dense(build.relu(build.dense(value, hidden)), 10), "residual cifar")
 
 
-def detector(width: int = 16, side: int = 52, seed: int = 0) -> Network:
+def detector(width: int = 16, side: int = 52, boxes: int = 125, seed: int = 0) -> Network:
     """A detector in the manner of YOLO: convolutions, average pooling, residual blocks, an image of boxes as output."""
     build = _Builder((3, side, side), seed)
     value = build.relu(build.conv(0, width, 3, 1, 1))
@@ -44,16 +44,19 @@ def detector(width: int = 16, side: int = 52, seed: int = 0) -> Network:
     value = build.average(value)
     for _ in range(2):
         value = build.residual(value, 2 * width)
-    return build.finish(build.conv(build.relu(build.conv(value, 4 * width, 3, 1, 1)), 125, 1), "detector")
+    return build.finish(build.conv(build.relu(build.conv(value, 4 * width, 3, 1, 1)), boxes, 1), "detector")
 
 
-def bias_field(inputs: int = 16, seed: int = 0) -> Network:
+def bias_field(
+    inputs: int = 16, side: int = 32, widths: tuple[int, ...] = (32, 32, 64, 64), seed: int = 0
+) -> Network:
     """A few coefficients of a smooth field that is added to an image, and a convolutional network that reads it."""
     build = _Builder((inputs,), seed)
-    image = build.graph.add(Dense(build.random((3 * 32 * 32, inputs), inputs), build.random((3072,), 10)), 0)
-    value = build.graph.add(Rearrange(np.arange(3072).reshape(3, 32, 32)), image)
-    for width, stride in ((32, 1), (32, 2), (64, 1), (64, 2)):
-        value = build.relu(build.conv(value, width, 3, stride, 1))
+    pixels = 3 * side**2
+    image = build.graph.add(Dense(build.random((pixels, inputs), inputs), build.random((pixels,), 10)), 0)
+    value = build.graph.add(Rearrange(np.arange(pixels).reshape(3, side, side)), image)
+    for k, width in enumerate(widths):
+        value = build.relu(build.conv(value, width, 3, 1 + k % 2, 1))
     return build.finish(build.dense(build.relu(build.dense(value, 64)), 10), "bias field")
 
 
@@ -65,9 +68,7 @@ class _Builder:
         return self.graph.network(value, source=name)
 
     def random(self, shape: tuple[int, ...], read: int) -> Array:
-        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(
-            np.float32((2 / read) ** 0.5)
-        )
+        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(np.float32((2 / read) ** 0.5))
 
     def relu(self, value: int) -> int:
         return self.graph.add(relu(), value)
