@@ -19,6 +19,7 @@ ORDER = [
     "sandwich_network",
     "sandwich_completeness",
     "eclipse_fast",
+    "nonnegative",
     "maxmin",
     "group_sort",
     "householder",
