@@ -81,7 +81,7 @@ class DividedPlan(Plan):
         """Neighbours together, as many as can be solved for; those that are solved soonest come first."""
         limit = self.request.memory_limit
         patience = min(PATIENCE, SHARE * self.request.time_limit)
-        groups, first = [], 0
+        groups, first, left = [], 0, 0
         while first < len(self.pieces):
             last, found = first, None
             while last < len(self.pieces):
@@ -91,7 +91,14 @@ class DividedPlan(Plan):
                 found, last = group, last + 1
             if found is not None:
                 groups.append(found)
+            else:
+                left += 1
             first = max(last, first + 1)
+        if left:
+            self.notes.append(
+                f"{left} of {len(self.pieces)} pieces keep their product of norms: solving for one is estimated above "
+                f"{patience:.0f} s, or above the memory limit"
+            )
         return sorted(groups, key=lambda group: group.seconds)
 
     def _tell(self, budget: Budget, text: str) -> None:
@@ -110,7 +117,10 @@ class DividedPlan(Plan):
         if best is None or not isinstance(best.candidate, DividedCandidate):
             return Told(None, "stalled", 0, (), (*self.notes, "nothing was proved"))
         pieces = best.candidate.pieces
-        notes = [*self.notes, f"the bound is the product over {len(pieces)} pieces of the network, each proved by itself"]
+        notes = [
+            *self.notes,
+            f"the bound is the product over {len(pieces)} pieces of the network, each proved by itself",
+        ]
         cuts = [piece.end for piece in pieces[:-1]]
         return Told(None, best.candidate.status, 0, (), tuple(notes), {"cuts": cuts} if cuts else {})
 
