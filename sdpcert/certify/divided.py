@@ -81,7 +81,7 @@ class DividedPlan(Plan):
         """Neighbours together, as many as can be solved for; those that are solved soonest come first."""
         limit = self.request.memory_limit
         patience = min(PATIENCE, SHARE * self.request.time_limit)
-        groups, first = [], 0
+        groups, first, left = [], 0, 0
         while first < len(self.pieces):
             last, found = first, None
             while last < len(self.pieces):
@@ -91,7 +91,14 @@ class DividedPlan(Plan):
                 found, last = group, last + 1
             if found is not None:
                 groups.append(found)
+            else:
+                left += 1
             first = max(last, first + 1)
+        if left:
+            self.notes.append(
+                f"{left} of {len(self.pieces)} pieces keep their product of norms: solving for one is estimated above "
+                f"{patience:.0f} s, or above the memory limit"
+            )
         return sorted(groups, key=lambda group: group.seconds)
 
     def _tell(self, budget: Budget, text: str) -> None:

@@ -124,7 +124,9 @@ class BlockMatrix:
 
     def apply(self, vector: Matrix) -> Matrix:
         """The product with a vector."""
-        result = self.own * vector
+        # Complex blocks make a real vector complex.
+        like = next(iter(self.entries.values()), self.own)
+        result = self.arrays.zeros(len(vector), like=like) + self.own * vector
         slices = self.elimination.slices
         for (i, j), entry in self.entries.items():
             result[slices[i]] += self.arrays.apply(entry, vector[slices[j]])

@@ -252,15 +252,36 @@ def test_very_deep_trees_end_with_one_line(tmp_path: Path) -> None:
         assert not result.ok and "\n" not in result.reason
 
 
-def test_only_the_first_leaf_may_be_on_a_torus() -> None:
+def test_a_part_on_a_torus_reads_an_image_and_zeros_around_it() -> None:
     document = made("convolutional-head")
     front, head = document["tree"]["parts"]
-    joint = {"layout": pack(np.arange(64), "<i8"), "scale": pack(np.ones(64))}
     inner = sequence(product_up([front, head]), [front, head], document["tree"]["joints"])
-    for last in (front, inner):
-        tree = sequence(product_up([front, last]), [front, last], [joint])
-        assert "on a torus and not the first part" in verdict(of_tree(tree)).reason
     assert read_content(changed(document, ("tree",), inner)).tree.embedded
+    metric = unpack(front["claim"]["metric"])
+    inputs, outputs = front["claim"]["inputs"], front["claim"]["outputs"]
+    layout = np.where((np.arange(inputs) < outputs) & (np.arange(inputs) % 3 == 0), np.arange(inputs), -1)
+    zero, scale = layout < 0, np.full(inputs, 2 / np.sqrt(np.min(metric)))
+    cases = [
+        (layout, scale, ""),
+        (layout, np.where(zero, 1e-3, scale), ""),  # what is zero has no scale
+        (np.where(zero, 0, layout), scale, "index twice"),
+        (np.where(zero, -2, layout), scale, "out of range"),
+        (layout, 0.1 * scale, "scale too small"),
+        (np.where(zero, -1, layout + outputs), scale, "index beyond"),
+    ]
+    for places, scales, reason in cases:
+        joint = {"layout": pack(places, "<i8"), "scale": pack(scales)}
+        result = verdict(of_tree(sequence(product_up([front, inner]), [front, inner], [joint])))
+        assert result.ok == (not reason)
+        assert reason in result.reason
+
+
+def test_a_stacked_part_reads_no_zeros() -> None:
+    document = made("convolutional-head")
+    layout = unpack(document["tree"]["joints"][0]["layout"], "<i8").copy()
+    layout[0] = -1
+    path = ("tree", "joints", 0, "layout")
+    assert "out of range" in verdict(changed(document, path, pack(layout, "<i8"))).reason
 
 
 def test_a_joint_of_a_huge_torus_is_not_unpacked() -> None:

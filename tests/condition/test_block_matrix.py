@@ -47,6 +47,7 @@ def test_operations_are_those_of_the_dense_matrix(seed: int, kind: str) -> None:
     matrix, dense, slices = random_matrix(seed, kind)
     rng, n = np.random.default_rng(seed), len(dense)
     right = rng.standard_normal((n, 3)).astype(dense.dtype)
+    real = rng.standard_normal(n)
     hermitian = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if kind == "complex" else 0)
     hermitian = hermitian + hermitian.conj().T
     unit = rng.random(n)
@@ -54,6 +55,7 @@ def test_operations_are_those_of_the_dense_matrix(seed: int, kind: str) -> None:
     np.testing.assert_allclose(matrix.diagonal(), dense.diagonal().real)
     np.testing.assert_allclose(matrix.times(right), dense @ right, atol=1e-9)
     np.testing.assert_allclose(matrix.apply(right[:, 0]), dense @ right[:, 0], atol=1e-9)
+    np.testing.assert_allclose(matrix.apply(real), dense @ real, atol=1e-9)
     np.testing.assert_allclose(matrix.scaled(unit).dense(), unit[:, None] * dense * unit)
     np.testing.assert_allclose(matrix.plus(matrix, -0.25).dense(), 0.75 * dense)
     np.testing.assert_allclose(matrix.times_scalar(3.0).dense(), 3 * dense)

@@ -47,9 +47,7 @@ def detector(width: int = 16, side: int = 52, boxes: int = 125, seed: int = 0) -
     return build.finish(build.conv(build.relu(build.conv(value, 4 * width, 3, 1, 1)), boxes, 1), "detector")
 
 
-def bias_field(
-    inputs: int = 16, side: int = 32, widths: tuple[int, ...] = (32, 32, 64, 64), seed: int = 0
-) -> Network:
+def bias_field(inputs: int = 16, side: int = 32, widths: tuple[int, ...] = (32, 32, 64, 64), seed: int = 0) -> Network:
     """A few coefficients of a smooth field that is added to an image, and a convolutional network that reads it."""
     build = _Builder((inputs,), seed)
     pixels = 3 * side**2
@@ -68,7 +66,9 @@ class _Builder:
         return self.graph.network(value, source=name)
 
     def random(self, shape: tuple[int, ...], read: int) -> Array:
-        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(np.float32((2 / read) ** 0.5))
+        return self.generator.standard_normal(shape).astype(np.float32).astype(float) * float(
+            np.float32((2 / read) ** 0.5)
+        )
 
     def relu(self, value: int) -> int:
         return self.graph.add(relu(), value)
