@@ -175,7 +175,7 @@ class _Ends:
 def _same_front_and_head(
     leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool, share: bool
 ) -> _Ends | None:
-    """The ends of front and head if these, embedded in the leaf's torus and read in the file's scales, are the leaves."""
+    """The ends of front and head if these, embedded in the leaf's torus and read in its scales, are the leaves."""
     front, *after = leaves
     torus = front.network["torus"]
     with earlier_rules() if earlier else nullcontext():

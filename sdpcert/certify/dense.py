@@ -22,7 +22,7 @@ from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
-from sdpcert.solvers.absolute import absolute
+from sdpcert.solvers.absolute_values import absolute
 from sdpcert.solvers.effort import Effort, choose_method
 from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.segments import sweep

@@ -39,7 +39,7 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import Taps, TorusForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers.effort import estimate_frequencies, exact_check_seconds
-from sdpcert.solvers.product import product_multipliers
+from sdpcert.solvers.product_of_norms import product_multipliers
 from sdpcert.solvers.solution import Budget, Solution
 from sdpcert.solvers.working_set import FrequencySolution, solve_frequencies
 

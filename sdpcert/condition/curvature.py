@@ -19,9 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.arithmetic.blas import triangular_inverse
+from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
+from sdpcert.errors import SolverError
 
 Array = np.ndarray
 
@@ -114,7 +117,7 @@ class Section:
     def of(family: Family, factor: Factor, vectors: Array) -> Section:
         """The section along the columns of `vectors`, which have to be independent."""
         spent, upper = np.linalg.qr(factor.forward(vectors))
-        root = np.linalg.inv(upper)  # P' M^-1 P = upper' upper
+        root = triangular_inverse(np.ascontiguousarray(upper.T)).T  # P' M^-1 P = upper' upper
         basis = factor.backward(spent) @ root.T
         rows = family.condition.times_k(basis)
         forms = family.forms(basis, rows)
@@ -154,7 +157,10 @@ def least_vectors(matrix: BlockMatrix, factor: Factor, vectors: Array, rounds: i
         vectors = factor.solve(diagonal * vectors)
         vectors = vectors / np.sqrt((diagonal * vectors * vectors).sum(axis=0))
         vectors = np.linalg.qr(np.sqrt(diagonal) * vectors)[0] / np.sqrt(diagonal)
-    values, turned = np.linalg.eigh(vectors.T @ matrix.times(vectors))
+    found = eigenpairs(vectors.T @ matrix.times(vectors))
+    if found is None:
+        raise SolverError("the least eigenvalues of the condition's matrix are not finite")
+    values, turned = found
     return values, diagonal * (vectors @ turned)
 
 

@@ -12,6 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from sdpcert.running.short_repr import ShortRepr
+
 Array = np.ndarray
 #: Neighbouring blocks are treated as one up to this order: smaller ones cost more calls than they save operations.
 SMALLEST = 128
@@ -20,7 +22,7 @@ WORTHWHILE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
-class Elimination:
+class Elimination(ShortRepr):
     """Blocks in the order of elimination: their coordinates, and for each the later ones that it is connected with.
 
     Coordinates are numbered as sources are: the input, then group after group. `place` has for each source the block

@@ -13,12 +13,13 @@ from typing import Any
 from sdpcert.arithmetic.arrays import Arrays
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.elimination import Elimination
+from sdpcert.running.short_repr import ShortRepr
 
 Matrix = Any
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class Factor(ShortRepr):
     """`M = L L*` with rows and columns in the order of elimination, L in blocks.
 
     `diagonal[j]` is lower triangular, `below[j][i]` the block of rows i and columns j.

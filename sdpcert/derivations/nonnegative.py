@@ -290,6 +290,6 @@ derivation = Derivation(
     remark=r"The two claims on induction and the output give every depth. That a nonnegative irreducible matrix has a "
     r"positive eigenvector, the Perron vector, is the theorem of Perron and Frobenius; where $J^\top J$ falls apart, "
     r"each connected block has one, with an eigenvalue of at most $\|J\|^2$. A hidden value $a_{k,i}$ is zero only for "
-    r"a neuron that no input moves, which is left out. ReLU and leaky ReLU attain $\|J\|$ for inputs where every neuron "
+    r"a neuron that no input moves, which is left out. ReLU and leaky ReLU attain $\|J\|$ where every neuron "
     r"is active; $\tanh(\tanh x+2)$ does not attain its closed form, since no input makes both slopes 1.",
 )

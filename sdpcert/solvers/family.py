@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from sdpcert.arithmetic.blas import cholesky, triangular_inverse, triangular_solve
+from sdpcert.arithmetic.spectra import eigenpairs, least_squares
 from sdpcert.condition.curvature import Family, Section, least_vectors, spread_of
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.factor import Factor
@@ -84,9 +86,9 @@ def _begun(form: StackedForm, family: Family, start: Solution | None) -> Array:
         rho = start.rho * change * (1 + ROOM)
         scales = condition.scaling.neurons
         known = [np.ldexp(t, -2 * a) * change * (1 + ROOM) for t, a in zip(start.multipliers, scales, strict=True)]
-    found = [np.linalg.lstsq(each.T, t, rcond=None)[0] for each, t in zip(family.directions, known, strict=True)]
-    c = np.concatenate([[rho], *found])
-    if not np.all(np.isfinite(c)) or Factor.of(family.matrix(c)) is None:
+    found = [least_squares(each.T, t) for each, t in zip(family.directions, known, strict=True)]
+    c = np.concatenate([[rho], *(t for t in found if t is not None)])
+    if len(c) < family.variables or not np.all(np.isfinite(c)) or Factor.of(family.matrix(c)) is None:
         raise SolverError("the start's multipliers are no combinations of the directions: add them to the directions")
     return c
 
@@ -135,6 +137,8 @@ class _Run:
                 pass
         except KeyboardInterrupt:
             status = "interrupted"
+        except SolverError:
+            status = "stalled"
         if status == "running":
             status = "stalled"
         if self.dual_bound >= (1 - 2 * self.budget.tol) * float(self.best[0]):
@@ -184,14 +188,14 @@ class _Run:
         now.vectors = scaled / matrix.diagonal()[:, None]
         count = max(1, int((values < NEAR).sum()))
         section = Section.of(self.family, now.factor, scaled[:, :count])
-        lower = np.linalg.cholesky(section.value)
+        lower = _factor(section.value)
         if now.dual is None:
             now.mu = 0.3 * float(now.c[0]) / count
-            weights = np.sqrt(now.mu) * np.linalg.inv(lower).T
+            weights = np.sqrt(now.mu) * triangular_inverse(lower).T
             self.slack[self.signed] = now.mu / now.c[self.signed]
             return section, weights
         root = lower.T @ (scaled[:, :count].T @ now.dual)
-        held, turned = np.linalg.eigh(root @ root.T)
+        held, turned = _eigenpairs(root @ root.T)
         return section, linalg.solve_triangular(lower.T, turned * np.sqrt(np.maximum(held, 0.01 * now.mu)))
 
     def _measure(self, iteration: int, now: _State, section: Section, weights: Array) -> float:
@@ -262,10 +266,11 @@ class _Run:
         return length
 
     def _move_dual(self, now: _State, section: Section, weights: Array, step: _Step) -> None:
-        root = linalg.solve(weights, linalg.solve(weights, step.dual).T)
-        least = float(np.linalg.eigvalsh((root + root.T) / 2)[0])
+        lower = _factor(weights @ weights.T)
+        root = triangular_solve(lower, triangular_solve(lower, step.dual).T)
+        least = float(_eigenpairs((root + root.T) / 2)[0][0])
         length = min(1.0, STEP / max(-least, 1e-9))
-        held, turned = np.linalg.eigh(weights @ weights.T + length * step.dual)
+        held, turned = _eigenpairs(weights @ weights.T + length * step.dual)
         now.dual = section.basis @ (turned * np.sqrt(np.maximum(held, 0.0)))
         if np.any(self.signed):
             self.slack[self.signed] = np.maximum(now.mu / now.c[self.signed], 0.1 * self.slack[self.signed])
@@ -274,7 +279,7 @@ class _Run:
         """How far a direction leads until the model of Phi, of second order, is singular; at most 1."""
         slope, bend, length = section.along(direction), section.bend(direction), 1.0
         while length > 1e-6:
-            if np.linalg.eigvalsh(section.value + length * (slope - length * bend))[0] > 0:
+            if cholesky(section.value + length * (slope - length * bend)) is not None:
                 break
             length *= 0.9
         falling = self.signed & (direction < 0)
@@ -296,3 +301,19 @@ class _Run:
                 return length
             length *= SHORTEN
         return 0.0
+
+
+def _factor(matrix: Array) -> Array:
+    """The Cholesky factor; raises `SolverError` if there is none."""
+    factor = cholesky(matrix)
+    if factor is None:
+        raise SolverError("the Schur complement of a family lost its definiteness to rounding")
+    return factor
+
+
+def _eigenpairs(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors; raises `SolverError` if LAPACK gives none."""
+    found = eigenpairs(matrix)
+    if found is None:
+        raise SolverError("the eigenvalues of a family's Schur complement are not finite")
+    return found
