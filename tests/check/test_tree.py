@@ -223,8 +223,8 @@ def nest(part: dict[str, Any], joint: dict[str, Any], depth: int) -> dict[str, A
     return tree
 
 
-def of_tree(tree: dict[str, Any]) -> dict[str, Any]:
-    return with_claim({**made("orthogonal-maxmin"), "tree": tree, "upper": tree["claim"]["upper"], "attained": None})
+def of_tree(tree: dict[str, Any], like: str = "orthogonal-maxmin") -> dict[str, Any]:
+    return with_claim({**made(like), "tree": tree, "upper": tree["claim"]["upper"], "attained": None})
 
 
 def test_depth_and_number_of_parts_are_bounded() -> None:
@@ -271,7 +271,8 @@ def test_a_part_on_a_torus_reads_an_image_and_zeros_around_it() -> None:
     ]
     for places, scales, reason in cases:
         joint = {"layout": pack(places, "<i8"), "scale": pack(scales)}
-        result = verdict(of_tree(sequence(product_up([front, inner]), [front, inner], [joint])))
+        tree = sequence(product_up([front, inner]), [front, inner], [joint])
+        result = verdict(of_tree(tree, "convolutional-head"))
         assert result.ok == (not reason)
         assert reason in result.reason
 
