@@ -216,6 +216,22 @@ def regions_chain(read: Read) -> Table:
     return Table(("half-width", "best published column", "proved", "attained", "time"), rows)
 
 
+def depth(read: Read) -> Table:
+    """A row a way of benchmarks.depth on one chain."""
+    rows = []
+    for row in read("depth")["rows"]:
+        for way, found in row.items():
+            if way in ("case", "exact") or "failed" in found:
+                continue
+            proved = found.get("status") == "proved"
+            value = rounded_up(found["value"], 10) if proved else f"{found['value']:.10g}"
+            memory = f"{found['memory']:.2f} GiB" if "memory" in found else ""
+            checked = seconds(found["check"]) if found.get("accepted") else ""
+            cells = (row["case"]["name"], f"`certify`, {way}" if proved else way, value, "yes" if proved else "no")
+            rows.append((*cells, seconds(found["seconds"]), memory, checked))
+    return Table(("chain", "way", "bound", "proved", "time", "memory", "checked in"), rows)
+
+
 def radii(read: Read, parts: Iterable[str]) -> Table:
     """A row a network and radius of some parts of benchmarks.radii: shares of all its inputs, by what proves them."""
     names = {"construction": "construction", "constants": "constants", "relaxation": "relaxation"}
@@ -351,6 +367,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         "diagonal_rules": diagonal_rules,
         "speed_of_layers": speed_of_layers,
         "tightness": tightness,
+        "depth": depth,
         "regions_exact": partial(regions, parts=("exact", "digits", "sorting")),
         "regions_local": partial(regions, parts=("acas", "images", "smooth")),
         "regions_mnist": regions_mnist,
