@@ -326,7 +326,7 @@ def test_powers_of_two_scale_the_bound_exactly(method: Method, exponents: tuple[
     before = certify(Network.mlp(weights), method=method)
     after = certify(Network.mlp(scaled), method=method)
     assert after.upper == math.ldexp(before.upper, sum(exponents))
-    assert before.sdp_lower is not None
+    assert before.sdp_lower is not None and after.sdp_lower is not None
     # Where the attained value is above the dual bound, it is the lower bound: the search may find another pair.
     exact = before.sdp_lower > before.lower and after.sdp_lower > after.lower
     expected = math.ldexp(before.sdp_lower, sum(exponents))

@@ -46,9 +46,17 @@ def weights_of(block: Block) -> Array:
     return high if block.low is None else high + np.frombuffer(block.low).reshape(high.shape)
 
 
+def blocks_of(inequality: Inequality) -> list[Block]:
+    """The blocks of an inequality whose weights are all stated in float64, as those of a file are."""
+    blocks = [block for block in inequality.blocks if isinstance(block, Block)]
+    if len(blocks) < len(inequality.blocks):
+        raise Rejected("weights in integers are proved in integers")
+    return blocks
+
+
 def with_smaller_input(inequality: Inequality) -> Inequality:
     """The inequality with an input of as many numbers as rows read it, whose bound is at least that of this one."""
-    readers = [block for block in inequality.blocks if block.source == 0]
+    readers = [block for block in blocks_of(inequality) if block.source == 0]
     m = sum(block.rows for block in readers)
     rows = np.vstack([weights_of(block) for block in readers]) if readers else np.zeros((0, 0))
     errors = [np.full(block.rows, block.radius) for block in readers]
@@ -61,7 +69,7 @@ def with_smaller_input(inequality: Inequality) -> Inequality:
     square = np.zeros((m, m))
     square[np.ix_(reading, reading)] = input_factor(rows[reading], unsure[reading])
     blocks, first = [], 0
-    for block in inequality.blocks:
+    for block in blocks_of(inequality):
         if block.source:
             blocks.append(block)
         else:
@@ -90,7 +98,7 @@ class ScaledMatrix:
 
     def __init__(self, inequality: Inequality, elimination: Elimination) -> None:
         self.inequality, self.elimination = inequality, elimination
-        self.blocks = {(block.target, block.source): block for block in inequality.blocks}
+        self.blocks = {(block.target, block.source): block for block in blocks_of(inequality)}
         self.sources: dict[int, list[int]] = {}
         self.readers: dict[int, list[int]] = {}
         for target, source in self.blocks:

@@ -72,6 +72,7 @@ def test_chosen_outputs_of_an_image() -> None:
 def test_a_part_that_reads_other_pixels_is_not_the_network() -> None:
     network = SMALL["residual"](1)
     found = sdpcert.certify(network, memory_limit=300 * KILO, effort=0.0)
+    assert found.tree is not None
     document = copy.deepcopy(build_document(found.tree, None, {"cuts": found.information["cuts"]}))
     assert check_with_network(_Stated(document), network).ok
     joint = document["tree"]["joints"][0]

@@ -76,7 +76,7 @@ class _Builder:
     def conv(self, value: int, width: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
         channels = self.graph.shape(value)[0]
         weights = self.random((width, channels, kernel, kernel), channels * kernel**2)
-        layer = Conv2d(weights, self.random((width,), 200), (stride, stride), (padding,) * 4)
+        layer = Conv2d(weights, self.random((width,), 200), (stride, stride), (padding, padding, padding, padding))
         return self.graph.add(layer, value)
 
     def average(self, value: int) -> int:

@@ -140,7 +140,7 @@ def test_nonnegative_networks_are_exact(seed: int, depth: int) -> None:
     point = absolute(form)
     sources = [np.eye(form.inputs)]
     for to in range(1, form.output_row + 1):
-        sources.append(sum(block.weights @ sources[s] for s, block in form.row(to).items()))
+        sources.append(np.sum([block.weights @ sources[s] for s, block in form.row(to).items()], axis=0))
     assert point.bound == pytest.approx(np.linalg.norm(sources[-1], 2), rel=1e-12)
     assert point.bound * (1 - 1e-11) <= point.dual <= point.bound
     solved = interior_point(form, "neuron", Budget())
