@@ -84,6 +84,8 @@ class PartResult:
     witness: Witness | None = None
     network: NetworkWitness | None = None
     seconds: float = 0.0
+    #: The proof object: what the stand-alone checker proved, after what it cites.
+    theorems: Sequence[dict[str, Any]] = ()
 
 
 def as_derivation(result: Any) -> Derivation:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.derivation import (
     OPEN,
@@ -24,6 +25,7 @@ from sdpcert.symbolic.expression import diagonal
 from sdpcert.symbolic.fit import fit_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
 from sdpcert.symbolic.layer import Layer, refute_layer
+from sdpcert.symbolic.proof_object import check_theorems, theorem
 from sdpcert.symbolic.refutation import refute, witness_of
 from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.strategies import search
@@ -72,7 +74,7 @@ def settle(part: Part, seed: int = 0) -> PartResult:
         refuted = _refuted_by_inputs(part, seed) or _contradict(part, seed)
         checked = ProofCheck(False, reason=objection)
         return replace(refuted, check=checked, seconds=time.perf_counter() - start)
-    checked, strategy = None, ""
+    checked, strategy, proof = None, "", part.proof or ()
     if part.proof is not None:
         checked = check(part.claim, part.proof, seed)
         strategy = "given proof"
@@ -81,9 +83,16 @@ def settle(part: Part, seed: int = 0) -> PartResult:
         if found is not None:
             again = check(part.claim, found.proof, seed)
             if again.proved or checked is None:
-                checked, strategy = again, found.strategy
+                checked, strategy, proof = again, found.strategy, found.proof
     if checked is not None and checked.proved:
-        return PartResult(part, PROVED, checked, strategy, seconds=time.perf_counter() - start)
+        try:
+            theorems = theorem(part.claim, proof, part.layer)
+            check_theorems(theorems)
+        except StepRejected as rejection:
+            checked = replace(checked, proved=False, reason=str(rejection))
+        else:
+            seconds = time.perf_counter() - start
+            return PartResult(part, PROVED, checked, strategy, seconds=seconds, theorems=theorems)
     refuted = _contradict(part, seed)
     return PartResult(
         part,
