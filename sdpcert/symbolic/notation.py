@@ -26,6 +26,8 @@ class Notation:
     space = " "
     #: Whether statements are written with names for their parts, which a document explains after them.
     named = False
+    #: The sign of an activation.
+    activation = "phi"
 
     def letter(self, letter: Letter) -> str:
         """A symbol in a word."""
@@ -76,6 +78,13 @@ class Notation:
         """The sign between numbers, or between symmetric matrices."""
         return ">="
 
+    def layer(self, maps: Sequence[str]) -> str:
+        """A layer with the maps of these names, as in y = H x + G z + c, z = phi(U x + b)."""
+        if "U" not in maps:
+            return "y = H x + c"
+        before = "U x + W z + b" if "W" in maps else "U x + b"
+        return f"y = {'H x + ' if 'H' in maps else ''}G z + c, z = {self.activation}({before})"
+
     def indexed(self, shown: str, compound: bool, at: str) -> str:
         """The entry `at` of a symbol or (`compound`) a formula, as in (W'W)_ij; without `at` a number."""
         shown = f"({shown})" if compound else shown
@@ -95,6 +104,7 @@ class Latex(Notation):
 
     space = r"\,"
     named = True
+    activation = r"\varphi"
 
     def symbol(self, symbol: Symbol) -> str:
         r"""The LaTeX that was declared, or made from the name (`W_k`, `lambda`, `Psi1`)."""

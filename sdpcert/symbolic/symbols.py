@@ -1,8 +1,8 @@
 """Symbols of the algebra: matrices, vectors and scalars of which only declared properties are known.
 
 Every constructor returns an `Expression` of one letter. A symbol also says how instances of it are drawn, so that a
-claim can be tried on exact numbers: a free symbol gets random small rationals of its kind, a defined one (an inverse, a
-rule for a diagonal, a bound) is computed from the others by its `definition`.
+claim can be tried on exact numbers: a free symbol gets random rationals of its kind, a defined one (an inverse, a rule
+for a diagonal, a bound) is computed from the others by its `definition`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from typing import Any
 Dimension = str | int
 #: What computes a symbol's value, an array, from the `Instance` that asks for it.
 Definition = Callable[[Any], Any]
+
+
+class Meaning:
+    """A definition that says what a symbol is, not only how it is drawn: steps read it and compare it.
+
+    Other definitions, closures of an author's, are samplers: they choose instances, and a proof knows nothing of them.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,16 @@ class Symbol:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether its definition only chooses instances: the symbol stands for everything of its kind."""
+        return self.definition is not None and self.formula is None and not isinstance(self.definition, Meaning)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing but its kind is known of it."""
+        return self.definition is None and self.formula is None and self.square is None and not self.facts()
 
     @property
     def has_powers(self) -> bool:

@@ -10,7 +10,7 @@ from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.entries import Element, Index
 from sdpcert.symbolic.expression import Expression, letter
 from sdpcert.symbolic.steps.step import Known, Step
-from sdpcert.symbolic.symbols import Dimension, Symbol
+from sdpcert.symbolic.symbols import Dimension, Meaning, Symbol
 
 
 class DiagonalTrace(Step):
@@ -58,7 +58,7 @@ class DiagonalTrace(Step):
 
 
 @dataclass(frozen=True)
-class Ones:
+class Ones(Meaning):
     """The definition of the vector of ones."""
 
     size: Dimension

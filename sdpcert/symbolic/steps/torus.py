@@ -15,7 +15,7 @@ from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.expression import Expression, identity, matrix
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.steps.step import Known, Step
-from sdpcert.symbolic.symbols import Dimension
+from sdpcert.symbolic.symbols import Dimension, Meaning
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Meaning):
     """A kernel's matrix with the `padding` "zeros" or "reflect" (on the image) or "circular" (on the torus)."""
 
     kernel: Kernel
@@ -63,7 +63,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class First:
+class First(Meaning):
     """The definition of the first `count` columns of the identity of size `size`."""
 
     size: Dimension
