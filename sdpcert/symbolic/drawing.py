@@ -14,7 +14,7 @@ from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.symbols import Symbol
 
 #: Exact instances that a claim is tried on, and the largest dimension of them.
-INSTANCES = 24
+INSTANCES = 20
 LARGEST = 5
 
 

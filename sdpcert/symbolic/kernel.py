@@ -27,7 +27,7 @@ from sdpcert.symbolic.steps.step import Known, Step
 #: Further ones with numerators and denominators up to these, and the largest dimension of them.
 LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION = 4, 1000, 97, 2
 #: Further ones that ignore samplers of symbols.
-UNSAMPLED_INSTANCES = 8
+UNSAMPLED_INSTANCES = 6
 #: Seconds after which no further instance is drawn, if at least a third were tried.
 SECONDS = 8.0
 #: Changed claims that a proof is tried on.

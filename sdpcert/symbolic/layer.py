@@ -22,7 +22,7 @@ from sdpcert.symbolic.expression import Expression, as_expression, identity, let
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.refutation import Witness, small_negative_vector
-from sdpcert.symbolic.steps.step import Known
+from sdpcert.symbolic.steps.known import Known
 
 Array = np.ndarray
 #: Neurons up to which all patterns of slopes are tried.

@@ -18,13 +18,6 @@ Dimension = str | int
 Definition = Callable[[Any], Any]
 
 
-class Meaning:
-    """A definition that says what a symbol is, not only how it is drawn: steps read it and compare it.
-
-    Other definitions, closures of an author's, are samplers: they choose instances, and a proof knows nothing of them.
-    """
-
-
 @dataclass(frozen=True, eq=False)
 class Symbol:
     """A letter of the algebra; two symbols are the same only if they are the same object.
@@ -52,8 +45,12 @@ class Symbol:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether its definition only chooses instances: the symbol stands for everything of its kind."""
-        return self.definition is not None and self.formula is None and not isinstance(self.definition, Meaning)
+        """Whether its definition only chooses instances: the symbol stands for everything of its kind.
+
+        A formula says what a symbol is, and so does a definition with a `meaning` for proof objects; others, closures
+        of an author's, are samplers, and a proof knows nothing of them.
+        """
+        return self.definition is not None and self.formula is None and not hasattr(self.definition, "meaning")
 
     @property
     def is_free(self) -> bool:
