@@ -87,6 +87,8 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
     for statement, near in _candidates(claim):
         if limit.spent:
             return None
+        if statement.matrix == claim.show.matrix:
+            continue
         try:
             found = search(replace(claim, given=[*claim.given, statement]), Effort(min(SECONDS_EACH, limit.left)))
         except RecursionError:

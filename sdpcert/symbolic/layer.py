@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, symmetric_block
 from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.drawing import instances
-from sdpcert.symbolic.exact import indefinite, inverse, unit
+from sdpcert.symbolic.exact import indefinite, inverse, root_above, unit
 from sdpcert.symbolic.expression import Expression, as_expression, identity, letter, zero
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
@@ -132,9 +133,27 @@ class Layer:
         low, high = (as_expression(s, (1, 1)).shown(notation) for s in (self.low, self.high))
         return low, high
 
+    def constant(self, notation: Notation = TEXT) -> str:
+        """The Lipschitz constant that is claimed."""
+        rho = as_expression(self.squared_lipschitz, (1, 1))
+        value = rho.terms.get(((), ()), Fraction(0)) if set(rho.terms) <= {((), ())} else None
+        if value is not None and value >= 0:
+            root = root_above(value)
+            return notation.number(root) if root**2 == value else notation.root(notation.number(value))
+        try:
+            return (rho ** Fraction(1, 2)).shown(notation)
+        except AlgebraError:
+            return notation.root(rho.shown(notation))
+
+    def is_claimed_by(self, claim: Claim) -> bool:
+        """Whether a claim is that the layer's condition holds."""
+        if self.has_activation and self.multipliers is None:
+            return False
+        return claim.show.kind == "positive" and claim.show.matrix == self.condition()
+
     def objection(self, claim: Claim) -> str | None:
         """Why the claim, even if proved, would not make the layer Lipschitz; None if it does."""
-        if claim.show.kind != "positive" or claim.show.matrix != self.condition():
+        if not self.is_claimed_by(claim):
             return "the claim is not the layer's condition, so it says nothing of the layer: make it by layer.claim"
         if self.multipliers is not None and not Known(claim).is_positive(self.multipliers):
             return "the multipliers are not known to be nonnegative: declare them positive or add a hypothesis"

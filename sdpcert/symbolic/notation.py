@@ -78,6 +78,14 @@ class Notation:
         """The sign between numbers, or between symmetric matrices."""
         return ">="
 
+    def trace(self, shown: str) -> str:
+        """A trace, as in tr(A)."""
+        return f"tr({shown})"
+
+    def squared_norm(self, shown: str) -> str:
+        """The square of a spectral norm, as in ||A||^2."""
+        return f"||{shown}||^2"
+
     def layer(self, maps: Sequence[str]) -> str:
         """A layer with the maps of these names, as in y = H x + G z + c, z = phi(U x + b)."""
         if "U" not in maps:
@@ -164,6 +172,14 @@ class Latex(Notation):
     def at_least(self, numbers: bool) -> str:
         """The usual sign for numbers, that of the Loewner order for matrices."""
         return r"\ge" if numbers else r"\succeq"
+
+    def trace(self, shown: str) -> str:
+        """The operator in roman type."""
+        return rf"\operatorname{{tr}}({shown})"
+
+    def squared_norm(self, shown: str) -> str:
+        """Double bars."""
+        return rf"\|{shown}\|^2"
 
     def indexed(self, shown: str, compound: bool, at: str) -> str:
         """A subscript."""
