@@ -21,8 +21,9 @@ class Cite(Step):
     """The conclusion of `claim` with its symbols replaced; what the claim takes as given has to be known here.
 
     `replaced` maps expressions of one symbol to expressions. Symbols that are left out stay. The cited claim is proved
-    again by its `proof`, or by one that is found. Symbols with a definition that steps rely on (rules,
-    inverses) cannot be replaced, nor what they are made of. `label` is the claim's name in the document.
+    again by its `proof`, or by one that is found. Only free symbols can be replaced: those with a definition, a meaning
+    or equalities of their own (rules, inverses, the vector of ones, convolutions) stand for themselves, and so does
+    what they are made of. `label` is the claim's name in the document.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Cite(Step):
         self._check_proof()
         fixed = self._fixed()
         for symbol, value in self.replaced.items():
-            if symbol in fixed:
+            if symbol in fixed and value != letter(symbol):
                 raise StepRejected(f"{self.label} is about {symbol.name} as it is defined; it cannot be replaced")
             self._check(symbol, value, known)
         try:
@@ -87,13 +88,12 @@ class Cite(Step):
         return found.proof
 
     def _fixed(self) -> set[Symbol]:
-        """Symbols whose definition a proof may rely on, and those that they are made of."""
+        """Symbols of which more is known than their kind, and those that they are made of."""
         fixed: set[Symbol] = set()
         for symbol in self.claim.symbols():
             facts = symbol.facts()
             # Of a norm only the hypothesis is used, which is checked for what is put in.
-            is_norm = isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"
-            if (symbol.formula is None or is_norm) and not facts:
+            if symbol.is_free or (isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"):
                 continue
             fixed.add(symbol)
             formula = symbol.formula[1] if isinstance(symbol.formula, tuple) else symbol.formula
