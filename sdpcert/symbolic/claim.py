@@ -19,7 +19,7 @@ from sdpcert.symbolic.exact import indefinite, is_zero
 from sdpcert.symbolic.expression import Expression, as_expression, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
-from sdpcert.symbolic.rewriting import Rules
+from sdpcert.symbolic.rewriting import Equality, Rules
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -55,6 +55,11 @@ class Statement:
         right = 0 if self.right is None else self.right
         shown = notation.number(Fraction(right)) if isinstance(right, int | Fraction) else right.shown(notation)
         return f"{left.shown(notation)} {sign} {shown}"
+
+    def equalities(self, number: int) -> list[Equality]:
+        """The entries of a matrix that is zero, as the statement with that number; those of scalars alone are no rules."""
+        entries = ((i, k, entry) for i, row in enumerate(self.matrix.entries) for k, entry in enumerate(row))
+        return [Equality(e, (number, i, k)) for i, k, e in entries if any(word for _, word in e.terms)]
 
     def __repr__(self) -> str:
         return self.shown(TEXT)
@@ -129,19 +134,14 @@ class Claim:
                     names.add(size)
         return sorted(names)
 
+    def hypotheses(self) -> list[Statement]:
+        """What is given, and the equalities that the symbols bring along."""
+        facts = [equal(*pair) for s in sorted(self.symbols(), key=lambda s: s.name) for pair in s.facts()]
+        return [*self.given, *facts]
+
     def rules(self) -> Rules:
-        """Rewriting rules from the given equalities and from what the symbols' definitions bring along."""
-        equalities = []
-        for symbol in sorted(self.symbols(), key=lambda s: s.name):
-            for left, right in symbol.facts():
-                equalities.append((left, as_expression(right, left.shape)))
-        for statement in self.given:
-            if statement.kind == "zero":
-                for row in statement.matrix.entries:
-                    for entry in row:
-                        if any(word for _, word in entry.terms):
-                            equalities.append((entry, entry * 0))
-        return Rules(equalities)
+        """Rewriting rules from the hypotheses that are equalities."""
+        return Rules(e for k, s in enumerate(self.hypotheses()) if s.kind == "zero" for e in s.equalities(k))
 
     def declared_wrongly(self, instance: Instance) -> str | None:
         """What an instance shows to be wrong with the declared properties of the symbols, None if they hold."""

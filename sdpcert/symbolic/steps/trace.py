@@ -7,7 +7,9 @@ from typing import Any
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, letter
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -27,6 +29,11 @@ class Trace(Step):
         if not known.is_positive(self.S):
             raise StepRejected(f"{self.S} is not known to be positive semidefinite")
         return positive(self.trace * identity(self.S.rows), self.S)
+
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        step = {"by": "trace", "symbol": record.name(self.trace.symbol), "fact": record.fact(self.S)}
+        return record.take(positive(self.trace * identity(self.S.rows), self.S), step)
 
     def explanation(self) -> str:
         """The reason."""
