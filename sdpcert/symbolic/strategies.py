@@ -18,6 +18,7 @@ import numpy as np
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
 from sdpcert.symbolic.expression import (
     Expression,
@@ -50,8 +51,9 @@ class Search:
     tried: tuple[str, ...]
 
 
-def search(claim: Claim) -> Search | None:
-    """A proof that follows from what is known, None if no strategy finds one."""
+def search(claim: Claim, effort: Effort | None = None) -> Search | None:
+    """A proof that follows from what is known, None if no strategy finds one before `effort` is spent."""
+    effort = effort or Effort()
     known, facts = Known(claim), []
     for step in facts_of(claim):
         try:
@@ -62,6 +64,8 @@ def search(claim: Claim) -> Search | None:
         facts.append(step)
     tried: list[str] = []
     for name, strategy in STRATEGIES:
+        if effort.spent:
+            return None
         try:
             steps = strategy(claim, known)
         except (AlgebraError, StepRejected):

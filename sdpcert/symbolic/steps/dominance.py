@@ -108,11 +108,14 @@ class Dominance(Step):
         for inner, exponent in part.factors if isinstance(part, Product) else ((part, Fraction(1)),):
             if isinstance(inner, Constant):
                 factor *= _constant(inner, exponent)
-            elif exponent == 1 and not (magnitude or plain) and isinstance(inner, Absolute):
+                continue
+            if magnitude or plain or exponent != 1:
+                raise StepRejected(f"the row's own entry of G may have no factor but a number, not {inner}")
+            if isinstance(inner, Absolute):
                 magnitude = self._is_magnitude(inner.body, i, i, known)
-            elif exponent == 1 and not (magnitude or plain):
+            else:
                 plain = self._is_entry(inner, i, i, known)
-            if not (magnitude or plain or isinstance(inner, Constant)):
+            if not (magnitude or plain):
                 raise StepRejected(f"{inner} is not the row's own entry of G")
         if factor < 0:
             raise StepRejected(f"{part} may be negative")
