@@ -25,10 +25,10 @@ one, half = identity("m"), Fraction(1, 2)
 #: At least as many rows as columns, and of these few: roots make long fractions.
 ROOM: dict[str, Any] = {"n": lambda sizes: max(sizes["n"], sizes["m"]), "m": lambda sizes: min(sizes["m"], 3)}
 frame = orthonormal("O", "n", "m")
-R = symmetric("R", "m", positive=True)
-V = matrix("V", "n", "m", definition=lambda instance: instance.value(frame @ R**-1))
-root = equal(R @ V.T @ V @ R, one)
-layer = Layer(H=V @ R)
+S = symmetric("S", "m", positive=True)
+V = matrix("V", "n", "m", definition=lambda instance: instance.value(frame @ S))
+root = equal(V.T @ V, S @ S)
+layer = Layer(H=V @ S**-1)
 
 
 # Newton's iteration Z := T Z with T = (3 I - Z V'V Z) / 2 from Z = I: Z is a polynomial of V'V.
@@ -96,12 +96,12 @@ derivation = Derivation(
     title="Layer-wise orthogonal training (LOT)",
     source="Xu, Li, Li: LOT: Layer-Wise Orthogonal Training on Improving l2 Certified Robustness, NeurIPS 2022; This "
     "project (the iteration stopped early)",
-    statement=r"(i) If $R$ is symmetric and $RV^\top VR=I$, then $VR$ has orthonormal columns. (ii) Newton's iteration "
+    statement=r"(i) If $S\succ0$ and $S^2=V^\top V$, then $VS^{-1}$ has orthonormal columns. (ii) Newton's iteration "
     r"$Z_{k+1}=\frac12(3I-Z_kV^\top VZ_k)Z_k$ from $Z_0=I$ makes of $W_k=VZ_k$ the step of Björck and Bowie, "
     r"$W_{k+1}=\frac32W_k-\frac12W_kW_k^\top W_k$. Hence $\|VZ_k\|\le1$ wherever it stops, if $\|V\|\le1$.",
     parts=[
         Part(
-            layer.claim("Orthonormal columns", [root], r"$(VR)^\top VR=RV^\top VR=I$.", **ROOM),
+            layer.claim("Orthonormal columns", [root], r"$S$ is the root of $V^\top V$.", **ROOM),
             [Sandwiches(positive(layer.condition()))],
             layer,
         ),
