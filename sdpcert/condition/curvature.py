@@ -7,8 +7,9 @@ semidefinite: a matrix of a few rows. With `V = M^-1 P Phi`, A_j the derivative 
 
     Phi_j = V' A_j V        Phi_jk = -(V' A_j R A_k V + V' A_k R A_j V)
 
-so the second ones cost a solve with as many columns as there are variables: for a chain, time and memory that grow as
-the network is deep, not as its square or cube. No matrix of the network's order is formed.
+No matrix of the network's order is formed. A_j touches the rows of one group and of what that reads, so products of the
+columns `L^-1 A_j V`, with L the factor of M, need one pass over the blocks of L: for a chain, time that grows as the
+square of the depth, in large products, and memory that grows as the depth.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.arithmetic.blas import triangular_inverse
+from sdpcert.arithmetic.blas import product, triangular_inverse
 from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.condition.block_matrix import BlockMatrix
+from sdpcert.condition.elimination import Elimination
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
@@ -60,26 +62,30 @@ class Family:
         """M(c)."""
         return self.condition.matrix(self.point(c))
 
-    def images(self, vector: Array, rows: Array) -> Array:
-        """`A_j vector` for all variables j, as columns; `rows` is K times the vector."""
-        condition, inputs = self.condition, self.condition.inputs
-        result = np.zeros((condition.order, self.variables))
-        result[:inputs, 0] = vector[:inputs]
-        own, other = self._weights(vector[inputs:], rows)
-        for g, (part, each) in enumerate(zip(self.parts, self.directions, strict=True), 1):
-            result[condition.slices[g], part] += each.T * own[condition.rows[g]][:, None]
-            weighted = each.T * other[condition.rows[g]][:, None]
-            for (to, source), block in condition.blocks.items():
-                if to == g:
-                    result[condition.slices[source], part] += block.T @ weighted
-        return result
+    @property
+    def touched(self) -> list[list[int]]:
+        """The sources whose rows the derivatives are in: of rho, then of each group's variables."""
+        blocks, groups = self.condition.blocks, range(1, len(self.directions) + 1)
+        return [[0], *([g, *(source for to, source in blocks if to == g)] for g in groups)]
 
-    def _weights(self, own: Array, rows: Array) -> tuple[Array, Array]:
+    def image(self, g: int, source: int, vectors: Array, rows: Array) -> Array:
+        """The rows of a source of `A_j vectors`, for the variables j of group g, or for rho if g is 0.
+
+        Of shape (variables * columns, size of the source): transposed. `rows` is K times the vectors.
+        """
+        condition, inputs = self.condition, self.condition.inputs
+        if g == 0:
+            return vectors[:inputs].T
+        mine = condition.rows[g]
+        own, other = self._weights(g, vectors[condition.slices[g]], rows[mine])
+        weighted = self.directions[g - 1][:, None, :] * (own if source == g else other).T
+        weighted = weighted.reshape(-1, mine.stop - mine.start)
+        return weighted if source == g else product(weighted, condition.blocks[g, source])
+
+    def _weights(self, g: int, own: Array, rows: Array) -> tuple[Array, Array]:
         """What a multiplier of one adds to the rows of its neuron, and, through K', to what the neuron reads."""
-        condition = self.condition
-        alpha, beta = condition.alpha, condition.beta
-        if own.ndim == 2:
-            alpha, beta = alpha[:, None], beta[:, None]
+        mine = self.condition.rows[g]
+        alpha, beta = self.condition.alpha[mine, None], self.condition.beta[mine, None]
         return 2 * own - (alpha + beta) * rows, 2 * alpha * beta * rows - (alpha + beta) * own
 
     def forms(self, vectors: Array, rows: Array) -> Array:
@@ -88,12 +94,12 @@ class Family:
         count = vectors.shape[1]
         result = np.zeros((self.variables, count, count))
         result[0] = vectors[:inputs].T @ vectors[:inputs]
-        own, other = self._weights(vectors[inputs:], rows)
         for g, (part, each) in enumerate(zip(self.parts, self.directions, strict=True), 1):
             place, mine = condition.slices[g], condition.rows[g]
+            own, other = self._weights(g, vectors[place], rows[mine])
             for j, weight in zip(range(part.start, part.stop), each, strict=True):
                 weighted = weight[:, None]
-                result[j] = vectors[place].T @ (weighted * own[mine]) + rows[mine].T @ (weighted * other[mine])
+                result[j] = product(vectors[place].T, weighted * own) + product(rows[mine].T, weighted * other)
         return result
 
 
@@ -101,7 +107,8 @@ class Family:
 class Section:
     """The Schur complement of M(c) onto a few vectors: itself, its inverse, and its first derivatives.
 
-    `basis` is V, `rows` is K V, `spent` has orthonormal columns that span `L^-1 P`, with L the factor of M.
+    `basis` is V, `rows` is K V, `spent` has orthonormal columns that span `L^-1 P`, with L the factor of M, and the
+    inverse is `upper' upper`.
     """
 
     family: Family
@@ -112,6 +119,7 @@ class Section:
     inverse: Array
     slopes: Array
     spent: Array
+    upper: Array
 
     @staticmethod
     def of(family: Family, factor: Factor, vectors: Array) -> Section:
@@ -121,20 +129,22 @@ class Section:
         basis = factor.backward(spent) @ root.T
         rows = family.condition.times_k(basis)
         forms = family.forms(basis, rows)
-        return Section(family, factor, basis, rows, root @ root.T, upper.T @ upper, forms, spent)
+        return Section(family, factor, basis, rows, root @ root.T, upper.T @ upper, forms, spent, upper)
 
     def _reduced(self, right: Array) -> Array:
         """`L^-1 right` without what is in the span of `L^-1 P`: its squares are those of R."""
         half = self.factor.forward(right)
         return half - self.spent @ (self.spent.T @ half)
 
-    def curvature(self, weights: Array) -> Array:
-        """`-tr(Z Phi_jk)` over all pairs of variables, with `Z = weights weights'`; positive semidefinite."""
-        result = np.zeros((self.family.variables, self.family.variables))
-        for vector, rows in zip((self.basis @ weights).T, (self.rows @ weights).T, strict=True):
-            half = self._reduced(self.family.images(vector, rows))
-            result += half.T @ half
-        return 2 * result
+    def newton(self, weights: Array) -> Array:
+        """`tr(Z Phi_j Phi^-1 Phi_k) - tr(Z Phi_jk)` over all pairs of variables, with `Z = weights weights'`.
+
+        That is `2 tr(Z V' A_j M^-1 A_k V) - tr(Z Phi_j Phi^-1 Phi_k)`, positive semidefinite: a difference of which
+        the second part is at most half.
+        """
+        turned = np.stack([self.upper @ slope @ weights for slope in self.slopes]).reshape(len(self.slopes), -1)
+        whole = inverse_products(self.family, self.factor, self.basis @ weights, self.rows @ weights)
+        return 2 * whole - product(turned, turned.T)
 
     def bend(self, direction: Array) -> Array:
         """`-1/2` of the second derivative of Phi along a direction; positive semidefinite."""
@@ -145,6 +155,63 @@ class Section:
     def along(self, direction: Array) -> Array:
         """The derivative of Phi along a direction."""
         return np.tensordot(direction, self.slopes, axes=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The variables in the order in which the columns `L^-1 A_j` begin, which is at the first block that A_j touches.
+
+    `position[j]` is that of variable j, `begun[i]` says how many have begun at block i, and `touching[i]` has the
+    groups (0 for rho) and sources of the derivatives' rows in block i.
+    """
+
+    position: Array
+    begun: list[int]
+    touching: list[list[tuple[int, int]]]
+
+    @staticmethod
+    def of(family: Family, elimination: Elimination) -> _Columns:
+        place, touched = elimination.place, family.touched
+        first = [min(place[source] for source in sources) for sources in touched]
+        parts = [slice(0, 1), *family.parts]
+        of_variable = np.concatenate([np.full(p.stop - p.start, f) for p, f in zip(parts, first, strict=True)])
+        position = np.empty(len(of_variable), dtype=int)
+        position[np.argsort(of_variable, kind="stable")] = np.arange(len(position))
+        touching: list[list[tuple[int, int]]] = [[] for _ in elimination.slices]
+        for g, sources in enumerate(touched):
+            for source in sources:
+                touching[place[source]].append((g, source))
+        begun = [int((of_variable <= i).sum()) for i in range(len(elimination.slices))]
+        return _Columns(position, begun, touching)
+
+
+def inverse_products(family: Family, factor: Factor, vectors: Array, rows: Array) -> Array:
+    """`tr(vectors' A_j M^-1 A_k vectors)` over all pairs of variables; `rows` is K times the vectors.
+
+    The blocks of the factor are passed once, with the columns `L^-1 A_j vectors` that have begun side by side: kept is
+    only what later blocks still read, and products are of large matrices.
+    """
+    elimination, count = factor.elimination, vectors.shape[1]
+    columns, parts = _Columns.of(family, elimination), [slice(0, 1), *family.parts]
+    result = np.zeros((family.variables, family.variables))
+    waiting: dict[int, Array] = {}
+    for i, later in enumerate(elimination.later):
+        begun = columns.begun[i]
+        right = waiting.pop(i, None)  # transposed: a row for each variable and vector
+        right = np.zeros((begun * count, elimination.sizes[i])) if right is None else right
+        for g, source in columns.touching[i]:
+            image = family.image(g, source, vectors, rows)
+            start = columns.position[parts[g].start] * count
+            right[start : start + len(image), elimination.within(i, family.condition.slices[source])] += image
+        half = product(right, triangular_inverse(factor.diagonal[i]).T)
+        wide = half.reshape(begun, -1)
+        result[:begun, :begun] += product(wide, wide.T)
+        for k in later:
+            if k in factor.below[i]:
+                if k not in waiting:
+                    waiting[k] = np.zeros((columns.begun[k] * count, elimination.sizes[k]))
+                product(half, factor.below[i][k].T, waiting[k][: len(half)], -1.0)
+    return result[np.ix_(columns.position, columns.position)]
 
 
 def least_vectors(matrix: BlockMatrix, factor: Factor, vectors: Array, rounds: int) -> tuple[Array, Array]:

@@ -27,13 +27,13 @@ from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.forward import strictly_feasible
+from sdpcert.solvers.forward import lowest_share, strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress, Solution
 
 Array = np.ndarray
 MAXIMUM_ITERATIONS = 200
-#: How many vectors are looked at, and more of them after steps below `SHORT`.
-VECTORS, MOST_VECTORS, SHORT = 32, 128, 0.1
+#: As many vectors are looked at as there are variables, within these bounds, and more after steps below `SHORT`.
+LEAST_VECTORS, MOST_VECTORS, SHORT = 32, 128, 0.1
 #: Vectors along which M, beside its diagonal, is below this number belong to the Schur complement.
 NEAR = 0.4
 #: Rounds of inverse iteration at the start, and in every iteration.
@@ -76,7 +76,8 @@ def _begun(form: StackedForm, family: Family, start: Solution | None) -> Array:
     condition = family.condition
     if start is None:
         layered = Condition(form, "layer")
-        y = strictly_feasible(layered)
+        # Half way to the least rho: there, too many directions have little room for a good beginning.
+        y = strictly_feasible(layered, (0.5 + lowest_share(layered)) / 2)
         condition.rescale_output(layered.shift)
         rho, known = float(y[0]), [layered.spread(y)[rows] for rows in layered.rows[1:]]
     else:
@@ -157,15 +158,16 @@ class _Run:
         matrix = self.family.matrix(self.start)
         factor = Factor.of(matrix)
         assert factor is not None
-        count = min(VECTORS, self.condition.order)
+        count = min(max(self.family.variables, LEAST_VECTORS), MOST_VECTORS, self.condition.order)
         vectors = np.random.default_rng(0).standard_normal((self.condition.order, count))
-        now, rounds, best_gap, stuck = _State(self.start, factor, vectors), FIRST_ROUNDS, np.inf, 0
+        now, rounds, stuck = _State(self.start, factor, vectors), FIRST_ROUNDS, 0
+        best_gap, best_rho = np.inf, np.inf
         for iteration in range(MAXIMUM_ITERATIONS):
             section, weights = self._section(now, rounds)
             rounds = ROUNDS
             gap = self._measure(iteration, now, section, weights)
-            stuck = 0 if gap < 0.9 * best_gap else stuck + 1
-            best_gap = min(gap, best_gap)
+            stuck = 0 if gap < 0.9 * best_gap or self.best[0] < 0.9 * best_rho else stuck + 1
+            best_gap, best_rho = min(gap, best_gap), float(self.best[0])
             if gap <= 2 * MARGIN * self.budget.tol or (stuck >= PATIENCE and gap < 1e-3) or stuck > 4 * PATIENCE:
                 yield iteration, "stalled"
                 return
@@ -230,8 +232,7 @@ class _Run:
         dual, count = weights @ weights.T, len(section.value)
         held = float((dual * section.value).sum())
         positive = np.where(self.signed, now.c, 1.0)
-        pairs = np.einsum("iab,bc,jcd,da->ij", section.slopes, dual, section.slopes, section.inverse, optimize=True)
-        system = section.curvature(weights) + (pairs + pairs.T) / 2
+        system = section.newton(weights)
         system += np.diag(np.where(self.signed, self.slack / positive, 0.0))
         unit = np.sqrt(system.diagonal())
         scaled = system / unit / unit[:, None] + 1e-15 * np.eye(len(unit))
