@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpcert.arithmetic.blas import product, triangular_inverse
+from sdpcert.arithmetic.blas import cholesky, product, triangular_inverse
 from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.elimination import Elimination
@@ -29,6 +29,8 @@ from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 
 Array = np.ndarray
+#: Columns of length one whose Gram matrix has a factor with diagonal entries above this are nearly orthogonal.
+INDEPENDENT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +126,9 @@ class Section:
     @staticmethod
     def of(family: Family, factor: Factor, vectors: Array) -> Section:
         """The section along the columns of `vectors`, which have to be independent."""
-        spent, upper = np.linalg.qr(factor.forward(vectors))
+        spent, upper = orthonormal(factor.forward(vectors))
         root = triangular_inverse(np.ascontiguousarray(upper.T)).T  # P' M^-1 P = upper' upper
-        basis = factor.backward(spent) @ root.T
+        basis = product(factor.backward(spent), root.T)
         rows = family.condition.times_k(basis)
         forms = family.forms(basis, rows)
         return Section(family, factor, basis, rows, root @ root.T, upper.T @ upper, forms, spent, upper)
@@ -134,7 +136,7 @@ class Section:
     def _reduced(self, right: Array) -> Array:
         """`L^-1 right` without what is in the span of `L^-1 P`: its squares are those of R."""
         half = self.factor.forward(right)
-        return half - self.spent @ (self.spent.T @ half)
+        return half - product(self.spent, product(self.spent.T, half))
 
     def newton(self, weights: Array) -> Array:
         """`tr(Z Phi_j Phi^-1 Phi_k) - tr(Z Phi_jk)` over all pairs of variables, with `Z = weights weights'`.
@@ -142,8 +144,9 @@ class Section:
         That is `2 tr(Z V' A_j M^-1 A_k V) - tr(Z Phi_j Phi^-1 Phi_k)`, positive semidefinite: a difference of which
         the second part is at most half.
         """
-        turned = np.stack([self.upper @ slope @ weights for slope in self.slopes]).reshape(len(self.slopes), -1)
-        whole = inverse_products(self.family, self.factor, self.basis @ weights, self.rows @ weights)
+        turned = np.stack([product(self.upper @ slope, weights) for slope in self.slopes])
+        whole = inverse_products(self.family, self.factor, product(self.basis, weights), product(self.rows, weights))
+        turned = turned.reshape(len(turned), -1)
         return 2 * whole - product(turned, turned.T)
 
     def bend(self, direction: Array) -> Array:
@@ -214,6 +217,21 @@ def inverse_products(family: Family, factor: Factor, vectors: Array, rows: Array
     return result[np.ix_(columns.position, columns.position)]
 
 
+def orthonormal(matrix: Array) -> tuple[Array, Array]:
+    """Orthonormal columns that span those of a tall matrix, and the upper triangular matrix that has them back.
+
+    Of columns that are nearly orthogonal, whatever their lengths, the Gram matrix has a factor that is as accurate as
+    Householder's reflections, in a few large products.
+    """
+    lengths = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
+    if np.all(lengths > 0) and np.all(np.isfinite(lengths)):
+        unit = matrix / lengths
+        lower = cholesky(product(unit.T, unit))
+        if lower is not None and float(lower.diagonal().min()) > INDEPENDENT:
+            return product(unit, triangular_inverse(lower).T), lower.T * lengths
+    return np.linalg.qr(matrix)
+
+
 def least_vectors(matrix: BlockMatrix, factor: Factor, vectors: Array, rounds: int) -> tuple[Array, Array]:
     """The smallest eigenvalues of M beside its diagonal D, ascending, and D times their vectors, by inverse iteration.
 
@@ -223,12 +241,12 @@ def least_vectors(matrix: BlockMatrix, factor: Factor, vectors: Array, rounds: i
     for _ in range(rounds):
         vectors = factor.solve(diagonal * vectors)
         vectors = vectors / np.sqrt((diagonal * vectors * vectors).sum(axis=0))
-        vectors = np.linalg.qr(np.sqrt(diagonal) * vectors)[0] / np.sqrt(diagonal)
-    found = eigenpairs(vectors.T @ matrix.times(vectors))
+        vectors = orthonormal(np.sqrt(diagonal) * vectors)[0] / np.sqrt(diagonal)
+    found = eigenpairs(product(vectors.T, matrix.times(vectors)))
     if found is None:
         raise SolverError("the least eigenvalues of the condition's matrix are not finite")
     values, turned = found
-    return values, diagonal * (vectors @ turned)
+    return values, diagonal * product(vectors, turned)
 
 
 def spread_of(directions: Sequence[Sequence[Array]], scales: Sequence[int]) -> tuple[Array, ...]:

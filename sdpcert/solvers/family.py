@@ -253,13 +253,13 @@ class _Run:
             return _Step(direction, target - dual - (turned + turned.T) / 2)
 
         affine = step(0.0, np.zeros_like(dual))
-        reach = self._reach(now, section, affine.c)
+        bend = section.bend(affine.c)
+        reach = self._reach(now, section, affine.c, bend)
         share = min(max((1 - min(reach, now.length)) ** POWER, LEAST), 0.8)
         infeasible = float(abs(self._residual(section, weights) * now.c).sum())
         total = held + float((self.slack * now.c)[self.signed].sum())
         count += int(self.signed.sum())
         now.mu = share * max(total, INF * infeasible) / count
-        bend = section.bend(affine.c)
         second = (dual @ bend - affine.dual @ (section.along(affine.c) - bend)) @ section.inverse
         chosen = step(now.mu, min(reach, 1.0) ** 2 * (second + second.T) / 2)
         length = now.length = self._move(now, section, chosen.c)
@@ -276,9 +276,9 @@ class _Run:
         if np.any(self.signed):
             self.slack[self.signed] = np.maximum(now.mu / now.c[self.signed], 0.1 * self.slack[self.signed])
 
-    def _reach(self, now: _State, section: Section, direction: Array) -> float:
+    def _reach(self, now: _State, section: Section, direction: Array, bend: Array) -> float:
         """How far a direction leads until the model of Phi, of second order, is singular; at most 1."""
-        slope, bend, length = section.along(direction), section.bend(direction), 1.0
+        slope, length = section.along(direction), 1.0
         while length > 1e-6:
             if cholesky(section.value + length * (slope - length * bend)) is not None:
                 break
@@ -288,7 +288,7 @@ class _Run:
 
     def _move(self, now: _State, section: Section, direction: Array) -> float:
         """Go along a direction as far as M stays positive definite; the length."""
-        length = self._reach(now, section, direction)
+        length = self._reach(now, section, direction, section.bend(direction))
         length = length if length == 1.0 else STEP * length
         while length > 1e-8:
             c = now.c + length * direction
