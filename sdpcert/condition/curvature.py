@@ -138,16 +138,27 @@ class Section:
         half = self.factor.forward(right)
         return half - product(self.spent, product(self.spent.T, half))
 
-    def newton(self, weights: Array) -> Array:
+    def newton(self, weights: Array, dropped: float = 0.0) -> Array:
         """`tr(Z Phi_j Phi^-1 Phi_k) - tr(Z Phi_jk)` over all pairs of variables, with `Z = weights weights'`.
 
-        That is `2 tr(Z V' A_j M^-1 A_k V) - tr(Z Phi_j Phi^-1 Phi_k)`, positive semidefinite: a difference of which
-        the second part is at most half.
+        With T the traces in the first part, the second is `2 tr(Z V' A_j M^-1 A_k V) - 2 T`, positive semidefinite. In
+        that, the least eigenvalues of Z are left out, as many as have a share of `dropped` of its trace together.
         """
+        pairs = self._pairs(weights)
+        found = eigenpairs(product(weights, weights.T))
+        if found is None:
+            raise SolverError("the eigenvalues of a family's dual matrix are not finite")
+        held, turned = found
+        first = int(np.searchsorted(np.cumsum(held), dropped * held.sum())) if dropped else 0
+        kept = turned[:, first:] * np.sqrt(np.maximum(held[first:], 0.0))
+        whole = inverse_products(self.family, self.factor, product(self.basis, kept), product(self.rows, kept))
+        return pairs + 2 * (whole - (self._pairs(kept) if first else pairs))
+
+    def _pairs(self, weights: Array) -> Array:
+        """`tr(Z Phi_j Phi^-1 Phi_k)` over all pairs of variables."""
         turned = np.stack([product(self.upper @ slope, weights) for slope in self.slopes])
-        whole = inverse_products(self.family, self.factor, product(self.basis, weights), product(self.rows, weights))
         turned = turned.reshape(len(turned), -1)
-        return 2 * whole - product(turned, turned.T)
+        return product(turned, turned.T)
 
     def bend(self, direction: Array) -> Array:
         """`-1/2` of the second derivative of Phi along a direction; positive semidefinite."""

@@ -98,6 +98,10 @@ def test_the_section_and_its_newton_matrix_are_the_dense_ones(seed: int, count: 
         ]
     )
     np.testing.assert_allclose(section.newton(weights), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
+    # What is left out of Z makes the matrix smaller, down to its first part.
+    some, none = section.newton(weights, 0.5), section.newton(weights, 1.0)
+    for larger, smaller in ((expected, some), (some, none)):
+        assert np.linalg.eigvalsh(larger - smaller).min() >= -1e-8 * np.abs(expected).max()
     direction = rng.standard_normal(family.variables)
     bend = -0.5 * np.einsum("j,k,jkab->ab", direction, direction, np.array(bends))
     np.testing.assert_allclose(section.bend(direction), bend, rtol=1e-6, atol=1e-8 * np.abs(bend).max())
