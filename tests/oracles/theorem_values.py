@@ -173,6 +173,6 @@ def is_false(theorem: dict[str, Any], seed: int, tries: int) -> bool:
             shown = theorem.get("conclusion")
             if not (values.holds(shown) if shown is not None else values.condition_holds(theorem["layer"])):
                 return True
-        except (NoInstance, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError, KeyError):
+        except (NoInstance, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError, KeyError, RecursionError):
             continue
     return False
