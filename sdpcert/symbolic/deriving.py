@@ -6,6 +6,7 @@ instance; a layer only by two inputs, because a condition that fails says no mor
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ Progress = Callable[[PartResult], None]
 FIRST_LOOK = 1 / 300
 #: The shares of what is left of a claim's effort: for a proof, then a counterexample, then other multipliers.
 FOR_PROOF, FOR_COUNTEREXAMPLE, FOR_FIT = 0.5, 0.5, 0.6
+#: A wrong version has no other search: it is given this many times the effort of a claim.
+CONTROLS = 3.0
 
 
 def derive(
@@ -43,28 +46,39 @@ def derive(
     seed: int = 0,
     numbers: bool = True,
     effort: float = SECONDS,
+    time_limit: float = math.inf,
     progress: Progress | None = None,
 ) -> Result:
     """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check.
 
-    `effort` is the number of seconds for each claim. `progress` is told of every claim when it is settled.
+    `effort` is the number of seconds for each claim, `time_limit` for all of them: claims that it leaves no time for
+    are open. `progress` is told of every claim when it is settled. Raises `ValueError` if one of them is not positive.
     """
-    start = time.perf_counter()
+    for name, seconds in (("effort", effort), ("time_limit", time_limit)):
+        if not seconds > 0:
+            raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
+    start, whole = time.perf_counter(), Effort(time_limit)
     if isinstance(result, Layer) and result.multipliers is None and result.U is not None:
-        return _without_multipliers(result, seed, effort, start)
+        return _without_multipliers(result, seed, min(effort, time_limit), start)
     derivation = as_derivation(result)
     tell = progress or (lambda settled: None)
     parts, controls = [], []
     for part in derivation.parts:
-        parts.append(settle(part, seed, Effort(effort)))
+        parts.append(_late(part) if whole.spent else settle(part, seed, Effort(min(effort, whole.left))))
         tell(parts[-1])
     for control in derivation.controls:
-        controls.append(_contradict(control, seed, Effort(effort)))
+        limit = Effort(min(CONTROLS * effort, whole.left))
+        controls.append(_late(control) if whole.spent else _contradict(control, seed, limit))
         tell(controls[-1])
     compared: Sequence[Comparison] = ()
-    if numbers and derivation.numbers is not None and all(p.status == PROVED for p in parts):
+    if numbers and not whole.spent and derivation.numbers is not None and all(p.status == PROVED for p in parts):
         compared = derivation.numbers()
     return Result(derivation, tuple(parts), tuple(controls), tuple(compared), time.perf_counter() - start)
+
+
+def _late(part: Part) -> PartResult:
+    """A part that no time was left for."""
+    return PartResult(part, OPEN, ProofCheck(False, reason="not tried: the time limit was reached"))
 
 
 def _without_multipliers(layer: Layer, seed: int, effort: float, start: float) -> Result:

@@ -29,14 +29,16 @@ class Result:
     numbers: tuple[Comparison, ...]
     seconds: float
     note: str = ""
+    #: Whether every claim was settled, or work was interrupted.
+    whole: bool = True
 
     @property
     def status(self) -> str:
         """proved, refuted or open."""
         if any(p.status == REFUTED for p in self.parts):
             return REFUTED
-        whole = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
-        return PROVED if whole and self.parts and all(n.agrees for n in self.numbers) else OPEN
+        settled = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
+        return PROVED if self.whole and settled and self.parts and all(n.agrees for n in self.numbers) else OPEN
 
     def text(self) -> str:
         """The result for a terminal, line by line."""
