@@ -111,6 +111,8 @@ class PartResult:
     seconds: float = 0.0
     suggested: PartResult | None = None
     diagnosis: tuple[str, ...] = ()
+    #: The proof object: what the stand-alone checker proved, after what it cites.
+    theorems: Sequence[dict[str, Any]] = ()
 
 
 def as_derivation(result: Any) -> Derivation:

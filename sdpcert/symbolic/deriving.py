@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.derivation import (
     OPEN,
@@ -27,6 +28,7 @@ from sdpcert.symbolic.effort import SECONDS, Effort
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
 from sdpcert.symbolic.layer import Layer, refute_layer
+from sdpcert.symbolic.proof_object import check_theorems, theorem
 from sdpcert.symbolic.refutation import refute, witness_of
 from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.strategies import search
@@ -128,7 +130,7 @@ def settle(part: Part, seed: int = 0, limit: Effort | None = None) -> PartResult
 
 def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
     """The part, proved if its proof is accepted or one is found that is, else open."""
-    checked, strategy = None, ""
+    checked, strategy, proof = None, "", part.proof or ()
     if part.proof is not None:
         checked, strategy = check(part.claim, part.proof, seed), "given proof"
     elif refute(part.claim, seed, FIRST_LOOK, limit.share(FOR_PROOF)) is not None:
@@ -138,9 +140,16 @@ def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
         if found is not None:
             again = check(part.claim, found.proof, seed)
             if again.proved or checked is None:
-                checked, strategy = again, found.strategy
-    status = PROVED if checked is not None and checked.proved else OPEN
-    return PartResult(part, status, checked, strategy)
+                checked, strategy, proof = again, found.strategy, found.proof
+    if checked is not None and checked.proved:
+        try:
+            theorems = theorem(part.claim, proof, part.layer)
+            check_theorems(theorems)
+        except StepRejected as rejection:
+            checked = replace(checked, proved=False, reason=str(rejection))
+        else:
+            return PartResult(part, PROVED, checked, strategy, theorems=theorems)
+    return PartResult(part, OPEN, checked, strategy)
 
 
 def _other_multipliers(part: Part, seed: int, limit: Effort) -> PartResult | None:

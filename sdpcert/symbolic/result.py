@@ -10,6 +10,7 @@ from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, Deriv
 from sdpcert.symbolic.drawing import shown_sizes
 from sdpcert.symbolic.kernel import ProofCheck
 from sdpcert.symbolic.printing import plain
+from sdpcert.symbolic.proof_object import document
 from sdpcert.symbolic.sentence import sentence
 from sdpcert.symbolic.sources import cited
 from sdpcert.symbolic.theorems import claim_latex, escaped, wrong_version_latex
@@ -39,6 +40,14 @@ class Result:
             return REFUTED
         settled = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
         return PROVED if self.whole and settled and self.parts and all(n.agrees for n in self.numbers) else OPEN
+
+    def document(self) -> dict[str, Any]:
+        """The proof file's JSON value; raises ValueError if a claim is not proved."""
+        missing = [plain(p.part.claim.name) for p in self.parts if not p.theorems]
+        if missing or not self.parts:
+            raise ValueError(f"{plain(self.derivation.title)}: there is no proof of {', '.join(missing) or 'anything'}")
+        theorems = [theorem for part in self.parts for theorem in part.theorems]
+        return document(plain(self.derivation.title), plain(self.derivation.source), theorems)
 
     def text(self) -> str:
         """The result for a terminal, line by line."""
