@@ -99,6 +99,7 @@ class Derivation:
 class PartResult:
     """What became of one claim: `status` is proved, refuted or open.
 
+    `stretch` is the greatest stretch of a proved layer's random inputs over its constant,
     `suggested` is the same layer, proved with other multipliers; `diagnosis` says what numbers tell of an open claim.
     """
 
@@ -109,6 +110,7 @@ class PartResult:
     witness: Witness | None = None
     network: NetworkWitness | None = None
     seconds: float = 0.0
+    stretch: float | None = None
     suggested: PartResult | None = None
     diagnosis: tuple[str, ...] = ()
     #: The proof object: what the stand-alone checker proved, after what it cites.

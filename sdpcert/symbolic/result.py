@@ -119,6 +119,8 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
         told.append(f"commentary, not checked: {plain(claim.text)}")
     if result.status == PROVED and result.check is not None:
         told += _checked(result.check, result.strategy)
+        if result.stretch is not None:
+            told.append(f"random inputs of the layer are stretched by up to {result.stretch:.4g} of the constant")
     elif result.status == REFUTED and result.witness is not None:
         told += _contradicted(result)
     else:
