@@ -141,24 +141,26 @@ class BlockMatrix:
             self.arrays.add_product(result[rows], entry, right[columns])
         return result
 
-    def inner(self, other: Matrix | BlockMatrix) -> float:
-        """`Re sum_ij self_ij conj(other_ij)`, the other matrix Hermitian, dense or in the same blocks."""
+    def inner(self, other: Matrix | BlockMatrix) -> Any:
+        """`Re sum_ij self_ij conj(other_ij)`, the other matrix Hermitian, dense or in the same blocks: a number where
+        the arrays are.
+        """
         if isinstance(other, BlockMatrix):
             return self._inner_in_blocks(other)
-        total = float((self.own * other.diagonal().real).sum())
+        total = (self.own * other.diagonal().real).sum()
         slices = self.elimination.slices
         for (i, j), entry in self.entries.items():
             total += (1 if i == j else 2) * self.arrays.inner(entry, other[slices[i], slices[j]])
         return total
 
-    def _inner_in_blocks(self, other: BlockMatrix) -> float:
-        total = float((self.own * other.diagonal()).sum())
+    def _inner_in_blocks(self, other: BlockMatrix) -> Any:
+        total = (self.own * other.diagonal()).sum()
         for (i, j), entry in self.entries.items():
             match = other.entries.get((i, j))
             if match is not None:
                 total += (1 if i == j else 2) * self.arrays.inner(entry, match)
             if i == j:
-                total += float((other.own[self.elimination.slices[j]] * entry.diagonal().real).sum())
+                total += (other.own[self.elimination.slices[j]] * entry.diagonal().real).sum()
         return total
 
     def dense(self) -> Matrix:

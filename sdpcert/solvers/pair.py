@@ -6,11 +6,13 @@ corrector. With the Schur complement that makes six; everything else is made pan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from sdpcert.arithmetic.unseen import Unseen, numbers_of
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
@@ -39,6 +41,12 @@ class Pair:
     step: Matrix = None
     second: Matrix = None
     matrix_step: BlockMatrix | None = None
+    start: Matrix = field(init=False)  # of Lanczos
+    whitening: tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        generator = np.random.default_rng(0)  # the same start every time: same seed, same result
+        self.start = self.inequality.arrays.asarray(generator.standard_normal(self.inequality.order))
 
     @staticmethod
     def begin(part: Inequality, matrix: BlockMatrix, factor: Factor, dual: Matrix) -> Pair:
@@ -46,12 +54,12 @@ class Pair:
         arrays, order = part.arrays, part.order
         pair = Pair(part, matrix, factor, dual, arrays.zeros(order, order, like=dual))
         pair.step, pair.second = (arrays.zeros(order, order, like=dual) for _ in range(2))
-        if not pair.try_dual(0.0):
+        if not pair.try_dual(0.0).seen(arrays):
             raise SolverError("the start is not centred in floating point")
         return pair
 
-    def measure(self) -> tuple[float, Schur]:
-        """<X, M> and the share of the Schur complement."""
+    def measure(self) -> tuple[Any, Schur]:
+        """<X, M>, a number where the arrays are, and the share of the Schur complement."""
         self.inverse = None  # its memory may serve for the new one
         self.inverse = self.factor.inverse()
         self.schur = schur_complement(self.inequality, self.dual, self.inverse)
@@ -59,7 +67,7 @@ class Pair:
 
     # -- directions ----------------------------------------------------------------------------------------------------
 
-    def predict(self, affine_y: Matrix) -> tuple[float, float]:
+    def predict(self, affine_y: Matrix) -> Unseen[list[float]]:
         """The direction of X to complementarity zero, `-X - M^-1 dM X` made Hermitian; how far M and X can go."""
         self.matrix_step = self.inequality.linear(affine_y)
 
@@ -70,11 +78,16 @@ class Pair:
         self._make_step(0.0)
         return self._lengths()
 
-    def complementarity_after(self, primal: float, dual: float) -> float:
-        """<X, M> after steps of these lengths."""
+    def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
+        """<X, M> after steps as a function of their lengths, primal and dual."""
         assert self.matrix_step is not None
-        moved = self.matrix.inner(self.dual) + dual * self.matrix.inner(self.step)
-        return moved + primal * (self.matrix_step.inner(self.dual) + dual * self.matrix_step.inner(self.step))
+        values = [matrix.inner(other) for matrix in (self.matrix, self.matrix_step) for other in (self.dual, self.step)]
+
+        def after(seen: list[float]) -> Callable[[float, float], float]:
+            now, along_dual, along_primal, along_both = seen
+            return lambda primal, dual: now + dual * along_dual + primal * (along_primal + dual * along_both)
+
+        return numbers_of(values).then(after)
 
     def second_order(self, affine_y: Matrix, centring: float) -> Matrix:
         """The right side of the corrector: `centring` times the <A_j, M^-1>, less what the predictor's product
@@ -89,7 +102,7 @@ class Pair:
         self._fill(fill)
         return centring * self.schur.inverse - adjoint_of_product(part, self.second, self.inverse)
 
-    def correct(self, step_y: Matrix, centring: float) -> tuple[float, float]:
+    def correct(self, step_y: Matrix, centring: float) -> Unseen[list[float]]:
         """The direction of X to the central path, and how far M and X can go."""
         part = self.inequality
         self.matrix_step = part.linear(step_y)
@@ -123,7 +136,7 @@ class Pair:
 
         arrays.each(fill, [(a, b) for k, a in enumerate(cut) for b in cut[k:]])
 
-    def _lengths(self) -> tuple[float, float]:
+    def _lengths(self) -> Unseen[list[float]]:
         """How far M and X can go along their steps."""
         arrays, matrix, step = self.inequality.arrays, self.matrix, self.matrix_step
         assert step is not None
@@ -131,8 +144,10 @@ class Pair:
             half = self.factor.forward(step.dense()).conj().T
             inverse = arrays.triangular_inverse(self.dual_factor)
             dual = arrays.product(arrays.product(inverse, self.step), inverse.conj().T)
-            return length_along(self.factor.forward(half)), length_along(dual)
-        whiten, whiten_adjoint = arrays.whitening(self.dual_factor)
+            return Unseen.known([length_along(self.factor.forward(half)), length_along(dual)])
+        if self.whitening is None:  # the corrector's is the predictor's
+            self.whitening = arrays.whitening(self.dual_factor)
+        whiten, whiten_adjoint = self.whitening
 
         def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:
             image = step.apply(vector)
@@ -142,18 +157,16 @@ class Pair:
             image = whiten(arrays.apply_hermitian(self.step, whiten_adjoint(vector)))
             return image, image
 
-        generator = np.random.default_rng(0)  # the same start every time: same seed, same result
-        start = arrays.asarray(generator.standard_normal(self.inequality.order))
-        return (
-            length_to_boundary(primal_image, matrix.apply, start, arrays=arrays),
-            length_to_boundary(dual_image, lambda vector: vector, start, arrays=arrays),
-        )
+        primal = length_to_boundary(primal_image, matrix.apply, self.start, arrays=arrays)
+        dual = length_to_boundary(dual_image, lambda vector: vector, self.start, arrays=arrays)
+        return Unseen.all_of([primal, dual])
 
     # -- moves ---------------------------------------------------------------------------------------------------------
 
-    def try_dual(self, length: float) -> bool:
+    def try_dual(self, length: float) -> Unseen[bool]:
         """Factor `X + length step`; whether it is positive definite. The factor of before is lost."""
         arrays = self.inequality.arrays
+        self.whitening = None
 
         def fill(rows: slice) -> None:
             upper = rows, slice(rows.start, self.inequality.order)
@@ -162,8 +175,9 @@ class Pair:
                 self.factored[upper] += length * self.step[upper]
 
         self._fill(fill)
-        self.dual_factor = arrays.factor_upper(self.factored)
-        return self.dual_factor is not None
+        attempt = arrays.factor_upper(self.factored)
+        self.dual_factor, holds = (None, Unseen.known(False)) if attempt is None else attempt
+        return holds
 
     def move_dual(self, length: float) -> None:
         """Move X by the length that was tried last."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.arithmetic.unseen import Unseen, numbers_of
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
@@ -139,6 +140,7 @@ class _Run:
         self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
+        self.best_rho = float("inf")
         self.dual_bound = 0.0
         self.dual_matrices: tuple[Matrix, ...] = ()
         self.history: list[Progress] = []
@@ -149,7 +151,7 @@ class _Run:
         signed = np.zeros(condition.variables, dtype=bool)
         for part in condition.inequalities:
             signed[part.own] = condition.nonnegative_binds
-        self.signed = np.flatnonzero(signed)
+        self.signed = self.arrays.indices(np.flatnonzero(signed))
         large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
         several = watch is not None or len(condition.inequalities) > 1
         workers = threads.WORKERS if self.arrays.parallel and large and several else 1
@@ -217,8 +219,7 @@ class _Run:
                 patience = _Patience()  # what joins near its boundary lifts the merit: progress is counted from there
             yield iteration, "running"
         self._update_dual(now.pairs)
-        assert self.best is not None
-        yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
+        yield iteration, "optimal" if 1 - self.dual_bound / self.best_rho <= target else "stalled"
 
     def _is_enough(self, pairs: list[Pair], gap: float) -> bool:
         """Whether the bound is as low, or the dual bound as high, as anybody wants to know."""
@@ -234,25 +235,29 @@ class _Run:
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
         pairs = self._begin(y)
-        mu = sum(p.matrix.inner(p.dual) for p in pairs) / self.order
+        mu = self._complementarity(pairs) / self.order
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
+
+    def _complementarity(self, pairs: list[Pair]) -> float:
+        return sum(numbers_of([p.matrix.inner(p.dual) for p in pairs]).seen(self.arrays))
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
         y = now.y
-        if self.best is None or float(y[0]) < float(self.best[0]):
-            self.best = y
         results = self._map(Pair.measure, now.pairs)
         schurs = [schur for _, schur in results]
-        rho = float(y[0])
-        complementarity = sum(r[0] for r in results) + float((now.slack * y[self.signed]).sum())
         residual = -total(schur.dual for schur in schurs)
         residual[0] += 1
         residual[self.signed] -= now.slack
-        infeasible = float(abs(residual * y).sum())
+        of_slack, infeasible = (now.slack * y[self.signed]).sum(), abs(residual * y).sum()
+        shares = [abs(schur.dual * y).sum() for schur in schurs]
+        seen = numbers_of([y[0], of_slack, infeasible, *shares, *(r[0] for r in results)]).seen(self.arrays)
+        (rho, of_slack, infeasible), rest = seen[:3], seen[3:]
+        shares, complementarity = rest[: len(schurs)], sum(rest[len(schurs) :]) + of_slack
+        if rho < self.best_rho:
+            self.best, self.best_rho = y, rho
         self._report(iteration, rho, max(rho - complementarity - infeasible, 0.0))
         merit = abs(complementarity) + infeasible
         mu = complementarity / (self.order + len(self.signed))
-        shares = [float(abs(schur.dual * y).sum()) for schur in schurs]
         return _Measured(rho, merit / rho, merit, mu, total(schur.matrix for schur in schurs), shares)
 
     def _exchange(self, y: Matrix, pairs: list[Pair], shares: list[float], gap: float) -> bool:
@@ -265,7 +270,7 @@ class _Run:
             idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
         if not (self.stopped or idle):
             return False
-        mu = sum(p.matrix.inner(p.dual) for p in pairs) / sum(p.inequality.order for p in pairs)
+        mu = self._complementarity(pairs) / sum(p.inequality.order for p in pairs)
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
@@ -294,7 +299,7 @@ class _Run:
         amounts = self.arrays.zeros(self.condition.variables)
         for part, (_, _, inverse) in zip(parts, started, strict=True):
             add_metrics(part, amounts, inverse.diagonal().real)
-        share = 1 / float(amounts[0])
+        share = 1 / amounts[0]
         pairs = []
         for part, (matrix, factor, inverse) in zip(parts, started, strict=True):
             inverse *= share
@@ -309,30 +314,39 @@ class _Run:
 
             def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
                 matrix = pair.inequality.matrix(trial)
-                return matrix, Factor.of(matrix)
+                return matrix, Factor.attempted(matrix)
 
-            if not len(self.signed) or bool((trial[self.signed] > 0).all()):
-                moved = self._map(attempt, now.pairs)
-                if all(factor is not None for _, factor in moved):
-                    # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
-                    broken = [] if self.watch is None else self.watch.broken(trial, broken)
-                    self.stopped |= dict.fromkeys(broken, shortened + 1)
-                    if not broken:
-                        if self.stopped and not inward:
-                            inward = True  # the length was found by trial: away from the boundary, like every step
-                            step.primal *= STEP
-                            continue
-                        for pair, (matrix, factor) in zip(now.pairs, moved, strict=True):
-                            pair.matrix, pair.factor = matrix, factor
-                        return trial
+            moved = self._map(attempt, now.pairs)
+            if self._is_inside(trial, [factor for _, factor in moved]):
+                # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
+                broken = [] if self.watch is None else self.watch.broken(trial, broken)
+                self.stopped |= dict.fromkeys(broken, shortened + 1)
+                if not broken:
+                    if self.stopped and not inward:
+                        inward = True  # the length was found by trial: away from the boundary, like every step
+                        step.primal *= STEP
+                        continue
+                    for pair, (matrix, factor) in zip(now.pairs, moved, strict=True):
+                        pair.matrix, pair.factor = matrix, factor
+                    return trial
             step.primal *= 0.7
         return None
+
+    def _is_inside(self, y: Matrix, factors: Sequence[Factor | None]) -> bool:
+        """Whether all matrices at y have the factors that were attempted and signs hold, in one transfer."""
+        attempted = [factor.holds for factor in factors if factor is not None]
+        if len(attempted) < len(factors):
+            return False
+        if len(self.signed):
+            attempted.append(Unseen((y[self.signed].min(),), lambda seen: bool(seen[0] > 0)))
+        return all(Unseen.all_of(attempted).seen(self.arrays))
 
     def _move_dual(self, pairs: list[Pair], length: float) -> float:
         """Move the dual matrices and return the length that was possible (0 if none was)."""
         for shortened in range(13):
             length = length if shortened < 12 else 0.0
-            if all(self._map(lambda pair, length=length: pair.try_dual(length), pairs)):
+            tried = self._map(lambda pair, length=length: pair.try_dual(length), pairs)
+            if all(Unseen.all_of(tried).seen(self.arrays)):
                 self._map(lambda pair, length=length: pair.move_dual(length), pairs)
                 return length
             length *= 0.7

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement, positive
+from sdpcert.symbolic.effort import SECONDS, Effort, OutOfTime
 from sdpcert.symbolic.expression import Expression, identity, letter, zero
 from sdpcert.symbolic.kernel import derive
 from sdpcert.symbolic.proof_search.combination import nonnegative_combination
-from sdpcert.symbolic.proof_search.deadline import Deadline, OutOfTime
 from sdpcert.symbolic.proof_search.lemmas import inverse_of, lemmas
 from sdpcert.symbolic.proof_search.polynomials import polynomial_in_one_matrix
 from sdpcert.symbolic.proof_search.squares import sum_of_squares
@@ -32,9 +32,7 @@ from sdpcert.symbolic.steps.schur import Schur
 from sdpcert.symbolic.steps.step import Known, Step
 
 Found = list[Step]
-Strategy = Callable[[Claim, Known, Deadline], Found | None]
-#: Seconds that a search may take.
-SECONDS = 20.0
+Strategy = Callable[[Claim, Known, Effort], Found | None]
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,13 @@ def search(claim: Claim, seconds: float = SECONDS) -> Search | None:
 
 def explore(claim: Claim, seconds: float = SECONDS) -> Search:
     """The search with the strategies that were tried, also if none found a proof."""
-    deadline = Deadline(seconds)
+    effort = Effort(seconds)
     known = Known(claim)
     facts = lemmas(claim, known)
     tried: list[str] = []
     for name, strategy in STRATEGIES:
         try:
-            steps = strategy(claim, known, deadline)
+            steps = strategy(claim, known, effort)
         except (AlgebraError, StepRejected):
             steps = None
         except OutOfTime:
@@ -88,13 +86,13 @@ def _needed(facts: Sequence[Step], claim: Claim, steps: Found) -> list[Step]:
     return kept
 
 
-def _identity(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+def _identity(claim: Claim, known: Known, effort: Effort) -> Found | None:
     if claim.show.kind == "zero":
         return [Identity(claim.show)] if known.is_zero(claim.show.matrix) else None
     return [Sandwiches(claim.show)] if known.is_zero(claim.show.matrix) else None
 
 
-def _sandwiches(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+def _sandwiches(claim: Claim, known: Known, effort: Effort) -> Found | None:
     return _block_diagonal(claim.show, known) if claim.show.kind == "positive" else None
 
 
@@ -118,7 +116,7 @@ def _block_diagonal(target: Statement, known: Known) -> Found | None:
     return [Sandwiches(target, *terms)]
 
 
-def _schur(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+def _schur(claim: Claim, known: Known, effort: Effort) -> Found | None:
     for complement, step in _complements(claim, known):
         found = nonnegative_combination(complement.matrix.entries[0][0], known)
         if found is not None:
@@ -126,9 +124,9 @@ def _schur(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
     return None
 
 
-def _schur_and_squares(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+def _schur_and_squares(claim: Claim, known: Known, effort: Effort) -> Found | None:
     for complement, step in _complements(claim, known):
-        found = sum_of_squares(complement, known, deadline)
+        found = sum_of_squares(complement, known, effort)
         if found is not None:
             return [*found, step]
     return None
@@ -157,15 +155,15 @@ def _declared_inverse(corner: Expression, claim: Claim, known: Known) -> Express
     return None
 
 
-def _polynomial(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+def _polynomial(claim: Claim, known: Known, effort: Effort) -> Found | None:
     return polynomial_in_one_matrix(claim.show, known) if claim.show.kind == "positive" else None
 
 
 def _squares(reach: int) -> Strategy:
-    def strategy(claim: Claim, known: Known, deadline: Deadline) -> Found | None:
+    def strategy(claim: Claim, known: Known, effort: Effort) -> Found | None:
         if claim.show.kind != "positive":
             return None
-        return sum_of_squares(claim.show, known, deadline, reach)
+        return sum_of_squares(claim.show, known, effort, reach)
 
     return strategy
 

@@ -12,8 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from sdpcert.symbolic.blocks import Block, as_block
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.expression import Expression, Monomial, Term, multiplied, zero
-from sdpcert.symbolic.proof_search.deadline import Deadline
 from sdpcert.symbolic.proof_search.gradings import Degrees, Gradings
 from sdpcert.symbolic.proof_search.gram import Gram, Place
 from sdpcert.symbolic.proof_search.words import atoms_of, degree, letters_of, words_of
@@ -75,8 +75,8 @@ class Candidates:
         self.target, self.rules, self.reach = target, rules, reach
         self.numbers = [f.entries[0][0] for f in facts if len(f.row_sizes) == 1 and f.entries[0][0].is_scalar]
         matrices = [f for f in facts if not (len(f.row_sizes) == 1 and f.entries[0][0].is_scalar)]
-        others = [as_block(of_rule) for of_rule in rules.rules.values()]
-        letters = {x.symbol for word in rules.rules for x in word}.union(
+        others = [as_block(of_rule) for of_rule in rules.replacements.values()]
+        letters = {x.symbol for word in rules.replacements for x in word}.union(
             *(m.symbols() for m in (target, *facts, *others))
         )
         words = words_of(target, letters, reach)
@@ -93,12 +93,12 @@ class Candidates:
         }
         self._boxes = [self._box(k) for k in range(len(target.column_sizes))]
         #: The letters that a sandwich may have.
-        replaced = max(map(letters_of, rules.rules), default=Fraction(0))
+        replaced = max(map(letters_of, rules.replacements), default=Fraction(0))
         self.most_letters = max(replaced, *map(degree, (target, *matrices))) + 2 * reach
         self._monomials: dict[Any, dict[Degrees, list[Monomial]]] = {}
         self._products: dict[Any, list[tuple[Term, Fraction]]] = {}
 
-    def groups(self, deadline: Deadline) -> list[Group]:
+    def groups(self, effort: Effort) -> list[Group]:
         """All groups that have outer factors."""
         found: list[Group] = []
         positive = [s for s in self.scalars if s.positive][:MOST_SCALARS]
@@ -108,7 +108,7 @@ class Candidates:
             for chosen, degrees in factors:
                 for count in range(len(positive) + 1):
                     for odd in itertools.combinations(positive, count):
-                        deadline.check()
+                        effort.check()
                         monomial = multiplied(ONE, tuple((s, self._step[s]) for s in odd))
                         half = [a + b for a, b in zip(degrees, self.gradings.degrees(monomial, ()))]
                         elements = self._elements(S, chosen, monomial, half, by_degree)
@@ -116,13 +116,13 @@ class Candidates:
                             found.append(Group(S, chosen, monomial, tuple(elements[:MOST_ELEMENTS])))
         return found
 
-    def gram(self, groups: Sequence[Group], deadline: Deadline) -> Gram | None:
+    def gram(self, groups: Sequence[Group], effort: Effort) -> Gram | None:
         """The equations that the groups' matrices have to satisfy; None if there are too many entries."""
         if sum(len(g.elements) * (len(g.elements) + 1) // 2 for g in groups) > MOST_ENTRIES:
             return None
         equations: dict[Any, dict[Place, Fraction]] = {}
         for number, group in enumerate(groups):
-            deadline.check()
+            effort.check()
             scale = group.scale()
             for a, first in enumerate(group.elements):
                 for b in range(a, len(group.elements)):

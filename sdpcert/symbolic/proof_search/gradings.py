@@ -36,7 +36,7 @@ class Gradings:
                         for place in ((number, i), (number, k)):
                             equation[place] = equation.get(place, Fraction(0)) - 1
                         equations.append(equation)
-        for word, replacement in rules.rules.items():
+        for word, replacement in rules.replacements.items():
             for monomial, other in replacement.terms:
                 equation = _powers((), word)
                 for key, exponent in _powers(monomial, other).items():

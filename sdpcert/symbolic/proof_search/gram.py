@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.exact import rational, unit
-from sdpcert.symbolic.proof_search.deadline import Deadline
 from sdpcert.symbolic.proof_search.linear import Row, reduced
 
 Array = np.ndarray
@@ -46,18 +46,18 @@ class Gram:
     sizes: tuple[int, ...]
     equations: tuple[tuple[dict[Place, Fraction], Fraction], ...]
 
-    def solve(self, deadline: Deadline) -> list[Squares] | None:
+    def solve(self, effort: Effort) -> list[Squares] | None:
         """Exact solutions as sums of squares, None if none were found."""
         bases: list[Array] = [unit(size) for size in self.sizes]
         problem: Gram | None = self
         for attempt in range(MOST_REDUCTIONS):
-            deadline.check()
+            effort.check()
             kept = None if problem is None else problem.evident_zeros()
             if problem is None or kept is None:
                 return None
             bases = [basis[:, keep] for basis, keep in zip(bases, kept)]
             problem = problem.keeping(kept)
-            found = problem._solved(deadline, with_smallest=attempt == 0)
+            found = problem._solved(effort, with_smallest=attempt == 0)
             if isinstance(found, Solved):
                 return [[(w, N @ v) for w, v in squares] for squares, N in zip(found.squares, bases)]
             if found is None:
@@ -70,7 +70,7 @@ class Gram:
         """The problem with the other rows and columns zero."""
         return self.restricted([_selection(size, keep) for size, keep in zip(self.sizes, kept)])
 
-    def _solved(self, deadline: Deadline, with_smallest: bool) -> Solved | list[Array] | None:
+    def _solved(self, effort: Effort, with_smallest: bool) -> Solved | list[Array] | None:
         """A solution; or bases of a subspace that contains the ranges of all solutions; or None."""
         if not any(self.sizes):
             return None if any(right for _, right in self.equations) else Solved([[] for _ in self.sizes])
@@ -82,13 +82,13 @@ class Gram:
             return None
         if with_smallest:
             # The solution of the least trace often has small rank and simple entries.
-            numbers = _numerical(self, deadline, interior=False)
+            numbers = _numerical(self, effort, interior=False)
             if numbers is None:
                 return None
             squares = self._rounded(system, numbers.grams, SIMPLE)
             if squares is not None:
                 return Solved(squares)
-        numbers = _numerical(self, deadline, interior=True)
+        numbers = _numerical(self, effort, interior=True)
         if numbers is None or numbers.least < -ZERO:
             return None
         squares = self._rounded(system, numbers.grams, FINE)
@@ -181,7 +181,7 @@ def _selection(size: int, keep: Sequence[int]) -> Array:
     return made
 
 
-def _numerical(problem: Gram, deadline: Deadline, interior: bool) -> Numbers | None:
+def _numerical(problem: Gram, effort: Effort, interior: bool) -> Numbers | None:
     """Matrices of least trace, or (`interior`) with the largest common bound of the eigenvalues, at most 1."""
     import clarabel
     import scipy.sparse
@@ -221,7 +221,7 @@ def _numerical(problem: Gram, deadline: Deadline, interior: bool) -> Numbers | N
     matrix = scipy.sparse.csc_matrix((data, (rows, columns)), shape=(len(right), count + interior))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
-    settings.time_limit = max(deadline.left, 0.01)
+    settings.time_limit = max(effort.left, 0.01)
     empty = scipy.sparse.csc_matrix((count + interior, count + interior))
     solution = clarabel.DefaultSolver(empty, objective, matrix, np.array(right), cones, settings).solve()
     if str(solution.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from sdpcert.symbolic.claim import Statement, positive
+from sdpcert.symbolic.effort import Effort, OutOfTime
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.proof_search.candidates import Candidates
-from sdpcert.symbolic.proof_search.deadline import Deadline, OutOfTime
 from sdpcert.symbolic.proof_search.gram import Gram, Squares
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.step import Known, Step
@@ -20,19 +20,19 @@ from sdpcert.symbolic.steps.step import Known, Step
 MOST_TRIES, FEW_SQUARES = 60, 2
 
 
-def sum_of_squares(target: Statement, known: Known, deadline: Deadline, reach: int = 0) -> list[Step] | None:
+def sum_of_squares(target: Statement, known: Known, effort: Effort, reach: int = 0) -> list[Step] | None:
     """Steps that end with the target as a sum of sandwiches; None if none were found with words of this reach."""
     matrix = known.normal(target.matrix)
     if matrix != matrix.T:
         return None
     facts = list(dict.fromkeys(known.facts))
     candidates = Candidates(matrix, facts, known.rules, reach)
-    groups = candidates.groups(deadline)
-    gram = candidates.gram(groups, deadline)
-    solved = None if gram is None else gram.solve(deadline)
+    groups = candidates.groups(effort)
+    gram = candidates.gram(groups, effort)
+    solved = None if gram is None else gram.solve(effort)
     if gram is None or solved is None:
         return None
-    solved = _shortened(gram, solved, deadline)
+    solved = _shortened(gram, solved, effort)
     steps: list[Step] = []
     terms: list[Term] = []
     for group, squares in zip(groups, solved):
@@ -47,7 +47,7 @@ def sum_of_squares(target: Statement, known: Known, deadline: Deadline, reach: i
     return [*steps, Sandwiches(target, *terms)]
 
 
-def _shortened(gram: Gram, solved: list[Squares], deadline: Deadline) -> list[Squares]:
+def _shortened(gram: Gram, solved: list[Squares], effort: Effort) -> list[Squares]:
     """A solution with fewer squares: groups, then outer factors, are left out as long as there is one without them."""
     kept = _used(solved)
     tries = 0
@@ -61,7 +61,7 @@ def _shortened(gram: Gram, solved: list[Squares], deadline: Deadline) -> list[Sq
                 continue
             tries += 1
             try:
-                found = gram.keeping(without).solve(deadline)
+                found = gram.keeping(without).solve(effort)
             except OutOfTime:
                 return solved
             if found is not None:

@@ -14,12 +14,16 @@ from fractions import Fraction
 from typing import Any
 
 from sdpcert.errors import StepRejected
+from sdpcert.symbolic.blocks import as_block
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Total
 from sdpcert.symbolic.expression import Expression, identity
+from sdpcert.symbolic.meaning import row_parts
 from sdpcert.symbolic.printing import latex
 from sdpcert.symbolic.steps.formula_parts import constant_power, scaled_parts
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 
 #: Powers of the entries of diagonal matrices at one index: what a weight is made of.
 Powers = dict[tuple[object, object], Fraction]
@@ -60,6 +64,17 @@ class Dominance(Step):
             raise StepRejected(f"the row is counted {across} times, its own entry {own + plain} times: once is needed")
         target = self.T * identity(self.G.rows) if self.T.is_scalar else self.T
         return positive(target, self.G)
+
+    def record(self, record: Record) -> int:
+        """The axiom, about the matrix that the rule sums."""
+        parts = row_parts(self.T.symbol)
+        summed = next((p.matrix for p in parts or () if p.absolute and p.entry == "ij"), None)
+        if summed is None:
+            raise StepRejected(f"the rule of {self.T} has no form in a proof object")
+        target = self.T * identity(self.G.rows) if self.T.is_scalar else self.T
+        step = {"by": "dominance", "symbol": record.name(self.T.symbol)}
+        known = record.take(positive(target - summed), step)
+        return known if summed == self.G else record.sum(as_block(target - self.G), [(1, target - summed, None)])
 
     def _rows(self, index: Any, body: Entry) -> tuple[Index, list[tuple[Fraction, Entry]]]:
         """The index of a row, and parts that add up to at most T there."""

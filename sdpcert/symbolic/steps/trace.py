@@ -10,7 +10,9 @@ from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Largest, Total
 from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.steps.formula_parts import scaled_parts
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -55,6 +57,12 @@ class Trace(Step):
             and entry.expression.shape == self.S.shape
             and known.is_zero(entry.expression - self.S)
         )
+
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        step = {"by": "trace", "symbol": record.name(self.trace.symbol), "fact": record.fact(self.S)}
+        target = self.trace * identity(self.S.rows) if self.trace.is_scalar else self.trace
+        return record.take(positive(target, self.S), step)
 
     def explanation(self) -> str:
         """The reason."""
