@@ -18,6 +18,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 ONE = number(1)
 
@@ -101,6 +102,13 @@ dy = (1 - t) * dx + t * du
 gap = positive(t * (dx.T @ dx - dy.T @ dy), (1 - t) * (dx - dy).T @ (dx - dy))
 mixed = (1 - t) * du + t * dv
 combined = positive(dx.T @ dx, mixed.T @ mixed)
+named = vector("dy", "n", latex=r"\Delta y")
+
+
+def in_words(statement, shown, output):
+    """The statement with a name for the difference of outputs."""
+    return written(statement, shown, {named: output})
+
 
 # Wrong versions.
 w = scalar("t", positive=True)
@@ -170,7 +178,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "What an average gains",
-                gap,
+                in_words(gap, positive(t * (dx.T @ dx - named.T @ named), (1 - t) * (dx - named).T @ (dx - named)), dy),
                 [nonexpansive[0]],
                 r"This is (ii), times $t$, for the difference $\Delta y=(1-t)\Delta x+t\,\Delta u$.",
             ),
@@ -179,7 +187,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Convex combinations",
-                combined,
+                in_words(combined, positive(dx.T @ dx, named.T @ named), mixed),
                 [*nonexpansive, below_one],
                 r"This is (iii), for the differences $\Delta u$ and $\Delta v$ of two maps; more maps by induction.",
             ),
@@ -200,7 +208,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "A larger gain",
-                sharper,
+                in_words(sharper, positive(t * (dx.T @ dx - named.T @ named), (dx - named).T @ (dx - named)), dy),
                 [nonexpansive[0], below_one],
                 r"$\frac1t$ in place of $\frac{1-t}t$ in (ii).",
             )

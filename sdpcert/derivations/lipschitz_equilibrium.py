@@ -125,6 +125,6 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"$\Lambda=I$, $V^\top V\preceq vI$ and $\mu$ give the monotone equilibrium layer. With $X^\top X\succ0$ "
+    remark=r"$\Lambda=\frac{\|V\|}{\|U\|}I$ gives the monotone equilibrium layer. With $X^\top X\succ0$ "
     r"the equilibrium exists and is unique; the paper adds $\varepsilon I$ to that end.",
 )
