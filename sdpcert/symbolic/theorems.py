@@ -192,8 +192,8 @@ def _open_latex(result: PartResult) -> list[str]:
     if result.suggested is not None and result.suggested.part.layer is not None:
         works = latex(result.suggested.part.layer.multipliers)
         return [
-            "\\noindent The condition was not proved with these multipliers and may fail. The layer has the constant all "
-            f"the same: its condition is proved with ${works}$."
+            "\\noindent The condition was not proved with these multipliers and may fail. The layer has the constant "
+            f"all the same: its condition is proved with ${works}$."
         ]
     told = [f"\\item {escaped(line)}." for line in result.diagnosis]
     listed = ["\\begin{itemize}", *told, "\\end{itemize}"] if told else []
