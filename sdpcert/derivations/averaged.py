@@ -34,6 +34,16 @@ def contraction(name, rows, columns, latex=None, square=ONE):
     return matrix(name, rows, columns, latex=latex, definition=definition)
 
 
+def scale_above(squared):
+    """A power of two whose square is at least the positive number `squared`: it keeps fractions short."""
+    scale = squared * 0 + 1
+    while scale**2 < squared:
+        scale = 2 * scale
+    while scale**2 >= 4 * squared:
+        scale = scale / 2
+    return scale
+
+
 def share(name, top=1):
     """A scalar between 0 and `top`; instances reach both halves of the interval and its upper end."""
 

@@ -1,5 +1,6 @@
 """State-space kernels x+ = A x + B u, y = C x + D u: dissipation of one step, and the l2 gain over any time."""
 
+from sdpcert.derivations.averaged import scale_above
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -31,7 +32,7 @@ def maps(part, name, rows, columns):
         top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + sum(value[k, k] for k in range(s)))
         least = instance.inverse(value)
         bottom = min(1 / sum(least[k, k] for k in range(s)), inputs)
-        scaled = drawn / instance.root(top / bottom)
+        scaled = drawn / scale_above(top / bottom)
         return scaled[part[0] * s :, part[1] * s :][: instance.size(rows), : instance.size(columns)]
 
     return matrix(name, rows, columns, definition=definition)
