@@ -49,7 +49,7 @@ def feasible_dual_value(condition: Conditions, factors: Sequence[Matrix]) -> flo
                 if metric.sign < 0:
                     amounts[metric.variables] += _squares(metric, y)
             if part.output_blocks:
-                total = sum(block @ y[part.slices[s]] for s, block in part.output_blocks.items())
+                total: Any = sum(block @ y[part.slices[s]] for s, block in part.output_blocks.items())
                 values.append((abs(total) ** 2).sum())
     value = sum(numbers_of(values).seen(arrays))
     return value * (1 - ROUNDING) if isfinite(value) else 0.0
