@@ -303,9 +303,7 @@ class Theorem:
         )
         self.earlier, self.declared, self.conclusion = earlier, symbols, conclusion
         self.symbols: dict[str, Symbol] = {}
-        self.hash = hashlib.sha256(
-            json.dumps([symbols, self.given, self.layer, conclusion, meanings]).encode()
-        ).hexdigest()
+        self.hash = fingerprint(value)
         require(isinstance(symbols, dict) and isinstance(meanings or {}, dict), "symbols and meanings are objects")
         self.meanings = meanings or {}
         for name, declared in symbols.items():
@@ -419,6 +417,12 @@ class Theorem:
         said |= {"conclusion": self.conclusion} if self.layer is None else {"layer": self.layer}
         lines = [f"Theorem: {self.name}", *(f"  {key}: {json.dumps(part)}" for key, part in said.items() if part)]
         return "\n".join(lines + ([] if self.layer is None else [LIPSCHITZ]))
+
+
+def fingerprint(theorem: dict[str, Any]) -> str:
+    """The hash by which a theorem is cited: of what it says, not of its proof."""
+    said = [theorem.get(key) for key in ("symbols", "meanings", "hypotheses", "layer", "conclusion")]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def size(value: Any) -> Size:
@@ -626,9 +630,9 @@ def cite(theorem: Theorem, value: Any) -> Statement:
         made = put[name] = read_sum(replaced[name], rows, columns, theorem.lookup)
         definite = len(made.terms) == 1 and all(c > 0 for c in made.terms.values())
         definite = definite and all(s.positive for s in made.symbols) and len(next(iter(made.terms))[1]) == 1
-        of_kind = {"scalar": made.is_number, "diagonal": made.is_diagonal, "general": True}.get(
-            symbol.kind, made == (made.T if symbol.kind == "symmetric" else Sum(rows, columns).plus(made.T, -1))
-        )
+        turned_over = made.T if symbol.kind == "symmetric" else Sum(made.columns, made.rows).plus(made.T, -1)
+        kinds = {"scalar": made.is_number, "diagonal": made.is_diagonal, "general": True}
+        of_kind = kinds.get(symbol.kind, made == turned_over)
         positive = definite or (made.is_number and made.terms and all(s.positive for s in made.symbols))
         fits = of_kind and (positive or not symbol.positive) and name not in cited.meanings and symbol.square is None
         require(fits, f"{name} does not stand for {replaced[name][:40]}")

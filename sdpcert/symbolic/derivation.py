@@ -75,7 +75,10 @@ class Derivation:
 
 @dataclass(frozen=True)
 class PartResult:
-    """What became of one claim: `status` is proved, refuted or open."""
+    """What became of one claim: `status` is proved, refuted or open.
+
+    `suggested` is the same layer, proved with other multipliers; `diagnosis` says what numbers tell of an open claim.
+    """
 
     part: Part
     status: str
@@ -84,6 +87,10 @@ class PartResult:
     witness: Witness | None = None
     network: NetworkWitness | None = None
     seconds: float = 0.0
+    suggested: PartResult | None = None
+    diagnosis: tuple[str, ...] = ()
+    #: The proof object: what the stand-alone checker proved, after what it cites.
+    theorems: Sequence[dict[str, Any]] = ()
 
 
 def as_derivation(result: Any) -> Derivation:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.expression import Expression
-from sdpcert.symbolic.notation import LATEX
+from sdpcert.symbolic.notation import LATEX, Notation
 from sdpcert.symbolic.symbols import Symbol
 
 #: Characters of a formula that fits into one line, as `visible` counts them.
@@ -75,25 +75,26 @@ def visible(shown: str) -> int:
     return len(re.sub(r"\\.|[{}^_& ]", "", shown))
 
 
-def definition_latex(symbol: Symbol) -> str | None:
+def definition(symbol: Symbol, notation: Notation) -> str | None:
     """How a symbol is defined, as an equation; None if it is free."""
-    name = LATEX.symbol(symbol)
+    name = notation.symbol(symbol)
     if not isinstance(symbol.formula, tuple):
-        return None if symbol.formula is None else f"{name} = {latex(symbol.formula)}"
+        return None if symbol.formula is None else f"{name} = {symbol.formula.shown(notation)}"
     index, formula = symbol.formula
-    shown = latex(formula)
+    shown = formula.shown(notation)
     if index == "trace":
-        return rf"{name} = \operatorname{{tr}}({shown})"
+        return f"{name} = {notation.trace(shown)}"
     if index == "norm":
-        return rf"{name} \ge \|{shown}\|^2"
+        return f"{name} {notation.at_least(True)} {notation.squared_norm(shown)}"
     if index == "inverse":
-        if symbol.latex is not None and symbol.latex.endswith("^{-1}"):
+        if notation.named and symbol.latex is not None and symbol.latex.endswith("^{-1}"):
             return None
-        return f"{name} = {f'({shown})' if '_' in shown or formula.is_compound else shown}^{{-1}}"
+        base = f"({shown})" if "_" in shown or formula.is_compound else shown
+        return f"{name} = {base}^{notation.exponent(Fraction(-1))}"
     if index is None:
         return f"{name} = {shown}"
     name = f"({name})" if "_" in name or "^" in name else name
-    return rf"{name}_{{{index.name}{index.name}}} = {shown}"
+    return f"{notation.indexed(name, False, index.name * 2)} = {shown}"
 
 
 def plain(value: str) -> str:

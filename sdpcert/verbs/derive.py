@@ -27,6 +27,9 @@ def derive(
         str | None, typer.Argument(metavar="NAME|FILE|all", help="a result of the library, a file of your own, or all")
     ] = None,
     folder: Annotated[Path | None, typer.Option("--latex", metavar="DIR", help="write a LaTeX document there")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PROOF.json", help="write the proofs there, to be checked")
+    ] = None,
     as_pdf: Annotated[bool, typer.Option("--pdf", help="also compile it (needs a TeX engine)")] = False,
     numbers: Annotated[bool, typer.Option(help="compare with numbers that sdpcert certifies")] = True,
     seed: Annotated[
@@ -55,6 +58,8 @@ def derive(
     tex, compiled = stem.with_name(f"{stem.name}.tex"), stem.with_name(f"{stem.name}.pdf")
     if folder is not None:
         check_output(tex)
+    if output is not None:
+        check_output(output)
     if as_pdf:
         tex_engine()  # raises before the work, not after it
         check_output(compiled)
@@ -64,6 +69,8 @@ def derive(
         print(json.dumps([e | {"status": r.status, "seconds": r.seconds} for e, r in zip(entries, results)]))
     if finished:
         _write(results, tex if folder is not None else None, compiled if as_pdf else None)
+        if output is not None:
+            _write_proofs(results, output)
     proved = sum(r.status == PROVED for r in results)
     if len(results) > 1 and not as_json:
         print(f"{proved} of {len(results)} results proved")
@@ -103,6 +110,16 @@ def _settled(chosen: list[Any], seed: int, numbers: bool, shown: bool) -> tuple[
                 print(result.text(), flush=True)
         finished = not interrupted.is_set()
     return results, finished
+
+
+def _write_proofs(results: list[Any], output: Path) -> None:
+    """One file with the proofs of all results; raises ValueError, and writes nothing, if one is not proved."""
+    from sdpcert.symbolic.proof_object import document
+
+    each = [result.document() for result in results]
+    whole = each[0] if len(each) == 1 else document("Derivations", "", [t for one in each for t in one["theorems"]])
+    write_whole(output, json.dumps(whole, indent=1) + "\n")
+    print(f"written {output}; check it with: sdpcert check {output}", file=sys.stderr)
 
 
 def _write(results: list[Any], tex: Path | None, compiled: Path | None) -> None:

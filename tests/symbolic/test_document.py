@@ -31,7 +31,8 @@ def results():
 
 def test_latex_has_theorems_proofs_and_witnesses():
     source = document(results(), versions="0")
-    assert source.count("\\begin{theorem}") == source.count("\\end{theorem}") == 2
+    assert source.count("\\begin{theorem}") == source.count("\\end{theorem}") == 1
+    assert source.count("\\begin{claim}") == source.count("\\end{claim}") == 1
     assert source.count("\\begin{proof}") == 1
     assert "A counterexample" in source
     assert ": refuted]" in source

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import comb
 from typing import Any
 
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, zero
+from sdpcert.symbolic.nonnegative_polynomials import nonnegative_form
 from sdpcert.symbolic.steps.known import Known
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.step import Step
@@ -49,25 +49,24 @@ class Polynomial(Step):
         return result
 
     def expanded(self) -> Step:
-        """p = s^2 times a sum of multiples of `(t - low)^a (high - t)^b`, each of which is a sum of sandwiches at S.
+        """A sum of multiples of `q^2 (t - low)^a (high - t)^b`, each of which is a sum of sandwiches at S.
 
         With A = S - low I and B = high I - S, which commute, `AB = (A B A + B A B) / (high - low)`.
         """
-        square, powers = nonnegative_form(self.coefficients, self.low, self.high)
         one, terms = identity(self.S.rows), []
         A = self.S - one * self.low
         B = one if self.high is None else one * self.high - self.S
-        for (a, b), coefficient in powers.items():
-            V = self._at(square)
-            for factor, count in ((A, a // 2), (B, b // 2)):
+        for share in nonnegative_form(self.coefficients, self.low, self.high):
+            V = self._at(share.root)
+            for factor, count in ((A, share.low // 2), (B, share.high // 2)):
                 for _ in range(count):
                     V = factor @ V
-            if a % 2 and b % 2:
+            if share.low % 2 and share.high % 2:
                 assert self.high is not None
-                share = coefficient / (self.high - self.low)
-                terms += [Term(B, A @ V, share), Term(A, B @ V, share)]
+                scale = share.coefficient / (self.high - self.low)
+                terms += [Term(B, A @ V, scale), Term(A, B @ V, scale)]
             else:
-                terms.append(Term(A if a % 2 else B if b % 2 else one, V, coefficient))
+                terms.append(Term(A if share.low % 2 else B if share.high % 2 else one, V, share.coefficient))
         return Sandwiches(positive(self._at(self.coefficients)), *terms)
 
     def explanation(self) -> str:
@@ -111,64 +110,6 @@ def is_nonnegative(coefficients: Sequence[Fraction], low: Fraction, high: Fracti
     return False
 
 
-Powers = dict[tuple[int, int], Fraction]
-#: How far the degree is raised until all coefficients of Bernstein's form are nonnegative.
-ELEVATIONS = 24
-
-
-def nonnegative_form(
-    coefficients: Sequence[Fraction], low: Fraction, high: Fraction | None
-) -> tuple[list[Fraction], Powers]:
-    """s and c with `p = s^2 sum c_ab (t - low)^a (high - t)^b` and all c >= 0 (b = 0 without an upper end).
-
-    Raises `StepRejected` if none is found: a polynomial that is nonnegative has one for a large degree where it is not
-    zero inside but for double roots, which s takes.
-    """
-    import sympy
-
-    t = sympy.Symbol("t")
-    p = sympy.Poly([sympy.Rational(c.numerator, c.denominator) for c in reversed(list(coefficients))] or [0], t)
-    factor, parts = p.sqf_list()
-    square, rest = sympy.Poly(1, t), sympy.Poly(factor, t)
-    for part, multiplicity in parts:
-        square, rest = square * part ** (multiplicity // 2), rest * part ** (multiplicity % 2)
-    a = b = 0
-    start = sympy.Rational(low.numerator, low.denominator)
-    while rest.degree() > 0 and rest.eval(start) == 0:
-        rest, a = sympy.quo(rest, sympy.Poly(t - start, t)), a + 1
-    if high is not None:
-        end = sympy.Rational(high.numerator, high.denominator)
-        while rest.degree() > 0 and rest.eval(end) == 0:
-            rest, b = sympy.quo(rest, sympy.Poly(end - t, t)), b + 1
-    shifted = [_fraction(c) for c in reversed(rest.compose(sympy.Poly(t + start, t)).all_coeffs())]
-    found = _bernstein(shifted, None if high is None else high - low)
-    powers = {(a + i, b + k): c for (i, k), c in found.items()}
-    return [_fraction(c) for c in reversed(square.all_coeffs())], powers
-
-
-def _bernstein(shifted: Sequence[Fraction], length: Fraction | None) -> Powers:
-    """`sum c_k u^k` for u >= 0, or as a sum of `u^i (length - u)^k`, with nonnegative coefficients."""
-    if length is None:
-        if any(c < 0 for c in shifted):
-            raise StepRejected("the polynomial has no form with nonnegative coefficients on a half line")
-        return {(k, 0): c for k, c in enumerate(shifted) if c}
-    for degree in range(len(shifted) - 1, len(shifted) + ELEVATIONS):
-        # u^k = u^k (u + (length - u))^(degree - k) / length^(degree - k).
-        found = [
-            sum(
-                (c * comb(degree - k, i - k) / length ** (degree - k) for k, c in enumerate(shifted) if k <= i),
-                Fraction(0),
-            )
-            for i in range(degree + 1)
-        ]
-        if all(c >= 0 for c in found):
-            return {(i, degree - i): c for i, c in enumerate(found) if c}
-    raise StepRejected("the polynomial has no form with nonnegative coefficients of a moderate degree")
-
-
-def _fraction(value: Any) -> Fraction:
-    return Fraction(int(value.p), int(value.q))
-
-
 def _value(p: Any, point: Any) -> Fraction:
-    return _fraction(p.eval(point))
+    value = p.eval(point)
+    return Fraction(int(value.p), int(value.q))

@@ -162,7 +162,9 @@ class Record:
         rewrites = self._rewrites(normal - self.statements[k].matrix)
         return self.take(Statement(normal, "positive"), step | rewrites)
 
-    def _term(self, scale: Expression, factors: Sequence[int], inner: int | Expression, V: Block | None) -> dict[str, Any]:
+    def _term(
+        self, scale: Expression, factors: Sequence[int], inner: int | Expression, V: Block | None
+    ) -> dict[str, Any]:
         term: dict[str, Any] = {"scale": self.text(scale)}
         term |= {"fact": inner} if isinstance(inner, int) else {"atom": self.text(inner)}
         if V is not None:
@@ -250,7 +252,9 @@ class Record:
         """A dimension by the name that it has in the object."""
         if isinstance(dimension, int):
             return dimension
-        return self._sizes.setdefault(dimension, _unused(re.sub(r"\W", "_", dimension, flags=re.ASCII), self._sizes.values()))
+        return self._sizes.setdefault(
+            dimension, _unused(re.sub(r"\W", "_", dimension, flags=re.ASCII), self._sizes.values())
+        )
 
     def name(self, symbol: Symbol) -> str:
         """A symbol by the name that it has in the object: letters, digits and underscores."""
@@ -293,7 +297,11 @@ def _atoms(expression: Expression) -> Iterable[Piece]:
             raise StepRejected(f"{expression} is no sum of atoms")
         size = inner[0].rows if inner else outer[0].rows if outer else expression.rows
         centre = Expression(size, size, {((), tuple(inner)): Fraction(1)})
-        u = Block([[Expression(outer[0].rows, outer[-1].columns, {((), tuple(outer)): Fraction(1)})]]) if outer else None
+        u = (
+            Block([[Expression(outer[0].rows, outer[-1].columns, {((), tuple(outer)): Fraction(1)})]])
+            if outer
+            else None
+        )
         yield scale, centre, u
 
 

@@ -9,8 +9,8 @@ from sdpcert.symbolic.blocks import Block, as_block, block
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.printing import latex
-from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.step import Step
 
 

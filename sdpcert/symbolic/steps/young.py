@@ -8,8 +8,8 @@ from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.printing import sandwich
-from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
 from sdpcert.symbolic.steps.step import Step
 
 
