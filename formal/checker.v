@@ -248,12 +248,12 @@ have -> : a%:z * ((u / N%:z - v / N%:z) * N%:z) = a%:z / t%:z * t%:z * ((u / N%:
 move: (u / _) (v / _) (a%:z / _) => U V A; identity R.
 Qed.
 
-Definition slopes_of (low high : seq Z) (f : nat -> R -> R) :=
-  forall i, slopes R ((nth 0%Z low i)%:z / t%:z) ((nth 0%Z high i)%:z / t%:z) (f i).
+Definition slopes_of (size : nat) (low high : seq Z) (f : nat -> R -> R) :=
+  forall i, (i < size)%nat -> slopes R ((nth 0%Z low i)%:z / t%:z) ((nth 0%Z high i)%:z / t%:z) (f i).
 
 Lemma layer_terms_nonpositive p h h' r W low high multipliers f c :
   size h = size h' -> all (fun row => size row <= size h)%nat W -> all (fun l => (0 <=? l)%Z) multipliers ->
-  slopes_of low high f ->
+  slopes_of (size W) low high f ->
   value (layer_terms C (size p) (size h) W low high multipliers)
     (p ++ diff h h' ++ diff (layer N f W c h) (layer N f W c h') ++ r) <= 0.
 Proof.
@@ -263,7 +263,7 @@ have fit : (size (nth [::] W i) <= size (diff h h'))%nat by rewrite size_diff //
 rewrite -(size_diff _ _ same) !dot_side ?size_diff ?size_layer ?(all_nthP [::] fits) //.
 rewrite nth_diff ?size_layer // !nth_layer // dot_diff // !(side_quotient _ _ _ _ (c i)).
 set u := dot _ h / _ + _; set v := dot _ h' / _ + _.
-have := sector _ _ _ _ u v (slope i); set A := f i u - _ - _; set B := f i u - _ - _ => AB.
+have := sector _ _ _ _ u v (slope i lt); set A := f i u - _ - _; set B := f i u - _ - _ => AB.
 have -> : N%:z * t%:z * A * (N%:z * t%:z * B) = (N%:z * t%:z) ^+ 2 * (A * B) by identity R.
 have nonnegative : 0 <= (nth 0%Z multipliers i)%:z.
   apply: of_Z_ge0; case: (ltnP i (size multipliers)) => [inside | outside]; last by rewrite nth_default.
@@ -292,7 +292,7 @@ Variables (phi : nat -> nat -> R -> R) (b : nat -> nat -> R).
 
 Lemma network_terms_value p g Ws lows highs multipliers h h' :
   size h = size h' -> shaped C (size h) Ws -> all (all (fun l => (0 <=? l)%Z)) multipliers ->
-  (forall k, slopes_of (nth [::] lows k) (nth [::] highs k) (phi (g + k)%nat)) ->
+  (forall k, (k < size Ws)%nat -> slopes_of (size (nth [::] Ws k)) (nth [::] lows k) (nth [::] highs k) (phi (g + k)%nat)) ->
   value (network_terms C (size p) (size h) Ws lows highs multipliers)
     (p ++ diff h h' ++ diff (trace N phi b g Ws h) (trace N phi b g Ws h'))
   <= - ((bound_denominator C)%:z * N%:z ^+ 2
@@ -305,19 +305,20 @@ set z := layer _ _ _ _ h; set z' := layer _ _ _ _ h'.
 have sizes : size z = size z' by rewrite !size_layer.
 rewrite diff_cat // -[X in _ <= X]add0r; apply: ler_add.
   apply: layer_terms_nonpositive => //; first by case: (multipliers) positive => //= ? ? /andP [].
-  by have := slope 0%nat; rewrite addn0 !nth0.
+  by have := slope 0%nat isT; rewrite addn0 !nth0.
 have -> : (size p + size h)%nat = size (p ++ diff h h') by rewrite size_cat size_diff.
 rewrite catA -(size_layer N (phi g) W (b g) h); apply: IH => //.
 - by rewrite size_layer.
 - by case: (multipliers) positive => //= ? ? /andP [].
-- by move=> k; have := slope k.+1; rewrite !nth_behead addnS.
+- by move=> k lt; have := slope k.+1 lt; rewrite !nth_behead addnS.
 Qed.
 End Soundness.
 
+(* Biases and activations are whatever they are, as long as the slopes are what the certificate says. *)
 Theorem valid_sound (C : certificate) (phi : nat -> nat -> R -> R) (b : nat -> nat -> R) :
   valid C ->
-  (forall g i, slopes R ((nth 0%Z (nth [::] (low C) g) i)%:z / (slope_denominator C)%:z)
-                        ((nth 0%Z (nth [::] (high C) g) i)%:z / (slope_denominator C)%:z) (phi g i)) ->
+  (forall g, (g < size (hidden C))%nat ->
+   slopes_of C (size (nth [::] (hidden C) g)) (nth [::] (low C) g) (nth [::] (high C) g) (phi g)) ->
   forall x x', size x = inputs C -> size x' = inputs C ->
   norm2 (diff (network (denominator C) phi b 0 (hidden C) (output C) x)
               (network (denominator C) phi b 0 (hidden C) (output C) x'))
@@ -342,4 +343,48 @@ have -> : forall P Q M : R, P * (M * M) * d - Q * M ^+ 2 * y = M ^+ 2 * (P * d -
 rewrite pmulr_rge0 // subr_ge0 => final.
 by rewrite mulrAC ler_pdivl_mulr // (mulrC y).
 Qed.
+
+(* ------------------------------------------------ one activation for all neurons *)
+
+Section Uniform.
+Variable C : certificate.
+Local Notation N := (denominator C).
+Local Notation t := (slope_denominator C).
+
+(* What a certificate proves of a network all of whose neurons have the activation f. *)
+Definition bounded (f : R -> R) :=
+  forall (b : nat -> nat -> R) x x', size x = inputs C -> size x' = inputs C ->
+  norm2 (diff (network N (fun _ _ => f) b 0 (hidden C) (output C) x)
+              (network N (fun _ _ => f) b 0 (hidden C) (output C) x'))
+  <= (bound C)%:z / (bound_denominator C)%:z * norm2 (diff x x').
+
+(* All slopes are in [low0 / t, high0 / t]. *)
+Definition uniform (low0 high0 : Z) :=
+  low C = [seq nseq (size W) low0 | W <- hidden C] /\ high C = [seq nseq (size W) high0 | W <- hidden C].
+
+Hypothesis checked : valid C.
+
+Let t_nonzero : t%:z != 0.
+Proof. by case/andP: checked => _ /andP [/Z.ltb_spec0 t0 _]; rewrite gt_eqF // of_Z_gt0. Qed.
+
+Theorem uniform_sound low0 high0 f :
+  uniform low0 high0 -> slopes R (low0%:z / t%:z) (high0%:z / t%:z) f -> bounded f.
+Proof.
+case=> lows highs slope b; apply: valid_sound => // g lt i lti.
+by rewrite lows highs !(nth_map [::]) // !nth_nseq lti.
+Qed.
+
+Corollary relu_sound : uniform 0 t -> bounded (relu R).
+Proof. by move/uniform_sound; apply; rewrite of_Z0 mul0r divff //; exact: slopes_relu. Qed.
+
+Corollary leaky_relu_sound s : (s <= t)%Z -> uniform s t -> bounded (leaky_relu R (s%:z / t%:z)).
+Proof.
+move=> st /uniform_sound; apply; rewrite divff //; apply: slopes_leaky_relu.
+have t0 : 0 < t%:z by case/andP: checked => _ /andP [/Z.ltb_spec0 t0 _]; rewrite of_Z_gt0.
+by rewrite ler_pdivr_mulr // mul1r of_Z_le.
+Qed.
+
+Corollary abs_sound : uniform (- t) t -> bounded (fun a => `|a|).
+Proof. by move/uniform_sound; apply; rewrite of_ZN mulNr divff //; exact: slopes_abs. Qed.
+End Uniform.
 End Meaning.
