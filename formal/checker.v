@@ -377,9 +377,9 @@ Qed.
 Corollary relu_sound : uniform 0 t -> bounded (relu R).
 Proof. by move/uniform_sound; apply; rewrite of_Z0 mul0r divff //; exact: slopes_relu. Qed.
 
-Corollary leaky_relu_sound s : (s <= t)%Z -> uniform s t -> bounded (leaky_relu R (s%:z / t%:z)).
+Corollary leaky_relu_sound s : (s <=? t)%Z -> uniform s t -> bounded (leaky_relu R (s%:z / t%:z)).
 Proof.
-move=> st /uniform_sound; apply; rewrite divff //; apply: slopes_leaky_relu.
+move=> /Z.leb_spec0 st /uniform_sound; apply; rewrite divff //; apply: slopes_leaky_relu.
 have t0 : 0 < t%:z by case/andP: checked => _ /andP [/Z.ltb_spec0 t0 _]; rewrite of_Z_gt0.
 by rewrite ler_pdivr_mulr // mul1r of_Z_le.
 Qed.

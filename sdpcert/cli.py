@@ -13,11 +13,11 @@ import sdpcert
 from sdpcert.errors import CommandInterrupted
 from sdpcert.running import outputs, starting
 from sdpcert.running.interrupts import INTERRUPTED, interrupts_of_a_command
-from sdpcert.verbs import bounds, certify, check, derive, evaluate, layers, report, table, train
+from sdpcert.verbs import bounds, certify, check, derive, evaluate, export, layers, report, table, train
 
 NOTHING = "interrupted before there was a result"
 app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for verb in (certify, check, bounds, layers, derive, train, evaluate, table, report):
+for verb in (certify, check, bounds, layers, derive, train, evaluate, table, report, export):
     app.add_typer(verb.app)
 
 

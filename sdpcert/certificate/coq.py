@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdpcert.check import Rejected, read_content
+from sdpcert.check import read_content
 from sdpcert.check.blocks import Block
 from sdpcert.check.condition import StackedCondition
 from sdpcert.check.definite import PRECISION, Sought
@@ -53,15 +53,13 @@ class Integers:
 def coq_file(document: dict[str, Any]) -> str:
     """The text of a Coq file whose theorem is what a certificate claims.
 
-    Raises ValueError if the certificate is of another kind than a chain of layers with exact weights, `Rejected` if its
-    form is wrong or no factor proves it.
+    Raises ValueError if the certificate is of another kind than a chain of layers with exact weights, or leaves no room
+    for a factor of few bits; `Rejected` if it is malformed.
     """
     content = read_content(document)
     if not isinstance(content.tree, StackedCondition):
-        raise ValueError("only certificates of one stacked form go to Coq; certify with --method exact or without pieces")
+        raise ValueError("only certificates of one matrix inequality for all inputs go to Coq; this has other parts")
     stacked = content.tree.content
-    if not isinstance(stacked, Stacked):
-        raise ValueError("only certificates of one stacked form go to Coq")
     return _text(integers_of(stacked, content.upper), content.upper, stacked.sha256)
 
 
@@ -100,7 +98,7 @@ def integers_of(stacked: Stacked, upper: float) -> Integers:
 
 
 def sought_factor(stacked: Stacked) -> Factor:
-    """A factor of the condition's matrix with few bits that proves it; raises `Rejected` if none does."""
+    """A factor of the condition's matrix with few bits that proves it; raises ValueError if none does."""
     matrix = MatrixOfInequality(stacked.inequality)
     rows = list(matrix.each())
     for precision in PRECISIONS:
@@ -116,7 +114,7 @@ def sought_factor(stacked: Stacked) -> Factor:
             if max(lacking, default=0) <= 0:
                 return factor
             sought.take_off(lacking, bits + 2 * precision)
-    raise Rejected(f"no factor of {PRECISION} bits proves the condition: its bound is too tight; certify with more room")
+    raise ValueError(f"no factor of {PRECISION} bits is found that proves the condition: its bound leaves no room")
 
 
 def _chain(stacked: Stacked) -> list[Block]:

@@ -1,0 +1,31 @@
+"""`sdpcert export`: a certificate as a file for the proof assistant Coq."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sdpcert export model.cert.json --coq model.v")
+def export(
+    file: Annotated[Path, typer.Argument(metavar="CERT", help="certificate of a chain of dense layers")],
+    coq: Annotated[Path, typer.Option("--coq", metavar="OUT.v", help="write the file for Coq there")],
+) -> int:
+    """Write a certificate as a Coq file that ends with a theorem about its very weights; formal/ compiles it."""
+    from sdpcert.certificate.coq import coq_file
+    from sdpcert.certificate.saved import load_certificate
+    from sdpcert.running.outputs import check_output, write_whole
+
+    check_output(coq, [file])
+    document = load_certificate(file)["saved"].document
+    try:
+        text = coq_file(document)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    write_whole(coq, text)
+    print(f"{coq}: compile it with  coqc -Q formal Sdpcert {coq}")
+    return 0
