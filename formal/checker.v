@@ -29,6 +29,7 @@ Definition triangle (s : seq Z) (ts : seq term) : seq (seq Z) :=
 (* Everything that is claimed and what proves it. *)
 Record certificate := Certificate {
   inputs : nat;
+  skips : bool; (* whether a layer reads all that came before it, the input first; otherwise the layer before alone *)
   denominator : Z; (* N *)
   hidden : seq matrix; (* one a layer, times N *)
   output : matrix;
@@ -70,7 +71,8 @@ Fixpoint network_terms (from m : nat) (Ws : seq matrix) (lows highs multipliers 
   | [::] => output_terms from (output C)
   | W :: Ws' =>
       layer_terms from m W (head [::] lows) (head [::] highs) (head [::] multipliers)
-      ++ network_terms (from + m) (size W) Ws' (behead lows) (behead highs) (behead multipliers)
+      ++ network_terms (if skips C then from else from + m) (if skips C then m + size W else size W) Ws'
+           (behead lows) (behead highs) (behead multipliers)
   end.
 
 Definition all_terms : seq term :=
@@ -80,7 +82,7 @@ Definition all_terms : seq term :=
 Fixpoint shaped (m : nat) (Ws : seq matrix) : bool :=
   match Ws with
   | [::] => all (fun row => size row <= m) (output C)
-  | W :: Ws' => all (fun row => size row <= m) W && shaped (size W) Ws'
+  | W :: Ws' => all (fun row => size row <= m) W && shaped (if skips C then m + size W else size W) Ws'
   end.
 
 Definition valid : bool :=
@@ -101,31 +103,34 @@ Local Notation "z %:z" := (of_Z R z) (at level 2, format "z %:z").
 Local Notation dot := (dot R).
 
 Section Network.
-Variables (N : Z) (phi : nat -> nat -> R -> R) (b : nat -> nat -> R).
+Variables (skips : bool) (N : Z) (phi : nat -> nat -> R -> R) (b : nat -> nat -> R).
 
 (* phi (W h / N + b) *)
 Definition layer (phi : nat -> R -> R) (W : matrix) (b : nat -> R) (h : seq R) : seq R :=
   [seq phi i (dot (nth [::] W i) h / N%:z + b i) | i <- iota 0 (size W)].
 
+(* What the next layer reads. *)
+Definition next (h z : seq R) : seq R := if skips then h ++ z else z.
+
 (* Layer after layer, from layer g on; the output has no activation. *)
 Fixpoint network (g : nat) (Ws : seq matrix) (F : matrix) (h : seq R) : seq R :=
   match Ws with
   | [::] => layer (fun _ => id) F (b g) h
-  | W :: Ws' => network g.+1 Ws' F (layer (phi g) W (b g) h)
+  | W :: Ws' => network g.+1 Ws' F (next h (layer (phi g) W (b g) h))
   end.
 
 (* The neurons of all layers. *)
 Fixpoint trace (g : nat) (Ws : seq matrix) (h : seq R) : seq R :=
   match Ws with
   | [::] => [::]
-  | W :: Ws' => let z := layer (phi g) W (b g) h in z ++ trace g.+1 Ws' z
+  | W :: Ws' => let z := layer (phi g) W (b g) h in z ++ trace g.+1 Ws' (next h z)
   end.
 
 Lemma size_layer f W c h : size (layer f W c h) = size W.
 Proof. by rewrite size_map size_iota. Qed.
 
 Lemma size_trace g Ws h h' : size (trace g Ws h) = size (trace g Ws h').
-Proof. by elim: Ws g h h' => //= W Ws IH g h h'; rewrite !size_cat !size_layer (IH g.+1 _ (layer (phi g) W (b g) h')). Qed.
+Proof. by elim: Ws g h h' => //= W Ws IH g h h'; rewrite !size_cat !size_layer (IH g.+1 _ (next h' (layer (phi g) W (b g) h'))). Qed.
 
 Lemma nth_layer f W c h i : (i < size W)%nat -> nth 0 (layer f W c h) i = f i (dot (nth [::] W i) h / N%:z + c i).
 Proof. by move=> lt; rewrite (nth_map 0%nat) ?size_iota // nth_iota. Qed.
@@ -294,9 +299,9 @@ Lemma network_terms_value p g Ws lows highs multipliers h h' :
   size h = size h' -> shaped C (size h) Ws -> all (all (fun l => (0 <=? l)%Z)) multipliers ->
   (forall k, (k < size Ws)%nat -> slopes_of (size (nth [::] Ws k)) (nth [::] lows k) (nth [::] highs k) (phi (g + k)%nat)) ->
   value (network_terms C (size p) (size h) Ws lows highs multipliers)
-    (p ++ diff h h' ++ diff (trace N phi b g Ws h) (trace N phi b g Ws h'))
+    (p ++ diff h h' ++ diff (trace (skips C) N phi b g Ws h) (trace (skips C) N phi b g Ws h'))
   <= - ((bound_denominator C)%:z * N%:z ^+ 2
-        * norm2 (diff (network N phi b g Ws (output C) h) (network N phi b g Ws (output C) h'))).
+        * norm2 (diff (network (skips C) N phi b g Ws (output C) h) (network (skips C) N phi b g Ws (output C) h'))).
 Proof.
 elim: Ws p g lows highs multipliers h h' => [|W Ws IH] p g lows highs multipliers h h' same.
   by move=> /= fits _ _; rewrite (output_terms_value _ _ _ (b g)).
@@ -306,11 +311,20 @@ have sizes : size z = size z' by rewrite !size_layer.
 rewrite diff_cat // -[X in _ <= X]add0r; apply: ler_add.
   apply: layer_terms_nonpositive => //; first by case: (multipliers) positive => //= ? ? /andP [].
   by have := slope 0%nat isT; rewrite addn0 !nth0.
-have -> : (size p + size h)%nat = size (p ++ diff h h') by rewrite size_cat size_diff.
-rewrite catA -(size_layer N (phi g) W (b g) h); apply: IH => //.
-- by rewrite size_layer.
-- by case: (multipliers) positive => //= ? ? /andP [].
-- by move=> k lt; have := slope k.+1 lt; rewrite !nth_behead addnS.
+have rest : all (all (fun l => (0 <=? l)%Z)) (behead multipliers) by case: (multipliers) positive => //= ? ? /andP [].
+have slopes_rest : forall k, (k < size Ws)%nat ->
+  slopes_of (size (nth [::] Ws k)) (nth [::] (behead lows) k) (nth [::] (behead highs) k) (phi (g.+1 + k)%nat).
+  by move=> k lt; have := slope k.+1 lt; rewrite !nth_behead addnS.
+pose k := next (skips C) h z; pose k' := next (skips C) h' z'.
+pose q := if skips C then p else p ++ diff h h'.
+have size_q : (if skips C then size p else size p + size h)%nat = size q.
+  by rewrite /q; case: (skips C) => //; rewrite size_cat size_diff.
+have size_k : (if skips C then size h + size W else size W)%nat = size k.
+  by rewrite /k /next; case: (skips C); rewrite ?size_cat size_layer.
+have same_k : size k = size k' by rewrite /k /k' /next; case: (skips C) => //; rewrite !size_cat same sizes.
+have parts : forall r, p ++ diff h h' ++ diff z z' ++ r = q ++ diff k k' ++ r.
+  by move=> r; rewrite /q /k /k' /next; case: (skips C); rewrite ?diff_cat -?catA.
+by rewrite parts size_q size_k; apply: IH => //; rewrite -size_k.
 Qed.
 End Soundness.
 
@@ -320,14 +334,14 @@ Theorem valid_sound (C : certificate) (phi : nat -> nat -> R -> R) (b : nat -> n
   (forall g, (g < size (hidden C))%nat ->
    slopes_of C (size (nth [::] (hidden C) g)) (nth [::] (low C) g) (nth [::] (high C) g) (phi g)) ->
   forall x x', size x = inputs C -> size x' = inputs C ->
-  norm2 (diff (network (denominator C) phi b 0 (hidden C) (output C) x)
-              (network (denominator C) phi b 0 (hidden C) (output C) x'))
+  norm2 (diff (network (skips C) (denominator C) phi b 0 (hidden C) (output C) x)
+              (network (skips C) (denominator C) phi b 0 (hidden C) (output C) x'))
   <= (bound C)%:z / (bound_denominator C)%:z * norm2 (diff x x').
 Proof.
 case/andP => /Z.ltb_spec0 N0 /andP [/Z.ltb_spec0 t0 /andP [/Z.ltb_spec0 Q0 /andP [/Z.leb_spec0 k0]]].
 case/andP => shape /andP [multiplier /andP [positive checked]].
 move=> slope x x' sx sx'; have same : size x = size x' by rewrite sx.
-pose r := diff (trace (denominator C) phi b 0 (hidden C) x) (trace (denominator C) phi b 0 (hidden C) x').
+pose r := diff (trace (skips C) (denominator C) phi b 0 (hidden C) x) (trace (skips C) (denominator C) phi b 0 (hidden C) x').
 have := dominant_nonnegative R _ _ _ (over (scaling C) (diff x x' ++ r)) k0 checked.
 rewrite form_triangle // value_cat /input_terms.
 have -> : inputs C = size (diff x x') by rewrite size_diff.
@@ -354,8 +368,8 @@ Local Notation t := (slope_denominator C).
 (* What a certificate proves of a network all of whose neurons have the activation f. *)
 Definition bounded (f : R -> R) :=
   forall (b : nat -> nat -> R) x x', size x = inputs C -> size x' = inputs C ->
-  norm2 (diff (network N (fun _ _ => f) b 0 (hidden C) (output C) x)
-              (network N (fun _ _ => f) b 0 (hidden C) (output C) x'))
+  norm2 (diff (network (skips C) N (fun _ _ => f) b 0 (hidden C) (output C) x)
+              (network (skips C) N (fun _ _ => f) b 0 (hidden C) (output C) x'))
   <= (bound C)%:z / (bound_denominator C)%:z * norm2 (diff x x').
 
 (* All slopes are in [low0 / t, high0 / t]. *)

@@ -1,7 +1,8 @@
 """A certificate as a file for Coq: the network's weights, a proof in integers, and the theorem that they are Lipschitz.
 
-`formal/` has the checker that runs there and the proof that it is right. What a float64 holds is an integer over a power
-of two, so nothing is rounded; only the factor of the matrix, which needs no trust, is made anew with as few bits as do.
+`formal/` has the checker that runs there and the proof that it is right. What a float64 holds is an integer over a
+power of two, so nothing is rounded; only the factor of the matrix, which needs no trust, is made anew with as few bits
+as do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.check import read_content
-from sdpcert.check.blocks import Block
 from sdpcert.check.condition import StackedCondition
 from sdpcert.check.definite import PRECISION, Sought
 from sdpcert.check.inequality_matrix import MatrixOfInequality
@@ -32,11 +32,13 @@ Matrix = Sequence[Sequence[int]]
 class Integers:
     """Everything that the Coq file states, in integers.
 
-    Weights are over `denominator`, slopes over `slope_denominator`, the square of the bound is `bound` over
-    `bound_denominator`. `columns` are those of the factor from the diagonal on, `unit` is what its squares count.
+    With `skips` a layer reads all that came before it, the input first, otherwise the layer before alone. Weights are
+    over `denominator`, slopes over `slope_denominator`, the square of the bound is `bound` over `bound_denominator`.
+    `columns` are those of the factor from the diagonal on, `unit` is what its squares count.
     """
 
     inputs: int
+    skips: bool
     denominator: int
     layers: list[Matrix]  # the last is the output's
     slope_denominator: int
@@ -53,8 +55,8 @@ class Integers:
 def coq_file(document: dict[str, Any]) -> str:
     """The text of a Coq file whose theorem is what a certificate claims.
 
-    Raises ValueError if the certificate is of another kind than a chain of layers with exact weights, or leaves no room
-    for a factor of few bits; `Rejected` if it is malformed.
+    Raises ValueError if the certificate has other parts than one condition of dense layers with exact weights, or leaves
+    no room for a factor of few bits; `Rejected` if it is malformed.
     """
     content = read_content(document)
     if not isinstance(content.tree, StackedCondition):
@@ -65,11 +67,13 @@ def coq_file(document: dict[str, Any]) -> str:
 
 def integers_of(stacked: Stacked, upper: float) -> Integers:
     """What Coq checks of a condition and its bound; see `coq_file` for what it raises."""
-    blocks = _chain(stacked)
+    _check_exact(stacked)
+    blocks = stacked.blocks
+    skips = any(block.target != block.source + 1 for block in blocks)
     if stacked.sizes[0] + sum(stacked.sizes[1:-1]) > MAX_COORDINATES:
         raise ValueError(f"more than {MAX_COORDINATES} inputs and neurons, which Coq would check for hours")
     factor = sought_factor(stacked)
-    weight_bits = max(block.needed_bits() for block in blocks)
+    weight_bits = max((block.needed_bits() for block in blocks), default=0)
     slope_bits = max(map(fraction_bits, [*stacked.alpha, *stacked.beta]), default=0)
     multiplier_bits = max(map(fraction_bits, stacked.multipliers), default=0)
     bound, bound_denominator = upper.as_integer_ratio()
@@ -81,16 +85,15 @@ def integers_of(stacked: Stacked, upper: float) -> Integers:
     more = max(0, -unit, -multiplier)
     return Integers(
         inputs=stacked.sizes[0],
+        skips=skips,
         denominator=1 << weight_bits,
-        layers=[_rows(block, weight_bits) for block in blocks],
+        layers=[_layer(stacked, target, weight_bits, skips) for target in range(1, len(stacked.sizes))],
         slope_denominator=1 << slope_bits,
         low=[_fixed(slopes, slope_bits) for slopes in stacked.alpha],
         high=[_fixed(slopes, slope_bits) for slopes in stacked.beta],
         bound=bound**2 << more,
         bound_denominator=1 << bound_bits + more,
-        multipliers=[
-            [x << multiplier + more for x in _fixed(group, multiplier_bits)] for group in stacked.multipliers
-        ],
+        multipliers=[[x << multiplier + more for x in _fixed(group, multiplier_bits)] for group in stacked.multipliers],
         scaling=[1 << highest - d for d in factor.scaling],
         unit=1 << unit + more,
         columns=_columns(factor),
@@ -117,23 +120,26 @@ def sought_factor(stacked: Stacked) -> Factor:
     raise ValueError(f"no factor of {PRECISION} bits is found that proves the condition: its bound leaves no room")
 
 
-def _chain(stacked: Stacked) -> list[Block]:
-    """The blocks of a network whose layers read the one before; raises ValueError if it is another."""
-    links = [(block.target, block.source) for block in stacked.blocks]
-    if links != [(g + 1, g) for g in range(len(stacked.sizes) - 1)]:
-        raise ValueError("some layer reads other layers than the one before; only chains of layers go to Coq")
+def _check_exact(stacked: Stacked) -> None:
+    """Raise ValueError if some weights are known up to a radius only."""
     for block in stacked.blocks:
         if block.radius:
             raise ValueError(
                 f"the weights of layer {block.target} are known up to {block.radius!r} only, as layers were multiplied "
                 "together; only exact weights go to Coq"
             )
-    return stacked.blocks
 
 
-def _rows(block: Block, bits: int) -> Matrix:
-    flat = block.fixed(bits)
-    return [flat[i : i + block.columns] for i in range(0, len(flat), block.columns)]
+def _layer(stacked: Stacked, target: int, bits: int, skips: bool) -> Matrix:
+    """The weights of one layer times 2^bits, on all that came before it or on the layer before alone."""
+    found: list[list[int]] = [[] for _ in range(stacked.sizes[target])]
+    blocks = {block.source: block for block in stacked.blocks if block.target == target}
+    for source in range(0 if skips else target - 1, max(blocks, default=-1) + 1):
+        columns = stacked.sizes[source]
+        flat = blocks[source].fixed(bits) if source in blocks else [0] * (len(found) * columns)
+        for i, row in enumerate(found):
+            row += flat[i * columns : (i + 1) * columns]
+    return found
 
 
 def _fixed(numbers: array[float], bits: int) -> list[int]:
@@ -164,6 +170,7 @@ def _text(integers: Integers, upper: float, sha256: str) -> str:
         _definition("columns_of_factor", "seq (seq Z)", _matrix(integers.columns)),
         _definition("scales", "seq Z", _vector(integers.scaling)),
     ]
+    skips = str(integers.skips).lower()
     hidden = "; ".join(f"weights_{g}" for g in layers)
     return f"""\
 (* For all inputs x, x' of the network of these weights, whatever its biases:
@@ -186,8 +193,8 @@ Definition Q := {integers.bound_denominator}%Z.
 Definition hidden_weights : seq matrix := [:: {hidden}].
 
 Definition proof : certificate :=
-  Certificate {integers.inputs} N hidden_weights output_weights t low_slopes high_slopes P Q multipliers_of_neurons
-    scales {integers.unit}%Z columns_of_factor.
+  Certificate {integers.inputs} {skips} N hidden_weights output_weights t low_slopes high_slopes P Q
+    multipliers_of_neurons scales {integers.unit}%Z columns_of_factor.
 
 Lemma checked : valid proof.
 Proof. by vm_cast_no_check (erefl true). Qed.
@@ -201,7 +208,7 @@ Print Assumptions lipschitz.
 
 def _theorem(integers: Integers) -> str:
     """The theorem for one activation of all neurons that Coq knows; otherwise for any of these slopes."""
-    n = integers.inputs
+    n, skips = integers.inputs, str(integers.skips).lower()
     conclusion = f"""\
   forall (b : nat -> nat -> R) (x x' : seq R), size x = {n}%nat -> size x' = {n}%nat ->
   norm2 R (diff R (f b x) (f b x')) <= of_Z R P / of_Z R Q * norm2 R (diff R x x')"""
@@ -212,14 +219,14 @@ def _theorem(integers: Integers) -> str:
 Theorem lipschitz (R : realFieldType) (phi : nat -> nat -> R -> R) :
   (forall g, (g < {len(integers.low)})%nat ->
    slopes_of R proof (size (nth [::] hidden_weights g)) (nth [::] low_slopes g) (nth [::] high_slopes g) (phi g)) ->
-  let f b := network R N phi b 0 hidden_weights output_weights in
+  let f b := network R {skips} N phi b 0 hidden_weights output_weights in
 {conclusion}.
 Proof. by move=> slope f b; exact: (valid_sound R proof phi b checked slope). Qed.
 """
     activation, lemma = known
     return f"""\
 Theorem lipschitz (R : realFieldType) :
-  let f b := network R N (fun _ _ => {activation}) b 0 hidden_weights output_weights in
+  let f b := network R {skips} N (fun _ _ => {activation}) b 0 hidden_weights output_weights in
 {conclusion}.
 Proof. by apply: ({lemma}); split. Qed.
 """
@@ -253,4 +260,3 @@ def _matrix(rows: Matrix) -> str:
 
 def _vector(numbers: Sequence[int]) -> str:
     return "[:: " + "; ".join(map(str, numbers)) + "]"
-

@@ -12,7 +12,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: sdpcert export model.cert.json --coq model.v")
 def export(
-    file: Annotated[Path, typer.Argument(metavar="CERT", help="certificate of a chain of dense layers")],
+    file: Annotated[Path, typer.Argument(metavar="CERT", help="certificate of dense layers")],
     coq: Annotated[Path, typer.Option("--coq", metavar="OUT.v", help="write the file for Coq there")],
 ) -> int:
     """Write a certificate as a Coq file that ends with a theorem about its very weights; formal/ compiles it."""
