@@ -334,7 +334,7 @@ class Theorem:
 
     def meaning(self, name: Any, kind: str) -> Any:
         """What a symbol is made of, of that kind."""
-        meaning = self.meanings.get(self.symbol(name).name)
+        meaning: Any = self.meanings.get(self.symbol(name).name)
         require(isinstance(meaning, dict) and list(meaning) == [kind], f"{name} is not declared as a {kind}")
         return meaning[kind]
 
@@ -600,7 +600,7 @@ def cite(theorem: Theorem, value: Any) -> Statement:
     _, digest, replaced, sizes, references = members(value, "by theorem replaced sizes hypotheses")
     given = isinstance(digest, str) and isinstance(replaced, dict) and isinstance(sizes, dict)
     cited = require(given and theorem.earlier.get(digest), "no earlier theorem has that hash")
-    mapped = {str(old): size(new) for old, new in sizes.items()}
+    mapped: dict[str, Any] = {str(old): size(new) for old, new in sizes.items()}
     put: dict[str, Sum] = {}
     for name, symbol in cited.symbols.items():
         rows, columns = mapped.get(str(symbol.rows), symbol.rows), mapped.get(str(symbol.columns), symbol.columns)

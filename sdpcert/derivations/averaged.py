@@ -18,6 +18,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 ONE = number(1)
 
@@ -31,6 +32,16 @@ def contraction(name, rows, columns, latex=None, square=ONE):
         return drawn / (norm if norm != 0 else norm + 1)
 
     return matrix(name, rows, columns, latex=latex, definition=definition)
+
+
+def scale_above(squared):
+    """A power of two whose square is at least the positive number `squared`: it keeps fractions short."""
+    scale = squared * 0 + 1
+    while scale**2 < squared:
+        scale = 2 * scale
+    while scale**2 >= 4 * squared:
+        scale = scale / 2
+    return scale
 
 
 def share(name, top=1):
@@ -101,6 +112,13 @@ dy = (1 - t) * dx + t * du
 gap = positive(t * (dx.T @ dx - dy.T @ dy), (1 - t) * (dx - dy).T @ (dx - dy))
 mixed = (1 - t) * du + t * dv
 combined = positive(dx.T @ dx, mixed.T @ mixed)
+named = vector("dy", "n", latex=r"\Delta y")
+
+
+def in_words(statement, shown, output):
+    """The statement with a name for the difference of outputs."""
+    return written(statement, shown, {named: output})
+
 
 # Wrong versions.
 w = scalar("t", positive=True)
@@ -170,7 +188,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "What an average gains",
-                gap,
+                in_words(gap, positive(t * (dx.T @ dx - named.T @ named), (1 - t) * (dx - named).T @ (dx - named)), dy),
                 [nonexpansive[0]],
                 r"This is (ii), times $t$, for the difference $\Delta y=(1-t)\Delta x+t\,\Delta u$.",
             ),
@@ -179,7 +197,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Convex combinations",
-                combined,
+                in_words(combined, positive(dx.T @ dx, named.T @ named), mixed),
                 [*nonexpansive, below_one],
                 r"This is (iii), for the differences $\Delta u$ and $\Delta v$ of two maps; more maps by induction.",
             ),
@@ -200,7 +218,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "A larger gain",
-                sharper,
+                in_words(sharper, positive(t * (dx.T @ dx - named.T @ named), (dx - named).T @ (dx - named)), dy),
                 [nonexpansive[0], below_one],
                 r"$\frac1t$ in place of $\frac{1-t}t$ in (ii).",
             )

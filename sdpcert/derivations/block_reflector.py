@@ -19,6 +19,7 @@ from sdpcert.symbolic import (
     scalar,
 )
 from sdpcert.symbolic.steps import Identity, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 V, one, hidden = matrix("V", "n", "m"), identity("n"), identity("m")
 R = inverse("R", V.T @ V, latex="R")
@@ -35,6 +36,15 @@ safe = Layer(H=near)
 
 #: V'V has an inverse only if V has as many rows as columns, or more.
 ROOM: dict[str, Any] = {"n": lambda sizes: max(sizes["n"], sizes["m"], sizes.get("p", 1))}
+
+# How the statements are printed.
+shown = matrix("Q", "n", "n")
+
+
+def in_words(made):
+    """`Q'Q = I` for this Q."""
+    return written(equal(made.T @ made, one), equal(shown.T @ shown, one), {shown: made})
+
 
 # Wrong versions.
 i, _ = indices("i j")
@@ -75,7 +85,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Orthogonal",
-                equal(Q.T @ Q, one),
+                in_words(Q),
                 text=r"$R=(V^\top V)^{-1}$.",
                 sizes=ROOM,
             ),
@@ -84,7 +94,11 @@ derivation = Derivation(
         Part(
             Claim(
                 "Orthonormal columns",
-                equal(columns.T @ columns, identity("p")),
+                written(
+                    equal(columns.T @ columns, identity("p")),
+                    equal((shown @ J).T @ (shown @ J), identity("p")),
+                    {shown: Q},
+                ),
                 text=r"For instance the first $p$ columns of $Q$.",
                 sizes=ROOM,
             ),
@@ -105,10 +119,10 @@ derivation = Derivation(
         Part(
             Claim(
                 "Still orthogonal with a guard",
-                equal(near.T @ near, one),
+                in_words(near),
             )
         ),
-        Part(Claim("Once instead of twice", equal(once.T @ once, one), text=r"This is a projection.", sizes=ROOM)),
+        Part(Claim("Once instead of twice", in_words(once), text=r"This is a projection.", sizes=ROOM)),
         Part(
             separate.claim(
                 "Columns one by one", text=r"The diagonal of $V^\top V$ alone: $V$ has to have orthogonal columns."
@@ -117,5 +131,6 @@ derivation = Derivation(
         ),
     ],
     numbers=numbers,
-    remark=r"For one column this is Householder's reflection. A convolution is one such layer for each frequency.",
+    remark=r"For one column this is Householder's reflection. A convolution is one such layer for each frequency, with "
+    r"conjugate transposes.",
 )

@@ -1,5 +1,6 @@
 """Contracting recurrent steps h+ = phi(W h + U x + b) in a metric P, and the gain of a recurrent layer."""
 
+from sdpcert.derivations.averaged import scale_above
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -44,7 +45,7 @@ def weights(part, name, rows, columns):
         drawn, value = instance.draw("M", h + y, h + u), instance.value(P)
         top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + trace(value))
         least = 1 / trace(instance.inverse(value))
-        scaled = drawn / instance.root(top / min(least, instance.number(gain)))
+        scaled = drawn / scale_above(top / min(least, instance.number(gain)))
         return scaled[part[0] * h :, part[1] * h :][: instance.size(rows), : instance.size(columns)]
 
     return matrix(name, rows, columns, definition=definition)
@@ -58,7 +59,7 @@ def alone(instance):
     """W without an input and an output."""
     drawn, value = instance.draw("M", instance.size("h"), instance.size("h")), instance.value(P)
     top = max(instance.norm_above(drawn), instance.array([1])[0]) * trace(value)
-    return drawn / instance.root(top * trace(instance.inverse(value)) / instance.number(rate))
+    return drawn / scale_above(top * trace(instance.inverse(value)) / instance.number(rate))
 
 
 F = matrix("W", "h", "h", definition=alone)
@@ -194,6 +195,7 @@ derivation = Derivation(
                 in_full,
                 full,
                 r"$W^\top PW\preceq\alpha^2P$ for a $P$ that is not diagonal; $S$ holds the slopes.",
+                {"h": 2},
             )
         ),
         Part(Claim("Twice the corner", in_doubled, doubled, r"$4\Lambda-P$ in place of $2\Lambda-P$.")),

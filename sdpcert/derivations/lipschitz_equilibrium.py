@@ -77,8 +77,8 @@ def numbers():
     gamma, bias = 2.0, rng.standard_normal(4)
     W = np.eye(4) - ((V.T @ V + U @ U.T) / (2 * gamma) + 0.1 * X.T @ X + 0.3 * (S - S.T))
     found = []
-    for steps in (2, 12):
-        certificate = certify(unrolled(W, U, bias, V, steps, 0.2))
+    for steps in (2, 8):
+        certificate = certify(unrolled(W, U, bias, V, steps, 0.3))
         found.append(Comparison(f"attained after {steps} steps", certificate.lower, "<=", gamma))
         found.append(Comparison("proved", certificate.upper, ">=", certificate.lower))
     return found
@@ -120,11 +120,16 @@ derivation = Derivation(
         Part(unsquared.claim(r"The constant $\sqrt\gamma$", [given], n=1, m=1, p=1), layer=unsquared),
         Part(
             unscaled.claim(
-                r"Multipliers $\Lambda$", [given], r"For $\gamma\Lambda$: no certificate, although the layer is right."
+                r"Multipliers $\Lambda$",
+                [given],
+                r"For $\gamma\Lambda$: no certificate, although the layer is right.",
+                n=1,
+                m=1,
+                p=1,
             )
         ),
     ],
     numbers=numbers,
-    remark=r"$\Lambda=I$, $V^\top V\preceq vI$ and $\mu$ give the monotone equilibrium layer. With $X^\top X\succ0$ "
+    remark=r"$\Lambda=\frac{\|V\|}{\|U\|}I$ gives the monotone equilibrium layer. With $X^\top X\succ0$ "
     r"the equilibrium exists and is unique; the paper adds $\varepsilon I$ to that end.",
 )

@@ -20,6 +20,7 @@ from sdpcert.symbolic import (
     symmetric,
 )
 from sdpcert.symbolic.steps import Identity, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 one, half = identity("m"), Fraction(1, 2)
 #: At least as many rows as columns, and of these few: roots make long fractions.
@@ -47,6 +48,9 @@ T = half * (3 * one - Z @ gram @ Z)
 W, after = X @ Z, X @ T @ Z
 E = one - W.T @ W
 newton = Layer(H=after)
+
+# How the statement is printed.
+shown_T, shown_W = matrix("T", "m", "m"), matrix("W", "n", "m")
 
 # Wrong versions.
 inverted = inverse("R", V.T @ V)
@@ -108,7 +112,11 @@ derivation = Derivation(
         Part(
             Claim(
                 "Newton is Björck",
-                equal(after, step(W, half)),
+                written(
+                    equal(after, step(W, half)),
+                    equal(X @ shown_T @ Z, step(shown_W, half)),
+                    {shown_T: T, shown_W: W},
+                ),
                 [commute],
                 r"$T=\frac12(3I-ZV^\top VZ)$; $Z$ is a polynomial of $V^\top V$, so it commutes with it.",
             ),
@@ -117,7 +125,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "The next commutes as well",
-                equal(T @ Z @ gram, gram @ T @ Z),
+                written(equal(T @ Z @ gram, gram @ T @ Z), equal(shown_T @ Z @ gram, gram @ shown_T @ Z), {shown_T: T}),
                 [commute],
             ),
             [Identity(T @ Z @ gram, gram @ T @ Z, "because $Z$ and $V^\\top V$ commute")],
@@ -145,8 +153,9 @@ derivation = Derivation(
         ),
         Part(
             lopsided.claim(
-                "$R$ is not symmetric",
+                "A root that is not symmetric",
                 [equal(twisted @ U.T @ U @ twisted, identity(2))],
+                r"$RV^\top VR=I$ alone.",
                 n=2,
             ),
             layer=lopsided,

@@ -15,6 +15,7 @@ from sdpcert.symbolic import (
     positive,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 beta, one = share("beta", Fraction(1, 2)), identity("m")
 half, small = Fraction(1, 2), positive(1 - 2 * beta)
@@ -65,6 +66,15 @@ shrinking = Sandwiches(
     Term(F, near, 2 * beta * d**-1),
     Term(identity("n"), V @ F, beta**2),
 )
+
+# How the statements are printed.
+shown_N, shown_E = matrix("N", "n", "m"), matrix("E", "m", "m")
+
+
+def in_words(statement, shown, V, length):
+    """The statement with names for the step and for the distance."""
+    return written(statement, shown, {shown_N: step(V, length), shown_E: one - V.T @ V})
+
 
 # Wrong versions.
 free, long = matrix("W", "n", "m"), share("beta")
@@ -118,7 +128,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Norm at most one",
-                positive(one, N.T @ N),
+                in_words(positive(one, N.T @ N), positive(one, shown_N.T @ shown_N), W, beta),
                 [shrinks(W), small],
                 r"This is (i): $I-N^\top N=(1-2\beta)E+\beta(2-\beta)E^2+\beta^2E^3$.",
             ),
@@ -128,7 +138,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Singular values grow",
-                grows,
+                in_words(grows, positive(shown_N.T @ shown_N, S), W, beta),
                 [shrinks(W), small],
                 r"This is (ii), with $S=W^\top W$ and $SE=ESE+SES$.",
             ),
@@ -137,7 +147,12 @@ derivation = Derivation(
         Part(
             Claim(
                 "The distance falls",
-                rate,
+                in_words(
+                    rate,
+                    positive((1 - 2 * beta * (1 - d)) * shown_E, one - shown_N.T @ shown_N),
+                    V,
+                    beta,
+                ),
                 [shrinks(V), positive(near), small],
                 r"This is (iii), with $\delta E(\delta I-E)=E(\delta I-E)E+(\delta I-E)E(\delta I-E)$.",
             ),
@@ -146,14 +161,25 @@ derivation = Derivation(
     ],
     controls=[
         Part(
-            Claim("Steps up to 1", positive(one, step(W, long).T @ step(W, long)), [shrinks(W), positive(1 - long)]),
+            Claim(
+                "Steps up to 1",
+                in_words(positive(too_long.condition()), positive(one, shown_N.T @ shown_N), W, long),
+                [shrinks(W), positive(1 - long)],
+            ),
             layer=too_long,
         ),
-        Part(Claim("From any $W$", positive(one, unbounded.H.T @ unbounded.H), [small]), layer=unbounded),
+        Part(
+            Claim(
+                "From any $W$",
+                in_words(positive(unbounded.condition()), positive(one, shown_N.T @ shown_N), free, beta),
+                [small],
+            ),
+            layer=unbounded,
+        ),
         Part(
             Claim(
                 r"The factor $1-2\beta$",
-                faster,
+                in_words(faster, positive((1 - 2 * beta) * shown_E, one - shown_N.T @ shown_N), V, beta),
                 [shrinks(V), positive(near), small],
                 r"$1-\delta$ is missing; it is the factor near orthonormal columns alone.",
             )

@@ -1,5 +1,6 @@
 """State-space kernels x+ = A x + B u, y = C x + D u: dissipation of one step, and the l2 gain over any time."""
 
+from sdpcert.derivations.averaged import scale_above
 from sdpcert.symbolic import (
     Claim,
     Comparison,
@@ -15,6 +16,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 P = symmetric("P", "s", positive=True)
 g = scalar("g", positive=True, latex=r"\gamma^2")
@@ -30,7 +32,7 @@ def maps(part, name, rows, columns):
         top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + sum(value[k, k] for k in range(s)))
         least = instance.inverse(value)
         bottom = min(1 / sum(least[k, k] for k in range(s)), inputs)
-        scaled = drawn / instance.root(top / bottom)
+        scaled = drawn / scale_above(top / bottom)
         return scaled[part[0] * s :, part[1] * s :][: instance.size(rows), : instance.size(columns)]
 
     return matrix(name, rows, columns, definition=definition)
@@ -45,6 +47,17 @@ dissipative = positive(supply - M.T @ spent @ M)
 x, u = vector("x", "s"), vector("u", "u")
 after, y = A @ x + B @ u, C @ x + D @ u
 step = positive(x.T @ P @ x + g * u.T @ u, after.T @ P @ after + y.T @ y)
+
+# How the statements are printed.
+shown_x, shown_y = vector("x_+", "s", latex="x_+"), vector("y", "y")
+
+
+def in_words(statement, shown, state=after, output=y):
+    """The statement with names for the next state and the output."""
+    return written(statement, shown, {shown_x: state, shown_y: output})
+
+
+one_step = positive(x.T @ P @ x + g * u.T @ u, shown_x.T @ P @ shown_x + shown_y.T @ shown_y)
 
 # Over time: sums of squares of inputs and outputs so far.
 x0 = vector("x_0", "s")
@@ -112,13 +125,16 @@ derivation = Derivation(
     r"$\gamma$-Lipschitz.",
     parts=[
         Part(
-            Claim("One step", step, [dissipative], r"$Ax+Bu$ is the next state, $Cx+Du$ the output."),
+            Claim("One step", in_words(step, one_step), [dissipative]),
             [Congruence(step, dissipative.matrix, block([[x], [u]]))],
         ),
         Part(
             Claim(
                 "One step more",
-                further,
+                in_words(
+                    further,
+                    positive(start + g * (ins + u.T @ u), shown_x.T @ P @ shown_x + outs + shown_y.T @ shown_y),
+                ),
                 [dissipative, so_far],
                 r"$S_u$ and $S_y$ are the sums of squares of all inputs and outputs up to the state $x$; the "
                 r"hypothesis holds at the start with $S_u=S_y=0$, $x=x_0$.",
@@ -132,7 +148,12 @@ derivation = Derivation(
     ],
     controls=[
         Part(
-            Claim("State and output apart", uncoupled, apart, r"Only $A^\top PA\preceq P$, $D^\top D\preceq\gamma^2I$.")
+            Claim(
+                "State and output apart",
+                in_words(uncoupled, one_step, next1, y1),
+                apart,
+                r"Only $A^\top PA\preceq P$, $D^\top D\preceq\gamma^2I$.",
+            )
         ),
         Part(Claim("Any initial state", forgotten, [so_far], r"$x_0^\top Px_0$ is missing.")),
         Part(Claim("An indefinite $P$", gain_K, [so_far_K])),
