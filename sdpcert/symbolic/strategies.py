@@ -58,7 +58,7 @@ def explore(claim: Claim, seconds: float = SECONDS) -> Search:
     """The search with the strategies that were tried, also if none found a proof."""
     effort = Effort(seconds)
     known = Known(claim)
-    facts = lemmas(claim, known)
+    facts = lemmas(claim, known, effort)
     tried: list[str] = []
     for name, strategy in STRATEGIES:
         try:

@@ -18,7 +18,7 @@ from sdpcert.symbolic.proof_search.gradings import Degrees, Gradings
 from sdpcert.symbolic.proof_search.gram import Gram, Place
 from sdpcert.symbolic.proof_search.words import atoms_of, degree, letters_of, words_of
 from sdpcert.symbolic.rewriting import Rules
-from sdpcert.symbolic.symbols import Symbol, Word, transposed
+from sdpcert.symbolic.symbols import Symbol, Word
 
 #: Outer factors of a group, groups, and entries of all Gram matrices.
 MOST_ELEMENTS, MOST_GROUPS, MOST_ENTRIES = 40, 400, 6000
@@ -136,11 +136,16 @@ class Candidates:
                     for key, c in self._product(group, scale, first, group.elements[b], a == b):
                         row = equations.setdefault(key, {})
                         row[place, a, b] = row.get((place, a, b), Fraction(0)) + c
-        rights = dict(self._terms(self.target.entries))
+        rights = dict(self._terms())
         for key in rights:
             equations.setdefault(key, {})
-        sizes = tuple(len(g.elements) for g in groups)
-        return Gram(sizes, tuple((row, rights.get(key, Fraction(0))) for key, row in equations.items()))
+        # A word and its transpose give one equation.
+        made = {
+            (frozenset(row.items()), right): (row, right)
+            for key, row in equations.items()
+            for right in (rights.get(key, Fraction(0)),)
+        }
+        return Gram(tuple(len(g.elements) for g in groups), tuple(made.values()))
 
     # What the outer factors may be
 
@@ -276,17 +281,16 @@ class Candidates:
     def _multiplied(self, S: Block, first: Element, second: Element, same: bool) -> list[tuple[Term, Fraction]]:
         left = _expression(Element(first.i, first.k, ONE, first.word), S, self.target)
         right = _expression(Element(second.i, second.k, ONE, second.word), S, self.target)
-        product = self.rules.normal(left.T @ S.entries[first.i][second.i] @ right)
+        product = left.T @ S.entries[first.i][second.i] @ right
         if first.k == second.k and not same:
             product = product + product.T
-        return [(t, c) for t, c in product.terms.items() if first.k != second.k or _is_first(t[1])]
+        return list(self.rules.normal(product).terms.items())
 
-    def _terms(self, entries: Sequence[Sequence[Expression]]) -> Iterator[tuple[Any, Fraction]]:
-        for i, row in enumerate(entries):
+    def _terms(self) -> Iterator[tuple[Any, Fraction]]:
+        for i, row in enumerate(self.target.entries):
             for k in range(i, len(row)):
                 for term, coefficient in row[k].terms.items():
-                    if i != k or _is_first(term[1]):
-                        yield (i, k, term), coefficient
+                    yield (i, k, term), coefficient
 
 
 def _without_roots(monomial: Monomial) -> tuple[Fraction, Monomial]:
@@ -304,8 +308,3 @@ def _exponent(monomial: Monomial, symbol: Symbol) -> Fraction:
 def _expression(element: Element, S: Block, target: Block) -> Expression:
     rows, columns = S.row_sizes[element.i], target.column_sizes[element.k]
     return Expression(rows, columns, {(element.monomial, element.word): Fraction(1)})
-
-
-def _is_first(word: Word) -> bool:
-    """Whether a word comes before its transpose: of both, which have one coefficient, one is compared."""
-    return [x.key for x in word] <= [x.key for x in transposed(word)[1]]

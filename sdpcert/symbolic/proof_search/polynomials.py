@@ -10,7 +10,10 @@ from sdpcert.symbolic.expression import Expression, identity, zero
 from sdpcert.symbolic.steps.polynomial import Polynomial
 from sdpcert.symbolic.steps.sandwiches import Sandwiches
 from sdpcert.symbolic.steps.step import Known, Step
-from sdpcert.symbolic.symbols import Word
+from sdpcert.symbolic.symbols import Letter, Word
+
+#: The highest power.
+MOST_POWERS = 60
 
 
 def polynomial_in_one_matrix(target: Statement, known: Known) -> list[Step] | None:
@@ -24,16 +27,24 @@ def polynomial_in_one_matrix(target: Statement, known: Known) -> list[Step] | No
     words = [word for _, word in expression.terms if word]
     if not words:
         return None
-    S = _word(min(words, key=len), expression)
-    coefficients = _coefficients(expression, S, known)
-    if coefficients is None or not known.is_zero(S - S.T):
-        return None
-    for low, high in _intervals(S, known):
-        step = Polynomial(coefficients, S, low, high)
-        made = step.derive(known)
-        if known.is_zero(made.matrix - matrix):
-            return [step, Sandwiches(target, made.matrix.entries[0][0])]
+    for base in _bases(words):
+        S = _word(base, expression)
+        coefficients = _coefficients(expression, S, known)
+        if coefficients is None or not known.is_zero(S - S.T):
+            continue
+        for low, high in _intervals(S, known):
+            step = Polynomial(coefficients, S, low, high)
+            made = step.derive(known)
+            if known.is_zero(made.matrix - matrix):
+                return [step, Sandwiches(target, made.matrix.entries[0][0])]
     return None
+
+
+def _bases(words: list[Word]) -> list[Word]:
+    """The words of which all may be powers: one letter, or the shortest word."""
+    letters = {x.symbol for word in words for x in word}
+    shortest = min(words, key=_letters)
+    return [(Letter(next(iter(letters))),), shortest] if len(letters) == len(shortest) == 1 else [shortest]
 
 
 def _coefficients(expression: Expression, S: Expression, known: Known) -> list[Fraction] | None:
@@ -41,7 +52,7 @@ def _coefficients(expression: Expression, S: Expression, known: Known) -> list[F
     rest, power, found = expression, identity(S.rows), []
     ((_, own),) = S.terms
     for _ in range(int(max(_letters(word) for _, word in expression.terms) / _letters(own)) + 1):
-        if len(power.terms) != 1:
+        if len(power.terms) != 1 or len(found) > MOST_POWERS:
             return None
         ((term, scale),) = power.terms.items()
         coefficient = rest.terms.get(term, Fraction(0)) / scale

@@ -28,7 +28,7 @@ def sum_of_squares(
     Words are longer than the target's by `reach` letters, powers of numbers go further by `powers` steps.
     """
     matrix = known.normal(target.matrix)
-    if matrix != matrix.T:
+    if matrix.row_sizes != matrix.column_sizes or not known.is_zero(matrix - matrix.T):
         return None
     facts = list(dict.fromkeys(known.facts))
     candidates = Candidates(matrix, facts, known.rules, reach, powers)
