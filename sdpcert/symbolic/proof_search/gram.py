@@ -33,6 +33,7 @@ FINE = (*SIMPLE, 720, 10_000, 10**6, 10**9)
 MOST_REDUCTIONS = 8
 #: What counts as zero in the numbers of a solver, and the largest denominator of a kernel's vector.
 ZERO, LARGEST_DENOMINATOR = 1e-5, 60
+THRESHOLDS = (1e-5, 1e-4, 1e-3, 1e-2)
 RIGHT = "right"
 
 
@@ -254,11 +255,7 @@ def _without_kernel(Q: Array, Z: Array) -> Array:
     everything = unit(size)
     if not size:
         return everything
-    values, vectors = np.linalg.eigh(Z)
-    chosen = [v for value, v in zip(values, vectors.T) if value > ZERO and v @ Q @ v < 1e3 * ZERO]
-    if not chosen:
-        return everything
-    rows = _echelon(np.array(chosen))
+    rows = _kernel(Q, Z)
     if rows is None:
         return everything
     pivots = {min(row, key=lambda k: k): row for row in rows}
@@ -270,6 +267,20 @@ def _without_kernel(Q: Array, Z: Array) -> Array:
         for pivot, row in pivots.items():
             N[pivot, column] = -row.get(k, Fraction(0))
     return N
+
+
+def _kernel(Q: Array, Z: Array) -> list[dict[int, Fraction]] | None:
+    """Rational vectors that span the range of Z, or the kernel of Q if that of Z is not rational; None without."""
+    sizes, vectors = np.linalg.eigh(Z)
+    small = np.einsum("ik,ij,jk->k", vectors, Q, vectors) < THRESHOLDS[-1]
+    eigenvalues, eigenvectors = np.linalg.eigh(Q)
+    candidates = [vectors.T[small & (sizes > threshold)] for threshold in THRESHOLDS]
+    candidates += [eigenvectors.T[eigenvalues < threshold] for threshold in reversed(THRESHOLDS)]
+    for chosen in candidates:
+        rows = _echelon(chosen) if len(chosen) else None
+        if rows is not None:
+            return rows
+    return None
 
 
 def _echelon(vectors: Array) -> list[dict[int, Fraction]] | None:
