@@ -103,6 +103,7 @@ def dissipation(gain=1):
     return claim(positive(state.T @ E @ state + gain * u.T @ u, after.T @ E @ after + out.T @ out), known)
 
 
+balance = diagonal("q", "m")
 RULES = {
     "averaged": lambda: averaged(F(1, 2)),
     "averaged by a third": lambda: averaged(F(1, 3)),
@@ -115,6 +116,9 @@ RULES = {
     "dissipation": dissipation,
     "twice the rows": lambda: residual(rule("T", "m", i, 2 * total(abs(gram[i, j]), j))),
     "rows and more": lambda: residual(rule("T", "m", i, 3 * total(abs(gram[i, j]), j) / 2 + diagonal("q", "m")[i] + 1)),
+    "rows weighted in front of the sum": lambda: residual(
+        rule("T", "m", i, 3 * total(abs(gram[i, j]) * balance[j], j) / balance[i])
+    ),
     "three times the largest row": lambda: residual(scalar_rule("T", 3 * largest(total(abs(gram[i, j]), j), i))),
     "trace as a rule": lambda: residual(rule("T", "m", i, total(gram[j, j], j))),
     "twice the trace and one": lambda: residual(rule("T", "m", i, 2 * total(abs(gram[j, j]), j) + 1)),
@@ -123,6 +127,7 @@ RULES = {
 columns = orthonormal("Q", "n", "m")
 R_one = inverse("R", one + X @ X.T)
 D, weights, al, be = (diagonal(name, "n", positive=name == "L") for name in ("D", "L", "al", "be"))
+free = diagonal("M", "n", positive=False)
 LEMMAS = {
     "transposed norm": claim(positive(c * one, X @ X.T), positive(c * small, X.T @ X)),
     "transposed norm, back": claim(positive(small, X.T @ X), positive(one, X @ X.T)),
@@ -148,6 +153,14 @@ LEMMAS = {
     "one over 1 - r": claim(positive(b**-1, 1 + (1 - b) + (1 - b) ** 2), positive(1 - b)),
     "square of a contraction": claim(positive(S, S @ S), positive(S), positive(one, S)),
     "sector": claim(positive(x.T @ (D - al) @ weights @ (be - D) @ x), positive(D, al), positive(be, D)),
+    "products of three diagonal facts": claim(
+        positive(x.T @ free @ (D - al) @ (be - D) @ x), positive(free), positive(D, al), positive(be, D)
+    ),
+    "a step from known ones": claim(
+        positive(one - F(3, 4) * S @ (one - S) @ S),
+        positive(one, S),
+        positive(S),
+    ),
     "quintic": claim(
         positive(
             small,
