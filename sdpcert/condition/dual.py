@@ -22,18 +22,19 @@ Array = np.ndarray
 ROUNDING = 1e-13
 
 
-def feasible_dual_value(condition: Conditions, factors: Sequence[Array]) -> float:
+def feasible_dual_value(condition: Conditions, factors: Sequence[Any]) -> float:
     """The value `|F Y|^2` after the rows of the factors (X = factor factor*, one an inequality) were projected.
 
     Inequalities of one stage share multipliers, so a neuron's vector is made of its rows in all of them. The output
     of a stage passes its squares, by metric variable, on to the input of the next. 0 where X vanishes on an input.
+    Factors are matrices of the condition's library, and copied once.
     """
     to_numpy = condition.arrays.numpy
     amounts = np.zeros(condition.variables)
     amounts[0] = 1.0
     value, first = 0.0, 0
     for stage in stages(condition):
-        vectors = [np.array(f) for f in factors[first : first + len(stage)]]
+        vectors = [to_numpy(factor) for factor in factors[first : first + len(stage)]]
         first += len(stage)
         if not _rescale_input(stage, vectors, amounts, to_numpy):
             return 0.0
@@ -50,7 +51,7 @@ def feasible_dual_value(condition: Conditions, factors: Sequence[Array]) -> floa
 
 
 def _squares(metric: Metric, vectors: Array, to_numpy: Callable[[Any], Array]) -> Array:
-    squares = np.square(np.abs(vectors[metric.coordinates])).sum(axis=1)
+    squares = _row_squares(vectors[metric.coordinates])
     return squares if metric.share is None else to_numpy(metric.share) @ squares
 
 
@@ -94,18 +95,25 @@ def _project_group(stage: list[Inequality], vectors: list[Array], g: int, to_num
     alpha, beta = to_numpy(stage[0].alpha)[rows], to_numpy(stage[0].beta)[rows]
     reach, length, moves = np.zeros(len(alpha)), np.zeros(len(alpha)), []
     for part, y in zip(stage, vectors, strict=True):
-        incoming = np.zeros((len(alpha), y.shape[1]), dtype=y.dtype)
+        centre = np.zeros((len(alpha), y.shape[1]), dtype=y.dtype)
         for (to, s), block in part.blocks.items():
             if to == g:
-                incoming += to_numpy(block) @ y[part.slices[s]]
-        centre = ((alpha + beta) / 2)[:, None] * incoming
-        distance = y[part.slices[g]] - centre
-        reach += np.square((beta - alpha) / 2) * np.square(np.abs(incoming)).sum(axis=1)
-        length += np.square(np.abs(distance)).sum(axis=1)
+                centre += to_numpy(block) @ y[part.slices[s]]
+        reach += np.square((beta - alpha) / 2) * _row_squares(centre)
+        centre *= ((alpha + beta) / 2)[:, None]
+        distance = y[part.slices[g]]
+        distance -= centre
+        length += _row_squares(distance)
         moves.append((centre, distance))
     if stage[0].per_group:  # only the sum over the group is constrained
         reach, length = (np.full(len(reach), v.sum()) for v in (reach, length))
     reach, length = np.sqrt(reach) * (1 - ROUNDING), np.sqrt(length)
     shrink = np.divide(reach, length, out=np.ones_like(reach), where=length > reach)
-    for part, y, (centre, distance) in zip(stage, vectors, moves, strict=True):
-        y[part.slices[g]] = centre + shrink[:, None] * distance
+    for centre, distance in moves:
+        distance *= shrink[:, None]
+        distance += centre
+
+
+def _row_squares(matrix: Array) -> Array:
+    """The squared norms of the rows, without another matrix."""
+    return np.einsum("ij,ij->i", matrix, matrix.conj()).real
