@@ -120,7 +120,12 @@ def test_rungs_follow_from_estimates() -> None:
 
     assert not at().takes_whole(0.0) and at("neuron").takes_whole(0.0)
     assert not at("neuron", memory_limit=1e8).takes_whole(0.0)
-    assert not at(time_limit=1500.0).takes_whole(600.0) and at(time_limit=1500.0).takes_whole(400.0)
+    assert not at(time_limit=1500.0).takes_whole(800.0) and at(time_limit=1500.0).takes_whole(600.0)
+    assert at(time_limit=800.0).takes_whole(0.0) and not at(time_limit=760.0).takes_whole(
+        0.0
+    )  # every iterate is a bound
+    assert at(time_limit=800.0).begins_sweeps(0.0) and not at(time_limit=775.0).begins_sweeps(0.0)
+    assert at(time_limit=800.0).ends_sweeps(21.0, 21.0) and not at(time_limit=800.0).ends_sweeps(11.0, 11.0)
     assert at().begins_sweeps(0.0) and not at(memory_limit=1e6).begins_sweeps(0.0)
     assert not at("layer").begins_sweeps(0.0)
     assert at("neuron").ends_sweeps(101.0, 101.0) and not at("neuron").ends_sweeps(99.0, 99.0)
