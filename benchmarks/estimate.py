@@ -9,7 +9,7 @@ networks have normal weights; in "skips" every group reads the two sources befor
 - "seconds" are those of the solver and of the proof of its point, "bytes" the most that Python and NumPy held at once
   in each, traced in a second run of two iterations, which is where the peak is.
 - Of a run that the limit stops the proof is left out.
-  The load of the machine before and after is stored: a busy machine takes longer than it measured.
+- The load of the machine before and after is stored: a busy machine takes longer than it measured.
 """
 
 from __future__ import annotations
