@@ -21,8 +21,8 @@ from sdpcert.running.short_repr import ShortRepr
 
 #: Work that takes no more seconds than this at the assumed pace is not worth measuring the machine for.
 UNMEASURED = 1.0
-#: Iterations of the primal-dual method to 1e-6: so many, and one more for every group. With one multiplier per neuron 34
-#: networks of 1 to 79 groups took 0.65 to 1.36 times that, with one per layer up to 3 times where X began anew.
+#: Iterations of the primal-dual method to 1e-6: so many, and one more for every group. With one multiplier per neuron
+#: 34 networks of 1 to 79 groups took 0.65 to 1.36 times that, with one per layer up to 3 times where X began anew.
 ITERATIONS = 13
 #: An iteration: Cholesky factors of X and of the Schur complement, with steps that were too long; products with K, and
 #: with the factor of M, for every column; passes over matrices of the order; seconds of Python for every block, and for
