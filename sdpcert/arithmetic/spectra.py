@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import lapack
 
 from sdpcert.arithmetic import blas
 
@@ -26,6 +27,20 @@ def largest_eigenvalue(matrix: Array) -> float:
     none.
     """
     return _finite(lambda: np.linalg.eigvalsh(matrix)[-1]) if matrix.size else 0.0
+
+
+def least_eigenvalue(matrix: Array) -> float:
+    """The least eigenvalue of a Hermitian row-major matrix (either triangle may be read), of an empty one 0; minus
+    infinity if LAPACK gives none.
+    """
+    if not matrix.size:
+        return 0.0
+    if not np.isfinite(matrix.sum()):
+        return -np.inf
+    find = lapack.zheevr if np.iscomplexobj(matrix) else lapack.dsyevr
+    # Read by columns it is the conjugate, which has the same eigenvalues.
+    values, _, count, _, info = find(matrix.T, compute_v=0, range="I", il=1, iu=1, lower=1)
+    return float(values[0]) if info == 0 and count > 0 and np.isfinite(values[0]) else -np.inf
 
 
 def spectral_norm(matrix: Array) -> float:

@@ -22,18 +22,17 @@ import numpy as np
 
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
-from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
-from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.block_pair import BlockPair
 from sdpcert.solvers.direction import STEP, Iterate, Step, search_direction, total
 from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.pair import Pair
-from sdpcert.solvers.schur import add_metrics
 from sdpcert.solvers.solution import Budget, Progress
+from sdpcert.solvers.whole_pair import WholePair
 
 Matrix = Any
 MAXIMUM_ITERATIONS = 200
@@ -130,6 +129,11 @@ class _Measured:
     mu: float
     schur: Matrix
     shares: list[float]
+
+
+def pair_at(part: Inequality, y: Matrix) -> Pair | None:
+    """The pair of M(y), whole or in blocks, or None if M(y) is not positive definite."""
+    return (WholePair if part.order <= part.arrays.small else BlockPair).at(part, y)
 
 
 class _Run:
@@ -234,14 +238,14 @@ class _Run:
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
         pairs = self._begin(y)
-        mu = sum(p.matrix.inner(p.dual) for p in pairs) / self.order
+        mu = sum(pair.complementarity() for pair in pairs) / self.order
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
         y = now.y
         if self.best is None or float(y[0]) < float(self.best[0]):
             self.best = y
-        results = self._map(Pair.measure, now.pairs)
+        results = self._map(lambda pair: pair.measure(), now.pairs)
         schurs = [schur for _, schur in results]
         rho = float(y[0])
         complementarity = sum(r[0] for r in results) + float((now.slack * y[self.signed]).sum())
@@ -265,15 +269,15 @@ class _Run:
             idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
         if not (self.stopped or idle):
             return False
-        mu = sum(p.matrix.inner(p.dual) for p in pairs) / sum(p.inequality.order for p in pairs)
+        mu = sum(pair.complementarity() for pair in pairs) / sum(p.inequality.order for p in pairs)
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
-            matrix = part.matrix(y)
-            factor = Factor.of(matrix)
-            if factor is None:
+            pair = pair_at(part, y)
+            if pair is None:
                 raise SolverError("a frequency that was feasible is not; please report this network")
-            return Pair.begin(part, matrix, factor, mu * factor.inverse())
+            pair.centre(mu)
+            return pair
 
         parts = self.condition.inequalities
         joined = iter(self._map(join, [part for part in parts if id(part) not in known]))
@@ -282,23 +286,16 @@ class _Run:
         return True
 
     def _begin(self, y: Matrix) -> list[Pair]:
-        def begin(part: Inequality) -> tuple[BlockMatrix, Factor | None, Matrix]:
-            matrix = part.matrix(y)
-            factor = Factor.of(matrix)
-            return matrix, factor, None if factor is None else factor.inverse()
-
-        parts = self.condition.inequalities
-        started = self._map(begin, parts)
-        if any(factor is None for _, factor, _ in started):
+        started = self._map(lambda part: pair_at(part, y), self.condition.inequalities)
+        pairs = [pair for pair in started if pair is not None]
+        if len(pairs) < len(started):
             raise SolverError("the closed-form start is not feasible in floating point")
         amounts = self.arrays.zeros(self.condition.variables)
-        for part, (_, _, inverse) in zip(parts, started, strict=True):
-            add_metrics(part, amounts, inverse.diagonal().real)
+        for pair in pairs:
+            pair.inequality.add_metrics(amounts, pair.inverse.diagonal().real)
         share = 1 / float(amounts[0])
-        pairs = []
-        for part, (matrix, factor, inverse) in zip(parts, started, strict=True):
-            inverse *= share
-            pairs.append(Pair.begin(part, matrix, factor, inverse))
+        for pair in pairs:
+            pair.centre(share)
         return pairs
 
     def _move(self, now: Iterate, step: Step) -> Matrix | None:
@@ -307,13 +304,8 @@ class _Run:
         for shortened in range(13):
             trial = now.y + step.primal * step.y
 
-            def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
-                matrix = pair.inequality.matrix(trial)
-                return matrix, Factor.of(matrix)
-
             if not len(self.signed) or bool((trial[self.signed] > 0).all()):
-                moved = self._map(attempt, now.pairs)
-                if all(factor is not None for _, factor in moved):
+                if all(self._map(lambda pair, trial=trial: pair.try_primal(trial), now.pairs)):
                     # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
                     broken = [] if self.watch is None else self.watch.broken(trial, broken)
                     self.stopped |= dict.fromkeys(broken, shortened + 1)
@@ -322,8 +314,8 @@ class _Run:
                             inward = True  # the length was found by trial: away from the boundary, like every step
                             step.primal *= STEP
                             continue
-                        for pair, (matrix, factor) in zip(now.pairs, moved, strict=True):
-                            pair.matrix, pair.factor = matrix, factor
+                        for pair in now.pairs:
+                            pair.move_primal()
                         return trial
             step.primal *= 0.7
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
-from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue
+from sdpcert.arithmetic.spectra import eigenpairs
 
 Matrix = Any
 #: The length of a step that nothing stops.
@@ -26,10 +26,9 @@ def length_in_orthant(point: Matrix, direction: Matrix) -> float:
     return 1 / largest if largest > 0 else UNBOUNDED
 
 
-def length_along(whitened: np.ndarray) -> float:
-    """How far a positive definite matrix L L* can go along D, from `whitened`, which is L^-1 D L^-*."""
-    largest = largest_eigenvalue(-whitened)
-    return 1 / largest if largest > 0 else UNBOUNDED
+def length_to_least(least: float) -> float:
+    """How far a positive definite matrix L L* can go along D, from the least eigenvalue of L^-1 D L^-*."""
+    return 1 / -least if least < 0 else UNBOUNDED
 
 
 def length_to_boundary(
@@ -58,7 +57,7 @@ def length_to_boundary(
         )
         bound = _least_eigenvalue(numbers, first, count)
         if bound is not None:
-            return 1 / -bound if bound < 0 else UNBOUNDED
+            return length_to_least(bound)
     return 0.0
 
 
