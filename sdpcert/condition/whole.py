@@ -38,23 +38,20 @@ class WholeInequality:
         self.adjoint_rows = np.ascontiguousarray(self.rows.conj().T)
         self.constant = part.constant.dense()
         self.sums, self.product = part.alpha + part.beta, part.alpha * part.beta
+        self.mixed = np.zeros((part.order, part.order), dtype=kind)
+        self.mixed[part.inputs :] = -self.sums[:, None] * self.rows
 
     def linear(self, y: Array) -> Array:
         """M(y) + F*F."""
-        part, n0, n = self.part, self.part.inputs, self.part.order
-        weight = part.spread(y)
-        mixed = (weight * self.sums)[:, None] * self.rows
-        result = np.zeros((n, n), dtype=self.rows.dtype)
-        result[n0:] = mixed
-        result[:, n0:] += mixed.conj().T
-        if part.from_zero:
-            np.negative(result, out=result)
-        else:
-            scaled = (2 * weight * self.product)[:, None] * self.rows
-            np.subtract(blas.product(self.adjoint_rows, scaled), result, out=result)
-        diagonal = part.metric(y)
-        diagonal[n0:] += 2 * weight
-        result.reshape(-1)[:: n + 1] += diagonal
+        part = self.part
+        neurons, diagonal = np.zeros(part.order), part.metric(y)
+        neurons[part.inputs :] = weight = part.spread(y)
+        half = neurons[:, None] * self.mixed
+        result = half + half.conj().T
+        if not part.from_zero:
+            result += blas.product(self.adjoint_rows, (2 * weight * self.product)[:, None] * self.rows)
+        diagonal += 2 * neurons
+        result.reshape(-1)[:: part.order + 1] += diagonal
         return result
 
     def matrix(self, y: Array) -> Array:

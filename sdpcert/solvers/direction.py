@@ -85,7 +85,8 @@ def _newton(arrays: Arrays, schur: Matrix, signed: np.ndarray, ratio: Matrix) ->
     """The inverse of the Schur complement, whose upper part is given, factored in place with a unit diagonal."""
     if len(signed):
         schur.reshape(-1)[signed * (len(schur) + 1)] += ratio
-    scale = schur.diagonal() ** -0.5
+    with np.errstate(invalid="ignore"):  # where rounding leaves nothing positive there is no factor
+        scale = schur.diagonal() ** -0.5
 
     def fill(rows: slice) -> None:
         upper = schur[rows, rows.start :]

@@ -15,6 +15,9 @@ from sdpcert.solvers.schur import Schur
 from sdpcert.solvers.step_length import length_to_least
 
 Array = np.ndarray
+#: Lengths of which the predictor takes the longest possible: it only chooses how far to centre, and a factor costs less
+#: than an eigenvalue.
+TRIED = (1.0, 0.9, 0.7, 0.4, 0.15)
 
 
 class WholePair:
@@ -69,7 +72,7 @@ class WholePair:
     def predict(self, affine_y: Array) -> tuple[float, float]:
         self.matrix_step = self.whole.linear(affine_y)
         self._make_step(blas.product(self.matrix_step, self.dual), 0.0)
-        return self._lengths()
+        return _tried_length(self.matrix, self.matrix_step), _tried_length(self.dual, self.step)
 
     def complementarity_after(self, primal: float, dual: float) -> float:
         moved = self.complementarity() + dual * _inner(self.matrix, self.step)
@@ -84,7 +87,7 @@ class WholePair:
         product = blas.product(self.matrix_step, self.dual)
         product += self.second
         self._make_step(product, centring)
-        return self._lengths()
+        return _length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)
 
     def _make_step(self, product: Array, centring: float) -> None:
         """`centring M^-1 - X` less the Hermitian part of `M^-1 product`."""
@@ -95,10 +98,6 @@ class WholePair:
         if centring:
             step += centring * self.inverse
         self.step = step
-
-    def _lengths(self) -> tuple[float, float]:
-        """How far M and X can go along their steps."""
-        return _length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)
 
     # -- moves ---------------------------------------------------------------------------------------------------------
 
@@ -124,6 +123,11 @@ class WholePair:
 
 def _inner(left: Array, right: Array) -> float:
     return float(np.vdot(left, right).real)
+
+
+def _tried_length(matrix: Array, step: Array) -> float:
+    """How far a positive definite matrix can go along a step, roughly."""
+    return next((length for length in TRIED if blas.cholesky(matrix + length * step) is not None), 0.0)
 
 
 def _length(whiten: Array, step: Array) -> float:

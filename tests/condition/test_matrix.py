@@ -111,6 +111,7 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
     dense, n = Dense(condition), condition.order
     y = rng.standard_normal(condition.variables)
     X, S, U = positive(rng, n), positive(rng, n), rng.standard_normal((n, n))
+
     def same(actual: Array, expected: Array | list[float]) -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11 * n)
 
