@@ -14,14 +14,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas as wrapped_blas
-from scipy.linalg import lapack as wrapped_lapack
 
 from sdpcert.arithmetic.threads import each, panels, threads
 
 Array = np.ndarray
 _INTEGER = ctypes.c_int
 _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
+_WRAPPED_BLAS: Any = importlib.import_module("scipy.linalg.blas")
+_WRAPPED_LAPACK: Any = importlib.import_module("scipy.linalg.lapack")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
 #: Products of matrices, and with vectors, of up to this many multiplications take NumPy's shorter way; neither library
 #: uses threads for them (OpenBLAS: 4 * 65536 and 4 * 2304).
@@ -104,7 +104,7 @@ def product(left: Array, right: Array, into: Array | None = None, scale: float =
         # Fortran sees the transposes: C' = B' A'.
         b, turn_b = (right, 1) if right.flags.f_contiguous else (right.T, 0)
         a, turn_a = (left, 1) if left.flags.f_contiguous else (left.T, 0)
-        return wrapped_blas.dgemm(scale, b, a, trans_a=turn_b, trans_b=turn_a).T
+        return _WRAPPED_BLAS.dgemm(scale, b, a, trans_a=turn_b, trans_b=turn_a).T
     kind = np.result_type(left, right)
     left, right = left.astype(kind, copy=False), right.astype(kind, copy=False)
     result = np.empty((m, n), dtype=kind) if into is None else into
@@ -153,7 +153,7 @@ def cholesky(matrix: Array, in_place: bool = False) -> Array | None:
     if not n:
         return factor
     if n <= WRAPPED_ORDER:
-        find = wrapped_lapack.zpotrf if factor.dtype.kind == "c" else wrapped_lapack.dpotrf
+        find = _WRAPPED_LAPACK.zpotrf if factor.dtype.kind == "c" else _WRAPPED_LAPACK.dpotrf
         factor, info = find(factor, lower=1, clean=1, overwrite_a=1)
         return factor if info == 0 and np.isfinite(factor.diagonal()).all() else None
     whole = n < DIVIDED_FACTOR or threads() == 1
@@ -209,7 +209,7 @@ def _upper(size: int) -> Array:
 def triangular_inverse(factor: Array) -> Array:
     """Inverse of a lower triangular matrix (column major)."""
     if 0 < len(factor) <= WRAPPED_ORDER:
-        find = wrapped_lapack.ztrtri if factor.dtype.kind == "c" else wrapped_lapack.dtrtri
+        find = _WRAPPED_LAPACK.ztrtri if factor.dtype.kind == "c" else _WRAPPED_LAPACK.dtrtri
         return find(factor, lower=1)[0]
     result = np.array(factor, order="F")
     if result.size:

@@ -83,8 +83,8 @@ class WholeInequality:
         self._add_borders(schur, joint)
         values = np.zeros((2, part.variables))
         for k in (0, 1):
-            values[k, part.own] = part.gather(2 * p_q[:, k].diagonal().real)
-            part.add_metrics(values[k], joint.matrices[:, k].diagonal().real)
+            values[k, part.own] = part.gather(2 * np.real(p_q[:, k].diagonal()))
+            part.add_metrics(values[k], np.real(joint.matrices[:, k].diagonal()))
         return schur, values[0], values[1]
 
     def _quadratics(self, joint: Joint) -> tuple[Array, Array, Array]:
@@ -142,9 +142,11 @@ def _matched(left: Array, right: Array) -> Array:
     """`Re left_ij conj(right_ij)`."""
     if left.dtype == float:
         return left * right
-    return (left * right.conj()).real
+    return np.real(left * right.conj())
 
 
 def _dots(left: Array, right: Array) -> Array:
     """`Re sum_j left_ij conj(right_ij)` for every row i."""
-    return np.einsum("ij,ij->i", left, right.conj()).real
+    if left.dtype == float:
+        return np.einsum("ij,ij->i", left, right)
+    return np.real(np.einsum("ij,ij->i", left, right.conj()))
