@@ -20,6 +20,7 @@ import numpy as np
 import threadpoolctl
 
 from sdpcert.arithmetic import blas, threads
+from sdpcert.arithmetic.unseen import HOLDS, Unseen
 
 Matrix = Any
 #: Columns of a panel that a core's cache holds at usual orders, and of one that keeps a device busy.
@@ -65,6 +66,10 @@ class Arrays(Protocol):
         """Several real numbers that are computed where the arrays are, in one transfer."""
         ...
 
+    def indices(self, values: np.ndarray) -> Matrix:
+        """Integers as an index of vectors, where the vectors are."""
+        ...
+
     def zeros(self, *shape: int, like: Matrix | None = None) -> Matrix:
         """An array of zeros, real or of the type of `like`."""
         ...
@@ -103,13 +108,27 @@ class Arrays(Protocol):
         """Natural logarithms."""
         ...
 
+    def sqrt(self, values: Matrix) -> Matrix:
+        """Square roots."""
+        ...
+
+    def where(self, condition: Matrix, values: Matrix, other: float) -> Matrix:
+        """The values where the condition holds, `other` elsewhere."""
+        ...
+
     def cholesky(self, matrix: Matrix) -> Matrix | None:
         """Lower Cholesky factor of a Hermitian matrix, or None."""
         ...
 
-    def factor_upper(self, matrix: Matrix) -> Matrix | None:
-        """Lower Cholesky factor of the Hermitian matrix whose upper part is given, in its memory where that is
-        possible: the matrix is lost.
+    def attempt_cholesky(self, matrix: Matrix) -> tuple[Matrix, Unseen[bool]] | None:
+        """What is the lower Cholesky factor of a Hermitian matrix if what comes with it is true; None where it is known
+        that there is none.
+        """
+        ...
+
+    def factor_upper(self, matrix: Matrix) -> tuple[Matrix, Unseen[bool]] | None:
+        """The same for the Hermitian matrix whose upper part is given, in its memory where that is possible: the matrix
+        is lost.
         """
         ...
 
@@ -133,8 +152,8 @@ class Arrays(Protocol):
         """`Re sum_j left_ij conj(right_ij)` for every row i."""
         ...
 
-    def inner(self, left: Matrix, right: Matrix) -> float:
-        """`Re sum_ij left_ij conj(right_ij)`."""
+    def inner(self, left: Matrix, right: Matrix) -> Any:
+        """`Re sum_ij left_ij conj(right_ij)`, a number where the arrays are."""
         ...
 
     def matched(self, *pairs: tuple[Matrix, Matrix]) -> Matrix:
@@ -162,6 +181,9 @@ class NumpyArrays:
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
         return np.array(values, dtype=np.float64)
+
+    def indices(self, values: np.ndarray) -> np.ndarray:
+        return values
 
     def zeros(self, *shape: int, like: np.ndarray | None = None) -> np.ndarray:
         return np.zeros(shape, dtype=np.float64 if like is None else like.dtype)
@@ -191,13 +213,25 @@ class NumpyArrays:
     def log(self, values: np.ndarray) -> np.ndarray:
         return np.log(values)
 
+    def sqrt(self, values: np.ndarray) -> np.ndarray:
+        return np.sqrt(values)
+
+    def where(self, condition: np.ndarray, values: np.ndarray, other: float) -> np.ndarray:
+        return np.where(condition, values, other)
+
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return blas.cholesky(matrix)
 
-    def factor_upper(self, matrix: np.ndarray) -> np.ndarray | None:
+    def attempt_cholesky(self, matrix: np.ndarray) -> tuple[np.ndarray, Unseen[bool]] | None:
+        factor = self.cholesky(matrix)
+        return None if factor is None else (factor, HOLDS)
+
+    def factor_upper(self, matrix: np.ndarray) -> tuple[np.ndarray, Unseen[bool]] | None:
         if matrix.dtype == np.float64:  # what is read row by row as the upper part is the lower one column by column
-            return blas.cholesky(matrix.T, in_place=True)
-        return blas.cholesky(matrix.conj().T)
+            factor = blas.cholesky(matrix.T, in_place=True)
+        else:
+            factor = blas.cholesky(matrix.conj().T)
+        return None if factor is None else (factor, HOLDS)
 
     def whitening(self, factor: np.ndarray) -> tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]]:
         solve = blas.triangular_solve_vector
@@ -252,7 +286,10 @@ class TorchArrays:
         return values.detach().resolve_conj().cpu().numpy().copy()
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
-        return self.numpy(self.torch.stack(list(values)))
+        return self.numpy(self.torch.stack([value.to(self.torch.float64) for value in values]))
+
+    def indices(self, values: np.ndarray) -> Any:
+        return self.torch.as_tensor(values, device=self.device)
 
     def zeros(self, *shape: int, like: Any = None) -> Any:
         dtype = self.torch.float64 if like is None else like.dtype
@@ -268,37 +305,65 @@ class TorchArrays:
         return values.contiguous()
 
     def product(self, left: Any, right: Any) -> Any:
+        left, right = self._alike(left, right)
         return left @ right
 
     def add_product(self, into: Any, left: Any, right: Any, scale: float = 1.0) -> None:
-        into += scale * (left @ right)
+        left, right, _ = self._alike(left, right, into)
+        into.addmm_(left, right, alpha=scale)
 
     def apply(self, matrix: Any, vector: Any) -> Any:
-        return matrix @ vector
+        return self.product(matrix, vector)
 
     def apply_hermitian(self, matrix: Any, vector: Any) -> Any:
-        return matrix @ vector
+        return self.product(matrix, vector)
 
-    def factor_upper(self, matrix: Any) -> Any | None:
-        return self.cholesky(matrix.mH)
+    def _alike(self, *values: Any) -> tuple[Any, ...]:
+        """All complex if any is: torch multiplies no real matrix by a complex one."""
+        if any(value.is_complex() for value in values):
+            return tuple(value.to(self.torch.complex128) for value in values)
+        return values
+
+    def factor_upper(self, matrix: Any) -> tuple[Any, Unseen[bool]] | None:
+        if matrix.is_complex():
+            return self.attempt_cholesky(matrix.mH)
+        # What is read row by row as the upper part is the lower one column by column, as LAPACK has it.
+        info = self.torch.empty((), dtype=self.torch.int32, device=self.device)
+        self.torch.linalg.cholesky_ex(matrix.mT, out=(matrix.mT, info))
+        return matrix.mT, self._is_factor(matrix, info)
 
     def whitening(self, factor: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         # A device solves with one vector row by row, and multiplies with the inverse at the speed of its memory.
         inverse = self.triangular_inverse(factor)
-        return (lambda vector: inverse @ vector), (lambda vector: inverse.mH @ vector)
+        return (lambda vector: self.product(inverse, vector)), (lambda vector: self.product(inverse.mH, vector))
 
     def log(self, values: Any) -> Any:
         return self.torch.log(values)
 
+    def sqrt(self, values: Any) -> Any:
+        return self.torch.sqrt(values)
+
+    def where(self, condition: Any, values: Any, other: float) -> Any:
+        return self.torch.where(condition, values, other)
+
     def cholesky(self, matrix: Any) -> Any | None:
+        factor, holds = self.attempt_cholesky(matrix)
+        return factor if holds.seen(self) else None
+
+    def attempt_cholesky(self, matrix: Any) -> tuple[Any, Unseen[bool]]:
         factor, info = self.torch.linalg.cholesky_ex(matrix)
-        return factor if int(info) == 0 and bool(self.torch.isfinite(factor.diagonal()).all()) else None
+        return factor, self._is_factor(factor, info)
+
+    def _is_factor(self, factor: Any, info: Any) -> Unseen[bool]:
+        good = (info == 0) & self.torch.isfinite(factor.diagonal()).all()
+        return Unseen((good,), lambda seen: bool(seen[0]))
 
     def triangular_inverse(self, factor: Any) -> Any:
         identity = self.torch.eye(len(factor), dtype=factor.dtype, device=self.device)
         return self.torch.linalg.solve_triangular(factor, identity, upper=False)
 
     def triangular_solve(self, factor: Any, right: Any, adjoint: bool = False) -> Any:
+        factor, right = self._alike(factor, right)
         return self.torch.linalg.solve_triangular(factor.mH if adjoint else factor, right, upper=adjoint)
 
     def solve(self, factor: Any, right: Any) -> Any:
@@ -307,12 +372,14 @@ class TorchArrays:
     def row_dots(self, left: Any, right: Any) -> Any:
         return self.matched((left, right)).sum(1)
 
-    def inner(self, left: Any, right: Any) -> float:
-        return float(self.matched((left, right)).sum())
+    def inner(self, left: Any, right: Any) -> Any:
+        return self.matched((left, right)).sum()
 
     def matched(self, *pairs: tuple[Any, Any]) -> Any:
-        total = sum(left * right.conj() for left, right in pairs)
-        return total.real if total.is_complex() else total  # type: ignore[union-attr]
+        total = pairs[0][0] * pairs[0][1].conj()
+        for left, right in pairs[1:]:
+            total.addcmul_(left, right.conj())
+        return total.real if total.is_complex() else total
 
 
 def arrays_on(device: str) -> Arrays:

@@ -1,4 +1,4 @@
-"""Check a Lipschitz certificate, or a file of radii: the program.
+"""Check a Lipschitz certificate, a file of radii or a proof for all weights: the program.
 
     python checker.py CERT.json        exit 0: proved, 1: rejected, 2: unreadable file or wrong usage
 
@@ -19,7 +19,8 @@ before the network's greatest output is another. The proof in the file is not be
    `cover_floating.py` the pieces of a region, quadratic bounds by `quadratic.py` or `quadratic_floating.py`;
 4. `radii_file.py` reads files of radii (`differences.py`, `constants.py`, `entries.py`), whose pieces are proved by the
    same replays and whose margins at points `margins.py` encloses; `radii_claim.py` has their words;
-5. `verdict.py` says what came out.
+5. `proof_checker.py`, which is a program of its own, checks proofs for all weights (docs/proof-format.md);
+6. `verdict.py` says what came out.
 """
 
 import importlib

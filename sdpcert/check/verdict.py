@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import radii_file
+from . import proof_checker, radii_file
 from .radii_claim import Row
 from .reading import Rejected, Unreadable, read_document
 from .tree import Content, read_content
@@ -88,6 +88,8 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     try:
         if type(document) is dict and document.get("format") == radii_file.FORMAT:
             return _check_radii(radii_file.read_radii(document), exact)
+        if type(document) is dict and document.get("format") == proof_checker.FORMAT:
+            return _check_theorems(document)
         content = read_content(document)
         level = content.tree.prove(exact)
     except Rejected as error:
@@ -95,6 +97,15 @@ def check_document(document: Any, exact: bool | None = None) -> CheckResult:
     except Exception as error:  # such as MemoryError: what could not be finished is not proved
         return CheckResult(False, None, f"the check could not be finished ({type(error).__name__})")
     return CheckResult(True, content.upper, statement(content, level), content.tree.sha256, content.lower, level)
+
+
+def _check_theorems(document: Any) -> CheckResult:
+    try:
+        theorems = proof_checker.check_proof(document)
+    except proof_checker.Rejected as reason:
+        return CheckResult(False, None, str(reason))
+    names = "; ".join(str(theorem.name) for theorem in theorems)
+    return CheckResult(True, None, f"{len(theorems)} theorems for all weights: {names}", level="exact")
 
 
 def _check_radii(content: radii_file.Radii, exact: bool | None) -> CheckResult:

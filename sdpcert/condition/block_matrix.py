@@ -36,7 +36,7 @@ class BlockMatrix:
         i, j = self.elimination.place[a], self.elimination.place[b]
         if i < j:
             i, j, a, b, values = j, i, b, a, values.conj().T
-        rows, columns = self._within(i, sources[a]), self._within(j, sources[b])
+        rows, columns = self.elimination.within(i, sources[a]), self.elimination.within(j, sources[b])
         whole = self.elimination.sizes[i], self.elimination.sizes[j]
         if (i, j) not in self.entries:
             if values.shape == whole:
@@ -47,10 +47,6 @@ class BlockMatrix:
         entry[rows, columns] += values if scale == 1.0 else scale * values
         if i == j and a != b:
             entry[columns, rows] += (values if scale == 1.0 else scale * values).conj().T
-
-    def _within(self, block: int, coordinates: slice) -> slice:
-        first = self.elimination.slices[block].start
-        return slice(coordinates.start - first, coordinates.stop - first)
 
     def add_matrix(self, other: BlockMatrix, scale: float = 1.0) -> None:
         """Add a multiple of a matrix with the same elimination, in place."""
@@ -111,7 +107,7 @@ class BlockMatrix:
         entry = self.entries.get((i, j))
         if entry is None:
             return None
-        found = entry[self._within(i, sources[a]), self._within(j, sources[b])]
+        found = entry[self.elimination.within(i, sources[a]), self.elimination.within(j, sources[b])]
         return found.conj().T if turned else found
 
     def _halves(self) -> Iterator[tuple[slice, slice, Matrix]]:
@@ -141,24 +137,26 @@ class BlockMatrix:
             self.arrays.add_product(result[rows], entry, right[columns])
         return result
 
-    def inner(self, other: Matrix | BlockMatrix) -> float:
-        """`Re sum_ij self_ij conj(other_ij)`, the other matrix Hermitian, dense or in the same blocks."""
+    def inner(self, other: Matrix | BlockMatrix) -> Any:
+        """`Re sum_ij self_ij conj(other_ij)`, the other matrix Hermitian, dense or in the same blocks: a number where
+        the arrays are.
+        """
         if isinstance(other, BlockMatrix):
             return self._inner_in_blocks(other)
-        total = float((self.own * other.diagonal().real).sum())
+        total = (self.own * other.diagonal().real).sum()
         slices = self.elimination.slices
         for (i, j), entry in self.entries.items():
             total += (1 if i == j else 2) * self.arrays.inner(entry, other[slices[i], slices[j]])
         return total
 
-    def _inner_in_blocks(self, other: BlockMatrix) -> float:
-        total = float((self.own * other.diagonal()).sum())
+    def _inner_in_blocks(self, other: BlockMatrix) -> Any:
+        total = (self.own * other.diagonal()).sum()
         for (i, j), entry in self.entries.items():
             match = other.entries.get((i, j))
             if match is not None:
                 total += (1 if i == j else 2) * self.arrays.inner(entry, match)
             if i == j:
-                total += float((other.own[self.elimination.slices[j]] * entry.diagonal().real).sum())
+                total += (other.own[self.elimination.slices[j]] * entry.diagonal().real).sum()
         return total
 
     def dense(self) -> Matrix:

@@ -7,10 +7,11 @@ is deep. So does the selected inverse, the blocks of the inverse where the facto
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.arithmetic.unseen import HOLDS, Unseen
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.elimination import Elimination
 from sdpcert.running.short_repr import ShortRepr
@@ -22,21 +23,31 @@ Matrix = Any
 class Factor(ShortRepr):
     """`M = L L*` with rows and columns in the order of elimination, L in blocks.
 
-    `diagonal[j]` is lower triangular, `below[j][i]` the block of rows i and columns j.
+    `diagonal[j]` is lower triangular, `below[j][i]` the block of rows i and columns j. What is `attempted` is one only
+    if `holds` is true.
     """
 
     arrays: Arrays
     elimination: Elimination
     diagonal: tuple[Matrix, ...]
     below: tuple[dict[int, Matrix], ...]
+    holds: Unseen[bool] = field(default=HOLDS, repr=False)
 
     @staticmethod
     def of(matrix: BlockMatrix) -> Factor | None:
         """The factor of a matrix, or None if it is not positive definite."""
+        factor = Factor.attempted(matrix)
+        return factor if factor is not None and factor.holds.seen(matrix.arrays) else None
+
+    @staticmethod
+    def attempted(matrix: BlockMatrix) -> Factor | None:
+        """What is the factor of a matrix if its `holds` is true, without a look at numbers of a device; None where it
+        is known that there is none.
+        """
         arrays, elimination = matrix.arrays, matrix.elimination
         like = next(iter(matrix.entries.values()), None)
         updated: dict[tuple[int, int], Matrix] = {}
-        diagonal, below = [], []
+        diagonal, below, holds = [], [], []
 
         def started(i: int, k: int) -> Matrix:
             entry = matrix.block(i, k)
@@ -46,9 +57,10 @@ class Factor(ShortRepr):
 
         for j, later in enumerate(elimination.later):
             pivot = updated.pop((j, j), None)
-            factor = arrays.cholesky(arrays.contiguous(started(j, j) if pivot is None else pivot))
-            if factor is None:
+            attempt = arrays.attempt_cholesky(arrays.contiguous(started(j, j) if pivot is None else pivot))
+            if attempt is None:
                 return None
+            factor, sound = attempt
             column: dict[int, Matrix] = {}
             for i in later:
                 entry = updated.pop((i, j), None)
@@ -64,7 +76,8 @@ class Factor(ShortRepr):
                     arrays.add_product(updated[i, k], column[i], column[k].conj().T, -1.0)
             diagonal.append(factor)
             below.append(column)
-        return Factor(arrays, elimination, tuple(diagonal), tuple(below))
+            holds.append(sound)
+        return Factor(arrays, elimination, tuple(diagonal), tuple(below), Unseen.all_of(holds).then(all))
 
     def forward(self, right: Matrix) -> Matrix:
         """Solve `L x = right` for a matrix."""

@@ -26,6 +26,7 @@ from sdpcert.symbolic import (
     zero,
 )
 from sdpcert.symbolic.exact import indefinite, inverse, unit
+from sdpcert.symbolic.layer import condition_with
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 from sdpcert.symbolic.steps.diagonal_product import DiagonalProduct
 from sdpcert.symbolic.written import written
@@ -184,9 +185,9 @@ v = vector("v", "m", latex=r"\Delta v")
 
 def network(multipliers, low):
     """A layer G phi(U x) whose condition for slopes in [0, 1] holds, as a layer with slopes in [low, 1]."""
-    limit = scalar("rho", definition=least_constant(Layer(G=G, U=U, multipliers=multipliers).condition() - one, "n"))
-    condition = Layer(G=G, U=U, multipliers=multipliers, squared_lipschitz=limit).condition()
-    return condition, Layer(G=G, U=U, multipliers=multipliers, squared_lipschitz=limit, low=low)
+    limit = scalar("rho", definition=least_constant(condition_with(Layer(G=G, U=U), multipliers) - one, "n"))
+    condition = condition_with(Layer(G=G, U=U, squared_lipschitz=limit), multipliers)
+    return condition, Layer(G=G, U=U, squared_lipschitz=limit, low=low)
 
 
 one = Px.T @ Px

@@ -19,6 +19,7 @@ from sdpcert.symbolic import (
     symmetric,
     symmetric_block,
 )
+from sdpcert.symbolic.layer import condition_with
 from sdpcert.symbolic.steps import Congruence, Identity, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
@@ -105,7 +106,7 @@ both = energy("rho", [network(L, 0), network(other, 0)])
 w = scalar("w", definition=lambda i: i.diagonal(abs(i.draw("w", 1, 1)[0]) / (1 + abs(i.draw("w", 1, 1)[0]))))
 commute = [equal(Kx @ Sx, Sz @ Kx), equal(Kz @ Sz, Sz @ Kz), equal(Fx @ Sx, Sy @ Fx), equal(Fz @ Sz, Sy @ Fz)]
 S = diagonal_block(Sx, Sz)
-shifted, condition = network(Sz.T @ L @ Sz, rho).condition(), network(L, rho).condition()
+shifted, condition = condition_with(network(None, rho), Sz.T @ L @ Sz), network(L, rho).condition()
 mixed = network(w * L + (1 - w) * other, both)
 
 mixed_claim = mixed.claim(
@@ -206,7 +207,7 @@ derivation = Derivation(
                 "Shifted multipliers",
                 written(
                     equal(S.T @ condition @ S, shifted),
-                    equal(conjugated, network(turned, rho).condition()),
+                    equal(conjugated, condition_with(network(None, rho), turned)),
                     {**blocks, turned: Sz.T @ L @ Sz},
                 ),
                 commute,
@@ -254,7 +255,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Zero padding",
-                zero_padded(T.T @ Lp @ T, energy_p).claim("").show,
+                positive(condition_with(zero_padded(None, energy_p), T.T @ Lp @ T)),
                 given_p,
                 r"The same shift of the multipliers, where $K_x$ is a convolution with zero padding, which does not "
                 r"commute "
@@ -264,7 +265,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "The mean with zero padding",
-                zero_padded(Fraction(1, 2) * (Lp + T.T @ Lp @ T), energy_p).claim("").show,
+                positive(condition_with(zero_padded(None, energy_p), Fraction(1, 2) * (Lp + T.T @ Lp @ T))),
                 given_p,
                 r"Two positions: the multipliers' mean over space.",
                 {"n": 2},

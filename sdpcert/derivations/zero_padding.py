@@ -10,6 +10,7 @@ from sdpcert.symbolic import (
     Layer,
     Part,
     block,
+    diagonal,
     diagonal_block,
     equal,
     identity,
@@ -18,7 +19,6 @@ from sdpcert.symbolic import (
     positive,
     scalar,
     slopes,
-    symmetric,
 )
 from sdpcert.symbolic.steps import Identity, Sandwiches, Term
 from sdpcert.symbolic.steps.torus import Crop, Kernel, convolution, crop
@@ -83,10 +83,8 @@ def least(instance):
 Px, Pz, Py = crop("P_x", "N", "n"), crop("P_z", "M", "m"), crop("P_y", "Q", "q")
 Kx, Kz = matrix("K_x", "M", "N", r"\tilde K_x"), small("K_z", "M", "M", Fraction(1, 8), r"\tilde K_z")
 Fx, Fz = matrix("F_x", "Q", "N", r"\tilde F_x"), small("F_z", "Q", "M", Fraction(1, 2), r"\tilde F_z")
-L = symmetric("Lambda", "M", positive=True, latex=r"\tilde\Lambda", definition=between)
-Li = symmetric(
-    "Lambda_i", "m", positive=True, latex=r"\Lambda", definition=lambda instance: instance.value(Pz.T @ L @ Pz)
-)
+L = diagonal("Lambda", "M", latex=r"\tilde\Lambda", definition=between)
+Li = diagonal("Lambda_i", "m", latex=r"\Lambda", definition=lambda instance: instance.value(Pz.T @ L @ Pz))
 rho = scalar("rho", positive=True, definition=least)
 on_torus = Layer(H=Fx, G=Fz, U=Kx, W=Kz, multipliers=L, squared_lipschitz=rho)
 whole = on_torus.condition().entries

@@ -6,11 +6,13 @@ corrector. With the Schur complement that makes six; everything else is made pan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from sdpcert.arithmetic.unseen import Unseen, numbers_of
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
@@ -36,8 +38,13 @@ class BlockPair:
     step: Matrix = None
     second: Matrix = None
     matrix_step: BlockMatrix | None = None
-
     tried: tuple[BlockMatrix, Factor] | None = None
+    start: Matrix = field(init=False)  # of Lanczos
+    whitening: tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        generator = np.random.default_rng(0)  # the same start every time: same seed, same result
+        self.start = self.inequality.arrays.asarray(generator.standard_normal(self.inequality.order))
 
     @staticmethod
     def at(part: Inequality, y: Matrix) -> BlockPair | None:
@@ -51,13 +58,13 @@ class BlockPair:
         self.dual, self.inverse = self.inverse, None  # the same memory
         self.dual *= share
         self.factored, self.step, self.second = (arrays.zeros(order, order, like=self.dual) for _ in range(3))
-        if not self.try_dual(0.0):
+        if not self.try_dual(0.0).seen(arrays):
             raise SolverError("the start is not centred in floating point")
 
-    def complementarity(self) -> float:
+    def complementarity(self) -> Any:
         return self.matrix.inner(self.dual)
 
-    def measure(self) -> tuple[float, Schur]:
+    def measure(self) -> tuple[Any, Schur]:
         self.inverse = None  # its memory may serve for the new one
         self.inverse = self.factor.inverse()
         self.schur = schur_complement(self.inequality, self.dual, self.inverse)
@@ -65,7 +72,7 @@ class BlockPair:
 
     # -- directions ----------------------------------------------------------------------------------------------------
 
-    def predict(self, affine_y: Matrix) -> tuple[float, float]:
+    def predict(self, affine_y: Matrix) -> Unseen[list[float]]:
         self.matrix_step = self.inequality.linear(affine_y)
 
         def fill(columns: slice) -> None:
@@ -75,10 +82,15 @@ class BlockPair:
         self._make_step(0.0)
         return self._lengths()
 
-    def complementarity_after(self, primal: float, dual: float) -> float:
+    def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
         assert self.matrix_step is not None
-        moved = self.matrix.inner(self.dual) + dual * self.matrix.inner(self.step)
-        return moved + primal * (self.matrix_step.inner(self.dual) + dual * self.matrix_step.inner(self.step))
+        values = [matrix.inner(other) for matrix in (self.matrix, self.matrix_step) for other in (self.dual, self.step)]
+
+        def after(seen: list[float]) -> Callable[[float, float], float]:
+            now, along_dual, along_primal, along_both = seen
+            return lambda primal, dual: now + dual * along_dual + primal * (along_primal + dual * along_both)
+
+        return numbers_of(values).then(after)
 
     def second_order(self, affine_y: Matrix, centring: float) -> Matrix:
         part = self.inequality
@@ -90,7 +102,7 @@ class BlockPair:
         self._fill(fill)
         return centring * self.schur.inverse - adjoint_of_product(part, self.second, self.inverse)
 
-    def correct(self, step_y: Matrix, centring: float) -> tuple[float, float]:
+    def correct(self, step_y: Matrix, centring: float) -> Unseen[list[float]]:
         part = self.inequality
         self.matrix_step = part.linear(step_y)
 
@@ -123,11 +135,13 @@ class BlockPair:
 
         arrays.each(fill, [(a, b) for k, a in enumerate(cut) for b in cut[k:]])
 
-    def _lengths(self) -> tuple[float, float]:
+    def _lengths(self) -> Unseen[list[float]]:
         """How far M and X can go along their steps."""
         arrays, matrix, step = self.inequality.arrays, self.matrix, self.matrix_step
         assert step is not None
-        whiten, whiten_adjoint = arrays.whitening(self.dual_factor)
+        if self.whitening is None:  # the corrector's is the predictor's
+            self.whitening = arrays.whitening(self.dual_factor)
+        whiten, whiten_adjoint = self.whitening
 
         def primal_image(vector: Matrix) -> tuple[Matrix, Matrix]:
             image = step.apply(vector)
@@ -137,28 +151,28 @@ class BlockPair:
             image = whiten(arrays.apply_hermitian(self.step, whiten_adjoint(vector)))
             return image, image
 
-        generator = np.random.default_rng(0)  # the same start every time: same seed, same result
-        start = arrays.asarray(generator.standard_normal(self.inequality.order))
-        return (
-            length_to_boundary(primal_image, matrix.apply, start, arrays=arrays),
-            length_to_boundary(dual_image, lambda vector: vector, start, arrays=arrays),
-        )
+        primal = length_to_boundary(primal_image, matrix.apply, self.start, arrays=arrays)
+        dual = length_to_boundary(dual_image, lambda vector: vector, self.start, arrays=arrays)
+        return Unseen.all_of([primal, dual])
 
     # -- moves ---------------------------------------------------------------------------------------------------------
 
-    def try_primal(self, y: Matrix) -> bool:
+    def try_primal(self, y: Matrix) -> Unseen[bool]:
         matrix = self.inequality.matrix(y)
-        factor = Factor.of(matrix)
-        self.tried = None if factor is None else (matrix, factor)
-        return factor is not None
+        factor = Factor.attempted(matrix)
+        if factor is None:
+            return Unseen.known(False)
+        self.tried = matrix, factor
+        return factor.holds
 
     def move_primal(self) -> None:
         assert self.tried is not None
         self.matrix, self.factor = self.tried
         self.tried = None
 
-    def try_dual(self, length: float) -> bool:
+    def try_dual(self, length: float) -> Unseen[bool]:
         arrays = self.inequality.arrays
+        self.whitening = None
 
         def fill(rows: slice) -> None:
             upper = rows, slice(rows.start, self.inequality.order)
@@ -167,8 +181,9 @@ class BlockPair:
                 self.factored[upper] += length * self.step[upper]
 
         self._fill(fill)
-        self.dual_factor = arrays.factor_upper(self.factored)
-        return self.dual_factor is not None
+        attempt = arrays.factor_upper(self.factored)
+        self.dual_factor, holds = (None, Unseen.known(False)) if attempt is None else attempt
+        return holds
 
     def move_dual(self, length: float) -> None:
         def fill(rows: slice) -> None:

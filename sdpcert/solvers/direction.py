@@ -1,7 +1,8 @@
 """The direction of one iteration: Newton's equations by their Schur complement, as a predictor and a corrector.
 
 It is the direction of Helmberg, Rendl, Vanderbei and Wolkowicz, Kojima et al. and Monteiro, with Mehrotra's predictor
-and corrector.
+and corrector. What it decides on the host takes one transfer for the predictor and one for the corrector, of a few
+numbers for each matrix.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.arithmetic.unseen import Unseen
 from sdpcert.solvers.pair import Pair
-from sdpcert.solvers.step_length import length_in_orthant
+from sdpcert.solvers.step_length import unseen_length_in_orthant
 
 Matrix = Any
 #: Fraction of the way to the boundary that a step goes.
@@ -27,7 +29,7 @@ class Iterate:
 
     y: Matrix
     slack: Matrix
-    signed: np.ndarray
+    signed: Matrix
     pairs: list[Pair]
 
 
@@ -57,18 +59,24 @@ def search_direction(iterate: Iterate, schur: Matrix, mu: float, order: int, eac
     y, slack, signed, pairs = iterate.y, iterate.slack, iterate.signed, iterate.pairs
     arrays = pairs[0].inequality.arrays
     ratio = slack / y[signed]
-    newton = _newton(arrays, schur, signed, ratio)
-    if newton is None:
+    attempt = _newton(arrays, schur, signed, ratio)
+    if attempt is None:
         return None
+    newton, holds = attempt
     objective = arrays.zeros(len(y))
     objective[0] = 1.0
 
     # Predictor: straight at the optimum.
     affine_y = newton(-objective)
     found = each(lambda pair: pair.predict(affine_y), pairs)
-    affine = _step(iterate, affine_y, -slack - ratio * affine_y[signed], found)
-    moved = sum(pair.complementarity_after(affine.primal, affine.dual) for pair in pairs)
-    moved += float(((slack + affine.dual * affine.slack) * (y[signed] + affine.primal * affine_y[signed])).sum())
+    step = _step(iterate, affine_y, -slack - ratio * affine_y[signed], found)
+    products = Unseen.all_of([pair.complementarity_after() for pair in pairs])
+    definite, affine, after = Unseen.all_of([holds, step, products]).seen(arrays)
+    if not definite:
+        return None
+    moved = sum(product(affine.primal, affine.dual) for product in after)
+    if len(signed):
+        moved += float(((slack + affine.dual * affine.slack) * (y[signed] + affine.primal * affine_y[signed])).sum())
     ahead = max(moved / (order + len(signed)) / mu, 0.0)
     centring = min(1.0, ahead ** (3 if min(affine.primal, affine.dual) > 0.3 else 1)) * mu
 
@@ -78,11 +86,16 @@ def search_direction(iterate: Iterate, schur: Matrix, mu: float, order: int, eac
     right[signed] += second_slack
     step_y = newton(right)
     step_slack = second_slack - slack - ratio * step_y[signed]
-    return _step(iterate, step_y, step_slack, each(lambda pair: pair.correct(step_y, centring), pairs))
+    found = each(lambda pair: pair.correct(step_y, centring), pairs)
+    return _step(iterate, step_y, step_slack, found).seen(arrays)
 
 
-def _newton(arrays: Arrays, schur: Matrix, signed: np.ndarray, ratio: Matrix) -> Callable[[Matrix], Matrix] | None:
-    """The inverse of the Schur complement, whose upper part is given, factored in place with a unit diagonal."""
+def _newton(
+    arrays: Arrays, schur: Matrix, signed: Matrix, ratio: Matrix
+) -> tuple[Callable[[Matrix], Matrix], Unseen[bool]] | None:
+    """The inverse of the Schur complement, whose upper part is given, factored in place with a unit diagonal, and
+    whether it has one.
+    """
     if len(signed):
         schur.reshape(-1)[signed * (len(schur) + 1)] += ratio
     with np.errstate(invalid="ignore"):  # where rounding leaves nothing positive there is no factor
@@ -94,17 +107,25 @@ def _newton(arrays: Arrays, schur: Matrix, signed: np.ndarray, ratio: Matrix) ->
         upper *= scale[rows][:, None]
 
     arrays.each(fill, arrays.panels(len(schur)))
-    factor = arrays.factor_upper(schur)
-    return None if factor is None else lambda right: scale * arrays.solve(factor, scale * right)
+    attempt = arrays.factor_upper(schur)
+    if attempt is None:
+        return None
+    factor, holds = attempt
+    return (lambda right: scale * arrays.solve(factor, scale * right)), holds
 
 
-def _step(iterate: Iterate, step_y: Matrix, step_slack: Matrix, found: Sequence[tuple[float, float]]) -> Step:
+def _step(iterate: Iterate, step_y: Matrix, step_slack: Matrix, found: Sequence[Unseen[list[float]]]) -> Unseen[Step]:
     """A step with the lengths that every pair and the slack allow."""
-    primal, dual = min(r[0] for r in found), min(r[1] for r in found)
+    lengths = list(found)
     if len(iterate.signed):
-        primal = min(primal, length_in_orthant(iterate.y[iterate.signed], step_y[iterate.signed]))
-        dual = min(dual, length_in_orthant(iterate.slack, step_slack))
-    return Step(step_y, step_slack, min(1.0, STEP * primal), min(1.0, STEP * dual))
+        of_y = unseen_length_in_orthant(iterate.y[iterate.signed], step_y[iterate.signed])
+        lengths.append(Unseen.all_of([of_y, unseen_length_in_orthant(iterate.slack, step_slack)]))
+
+    def shortest(seen: list[list[float]]) -> Step:
+        primal, dual = (min(pair[k] for pair in seen) for k in (0, 1))
+        return Step(step_y, step_slack, min(1.0, STEP * primal), min(1.0, STEP * dual))
+
+    return Unseen.all_of(lengths).then(shortest)
 
 
 def total(terms: Iterable[Matrix]) -> Matrix:

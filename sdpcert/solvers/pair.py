@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from sdpcert.arithmetic.unseen import Unseen
 from sdpcert.condition.inequality import Inequality
 from sdpcert.solvers.schur import Schur
 
@@ -30,20 +32,20 @@ class Pair(Protocol):
         """
         ...
 
-    def complementarity(self) -> float:
-        """<X, M>."""
+    def complementarity(self) -> Any:
+        """<X, M>, a number where the arrays are."""
         ...
 
-    def measure(self) -> tuple[float, Schur]:
-        """<X, M> and the share of the Schur complement."""
+    def measure(self) -> tuple[Any, Schur]:
+        """<X, M>, a number where the arrays are, and the share of the Schur complement."""
         ...
 
-    def predict(self, affine_y: Matrix) -> tuple[float, float]:
+    def predict(self, affine_y: Matrix) -> Unseen[list[float]]:
         """The direction of X to complementarity zero, `-X - M^-1 dM X` made Hermitian; how far M and X can go."""
         ...
 
-    def complementarity_after(self, primal: float, dual: float) -> float:
-        """<X, M> after steps of these lengths."""
+    def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
+        """<X, M> after steps as a function of their lengths, primal and dual."""
         ...
 
     def second_order(self, affine_y: Matrix, centring: float) -> Matrix:
@@ -52,11 +54,11 @@ class Pair(Protocol):
         """
         ...
 
-    def correct(self, step_y: Matrix, centring: float) -> tuple[float, float]:
+    def correct(self, step_y: Matrix, centring: float) -> Unseen[list[float]]:
         """The direction of X to the central path, and how far M and X can go."""
         ...
 
-    def try_primal(self, y: Matrix) -> bool:
+    def try_primal(self, y: Matrix) -> Unseen[bool]:
         """Factor M(y); whether it is positive definite."""
         ...
 
@@ -64,7 +66,7 @@ class Pair(Protocol):
         """Move M to the point that was tried last."""
         ...
 
-    def try_dual(self, length: float) -> bool:
+    def try_dual(self, length: float) -> Unseen[bool]:
         """Factor `X + length step`; whether it is positive definite. The factor of before may be lost."""
         ...
 

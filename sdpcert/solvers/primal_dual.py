@@ -22,6 +22,7 @@ import numpy as np
 
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
+from sdpcert.arithmetic.unseen import Unseen, numbers_of
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
 from sdpcert.condition.inequality import Inequality
@@ -143,6 +144,7 @@ class _Run:
         self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
+        self.best_rho = float("inf")
         self.dual_bound = 0.0
         self.dual_matrices: tuple[Matrix, ...] = ()
         self.history: list[Progress] = []
@@ -153,7 +155,7 @@ class _Run:
         signed = np.zeros(condition.variables, dtype=bool)
         for part in condition.inequalities:
             signed[part.own] = condition.nonnegative_binds
-        self.signed = np.flatnonzero(signed)
+        self.signed = self.arrays.indices(np.flatnonzero(signed))
         large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
         several = watch is not None or len(condition.inequalities) > 1
         workers = threads.WORKERS if self.arrays.parallel and large and several else 1
@@ -221,8 +223,7 @@ class _Run:
                 patience = _Patience()  # what joins near its boundary lifts the merit: progress is counted from there
             yield iteration, "running"
         self._update_dual(now.pairs)
-        assert self.best is not None
-        yield iteration, "optimal" if 1 - self.dual_bound / float(self.best[0]) <= target else "stalled"
+        yield iteration, "optimal" if 1 - self.dual_bound / self.best_rho <= target else "stalled"
 
     def _is_enough(self, pairs: list[Pair], gap: float) -> bool:
         """Whether the bound is as low, or the dual bound as high, as anybody wants to know."""
@@ -238,25 +239,29 @@ class _Run:
     def _started(self, y: Matrix) -> Iterate:
         """A centred iterate at y."""
         pairs = self._begin(y)
-        mu = sum(pair.complementarity() for pair in pairs) / self.order
+        mu = self._complementarity(pairs) / self.order
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
+
+    def _complementarity(self, pairs: list[Pair]) -> float:
+        return sum(numbers_of([pair.complementarity() for pair in pairs]).seen(self.arrays))
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
         y = now.y
-        if self.best is None or float(y[0]) < float(self.best[0]):
-            self.best = y
         results = self._map(lambda pair: pair.measure(), now.pairs)
         schurs = [schur for _, schur in results]
-        rho = float(y[0])
-        complementarity = sum(r[0] for r in results) + float((now.slack * y[self.signed]).sum())
         residual = -total(schur.dual for schur in schurs)
         residual[0] += 1
         residual[self.signed] -= now.slack
-        infeasible = float(abs(residual * y).sum())
+        of_slack, infeasible = (now.slack * y[self.signed]).sum(), abs(residual * y).sum()
+        shares = [abs(schur.dual * y).sum() for schur in schurs]
+        seen = numbers_of([y[0], of_slack, infeasible, *shares, *(r[0] for r in results)]).seen(self.arrays)
+        (rho, of_slack, infeasible), rest = seen[:3], seen[3:]
+        shares, complementarity = rest[: len(schurs)], sum(rest[len(schurs) :]) + of_slack
+        if rho < self.best_rho:
+            self.best, self.best_rho = y, rho
         self._report(iteration, rho, max(rho - complementarity - infeasible, 0.0))
         merit = abs(complementarity) + infeasible
         mu = complementarity / (self.order + len(self.signed))
-        shares = [float(abs(schur.dual * y).sum()) for schur in schurs]
         return _Measured(rho, merit / rho, merit, mu, total(schur.matrix for schur in schurs), shares)
 
     def _exchange(self, y: Matrix, pairs: list[Pair], shares: list[float], gap: float) -> bool:
@@ -269,7 +274,7 @@ class _Run:
             idle = [pairs[k].inequality for _, k in slack[: len(pairs) // 8]]
         if not (self.stopped or idle):
             return False
-        mu = sum(pair.complementarity() for pair in pairs) / sum(p.inequality.order for p in pairs)
+        mu = self._complementarity(pairs) / sum(p.inequality.order for p in pairs)
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
@@ -293,7 +298,7 @@ class _Run:
         amounts = self.arrays.zeros(self.condition.variables)
         for pair in pairs:
             pair.inequality.add_metrics(amounts, pair.inverse.diagonal().real)
-        share = 1 / float(amounts[0])
+        share = 1 / amounts[0]
         for pair in pairs:
             pair.centre(share)
         return pairs
@@ -304,27 +309,35 @@ class _Run:
         for shortened in range(13):
             trial = now.y + step.primal * step.y
 
-            if not len(self.signed) or bool((trial[self.signed] > 0).all()):
-                if all(self._map(lambda pair, trial=trial: pair.try_primal(trial), now.pairs)):
-                    # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
-                    broken = [] if self.watch is None else self.watch.broken(trial, broken)
-                    self.stopped |= dict.fromkeys(broken, shortened + 1)
-                    if not broken:
-                        if self.stopped and not inward:
-                            inward = True  # the length was found by trial: away from the boundary, like every step
-                            step.primal *= STEP
-                            continue
-                        for pair in now.pairs:
-                            pair.move_primal()
-                        return trial
+            tried = self._map(lambda pair, trial=trial: pair.try_primal(trial), now.pairs)
+            if self._is_inside(trial, tried):
+                # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
+                broken = [] if self.watch is None else self.watch.broken(trial, broken)
+                self.stopped |= dict.fromkeys(broken, shortened + 1)
+                if not broken:
+                    if self.stopped and not inward:
+                        inward = True  # the length was found by trial: away from the boundary, like every step
+                        step.primal *= STEP
+                        continue
+                    for pair in now.pairs:
+                        pair.move_primal()
+                    return trial
             step.primal *= 0.7
         return None
+
+    def _is_inside(self, y: Matrix, tried: Sequence[Unseen[bool]]) -> bool:
+        """Whether all matrices that were tried at y are positive definite and signs hold, in one transfer."""
+        tried = list(tried)
+        if len(self.signed):
+            tried.append(Unseen((y[self.signed].min(),), lambda seen: bool(seen[0] > 0)))
+        return all(Unseen.all_of(tried).seen(self.arrays))
 
     def _move_dual(self, pairs: list[Pair], length: float) -> float:
         """Move the dual matrices and return the length that was possible (0 if none was)."""
         for shortened in range(13):
             length = length if shortened < 12 else 0.0
-            if all(self._map(lambda pair, length=length: pair.try_dual(length), pairs)):
+            tried = self._map(lambda pair, length=length: pair.try_dual(length), pairs)
+            if all(Unseen.all_of(tried).seen(self.arrays)):
                 self._map(lambda pair, length=length: pair.move_dual(length), pairs)
                 return length
             length *= 0.7
@@ -332,8 +345,7 @@ class _Run:
 
     def _update_dual(self, pairs: list[Pair]) -> None:
         self.dual_matrices = tuple(p.dual for p in pairs)
-        factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
-        value = feasible_dual_value(self.condition, factors)
+        value = feasible_dual_value(self.condition, [p.dual_factor for p in pairs])
         self.dual_bound = max(self.dual_bound, value)
 
     def _report(self, iteration: int, rho: float, dual: float) -> None:

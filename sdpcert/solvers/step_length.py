@@ -10,6 +10,7 @@ import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
 from sdpcert.arithmetic.spectra import eigenpairs
+from sdpcert.arithmetic.unseen import Unseen
 
 Matrix = Any
 #: The length of a step that nothing stops.
@@ -21,8 +22,20 @@ NOTHING = 1e-300
 
 
 def length_in_orthant(point: Matrix, direction: Matrix) -> float:
-    decrease = -(direction / point)
-    largest = float(decrease.max())
+    """How far a positive vector can go along a direction."""
+    return _length(float(_decrease(point, direction)))
+
+
+def unseen_length_in_orthant(point: Matrix, direction: Matrix) -> Unseen[float]:
+    """How far a positive vector can go along a direction, before its number was looked at."""
+    return Unseen((_decrease(point, direction),), lambda seen: _length(float(seen[0])))
+
+
+def _decrease(point: Matrix, direction: Matrix) -> Matrix:
+    return (-(direction / point)).max()
+
+
+def _length(largest: float) -> float:
     return 1 / largest if largest > 0 else UNBOUNDED
 
 
@@ -37,19 +50,22 @@ def length_to_boundary(
     start: Matrix,
     steps: int = 24,
     arrays: Arrays | None = None,
-) -> float:
+) -> Unseen[float]:
     """How far a positive definite matrix B can go along D: 1 / -(least eigenvalue of B^-1 D), by Lanczos.
 
     Lanczos runs in the inner product of a matrix G (B itself, or the identity for L^-1 D L^-*). `image` maps a vector
     to its image under the operator and G times that, `gram` to its product with G. Each vector is measured with G
     anew: if B^-1 D is nearly a multiple of the identity (orthogonal layers), what remains of an image is rounding,
     and a recurrence for G times it would drift away from it. Its numbers stay with the vectors until the library of
-    `arrays` wants them looked at.
+    `arrays` wants them looked at; if that is not before the last step, they are not looked at here.
     """
     arrays = arrays or NumpyArrays()
     count = min(steps, len(start))
     numbers = np.zeros((0, 2))
     recurrence = _recurrence(image, gram, start)
+    if count <= arrays.unseen:
+        found = [number for _ in range(count) for number in next(recurrence)]
+        return Unseen(tuple(found), lambda seen: _length_from(_least_eigenvalue(seen.reshape(-1, 2), 0, count)))
     for first in range(0, count, arrays.unseen):
         found = [next(recurrence) for _ in range(first, min(first + arrays.unseen, count))]
         numbers = np.concatenate(
@@ -57,8 +73,13 @@ def length_to_boundary(
         )
         bound = _least_eigenvalue(numbers, first, count)
         if bound is not None:
-            return length_to_least(bound)
-    return 0.0
+            return Unseen.known(_length_from(bound))
+    return Unseen.known(0.0)
+
+
+def _length_from(least: float | None) -> float:
+    """The length from a bound on the least eigenvalue, 0 without one."""
+    return 0.0 if least is None else length_to_least(least)
 
 
 def _recurrence(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sdpcert.arithmetic import blas
 from sdpcert.arithmetic.spectra import least_eigenvalue
+from sdpcert.arithmetic.unseen import HOLDS, Unseen
 from sdpcert.condition.inequality import Inequality
 from sdpcert.condition.whole import Joint, WholeInequality
 from sdpcert.errors import SolverError
@@ -55,7 +57,7 @@ class WholePair:
     def centre(self, share: float) -> None:
         self.dual = (0.5 * share) * (self.inverse + self.inverse.conj().T)
         self.step = np.zeros_like(self.dual)
-        if not self.try_dual(0.0):
+        if not self.try_dual(0.0).seen(self.inequality.arrays):
             raise SolverError("the start is not centred in floating point")
 
     def complementarity(self) -> float:
@@ -69,25 +71,26 @@ class WholePair:
 
     # -- directions ----------------------------------------------------------------------------------------------------
 
-    def predict(self, affine_y: Array) -> tuple[float, float]:
+    def predict(self, affine_y: Array) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(affine_y)
         self._make_step(blas.product(self.matrix_step, self.dual), 0.0)
-        return _tried_length(self.matrix, self.matrix_step), _tried_length(self.dual, self.step)
+        return Unseen.known([_tried_length(self.matrix, self.matrix_step), _tried_length(self.dual, self.step)])
 
-    def complementarity_after(self, primal: float, dual: float) -> float:
-        moved = self.complementarity() + dual * _inner(self.matrix, self.step)
-        return moved + primal * (_inner(self.matrix_step, self.dual) + dual * _inner(self.matrix_step, self.step))
+    def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
+        now, along_dual = self.complementarity(), _inner(self.matrix, self.step)
+        along_primal, along_both = _inner(self.matrix_step, self.dual), _inner(self.matrix_step, self.step)
+        return Unseen.known(lambda primal, dual: now + dual * along_dual + primal * (along_primal + dual * along_both))
 
     def second_order(self, affine_y: Array, centring: float) -> Array:
         self.second = blas.product(self.matrix_step, self.step)
         return centring * self.schur.inverse - self.whole.adjoint_of_product(self.second, self.joint)
 
-    def correct(self, step_y: Array, centring: float) -> tuple[float, float]:
+    def correct(self, step_y: Array, centring: float) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(step_y)
         product = blas.product(self.matrix_step, self.dual)
         product += self.second
         self._make_step(product, centring)
-        return _length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)
+        return Unseen.known([_length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)])
 
     def _make_step(self, product: Array, centring: float) -> None:
         """`centring M^-1 - X` less the Hermitian part of `M^-1 product`."""
@@ -101,21 +104,21 @@ class WholePair:
 
     # -- moves ---------------------------------------------------------------------------------------------------------
 
-    def try_primal(self, y: Array) -> bool:
+    def try_primal(self, y: Array) -> Unseen[bool]:
         matrix = self.whole.matrix(y)
         factor = blas.cholesky(matrix)
         if factor is None:
-            return False
+            return Unseen.known(False)
         self.tried = matrix, factor
-        return True
+        return HOLDS
 
     def move_primal(self) -> None:
         self.matrix, factor = self.tried
         self._invert(factor)
 
-    def try_dual(self, length: float) -> bool:
+    def try_dual(self, length: float) -> Unseen[bool]:
         self.dual_factor = blas.cholesky(self.dual + length * self.step)
-        return self.dual_factor is not None
+        return Unseen.known(self.dual_factor is not None)
 
     def move_dual(self, length: float) -> None:
         self.dual += length * self.step

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdpcert.arithmetic.arrays import arrays_on
+from sdpcert.arithmetic.unseen import Unseen
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.frequency import Frequency, FrequencyCondition, Head
 from sdpcert.condition.inequality import Inequality
@@ -95,9 +96,10 @@ class FrequencyWatch:
             inside = set(self.condition.frequencies)
             among = [k for k in self.condition.form.frequencies if k not in inside]
 
-        # One thread: factoring alone is so short that threads would wait for each other.
-        parts = ((k, self._inequality(k)) for k in among)
-        return [k for k, part in parts if Factor.of(part.matrix(y)) is None]
+        # One thread: factoring alone is so short that threads would wait for each other. One look at all.
+        factors = (Factor.attempted(self._inequality(k).matrix(y)) for k in among)
+        holds = [Unseen.known(False) if factor is None else factor.holds for factor in factors]
+        return [k for k, held in zip(among, Unseen.all_of(holds).seen(self.condition.arrays), strict=True) if not held]
 
     def exchange(self, stopped: dict[Frequency, int], idle: Sequence[Inequality]) -> None:
         """Let the worst of `stopped` join the working set and `idle` ones leave, those that came back excepted."""

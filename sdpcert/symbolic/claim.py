@@ -16,11 +16,12 @@ from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.entries import Entry
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import Expression, as_expression, letter
+from sdpcert.symbolic.expression import Expression, Term, as_expression, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
-from sdpcert.symbolic.rewriting import Rules
-from sdpcert.symbolic.symbols import Symbol
+from sdpcert.symbolic.printing import latex_defect
+from sdpcert.symbolic.rewriting import Equality, Rules
+from sdpcert.symbolic.symbols import Symbol, Word
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Statement:
         right = 0 if self.right is None else self.right
         shown = notation.number(Fraction(right)) if isinstance(right, int | Fraction) else right.shown(notation)
         return f"{left.shown(notation)} {sign} {shown}"
+
+    def equalities(self, number: int) -> list[Equality]:
+        """The entries of a matrix that is zero, as the statement with that number; scalars alone are no rules."""
+        entries = ((i, k, entry) for i, row in enumerate(self.matrix.entries) for k, entry in enumerate(row))
+        return [Equality(e, (number, i, k)) for i, k, e in entries if any(word for _, word in e.terms)]
 
     def __repr__(self) -> str:
         return self.shown(TEXT)
@@ -92,6 +98,14 @@ class Claim:
     also: Sequence[Expression] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.show, Statement):
+            raise AlgebraError(
+                f"{self.name}: a claim shows a statement, positive(...) or equal(...), not {self.show!r}"
+            )
+        if isinstance(self.given, Statement) or not all(isinstance(s, Statement) for s in self.given):
+            raise AlgebraError(f"{self.name}: what is given is a list of statements, [positive(...), equal(...)]")
+        if (wrong := latex_defect(self.text)) is not None:
+            raise AlgebraError(f"{self.name}: its text is no LaTeX: {wrong}")
         names: dict[str, Symbol] = {}
         for symbol in self.symbols():
             if names.setdefault(symbol.name, symbol) is not symbol:
@@ -129,19 +143,14 @@ class Claim:
                     names.add(size)
         return sorted(names)
 
+    def hypotheses(self) -> list[Statement]:
+        """What is given, and the equalities that the symbols bring along."""
+        facts = [equal(*pair) for s in sorted(self.symbols(), key=lambda s: s.name) for pair in s.facts()]
+        return [*self.given, *facts]
+
     def rules(self) -> Rules:
-        """Rewriting rules from the given equalities and from what the symbols' definitions bring along."""
-        equalities = []
-        for symbol in sorted(self.symbols(), key=lambda s: s.name):
-            for left, right in symbol.facts():
-                equalities.append((left, as_expression(right, left.shape)))
-        for statement in self.given:
-            if statement.kind == "zero":
-                for row in statement.matrix.entries:
-                    for entry in row:
-                        if any(word for _, word in entry.terms):
-                            equalities.append((entry, entry * 0))
-        return Rules(equalities)
+        """Rewriting rules from the hypotheses that are equalities."""
+        return Rules(e for k, s in enumerate(self.hypotheses()) if s.kind == "zero" for e in s.equalities(k))
 
     def declared_wrongly(self, instance: Instance) -> str | None:
         """What an instance shows to be wrong with the declared properties of the symbols, None if they hold."""
@@ -187,42 +196,61 @@ class Claim:
                 found |= _halves(left) | (_halves(right) if isinstance(right, Expression) else set())
         return found
 
-    def mutants(self) -> Iterator[tuple[str, Claim | None]]:
-        """The claim with one thing wrong: a sign, a factor, a transpose; None if its shapes do not fit."""
+    def sampled(self) -> list[Symbol]:
+        """The symbols of which instances are chosen by a sampler."""
+        return sorted((s for s in self.symbols() if s.is_sampled), key=lambda s: s.name)
+
+    def mutants(self, most: int | None = None, seed: int = 0) -> Iterator[tuple[str, Claim | None]]:
+        """The claim with one thing wrong: a sign, a factor, a transpose; None if its shapes do not fit.
+
+        There is one for every letter of the claim; `most` of them are drawn at random if there are more.
+        """
         # An equality may cancel before anything is changed, so what is changed is the side that is printed.
         source = self.show.matrix if self.show.left is None else as_block(self.show.left)
         symmetric = self.show.kind == "positive"
-        for i, row in enumerate(source.entries):
-            for k, entry in enumerate(row):
-                if k < i and symmetric:
-                    continue
-                for label, changed in _mutated(entry):
-                    if changed is None:
-                        yield label, None
-                        continue
-                    entries = [list(r) for r in self.show.matrix.entries]
-                    entries[i][k] = entries[i][k] + changed - entry
-                    if i != k and symmetric:
-                        entries[k][i] = entries[i][k].T
-                    shown = replace(self.show, matrix=Block(entries), left=None, right=None, written=None)
-                    yield label, replace(self, show=shown)
-
-
-def _mutated(entry: Expression) -> Iterator[tuple[str, Expression | None]]:
-    for (monomial, word), coefficient in entry.terms.items():
-        own = Expression(entry.rows, entry.columns, {(monomial, word): coefficient})
-        yield "sign", entry - own * 2
-        yield "factor", entry + own
-        for position, factor in enumerate(word):
-            if factor.symbol.equals_transpose:
+        changes = [
+            (i, k, term, change)
+            for i, row in enumerate(source.entries)
+            for k, entry in enumerate(row)
+            if k >= i or not symmetric
+            for term in entry.terms
+            for change in _changes(term[1])
+        ]
+        if most is not None and len(changes) > most:
+            kept = np.random.default_rng(seed).choice(len(changes), most, replace=False)
+            changes = [changes[k] for k in sorted(kept)]
+        for i, k, term, change in changes:
+            label, difference = _changed(source.entries[i][k], term, change)
+            if difference is None:
+                yield label, None
                 continue
-            sign, turned = factor.transpose()
-            if (turned.rows, turned.columns) != (factor.rows, factor.columns):
-                yield "transpose", None
-            else:
-                changed = (*word[:position], turned, *word[position + 1 :])
-                new = Expression(entry.rows, entry.columns, {(monomial, changed): coefficient * sign})
-                yield "transpose", entry - own + new
+            entries = [list(r) for r in self.show.matrix.entries]
+            entries[i][k] = entries[i][k] + difference
+            if i != k and symmetric:
+                entries[k][i] = entries[i][k].T
+            shown = replace(self.show, matrix=Block(entries), left=None, right=None, written=None)
+            yield label, replace(self, show=shown)
+
+
+def _changes(word: Word) -> list[Any]:
+    """What can be changed in a term: its sign, its factor, and the positions of letters that can be transposed."""
+    return ["sign", "factor", *(k for k, x in enumerate(word) if not x.symbol.equals_transpose)]
+
+
+def _changed(entry: Expression, term: Term, change: Any) -> tuple[str, Expression | None]:
+    """The name of a change of a term, and the difference that it makes; None if the shapes do not fit."""
+    (monomial, word), coefficient = term, entry.terms[term]
+    own = Expression(entry.rows, entry.columns, {term: coefficient})
+    if change == "sign":
+        return "sign", own * -2
+    if change == "factor":
+        return "factor", own
+    sign, turned = word[change].transpose()
+    if (turned.rows, turned.columns) != (word[change].rows, word[change].columns):
+        return "transpose", None
+    changed = (*word[:change], turned, *word[change + 1 :])
+    new = Expression(entry.rows, entry.columns, {(monomial, changed): coefficient * sign})
+    return "transpose", new - own
 
 
 def _halves(entry: Expression) -> set[Symbol]:

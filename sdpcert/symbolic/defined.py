@@ -10,7 +10,7 @@ import numpy as np
 
 from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.entries import Entry, Index
+from sdpcert.symbolic.entries import Entry, Index, as_entry
 from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.symbols import Dimension, Symbol
@@ -49,7 +49,10 @@ def squared_norm(name: str, W: Expression, latex: str | None = None) -> tuple[Ex
 
 
 def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | None = None) -> Expression:
-    """A matrix with orthonormal columns, W'W = I; in instances `rows` has to be at least `columns`."""
+    """A matrix with orthonormal columns, W'W = I, and rows, WW' = I, if it is square.
+
+    In instances `rows` has to be at least `columns`.
+    """
 
     def definition(instance: Instance) -> Any:
         n, m = instance.size(rows), instance.size(columns)
@@ -59,8 +62,12 @@ def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | Non
 
     made = Symbol(name, rows, columns, definition=definition, latex=latex)
     one = identity(columns)
-    made = replace(made, facts=lambda: [(letter(made).T @ letter(made), one)])
+    made = replace(made, facts=lambda: _orthonormal(letter(made), one, square=rows == columns))
     return letter(made)
+
+
+def _orthonormal(W: Expression, one: Expression, square: bool) -> list[tuple[Any, Any]]:
+    return [(W.T @ W, one), (W @ W.T, one)] if square else [(W.T @ W, one)]
 
 
 def slopes(name: str, size: Dimension, low: Any = 0, high: Any = 1, latex: str | None = None) -> Expression:
@@ -115,9 +122,16 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
 
     If the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. If powers of
     one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
-    formula that may be negative.
+    formula that may be negative, whose indices are not all bound (by the rule or by one sum each), or of another size.
     """
+    formula = as_entry(formula)
     _check_nonnegative(name, formula)
+    _check_bound(name, formula, {index})
+    if index in formula.bound():
+        raise AlgebraError(f"{name}: the index {index.name} of the rule is bound again by a sum in it: {formula}")
+    if wrong := formula.counted(index) - {size}:
+        found = " and ".join(sorted(map(str, wrong)))
+        raise AlgebraError(f"{name} has {size} entries, but {index.name} counts {found} in its formula {formula}")
 
     def definition(instance: Instance) -> Any:
         count = instance.size(size)
@@ -132,9 +146,11 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
 def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
     """The positive number with the value `formula`, such as a maximum over rows (one if the formula is zero).
 
-    Raises `AlgebraError` for a formula that may be negative.
+    Raises `AlgebraError` for a formula that may be negative or in which an index is not bound.
     """
+    formula = as_entry(formula)
     _check_nonnegative(name, formula)
+    _check_bound(name, formula, set())
 
     def definition(instance: Instance) -> Any:
         value = formula.at(instance, {})
@@ -146,3 +162,12 @@ def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expressi
 def _check_nonnegative(name: str, formula: Entry) -> None:
     if not formula.is_nonnegative:
         raise AlgebraError(f"the formula of {name} may be negative: {formula}; write abs(...) where that is meant")
+
+
+def _check_bound(name: str, formula: Entry, given: set[Index]) -> None:
+    for index in given:
+        if not isinstance(index, Index):
+            raise AlgebraError(f"{name}: a rule is given at an index from indices('i j'), not at {index!r}")
+    if loose := formula.free() - given:
+        names = ", ".join(sorted(index.name for index in loose))
+        raise AlgebraError(f"{name}: nothing binds {names} in {formula}: sum over it, or give the rule at it")

@@ -1,14 +1,19 @@
-"""Settle a derivation: prove its parts, refute its wrong versions, compare its numbers.
+"""Settle a derivation: prove its parts, refute its wrong versions, compare its numbers, each within an effort.
 
-A part without a proof is given to the proof search, then to the search for a counterexample.
+A part without a proof is given to the proof search, then to the search for a counterexample. A claim is refuted by an
+instance; a layer only by two inputs, because a condition that fails says no more than that its multipliers fail.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from sdpcert.errors import AlgebraError, KernelError, StepRejected
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.derivation import (
     OPEN,
@@ -20,90 +25,185 @@ from sdpcert.symbolic.derivation import (
     PartResult,
     as_derivation,
 )
-from sdpcert.symbolic.expression import diagonal
-from sdpcert.symbolic.fit import fit_multipliers
+from sdpcert.symbolic.diagnosis import diagnosis
+from sdpcert.symbolic.drawing import instances
+from sdpcert.symbolic.effort import SECONDS, Effort
+from sdpcert.symbolic.expression import as_expression
+from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
 from sdpcert.symbolic.layer import Layer, refute_layer
+from sdpcert.symbolic.proof_object import check_theorems, theorem
 from sdpcert.symbolic.refutation import refute, witness_of
 from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.strategies import search
 
+#: Called with what became of a part or a control as soon as that is known.
+Progress = Callable[[PartResult], None]
+#: The share of the usual search for counterexamples that comes before the search for a proof.
+FIRST_LOOK = 1 / 300
+#: The shares of what is left of a claim's effort: for a proof, then a counterexample, then other multipliers.
+FOR_PROOF, FOR_COUNTEREXAMPLE, FOR_FIT = 0.5, 0.5, 0.6
+#: Instances in which the forward pass of a proved layer is tried on random inputs.
+FORWARD_INSTANCES = 6
+#: Seconds that are left for a proof with fitted multipliers, at least.
+LEAST = 1.0
+#: A wrong version has no other search: it is given this many times the effort of a claim.
+CONTROLS = 3.0
 
-def derive(result: Derivation | Part | Claim | Layer, seed: int = 0, numbers: bool = True) -> Result:
-    """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check."""
-    start = time.perf_counter()
+
+def derive(
+    result: Derivation | Part | Claim | Layer,
+    seed: int = 0,
+    numbers: bool = True,
+    effort: float = SECONDS,
+    time_limit: float = math.inf,
+    progress: Progress | None = None,
+) -> Result:
+    """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check.
+
+    `effort` is the number of seconds for each claim, `time_limit` for all of them: claims that it leaves no time for
+    are open. `progress` is told of every claim when it is settled. Raises `ValueError` if one of them is not positive.
+    """
+    for name, seconds in (("effort", effort), ("time_limit", time_limit)):
+        if not seconds > 0:
+            raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
+    start, whole = time.perf_counter(), Effort(time_limit)
     if isinstance(result, Layer) and result.multipliers is None and result.U is not None:
-        return _without_multipliers(result, seed, start)
+        return _without_multipliers(result, seed, min(effort, time_limit), start)
     derivation = as_derivation(result)
-    parts = tuple(settle(part, seed) for part in derivation.parts)
-    controls = tuple(_contradict(part, seed) for part in derivation.controls)
+    tell = progress or (lambda settled: None)
+    parts, controls = [], []
+    for part in derivation.parts:
+        parts.append(_late(part) if whole.spent else settle(part, seed, Effort(min(effort, whole.left))))
+        tell(parts[-1])
+    for control in derivation.controls:
+        limit = Effort(min(CONTROLS * effort, whole.left))
+        controls.append(_late(control) if whole.spent else _contradict(control, seed, limit))
+        tell(controls[-1])
     compared: Sequence[Comparison] = ()
-    if numbers and derivation.numbers is not None and all(p.status == PROVED for p in parts):
+    if numbers and not whole.spent and derivation.numbers is not None and all(p.status == PROVED for p in parts):
         compared = derivation.numbers()
-    return Result(derivation, parts, controls, tuple(compared), time.perf_counter() - start)
+    return Result(derivation, tuple(parts), tuple(controls), tuple(compared), time.perf_counter() - start)
 
 
-def _without_multipliers(layer: Layer, seed: int, start: float) -> Result:
+def _late(part: Part) -> PartResult:
+    """A part that no time was left for."""
+    return PartResult(part, OPEN, ProofCheck(False, reason="not tried: the time limit was reached"))
+
+
+def _without_multipliers(layer: Layer, seed: int, effort: float, start: float) -> Result:
     """Multipliers of a closed form, if numbers suggest one; else two inputs that contradict, else open."""
-    fit = fit_multipliers(layer, seed=seed)
+    limit = Effort(effort)
+    fit = fit_multipliers(layer, seed=seed, limit=limit.share(FOR_FIT))
     if fit is not None:
         fitted = replace(layer, multipliers=fit.multipliers)
-        done = derive(fitted, seed)
+        done = derive(fitted, seed, effort=max(limit.left, LEAST))
         note = f"multipliers fitted to numerical ones: {fit.multipliers} (deviation {fit.deviation:.1e})"
         if done.status == PROVED:
             return replace(done, note=note, seconds=time.perf_counter() - start)
     # No multipliers: any will do to state the claim, and only two inputs refute it.
-    unknown = replace(layer, multipliers=diagonal("Lambda", layer.U.rows if layer.U is not None else 1))
+    unknown = with_free_multipliers(layer)
     part = Part(unknown.claim("layer"), layer=unknown)
     found = refute_layer(unknown, part.claim, seed)
     status = OPEN if found is None else REFUTED
     witness, network = found or (None, None)
     settled = PartResult(part, status, witness=witness, network=network, seconds=time.perf_counter() - start)
+    if found is None:
+        settled = replace(settled, diagnosis=diagnosis(part, seed, limit))
     note = "no multipliers of a simple closed form were found" if fit is None else f"not proved with {fit.multipliers}"
     return Result(as_derivation(part), (settled,), (), (), time.perf_counter() - start, note)
 
 
-def settle(part: Part, seed: int = 0) -> PartResult:
-    """Prove a part with its proof or one that is found; else refute it; else leave it open."""
-    start = time.perf_counter()
+def settle(part: Part, seed: int = 0, limit: Effort | None = None) -> PartResult:
+    """Prove a part with its proof or one that is found; else refute it; else say what is known of it."""
+    start, limit = time.perf_counter(), limit or Effort(SECONDS)
     objection = None if part.layer is None else part.layer.objection(part.claim)
-    if objection is not None:
+    if objection is None:
+        proved = _prove(part, seed, limit)
+        if proved.status == PROVED:
+            return replace(proved, seconds=time.perf_counter() - start)
+    else:
         # The condition may hold and mean nothing: two inputs say more.
-        refuted = _refuted_by_inputs(part, seed) or _contradict(part, seed)
-        checked = ProofCheck(False, reason=objection)
-        return replace(refuted, check=checked, seconds=time.perf_counter() - start)
-    checked, strategy = None, ""
+        proved = PartResult(part, OPEN, ProofCheck(False, reason=objection))
+    refuted = _contradict(part, seed, limit.share(FOR_COUNTEREXAMPLE))
+    settled = replace(refuted, check=proved.check, strategy=proved.strategy)
+    if part.layer is not None and settled.network is None:
+        settled = replace(settled, status=OPEN)
+        if objection is None:
+            settled = replace(settled, suggested=_other_multipliers(part, seed, limit.share(FOR_FIT)))
+    if settled.status == OPEN and settled.suggested is None and objection is None:
+        settled = replace(settled, diagnosis=diagnosis(part, seed, limit))
+    return replace(settled, seconds=time.perf_counter() - start)
+
+
+def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
+    """The part, proved if its proof is accepted or one is found that is, else open."""
+    checked, strategy, proof = None, "", part.proof or ()
     if part.proof is not None:
-        checked = check(part.claim, part.proof, seed)
-        strategy = "given proof"
+        checked, strategy = check(part.claim, part.proof, seed), "given proof"
+    elif refute(part.claim, seed, FIRST_LOOK, limit.share(FOR_PROOF)) is not None:
+        return PartResult(part, OPEN)
     if checked is None or not checked.proved:
-        found = search(part.claim)
+        found = search(part.claim, limit.share(FOR_PROOF).left)
         if found is not None:
             again = check(part.claim, found.proof, seed)
             if again.proved or checked is None:
-                checked, strategy = again, found.strategy
+                checked, strategy, proof = again, found.strategy, found.proof
     if checked is not None and checked.proved:
-        return PartResult(part, PROVED, checked, strategy, seconds=time.perf_counter() - start)
-    refuted = _contradict(part, seed)
-    return PartResult(
-        part,
-        refuted.status,
-        checked,
-        strategy,
-        refuted.witness,
-        refuted.network,
-        time.perf_counter() - start,
-    )
+        try:
+            theorems = theorem(part.claim, proof, part.layer)
+            check_theorems(theorems)
+        except StepRejected as rejection:
+            checked = replace(checked, proved=False, reason=str(rejection))
+        else:
+            stretch = _stretched(part, seed)
+            return PartResult(part, PROVED, checked, strategy, theorems=theorems, stretch=stretch)
+    return PartResult(part, OPEN, checked, strategy)
 
 
-def _refuted_by_inputs(part: Part, seed: int) -> PartResult | None:
-    found = None if part.layer is None else refute_layer(part.layer, part.claim, seed)
-    return None if found is None else PartResult(part, REFUTED, witness=found[0], network=found[1])
+def _stretched(part: Part, seed: int) -> float | None:
+    """The greatest stretch of random inputs over the proved constant; raises `KernelError` if it is above one.
+
+    None without a layer whose neurons have an order.
+    """
+    layer, found = part.layer, None
+    if layer is None:
+        return None
+    for instance in instances(part.claim, seed, FORWARD_INSTANCES, largest=4):
+        rho = float(instance.number(as_expression(layer.squared_lipschitz, (1, 1))))
+        try:
+            squared = layer.forward(instance, exact=False).largest_stretch(np.random.default_rng(seed))
+        except AlgebraError:
+            return None
+        if squared > rho * (1 + 1e-9):
+            raise KernelError(
+                f"{part.claim.name}: two inputs of the layer are mapped {squared**0.5:.6g} times as far apart at sizes "
+                f"{instance.sizes}, and {rho**0.5:.6g} was proved: a defect of this program, or of a sampler"
+            )
+        found = max(found or 0.0, (squared / rho) ** 0.5 if rho > 0 else 0.0)
+    return found
 
 
-def _contradict(part: Part, seed: int) -> PartResult:
+def _other_multipliers(part: Part, seed: int, limit: Effort) -> PartResult | None:
+    """The layer, proved with multipliers that are fitted to numerical ones; None if that fails."""
+    layer, claim = part.layer, part.claim
+    if layer is None or not layer.has_activation:
+        return None
+    fit = fit_multipliers(layer, claim.given, seed, limit=limit.share(FOR_FIT), **claim.sizes)
+    if fit is None or fit.multipliers == layer.multipliers:
+        return None
+    fitted = replace(layer, multipliers=fit.multipliers)
+    other = Part(fitted.claim(claim.name, claim.given, **claim.sizes), layer=fitted)
+    if fitted.objection(other.claim) is not None:
+        return None
+    proved = _prove(other, seed, limit)
+    return proved if proved.status == PROVED else None
+
+
+def _contradict(part: Part, seed: int, limit: Effort) -> PartResult:
+    """The part, refuted if its claim fails in an instance; with a layer also two inputs, if there are some."""
     start = time.perf_counter()
-    witness = refute(part.claim, seed)
+    witness = refute(part.claim, seed, limit=limit)
     network = None
     if part.layer is not None:
         network = None if witness is None else part.layer.counterexample(witness.instance)
@@ -111,10 +211,5 @@ def _contradict(part: Part, seed: int) -> PartResult:
             # Two inputs say more than a matrix: take the instance that has them.
             instance, network = found[0].instance, found[1]
             witness = found[0] if part.claim.show.holds(instance) else witness_of(part.claim, instance)
-    return PartResult(
-        part,
-        OPEN if witness is None else REFUTED,
-        witness=witness,
-        network=network,
-        seconds=time.perf_counter() - start,
-    )
+    status = OPEN if witness is None else REFUTED
+    return PartResult(part, status, witness=witness, network=network, seconds=time.perf_counter() - start)

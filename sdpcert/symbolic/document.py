@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,9 +30,10 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
 \usepackage{amsmath,amssymb,amsthm,array,booktabs,longtable,graphicx}
-\newtheorem{theorem}{Theorem}
-\newtheorem{claim}{Claim}[theorem]
+\newtheorem{theorem}{Theorem}[section]
+\newtheorem{claim}[theorem]{Claim}
 \theoremstyle{remark}
+\newtheorem*{commentary}{Commentary}
 \newtheorem*{control}{Wrong version}
 \newtheorem*{remark}{Remark}
 \newsavebox{\formulabox}
@@ -61,13 +63,15 @@ $|A|_{ij}$ is the absolute value of the entry $A_{ij}$. Activations act entry by
 $[0,1]$} if $0\le(\sigma(s)-\sigma(t))/(s-t)\le1$ for all $s\ne t$, as ReLU and $\tanh$ have. $\Delta x$ is the
 difference of two values of $x$. In a rule such as $T_{ii}=\dots$ for a positive diagonal matrix the entry is 1 where
 the rule gives 0. \emph{The condition} of a layer is that its matrix $M(\rho,\Lambda)$ is positive semidefinite, with
-diagonal $\Lambda\succeq0$; the layer is then $\sqrt\rho$-Lipschitz.
+diagonal $\Lambda\succeq0$; the layer is then Lipschitz with the constant $\sqrt\rho$. Layers are written
+$y=Hx+Gz+c$, $z=\varphi(Ux+Wz+b)$ with any biases $b$, $c$.
 
 \medskip\noindent\textbf{What is checked.} Every step of a proof is expanded as a noncommutative polynomial and leaves
 nothing;
-every claim holds on exact rational instances of dimensions 1 to 5; the same proof does not give the claim with a sign,
-a factor or a transpose changed; and every wrong version that is listed is refuted by an exact counterexample. Sentences
-in a remark or in the words of a claim are not checked by machine.
+every claim holds on exact rational instances, some of them with large numbers; the same proof does not give the claim
+with a sign, a factor or a transpose changed; and every wrong version that is listed is refuted by an exact
+counterexample. Theorems are printed from the objects that are proved: symbols, hypotheses, layer and bound.
+\emph{Commentary} and remarks are words of an author, which no machine checks.
 """
 
 
@@ -126,6 +130,21 @@ def pdf(source: str, path: Path) -> None:
                 timeout=300,
             )
         if run.returncode:
-            wrong = [line for line in run.stdout.splitlines() if line.startswith("!")]
-            raise NoTexEngine(f"{engine} failed: {wrong[0] if wrong else run.stderr.strip()[-200:]}")
+            reason = _complaint(run.stdout) or run.stderr.strip()[-200:]
+            raise NoTexEngine(f"{engine} failed{_where(source, run.stdout)}: {reason}")
         write_whole(path, (Path(folder) / "derivations.pdf").read_bytes())
+
+
+def _complaint(log: str) -> str:
+    """The first error of an engine's log, in one line."""
+    return next((line.lstrip("! ") for line in log.splitlines() if line.startswith("!")), "").strip()
+
+
+def _where(source: str, log: str) -> str:
+    """The section and the words of the line that an engine stumbled over, as far as its log names a line."""
+    found = re.search(r"^l\.(\d+) (.*)$", log, re.MULTILINE)
+    if found is None:
+        return ""
+    before = source.splitlines()[: int(found[1])]
+    titles = [line[len(r"\section{") : -1] for line in before if line.startswith(r"\section{")]
+    return f" in {titles[-1] if titles else 'the preamble'}, at {found[2].strip()[-60:]!r}"

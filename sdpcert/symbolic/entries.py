@@ -76,6 +76,8 @@ class Matrix(ABC):
 
     def __getitem__(self, position: Any) -> Entry:
         if isinstance(position, Index):
+            if self.columns != 1 and any(s.kind not in ("diagonal", "scalar") for s in self.symbols()):
+                raise AlgebraError(f"{self} is not diagonal: write its entries with two indices, as in X[i, j]")
             return Element(self, position, None if self.columns == 1 else position)
         if isinstance(position, tuple) and len(position) == 2 and all(isinstance(k, Index) for k in position):
             return Element(self, *position)
@@ -116,26 +118,38 @@ class Entry(ABC):
         """How far an index runs: the dimension that it counts; -1 if it does not occur."""
         return max((entry.range_of(index, instance) for entry in self.inner), default=-1)
 
+    def free(self) -> set[Index]:
+        """The indices that no sum or maximum in it binds."""
+        return set().union(*(entry.free() for entry in self.inner))
+
+    def bound(self) -> set[Index]:
+        """The indices of the sums and maxima in it."""
+        return set().union(*(entry.bound() for entry in self.inner))
+
+    def counted(self, index: Index) -> set[Dimension]:
+        """The dimensions that an index counts."""
+        return set().union(*(entry.counted(index) for entry in self.inner))
+
     def __add__(self, other: Any) -> Entry:
-        return Sum(_parts(self) + _parts(_entry(other)))
+        return Sum(_parts(self) + _parts(as_entry(other)))
 
     def __radd__(self, other: Any) -> Entry:
-        return _entry(other) + self
+        return as_entry(other) + self
 
     def __sub__(self, other: Any) -> Entry:
-        return self + _entry(other) * -1
+        return self + as_entry(other) * -1
 
     def __mul__(self, other: Any) -> Entry:
-        return Product(_factors(self) + _factors(_entry(other)))
+        return Product(_factors(self) + _factors(as_entry(other)))
 
     def __rmul__(self, other: Any) -> Entry:
-        return _entry(other) * self
+        return as_entry(other) * self
 
     def __truediv__(self, other: Any) -> Entry:
-        return self * _entry(other) ** -1
+        return self * as_entry(other) ** -1
 
     def __rtruediv__(self, other: Any) -> Entry:
-        return _entry(other) * self**-1
+        return as_entry(other) * self**-1
 
     def __pow__(self, exponent: Any) -> Entry:
         return Product(tuple((f, e * Fraction(exponent)) for f, e in _factors(self)))
@@ -202,6 +216,15 @@ class Element(Entry):
     def expressions(self) -> Iterator[Any]:
         """Its own."""
         yield self.expression
+
+    def free(self) -> set[Index]:
+        """Those of the row and of the column."""
+        return {index for index in (self.row, self.column) if index is not None}
+
+    def counted(self, index: Index) -> set[Dimension]:
+        """The rows or the columns of the expression, or both."""
+        sides = ((self.row, self.expression.rows), (self.column, self.expression.columns))
+        return {size for at, size in sides if at is index}
 
     def range_of(self, index: Index, instance: Values) -> int:
         """The rows or the columns of the expression."""
@@ -322,6 +345,27 @@ class Total(Entry):
     without: Index | None = None
     sign = "sum"
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.index, Index) or not isinstance(self.without, Index | None):
+            raise AlgebraError(f"a {self.sign} runs over an index from indices('i j'), not {self.index!r}")
+        shown = f"the {self.sign} over {self.index.name} of {self.body}"
+        if self.index in self.body.bound():
+            raise AlgebraError(f"{shown}: the index {self.index.name} is bound twice, by this {self.sign} and in it")
+        if self.index not in self.body.free():
+            raise AlgebraError(f"{shown}: the index {self.index.name} does not occur in it")
+        if self.without is self.index:
+            raise AlgebraError(f"{shown} leaves out every value: {self.index.name} is always {self.index.name}")
+        if len(counted := self.body.counted(self.index)) > 1:
+            raise AlgebraError(f"{shown}: {self.index.name} counts {' and '.join(sorted(map(str, counted)))}")
+
+    def free(self) -> set[Index]:
+        """Those of the body but for its own, and the one that is left out."""
+        return (self.body.free() - {self.index}) | ({self.without} if self.without is not None else set())
+
+    def bound(self) -> set[Index]:
+        """Those of the body and its own."""
+        return self.body.bound() | {self.index}
+
     @property
     def inner(self) -> tuple[Entry, ...]:
         """The body."""
@@ -359,16 +403,20 @@ class Largest(Total):
 
 
 def total(body: Entry, index: Index, without: Index | None = None) -> Entry:
-    """`sum_index body`, without the term in which the index equals `without`."""
-    return Total(body, index, without)
+    """`sum_index body`, without the term in which the index equals `without`.
+
+    Raises `AlgebraError` for an index that is bound already, does not occur, or counts two dimensions.
+    """
+    return Total(as_entry(body), index, without)
 
 
 def largest(body: Entry, index: Index) -> Entry:
-    """`max_index body`."""
-    return Largest(body, index)
+    """`max_index body`; raises `AlgebraError` as `total` does."""
+    return Largest(as_entry(body), index)
 
 
-def _entry(value: Any) -> Entry:
+def as_entry(value: Any) -> Entry:
+    """An entry from an entry, a scalar expression or a rational number; raises `AlgebraError` for others."""
     if isinstance(value, Entry):
         return value
     if isinstance(value, Matrix) and (value.rows, value.columns) == (1, 1):

@@ -354,10 +354,22 @@ def skew(name: str, size: Dimension, latex: str | None = None) -> Expression:
 
 
 def diagonal(
-    name: str, size: Dimension, positive: bool = True, latex: str | None = None, definition: Definition | None = None
+    name: str,
+    size: Dimension,
+    positive: bool = True,
+    latex: str | None = None,
+    definition: Definition | None = None,
+    equal_to: Callable[[Expression], list[tuple[Any, Any]]] | None = None,
 ) -> Expression:
-    """A diagonal matrix; with `positive` (the default) its entries are positive and it has rational powers."""
-    return letter(Symbol(name, size, size, "diagonal", positive, definition=definition, latex=latex))
+    """A diagonal matrix; with `positive` (the default) its entries are positive and it has rational powers.
+
+    `equal_to` gives equalities that it satisfies, hypotheses of every claim that it occurs in.
+    """
+    made: Expression = letter(Symbol(name, size, size, "diagonal", positive, definition=definition, latex=latex))
+    if equal_to is None:
+        return made
+    made = letter(replace(made.symbol, facts=lambda: equal_to(made)))
+    return made
 
 
 def scalar(

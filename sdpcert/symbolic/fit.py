@@ -8,6 +8,7 @@ simple number c and half-integer exponents, that is offered as a conjecture; onl
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Claim, Statement, positive
-from sdpcert.symbolic.expression import Expression, diagonal, identity, letter
+from sdpcert.symbolic.drawing import instances
+from sdpcert.symbolic.effort import Effort
+from sdpcert.symbolic.expression import Expression, as_expression, diagonal, identity, letter
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.kernel import instances
 from sdpcert.symbolic.layer import Layer
 from sdpcert.symbolic.symbols import Symbol
 
@@ -40,24 +43,49 @@ class Fit:
     deviation: float
 
 
+@dataclass(frozen=True)
+class Optimum:
+    """The best multipliers for one instance, the least eigenvalue of the condition there, and the condition, scaled."""
+
+    multipliers: Array
+    lowest: float
+    condition: Array
+
+    @property
+    def rank(self) -> int:
+        """The numerical rank of the condition."""
+        values = np.linalg.eigvalsh(self.condition)
+        return int(np.sum(np.abs(values) > 1e-5 * max(np.abs(values).max(initial=0.0), 1e-12)))
+
+
 def fit_multipliers(
-    layer: Layer, given: Sequence[Statement] = (), seed: int = 0, samples: int = 24, **sizes: Any
+    layer: Layer,
+    given: Sequence[Statement] = (),
+    seed: int = 0,
+    samples: int = 24,
+    limit: Effort | None = None,
+    **sizes: Any,
 ) -> Fit | None:
-    """A closed form for a layer's missing multipliers; None if no multipliers or no simple form are found."""
+    """A closed form for a layer's multipliers; None if no multipliers or no simple form are found within `limit`."""
     if layer.U is None:
         return None
-    hidden = layer.U.rows
-    free = diagonal("multipliers", hidden)
-    claim = Claim("fit", positive(replace(layer, multipliers=free).condition()), given, sizes=sizes)
+    hidden, limit = layer.U.rows, limit or Effort()
+    freed = with_free_multipliers(layer, given)
+    free = freed.multipliers
+    assert free is not None
+    claim = freed.claim("fit", given, **sizes)
     symbols = sorted((s for s in claim.symbols() if s.positive and s is not free.symbol), key=lambda s: s.name)
     names = [s for s in symbols if s.kind == "scalar" or (s.kind == "diagonal" and s.rows == hidden)]
     if len(names) > MOST_FACTORS:
         return None
     tables: list[tuple[Array, Array]] = []
     for instance in itertools.islice(_instances(claim, hidden, seed), samples):
-        found = _solve(claim, free, instance)
-        if found is None:
+        if limit.spent:
             return None
+        optimum = _solve(claim, free, instance)
+        if optimum is None or optimum.lowest < -FEASIBLE:
+            return None
+        found = optimum.multipliers
         if np.all(found > 1e-9):
             logs = [[_log(instance, s, k if s.kind == "diagonal" else 0) for s in names] for k in range(len(found))]
             tables.append((np.array(logs).reshape(len(found), len(names)), np.log(found)))
@@ -67,6 +95,27 @@ def fit_multipliers(
     return None
 
 
+def with_free_multipliers(layer: Layer, given: Sequence[Statement] = ()) -> Layer:
+    """The layer with a free diagonal symbol as multipliers, whose name no other symbol has."""
+    if layer.U is None:
+        raise AlgebraError("a linear layer has no multipliers")
+    scalars = [as_expression(value, (1, 1)) for value in (layer.squared_lipschitz, layer.low, layer.high)]
+    parts = [*(part for _, part in layer.parts()), *scalars]
+    taken = {s.name for s in Claim("", positive(layer.U.T @ layer.U), given, also=parts).symbols()}
+    name = "Lambda"
+    while name in taken:
+        name += "'"
+    return replace(layer, multipliers=diagonal(name, layer.U.rows))
+
+
+def best_multipliers(layer: Layer, claim: Claim, instance: Instance) -> Optimum | None:
+    """The multipliers with which the condition of the layer has the greatest least eigenvalue in an instance."""
+    freed = with_free_multipliers(layer, claim.given)
+    assert freed.multipliers is not None
+    own = freed.claim("multipliers", claim.given, **claim.sizes)
+    return _solve(own, freed.multipliers, instance.again())
+
+
 def _instances(claim: Claim, hidden: Any, seed: int) -> Iterator[Instance]:
     """Instances with at least two neurons."""
     for instance in instances(claim, seed, 80, magnitude=9, denominator=4):
@@ -74,8 +123,8 @@ def _instances(claim: Claim, hidden: Any, seed: int) -> Iterator[Instance]:
             yield instance
 
 
-def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:
-    """The multipliers that make the smallest eigenvalue of the condition greatest; None if it stays negative."""
+def _solve(claim: Claim, free: Expression, instance: Instance) -> Optimum | None:
+    """The multipliers that make the smallest eigenvalue of the condition greatest; None if the solver fails."""
     import cvxpy
 
     count = instance.size(free.rows)
@@ -83,8 +132,8 @@ def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:
     instance.value(claim.show.matrix)
 
     def condition(chosen: list[int]) -> Array:
-        parameters = {**instance.parameters, free.symbol: np.array([Fraction(c) for c in chosen], dtype=object)}
-        other = Instance(instance.sizes, parameters=parameters, roots=claim.roots())
+        other = instance.again()
+        other.parameters[free.symbol] = np.array([Fraction(c) for c in chosen], dtype=object)
         return other.value(claim.show.matrix).astype(float)
 
     constant = condition([0] * count)
@@ -95,10 +144,17 @@ def _solve(claim: Claim, free: Expression, instance: Instance) -> Array | None:
     for k, part in enumerate(parts):
         matrix = matrix + multipliers[k] * (part / scale)
     problem = cvxpy.Problem(cvxpy.Maximize(lowest), [matrix - lowest * np.eye(len(constant)) >> 0])
-    problem.solve(solver="CLARABEL")
-    if multipliers.value is None or lowest.value is None or float(lowest.value) < -FEASIBLE:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # inaccurate points: what is fitted to them is proved or dropped
+            problem.solve(solver="CLARABEL")
+    except cvxpy.SolverError:
         return None
-    return np.asarray(multipliers.value, dtype=float)
+    if multipliers.value is None or lowest.value is None:
+        return None
+    found = np.asarray(multipliers.value, dtype=float)
+    best = constant / scale + sum((x * part / scale for x, part in zip(found, parts)), start=0 * constant)
+    return Optimum(found, float(lowest.value), best)
 
 
 def _log(instance: Instance, symbol: Symbol, k: int) -> float:

@@ -31,8 +31,9 @@ class Instance:
     """Values for symbols: `value(expression)` is a matrix of them.
 
     `sizes` gives the named dimensions. Parameters are numerators within `magnitude` over denominators up to
-    `denominator`, unless given. `roots` are the symbols that need rational square roots. With `exact=False` numbers are
-    floats and parameters must be given.
+    `denominator`, unless given. `roots` are the symbols that need rational square roots. Symbols in `unsampled` are
+    drawn as free ones of their kind, whatever their samplers would choose. With `exact=False` numbers are floats and
+    parameters must be given. Free symbols that are not positive are multiplied by `shrink`.
     """
 
     def __init__(
@@ -44,16 +45,25 @@ class Instance:
         parameters: Mapping[Symbol | Draw, Array] | None = None,
         roots: Iterable[Symbol] = (),
         exact: bool = True,
+        unsampled: Iterable[Symbol] = (),
+        shrink: Fraction = Fraction(1),
     ) -> None:
         self.sizes = dict(sizes)
         self.rng = rng or np.random.default_rng(0)
-        self.magnitude, self.denominator, self.exact = magnitude, denominator, exact
+        self.magnitude, self.denominator, self.exact, self.shrink = magnitude, denominator, exact, shrink
         self.parameters: dict[Symbol | Draw, Array] = dict(parameters or {})
         #: Whether a root had to be rounded up, so that a defined symbol is not exactly what its formula says.
         self.rounded = False
-        self.roots = set(roots)
+        self.roots, self.unsampled = set(roots), frozenset(unsampled)
         self._values: dict[Symbol, Array] = {}
         self._expressions: dict[Expression, Array] = {}
+
+    def again(self, exact: bool = True) -> Instance:
+        """A new instance of the same sizes and parameters, in which everything else is computed anew."""
+        parameters = self.parameters if exact else {s: v.astype(float) for s, v in self.parameters.items()}
+        made = Instance(self.sizes, parameters=parameters, roots=self.roots, exact=exact)
+        made.unsampled = self.unsampled
+        return made
 
     # What definitions use
 
@@ -181,12 +191,13 @@ class Instance:
 
     def _symbol(self, symbol: Symbol) -> Array:
         if symbol not in self._values:
-            value = self._free(symbol) if symbol.definition is None else symbol.definition(self)
+            is_free = symbol.definition is None or symbol in self.unsampled
+            value = self._free(symbol) if is_free or symbol.definition is None else symbol.definition(self)
             if symbol in self.roots and self.exact:
                 for k in range(len(value)):
                     squared = root_above(value[k, k]) ** 2
                     # A free symbol may have any value; a defined one is no longer what it should be.
-                    self.rounded |= symbol.definition is not None and squared != value[k, k]
+                    self.rounded |= not is_free and squared != value[k, k]
                     value[k, k] = squared
             shape = (self.size(symbol.rows), self.size(symbol.columns))
             self._values[symbol] = np.asarray(value).reshape(shape)
@@ -218,6 +229,8 @@ class Instance:
             values = np.empty(shape, dtype=object)
             for index in np.ndindex(shape):
                 values[index] = Fraction(int(top[index]), int(bottom[index]))
+                if isinstance(symbol, Symbol) and not symbol.positive:
+                    values[index] *= self.shrink
             if symbol in self.roots:
                 values = values**2
             self.parameters[symbol] = values

@@ -5,31 +5,34 @@ Three independent checks, all of which have to pass:
 1. every step follows, and the last one derives the claim, modulo the rewriting rules (noncommutative expansion);
 2. the claim, its hypotheses and every derived statement hold on random exact instances of dimensions 1 to 5, which sees
    what symbols cannot: wrong shapes, transposes, definitions;
-3. the same proof does not derive the claim with a sign, a factor or a transpose changed.
+3. the same proof does not derive the claim with a sign, a factor or a transpose changed (a sample of such changes).
+
+Most instances have small numbers, a few have large ones. Where an author's samplers choose values of symbols, some
+instances ignore them: they draw the symbols as free ones of their kind and keep what the hypotheses allow.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from sdpcert.errors import AlgebraError, KernelError, StepRejected
 from sdpcert.symbolic.claim import Claim, Statement
-from sdpcert.symbolic.expression import letter
+from sdpcert.symbolic.drawing import instances
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.refutation import fails_in_floats
 from sdpcert.symbolic.steps.step import Known, Step
 
-#: Exact instances that a claim is tried on, and the largest dimension of them.
-INSTANCES = 24
-LARGEST = 5
-#: Seconds after which no further instance is drawn, if at least a third were tried.
-SECONDS = 8.0
+#: Further ones with numerators and denominators up to these, and the largest dimension of them.
+LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION = 4, 1000, 97, 2
+#: Further ones that ignore samplers of symbols.
+UNSAMPLED_INSTANCES = 6
+#: Seconds that each kind of instances may take.
+SECONDS = 3.0
+#: Changed claims that a proof is tried on.
+MUTANTS = 50
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Derived:
 class ProofCheck:
     """What the kernel found: `proved` with the statements, or the `reason` why not.
 
-    `instances` were tried; `mutants` counts changed claims that were rejected, `still_true` those that the same proof
-    shows and that hold on the instances (a weaker claim), `ill_typed` those whose shapes do not fit.
+    `instances` were tried, of the dimensions in `sizes`; `mutants` counts changed claims that were rejected,
+    `still_true` those that the same proof shows and that hold on the instances (a weaker claim), `ill_typed` those
+    whose shapes do not fit.
     """
 
     proved: bool
@@ -56,6 +60,7 @@ class ProofCheck:
     still_true: int = 0
     ill_typed: int = 0
     seconds: float = 0.0
+    sizes: tuple[dict[str, int], ...] = ()
 
 
 def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
@@ -66,7 +71,7 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
     except StepRejected as rejection:
         return ProofCheck(False, reason=str(rejection), seconds=time.perf_counter() - start)
     tried: list[Instance] = []
-    for instance in instances(claim, seed):
+    for instance in _tried(claim, seed):
         wrong = claim.declared_wrongly(instance)
         if wrong is not None:
             return ProofCheck(False, derived, f"a definition contradicts what is declared: {wrong}", len(tried))
@@ -79,14 +84,21 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
                 "the kernel or a definition that contradicts its declared properties"
             )
         tried.append(instance)
-        if time.perf_counter() - start > SECONDS and len(tried) >= INSTANCES // 3:
-            break
     if not tried:
         return ProofCheck(False, derived, "no exact instance satisfies the hypotheses", 0)
-    rejected, still_true, ill_typed, failure = _mutants(claim, proof, tried)
-    return ProofCheck(
-        not failure, derived, failure, len(tried), rejected, still_true, ill_typed, time.perf_counter() - start
-    )
+    rejected, still_true, ill_typed, failure = _mutants(claim, proof, tried, seed)
+    sizes = tuple(instance.sizes for instance in tried)
+    seconds = time.perf_counter() - start
+    return ProofCheck(not failure, derived, failure, len(tried), rejected, still_true, ill_typed, seconds, sizes)
+
+
+def _tried(claim: Claim, seed: int) -> Iterator[Instance]:
+    """The instances of a check: small numbers, large ones, and some that ignore samplers."""
+    large = (LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION)
+    yield from instances(claim, seed, effort=Effort(SECONDS))
+    yield from instances(claim, seed, *large, effort=Effort(SECONDS))
+    limit = Effort(SECONDS)
+    yield from instances(claim, seed, UNSAMPLED_INSTANCES, largest=LARGE_DIMENSION, sampled=False, effort=limit)
 
 
 def derive(claim: Claim, proof: Sequence[Step]) -> tuple[Derived, ...]:
@@ -125,49 +137,10 @@ def _conclude(known: Known, step: Step, show: Statement) -> Statement:
     return last
 
 
-def sizes_of(claim: Claim, largest: int = LARGEST) -> Iterator[dict[str, Any]]:
-    """Choices of dimensions: all equal to 1, then mixed ones."""
-    names = [name for name in claim.dimensions() if not isinstance(claim.sizes.get(name), int)]
-    fixed = {k: v for k, v in claim.sizes.items() if isinstance(v, int)}
-    rng = np.random.default_rng(7)
-    for values in itertools.chain(
-        [(1,) * len(names), (2,) * len(names), (3,) * len(names)],
-        (tuple(int(k) for k in rng.integers(1, largest + 1, len(names))) for _ in itertools.count()),
-    ):
-        chosen = dict(zip(names, values)) | fixed
-        yield chosen | {k: v(chosen) for k, v in claim.sizes.items() if callable(v)}
-
-
-def instances(
-    claim: Claim,
-    seed: int = 0,
-    count: int = INSTANCES,
-    magnitude: int = 3,
-    denominator: int = 2,
-    largest: int = LARGEST,
-) -> Iterator[Instance]:
-    """Exact instances that satisfy the hypotheses, of parameters within `magnitude` over up to `denominator`."""
-    rng = np.random.default_rng(seed)
-    roots, found = claim.roots(), 0
-    for attempt, sizes in enumerate(sizes_of(claim, largest)):
-        if found >= count or attempt >= 20 * count:
-            return
-        instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
-        try:
-            # Every symbol is computed: one that is singular here spoils the instance.
-            for symbol in claim.symbols():
-                instance.value(letter(symbol))
-            if all(statement.holds(instance) for statement in claim.given):
-                found += 1
-                yield instance
-        except ZeroDivisionError:
-            continue
-
-
-def _mutants(claim: Claim, proof: Sequence[Step], tried: Sequence[Instance]) -> tuple[int, int, int, str]:
+def _mutants(claim: Claim, proof: Sequence[Step], tried: Sequence[Instance], seed: int) -> tuple[int, int, int, str]:
     rejected = still_true = ill_typed = 0
     known, _ = _until_last(claim, proof)
-    for label, mutant in claim.mutants():
+    for label, mutant in claim.mutants(MUTANTS, seed):
         if mutant is None:
             ill_typed += 1
             continue

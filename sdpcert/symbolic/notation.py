@@ -26,6 +26,8 @@ class Notation:
     space = " "
     #: Whether statements are written with names for their parts, which a document explains after them.
     named = False
+    #: The sign of an activation.
+    activation = "phi"
 
     def letter(self, letter: Letter) -> str:
         """A symbol in a word."""
@@ -76,6 +78,21 @@ class Notation:
         """The sign between numbers, or between symmetric matrices."""
         return ">="
 
+    def trace(self, shown: str) -> str:
+        """A trace, as in tr(A)."""
+        return f"tr({shown})"
+
+    def squared_norm(self, shown: str) -> str:
+        """The square of a spectral norm, as in ||A||^2."""
+        return f"||{shown}||^2"
+
+    def layer(self, maps: Sequence[str]) -> str:
+        """A layer with the maps of these names, as in y = H x + G z + c, z = phi(U x + b)."""
+        if "U" not in maps:
+            return "y = H x + c"
+        before = "U x + W z + b" if "W" in maps else "U x + b"
+        return f"y = {'H x + ' if 'H' in maps else ''}G z + c, z = {self.activation}({before})"
+
     def indexed(self, shown: str, compound: bool, at: str) -> str:
         """The entry `at` of a symbol or (`compound`) a formula, as in (W'W)_ij; without `at` a number."""
         shown = f"({shown})" if compound else shown
@@ -95,6 +112,7 @@ class Latex(Notation):
 
     space = r"\,"
     named = True
+    activation = r"\varphi"
 
     def symbol(self, symbol: Symbol) -> str:
         r"""The LaTeX that was declared, or made from the name (`W_k`, `lambda`, `Psi1`)."""
@@ -154,6 +172,14 @@ class Latex(Notation):
     def at_least(self, numbers: bool) -> str:
         """The usual sign for numbers, that of the Loewner order for matrices."""
         return r"\ge" if numbers else r"\succeq"
+
+    def trace(self, shown: str) -> str:
+        """The operator in roman type."""
+        return rf"\operatorname{{tr}}({shown})"
+
+    def squared_norm(self, shown: str) -> str:
+        """Double bars."""
+        return rf"\|{shown}\|^2"
 
     def indexed(self, shown: str, compound: bool, at: str) -> str:
         """A subscript."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.expression import Expression
-from sdpcert.symbolic.notation import LATEX
+from sdpcert.symbolic.notation import LATEX, Notation
 from sdpcert.symbolic.symbols import Symbol
 
 #: Characters of a formula that fits into one line, as `visible` counts them.
@@ -75,25 +75,26 @@ def visible(shown: str) -> int:
     return len(re.sub(r"\\.|[{}^_& ]", "", shown))
 
 
-def definition_latex(symbol: Symbol) -> str | None:
+def definition(symbol: Symbol, notation: Notation) -> str | None:
     """How a symbol is defined, as an equation; None if it is free."""
-    name = LATEX.symbol(symbol)
+    name = notation.symbol(symbol)
     if not isinstance(symbol.formula, tuple):
-        return None if symbol.formula is None else f"{name} = {latex(symbol.formula)}"
+        return None if symbol.formula is None else f"{name} = {symbol.formula.shown(notation)}"
     index, formula = symbol.formula
-    shown = latex(formula)
+    shown = formula.shown(notation)
     if index == "trace":
-        return rf"{name} = \operatorname{{tr}}({shown})"
+        return f"{name} = {notation.trace(shown)}"
     if index == "norm":
-        return rf"{name} \ge \|{shown}\|^2"
+        return f"{name} {notation.at_least(True)} {notation.squared_norm(shown)}"
     if index == "inverse":
-        if symbol.latex is not None and symbol.latex.endswith("^{-1}"):
+        if notation.named and symbol.latex is not None and symbol.latex.endswith("^{-1}"):
             return None
-        return f"{name} = {f'({shown})' if '_' in shown or formula.is_compound else shown}^{{-1}}"
+        base = f"({shown})" if "_" in shown or formula.is_compound else shown
+        return f"{name} = {base}^{notation.exponent(Fraction(-1))}"
     if index is None:
         return f"{name} = {shown}"
     name = f"({name})" if "_" in name or "^" in name else name
-    return rf"{name}_{{{index.name}{index.name}}} = {shown}"
+    return f"{notation.indexed(name, False, index.name * 2)} = {shown}"
 
 
 def plain(value: str) -> str:
@@ -111,3 +112,26 @@ def plain(value: str) -> str:
     }
     value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
     return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
+
+
+def latex_defect(value: str) -> str | None:
+    """What keeps a piece of LaTeX from compiling wherever it stands: braces, dollars, environments; None if nothing."""
+    bare = re.sub(r"\\\\|\\[{}$]", "", value)
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return "a brace } is closed that was not opened"
+    if depth:
+        return "a brace { is not closed"
+    if bare.count("$") % 2:
+        return "a formula that starts with $ does not end"
+    if bare.count(r"\[") != bare.count(r"\]"):
+        return r"a formula that starts with \[ does not end"
+    opened: list[str] = []
+    for command, name in re.findall(r"\\(begin|end)\{([^{}]*)\}", bare):
+        if command == "begin":
+            opened.append(name)
+        elif not opened or opened.pop() != name:
+            return rf"\end{{{name}}} ends what was not begun"
+    return rf"\begin{{{opened[-1]}}} does not end" if opened else None

@@ -2,7 +2,8 @@
 
 Dimensions and magnitudes grow from the smallest on, so what is found first is nearly minimal; it is then shrunk entry
 by entry. Where random numbers find nothing, the smallest eigenvalue is minimised over real parameters and the
-minimiser is rounded to rationals. Only an exact failure counts.
+minimiser is rounded to rationals. Then large numbers are tried, and last instances that ignore what samplers of an
+author's choose: a claim is about everything that its hypotheses allow. Only an exact failure counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.drawing import instances, some_of
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.exact import form, indefinite
 from sdpcert.symbolic.expression import letter
 from sdpcert.symbolic.instances import Draw, Instance
@@ -28,6 +31,9 @@ Array = np.ndarray
 #: finds the same witness on every machine. The library's wrong versions need 6,625 instances at most.
 RANDOM_INSTANCES = 12_000
 GRADIENT_STARTS = 40
+#: Instances with large numbers, and instances that ignore samplers.
+LARGE_INSTANCES = 120
+UNSAMPLED_INSTANCES = 1_200
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,22 @@ class Witness(ShortRepr):
 
     def holds(self, claim: Claim) -> bool:
         """Whether the witness satisfies the hypotheses and contradicts the claim, evaluated anew."""
-        fresh = Instance(self.instance.sizes, parameters=self.instance.parameters, roots=claim.roots())
+        fresh = self.instance.again()
         return all(s.holds(fresh) for s in claim.given) and not claim.show.holds(fresh)
 
 
-def refute(claim: Claim, seed: int = 0, effort: float = 1.0) -> Witness | None:
-    """A small exact counterexample, None if `effort` times the usual search found none (which proves nothing)."""
-    rng = np.random.default_rng(seed)
-    found = _random(claim, rng, round(effort * RANDOM_INSTANCES))
-    found = found or _gradient(claim, rng, round(effort * GRADIENT_STARTS))
+def refute(claim: Claim, seed: int = 0, effort: float = 1.0, limit: Effort | None = None) -> Witness | None:
+    """A small exact counterexample, None if `effort` times the usual search found none (which proves nothing).
+
+    The search ends when the seconds of `limit` are spent.
+    """
+    rng, limit = np.random.default_rng(seed), limit or Effort()
+    found = (
+        _random(claim, rng, round(effort * RANDOM_INSTANCES), limit)
+        or _gradient(claim, rng, round(effort * GRADIENT_STARTS), limit)
+        or _large(claim, rng, round(effort * LARGE_INSTANCES), limit)
+        or _unsampled(claim, rng, round(effort * UNSAMPLED_INSTANCES), limit)
+    )
     return None if found is None else witness_of(claim, _shrunk(claim, found))
 
 
@@ -67,6 +80,8 @@ def _attempt(claim: Claim, instance: Instance, rounded: bool = True) -> bool:
     try:
         if not all(s.holds(instance) for s in claim.given) or claim.show.holds(instance):
             return False
+        if claim.declared_wrongly(instance) is not None:
+            return False
         return not instance.rounded or (rounded and fails_in_floats(claim, instance))
     except ZeroDivisionError:
         return False
@@ -74,10 +89,9 @@ def _attempt(claim: Claim, instance: Instance, rounded: bool = True) -> bool:
 
 def fails_in_floats(claim: Claim, instance: Instance) -> bool:
     """Whether the claim clearly fails where the roots of the instance are not rounded."""
-    parameters = {s: v.astype(float) for s, v in instance.parameters.items()}
     try:
         with np.errstate(all="raise"):
-            value = Instance(instance.sizes, parameters=parameters, exact=False).value(claim.show.matrix).astype(float)
+            value = instance.again(exact=False).value(claim.show.matrix).astype(float)
     except (FloatingPointError, ZeroDivisionError, ValueError):
         return False
     scale = np.abs(value).max(initial=1e-300)
@@ -98,12 +112,12 @@ def _plans(claim: Claim) -> Iterator[tuple[dict[str, Any], int, int]]:
                 yield chosen | {k: v(chosen) for k, v in claim.sizes.items() if callable(v)}, magnitude, denominator
 
 
-def _random(claim: Claim, rng: np.random.Generator, count: int) -> Instance | None:
+def _random(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -> Instance | None:
     roots = claim.roots()
     for tries, rounded in ((12, False), (12, True), (80, False), (80, True), (400, True)):
         for sizes, magnitude, denominator in _plans(claim):
             for _ in range(tries):
-                if count == 0:
+                if count == 0 or limit.spent:
                     return None
                 count -= 1
                 instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
@@ -112,7 +126,29 @@ def _random(claim: Claim, rng: np.random.Generator, count: int) -> Instance | No
     return None
 
 
-def _gradient(claim: Claim, rng: np.random.Generator, count: int) -> Instance | None:
+def _large(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -> Instance | None:
+    """Numbers that no author thinks of: a claim may hold on a grid of small ones by chance."""
+    for instance in instances(claim, int(rng.integers(2**31)), count, 1000, 97, largest=2):
+        if limit.spent or _attempt(claim, instance):
+            return None if limit.spent else instance
+    return None
+
+
+def _unsampled(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -> Instance | None:
+    """Instances in which some samplers are ignored."""
+    choosable, roots = claim.sampled(), claim.roots()
+    for sizes, magnitude, denominator in itertools.cycle(list(_plans(claim)) if choosable else []):
+        if count == 0 or limit.spent:
+            return None
+        count -= 1
+        chosen = some_of(choosable, rng)
+        instance = Instance(sizes, rng, magnitude, denominator, roots=roots, unsampled=chosen)
+        if _attempt(claim, instance):
+            return instance
+    return None
+
+
+def _gradient(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -> Instance | None:
     """Minimise the smallest eigenvalue over real parameters; round the minimiser."""
     from scipy.optimize import minimize
 
@@ -120,6 +156,8 @@ def _gradient(claim: Claim, rng: np.random.Generator, count: int) -> Instance | 
         return None
     roots = claim.roots()
     for sizes, magnitude, denominator in itertools.islice(itertools.cycle(list(_plans(claim))), count):
+        if limit.spent:
+            return None
         start = Instance(sizes, rng, magnitude, denominator, roots=roots)
         try:
             for statement in (*claim.given, claim.show):
@@ -179,14 +217,16 @@ def _shrunk(claim: Claim, instance: Instance) -> Instance:
                 now = array[index]
                 for smaller in _smaller(now, symbol):
                     array[index] = smaller
-                    smaller_one = Instance(instance.sizes, parameters=parameters, roots=roots)
+                    smaller_one = Instance(
+                        instance.sizes, parameters=parameters, roots=roots, unsampled=instance.unsampled
+                    )
                     if _attempt(claim, smaller_one, rounded=instance.rounded):
                         changed = True
                         break
                     array[index] = now
         if not changed:
             break
-    return Instance(instance.sizes, parameters=parameters, roots=roots)
+    return Instance(instance.sizes, parameters=parameters, roots=roots, unsampled=instance.unsampled)
 
 
 def _is_positive(symbol: Symbol | Draw) -> bool:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.symbolic.derivation import OPEN, PROVED, REFUTED, Comparison, Derivation, PartResult
+from sdpcert.symbolic.drawing import shown_sizes
+from sdpcert.symbolic.kernel import ProofCheck
 from sdpcert.symbolic.printing import plain
+from sdpcert.symbolic.proof_object import document
+from sdpcert.symbolic.sentence import sentence
 from sdpcert.symbolic.sources import cited
 from sdpcert.symbolic.theorems import claim_latex, escaped, wrong_version_latex
 
@@ -26,14 +30,24 @@ class Result:
     numbers: tuple[Comparison, ...]
     seconds: float
     note: str = ""
+    #: Whether every claim was settled, or work was interrupted.
+    whole: bool = True
 
     @property
     def status(self) -> str:
         """proved, refuted or open."""
         if any(p.status == REFUTED for p in self.parts):
             return REFUTED
-        whole = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
-        return PROVED if whole and self.parts and all(n.agrees for n in self.numbers) else OPEN
+        settled = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
+        return PROVED if self.whole and settled and self.parts and all(n.agrees for n in self.numbers) else OPEN
+
+    def document(self) -> dict[str, Any]:
+        """The proof file's JSON value; raises ValueError if a claim is not proved."""
+        missing = [plain(p.part.claim.name) for p in self.parts if not p.theorems]
+        if missing or not self.parts:
+            raise ValueError(f"{plain(self.derivation.title)}: there is no proof of {', '.join(missing) or 'anything'}")
+        theorems = [theorem for part in self.parts for theorem in part.theorems]
+        return document(plain(self.derivation.title), plain(self.derivation.source), theorems)
 
     def text(self) -> str:
         """The result for a terminal, line by line."""
@@ -58,12 +72,11 @@ class Result:
         derivation = self.derivation
         head = [] if self.status == PROVED else [self.status]
         head += cited(derivation.source, papers)
-        lines = [
-            f"\\section{{{escaped(derivation.title)}}}",
-            "\\begin{theorem}" + (f"[{{{'; '.join(head)}}}]" if head else ""),
-            derivation.statement or "As claimed below.",
-            "\\end{theorem}",
-        ]
+        lines = [f"\\section{{{escaped(derivation.title)}}}"]
+        if head:
+            lines.append(f"\\noindent {'; '.join(head)}.\n")
+        if derivation.statement:
+            lines += ["\\begin{commentary}", derivation.statement, "\\end{commentary}"]
         for part in self.parts:
             lines += claim_latex(part)
         steps, instances, changed = self.counts()
@@ -99,36 +112,68 @@ class Result:
 
 
 def _part_lines(result: PartResult, label: str) -> list[str]:
-    claim = result.part.claim
+    claim, layer = result.part.claim, result.part.layer
     lines = [f"  {label:8} {plain(claim.name)}: {result.status}"]
+    told = sentence(claim, layer) if label == "claim" else []
+    if claim.text and label == "claim":
+        told.append(f"commentary, not checked: {plain(claim.text)}")
     if result.status == PROVED and result.check is not None:
-        check = result.check
-        lines.append(
-            f"           by {result.strategy}, {len(check.derived)} steps; {check.instances} exact instances; "
-            f"{check.mutants + check.ill_typed} wrong versions rejected"
-        )
+        told += _checked(result.check, result.strategy)
+        if result.stretch is not None:
+            told.append(f"random inputs of the layer are stretched by up to {result.stretch:.4g} of the constant")
     elif result.status == REFUTED and result.witness is not None:
-        witness = result.witness
-        shown = ", ".join(f"{s.name} = {_matrix_text(v)}" for s, v in witness.values.items() if v.size)
-        lines.append(f"           {shown}")
-        if witness.vector is not None:
-            vector = ", ".join(str(x) for x in witness.vector)
-            lines.append(f"           v = ({vector}): v'Mv = {witness.value} < 0")
-        else:
-            lines.append(f"           an entry that should be 0 is {witness.value}")
-        if result.network is not None:
-            network = result.network
-            given = ", ".join(str(x) for x in network.input)
-            biases = f", biases ({', '.join(str(b) for b in network.biases)})" if network.biases else ""
-            lines.append(
-                f"           inputs 0 and ({given}){biases}: squared distance {network.stretched} of the outputs, "
-                f"at most {network.allowed} allowed"
-            )
-    elif result.check is not None:
-        lines.append(f"           {result.check.reason}")
-    if result.status == OPEN:
-        lines.append("           neither proved nor refuted: give a proof, or more hypotheses")
+        told += _contradicted(result)
+    else:
+        told += _open(result)
+    return lines + [f"           {line}" for line in told]
+
+
+def _checked(check: ProofCheck, strategy: str) -> list[str]:
+    """How a claim was proved."""
+    tried = f"{check.instances} exact instances ({shown_sizes(check.sizes)})"
+    rejected = f"{check.mutants + check.ill_typed} wrong versions rejected"
+    return [f"by {strategy}, {len(check.derived)} steps; {tried}; {rejected}"]
+
+
+def _contradicted(result: PartResult) -> list[str]:
+    """The counterexample of a claim."""
+    witness = result.witness
+    assert witness is not None
+    lines = [", ".join(f"{s.name} = {_matrix_text(v)}" for s, v in witness.values.items() if v.size)]
+    if witness.vector is not None:
+        vector = ", ".join(str(x) for x in witness.vector)
+        lines.append(f"v = ({vector}): v'Mv = {witness.value} < 0")
+    else:
+        lines.append(f"an entry that should be 0 is {witness.value}")
+    if witness.instance.unsampled:
+        names = ", ".join(sorted(s.name for s in witness.instance.unsampled))
+        lines.append(f"with values of {names} that the samplers do not choose and no hypothesis excludes")
+    if result.network is not None:
+        network = result.network
+        given = ", ".join(str(x) for x in network.input)
+        biases = f", biases ({', '.join(str(b) for b in network.biases)})" if network.biases else ""
+        lines.append(
+            f"inputs 0 and ({given}){biases}: squared distance {network.stretched} of the outputs, "
+            f"at most {network.allowed} allowed"
+        )
     return lines
+
+
+def _open(result: PartResult) -> list[str]:
+    """Why a claim is open, and what is known of it."""
+    lines = [result.check.reason] if result.check is not None and result.check.reason else []
+    suggested = result.suggested
+    if suggested is not None and suggested.part.layer is not None and suggested.check is not None:
+        fails = "this multiplier fails" if result.witness is not None else "not proved with this multiplier"
+        lines.append(f"{fails}; {suggested.part.layer.multipliers} works:")
+        lines += [f"  {line}" for line in _checked(suggested.check, suggested.strategy)]
+    elif result.witness is not None:
+        lines.append("the condition fails with these multipliers, and no two inputs contradict the layer")
+    else:
+        lines.append("neither proved nor refuted: give a proof, or more hypotheses")
+    if result.witness is not None:
+        lines += _contradicted(result)
+    return lines + list(result.diagnosis)
 
 
 def _matrix_text(values: Any) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block
@@ -25,47 +26,87 @@ MOST_STEPS = 20_000
 LONGEST_WORD = 60
 
 
-class Rules:
-    """Rewriting rules made of equalities; `normal` brings an expression or a block matrix to its normal form."""
+@dataclass(frozen=True, eq=False)
+class Equality:
+    """`expression = 0`, and where that comes from: an entry of a statement (number, row, column), or other equalities.
 
-    def __init__(self, equalities: Iterable[tuple[Expression, Expression]]) -> None:
-        self.rules: dict[Word, Expression] = {}
-        pending: list[tuple[int, int, Expression]] = []
+    In the second case the expression is the sum of the uses.
+    """
+
+    expression: Expression
+    origin: tuple[int, int, int] | tuple[Use, ...]
+
+
+class Use(NamedTuple):
+    """`coefficient * monomial * left * E * right` for an equality E, transposed or not."""
+
+    coefficient: Fraction
+    monomial: Monomial
+    left: Word
+    equality: Equality
+    transposed: bool
+    right: Word
+
+    def scaled(self, coefficient: Fraction, monomial: Monomial = ()) -> Use:
+        """A multiple."""
+        return self._replace(coefficient=self.coefficient * coefficient, monomial=multiplied(self.monomial, monomial))
+
+
+class Rules:
+    """Rewriting rules made of equalities; `normal` brings an expression or a block matrix to its normal form.
+
+    `rules` has the equality `word - replacement = 0` for each word that is replaced.
+    """
+
+    def __init__(self, equalities: Iterable[Equality]) -> None:
+        self.rules: dict[Word, Equality] = {}
+        self.replacements: dict[Word, Expression] = {}
+        pending: list[tuple[int, int, Expression, Sequence[Use]]] = []
         ages = itertools.count()
 
-        def take_up(expression: Expression) -> None:
-            heapq.heappush(pending, (_size(expression), next(ages), expression))
+        def take_up(expression: Expression, *origin: Use, size: int | None = None) -> None:
+            heapq.heappush(pending, (_size(expression) if size is None else size, next(ages), expression, origin))
 
-        for left, right in equalities:
-            take_up(left - right)
+        for equality in equalities:
+            take_up(equality.expression, _use(equality))
         while pending and len(self.rules) < MOST_RULES:
-            difference = self.normal(heapq.heappop(pending)[2])
+            *_, expression, origin = heapq.heappop(pending)
+            difference, uses = self.traced(expression)
             made = _oriented(difference)
             if made is None:
                 continue
-            word, replacement = made
+            word, factor = made
             # Rules that the new one shortens are taken up again.
             for old in [w for w in self.rules if _position(w, word) is not None]:
-                take_up(_of(old, self.rules[old]) - self.rules.pop(old))
-            self.rules[word] = replacement
+                del self.replacements[old]
+                equality = self.rules.pop(old)
+                take_up(equality.expression, _use(equality))
+            ((scalars, _), scale) = next(iter(factor.terms.items()))
+            traces = [*origin, *(use.scaled(Fraction(-1)) for use in uses)]
+            rule = Equality(difference * factor, tuple(use.scaled(scale, scalars) for use in traces))
+            self.rules[word] = rule
+            self.replacements[word] = _of(word, difference) - rule.expression
             # The transpose comes next, whatever its size: it is as simple as the rule itself.
-            heapq.heappush(pending, (0, next(ages), difference.T))
+            take_up(rule.expression.T, _use(rule)._replace(transposed=True), size=0)
             for old in list(self.rules):
                 overlaps = self._overlaps(old, word)
-                for expression in overlaps if old == word else overlaps + self._overlaps(word, old):
-                    take_up(expression)
+                for other, *parents in overlaps if old == word else overlaps + self._overlaps(word, old):
+                    take_up(other, *parents)
 
     def normal(self, value: Any) -> Any:
         """The normal form; raises `AlgebraError` if reductions do not end."""
         if isinstance(value, Block):
             return value.map(self.normal)
-        if not self.rules:
-            return value
+        return self.traced(value)[0] if self.rules else value
+
+    def traced(self, value: Expression) -> tuple[Expression, list[Use]]:
+        """The normal form, and the uses whose sum with it is the value; raises `AlgebraError` as `normal`."""
         done: dict[tuple[Monomial, Word], Fraction] = {}
+        uses: list[Use] = []
         waiting = dict(value.terms)
         for _ in range(MOST_STEPS):
             if not waiting:
-                return Expression(value.rows, value.columns, done)
+                return Expression(value.rows, value.columns, done), uses
             (monomial, word), coefficient = waiting.popitem()
             found = self._match(word)
             if found is None:
@@ -75,7 +116,8 @@ class Rules:
             if len(word) > LONGEST_WORD:
                 break
             before, after = word[:position], word[position + len(rule) :]
-            for (scalars, middle), c in self.rules[rule].terms.items():
+            uses.append(Use(coefficient, monomial, before, self.rules[rule], False, after))
+            for (scalars, middle), c in self.replacements[rule].terms.items():
                 term = (multiplied(monomial, scalars), canonical(before + middle + after))
                 waiting[term] = waiting.get(term, Fraction(0)) + coefficient * c
                 if not waiting[term]:
@@ -89,8 +131,8 @@ class Rules:
                 return position, rule
         return None
 
-    def _overlaps(self, first: Word, second: Word) -> list[Expression]:
-        """Differences of the two ways to rewrite a word that ends with `second` and begins with `first`."""
+    def _overlaps(self, first: Word, second: Word) -> list[tuple[Any, ...]]:
+        """Differences of the two ways to rewrite a word that ends with `second` and begins with `first`, with uses."""
         found = []
         for shared in range(1, min(len(first), len(second)) + 1):
             if first[-shared:] != second[:shared] or (shared == len(first) == len(second)):
@@ -98,10 +140,16 @@ class Rules:
             if len(first) + len(second) - shared > LONGEST:
                 continue
             head, tail = first[:-shared], second[shared:]
-            left = self.rules[first] @ _word(tail, self.rules[first].columns)
-            right = _word(head, None, self.rules[second].rows) @ self.rules[second]
-            found.append(left - right)
+            left = self.replacements[first] @ _word(tail, self.replacements[first].columns)
+            right = _word(head, None, self.replacements[second].rows) @ self.replacements[second]
+            by_first = _use(self.rules[first])._replace(coefficient=Fraction(-1), right=tail)
+            found.append((left - right, by_first, _use(self.rules[second])._replace(left=head)))
         return found
+
+
+def _use(equality: Equality) -> Use:
+    """The equality itself."""
+    return Use(Fraction(1), (), (), equality, False, ())
 
 
 def _word(word: Word, rows: Dimension | None, columns: Dimension | None = None) -> Expression:
@@ -129,7 +177,7 @@ def _position(word: Word, part: Word) -> int | None:
 
 
 def _oriented(difference: Expression) -> tuple[Word, Expression] | None:
-    """The greatest word that stands alone with one monomial, and what it is equal to."""
+    """The greatest word that stands alone with one monomial, and the scalar that brings it to the coefficient one."""
     if not difference.terms:
         return None
     by_word: dict[Word, list[tuple[Monomial, Fraction]]] = {}
@@ -142,11 +190,7 @@ def _oriented(difference: Expression) -> tuple[Word, Expression] | None:
     if len(scalars) > 1 or any(not s.positive and s.square is None for s, _ in scalars[0][0]):
         return None
     (monomial, coefficient) = scalars[0]
-    factor = Expression(1, 1, {(monomial, ()): coefficient}) ** -1
-    rest = Expression(
-        difference.rows, difference.columns, {(m, w): c for (m, w), c in difference.terms.items() if w != greatest}
-    )
-    return greatest, rest * factor * -1
+    return greatest, Expression(1, 1, {(monomial, ()): coefficient}) ** -1
 
 
 def _weight(word: Word) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Symbols of the algebra: matrices, vectors and scalars of which only declared properties are known.
 
 Every constructor returns an `Expression` of one letter. A symbol also says how instances of it are drawn, so that a
-claim can be tried on exact numbers: a free symbol gets random small rationals of its kind, a defined one (an inverse, a
-rule for a diagonal, a bound) is computed from the others by its `definition`.
+claim can be tried on exact numbers: a free symbol gets random rationals of its kind, a defined one (an inverse, a rule
+for a diagonal, a bound) is computed from the others by its `definition`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,20 @@ class Symbol:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether its definition only chooses instances: the symbol stands for everything of its kind.
+
+        A formula says what a symbol is, and so does a definition with a `meaning` for proof objects; others, closures
+        of an author's, are samplers, and a proof knows nothing of them.
+        """
+        return self.definition is not None and self.formula is None and not hasattr(self.definition, "meaning")
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing but its kind is known of it."""
+        return self.definition is None and self.formula is None and self.square is None and not self.facts()
 
     @property
     def has_powers(self) -> bool:

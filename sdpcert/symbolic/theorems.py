@@ -8,11 +8,13 @@ from fractions import Fraction
 from typing import Any
 
 from sdpcert.symbolic.blocks import Block, as_block
-from sdpcert.symbolic.claim import Claim, Statement, equal
+from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.derivation import PROVED, REFUTED, PartResult
 from sdpcert.symbolic.expression import Expression
+from sdpcert.symbolic.layer import Layer
 from sdpcert.symbolic.notation import LATEX
-from sdpcert.symbolic.printing import LINE, definition_latex, latex, visible
+from sdpcert.symbolic.printing import LINE, definition, latex, visible
+from sdpcert.symbolic.sentence import definitions
 from sdpcert.symbolic.symbols import Symbol
 
 
@@ -21,9 +23,10 @@ def wrong_version_latex(control: PartResult) -> list[str]:
     claim = control.part.claim
     return [
         f"\\begin{{control}}[{_title(claim)}]",
-        _stated(claim, wrong=True),
+        _stated(control, wrong=True),
         *_witness_latex(control),
         "\\end{control}",
+        *commentary_latex(claim),
     ]
 
 
@@ -34,33 +37,22 @@ def _title(claim: Claim) -> str:
     return f"{{{escaped(name)}}}"
 
 
-def _stated(claim: Claim, names: dict[str, str] | None = None, wrong: bool = False) -> str:
+def _stated(result: PartResult, names: dict[str, str] | None = None, wrong: bool = False) -> str:
     """Declarations, hypotheses and what follows; `names` are those of hypotheses' matrices, by their LaTeX."""
+    claim, layer = result.part.claim, result.part.layer
     given, names = list(claim.given), names or {}
     # What cancels in the difference of the two sides is printed all the same.
     sides = [side for side in (claim.show.left, claim.show.right) if isinstance(side, Expression | Block)]
     printed = claim.symbols().union(*(side.symbols() for side in sides if claim.show.written is None))
     symbols = sorted((s for s in printed if s.square is None), key=lambda s: s.name)
-    definitions = []
-    for symbol in symbols:
-        bound = isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"
-        definition = definition_latex(symbol)
-        # A bound of a norm is said by the hypothesis that comes with it.
-        if definition and not (bound and any(symbol in s.matrix.symbols() for s in given)):
-            definitions.append(definition)
-        # An inverse says so by its definition; other equalities that come along are printed.
-        if symbol.formula is None:
-            said = [s.matrix for s in given if s.kind == "zero"]
-            facts = [equal(a, b) for a, b in symbol.facts()]
-            definitions += [latex(fact) for fact in facts if fact.matrix not in said]
-    parts = [claim.text] if claim.text else []
+    defined = definitions(claim, symbols, LATEX)
+    parts = []
     declared = _declarations(symbols)
     if claim.sizes:
         fixed = ", ".join(f"${k}={v}$" for k, v in claim.sizes.items() if isinstance(v, int))
         declared += f", where {fixed}" if fixed and declared else ""
     if declared:
-        with_them = " with" if definitions else "."
-        parts.append(f"Consider {declared}{with_them}{_listed(definitions, '.')}")
+        parts.append(f"Consider {declared}{' with' if defined else '.'}{_listed(defined, '.')}")
     if given:
         hypotheses = []
         for statement in given:
@@ -70,11 +62,31 @@ def _stated(claim: Claim, names: dict[str, str] | None = None, wrong: bool = Fal
         parts.append("it does \\emph{not} follow that" if wrong else "then")
     else:
         parts.append("It is \\emph{not} always true that" if wrong else "Then")
+    if layer is not None and layer.is_claimed_by(claim):
+        parts.append(_layer_latex(layer, wrong))
     # The same names are not explained twice.
     explained = {s.name for statement in given if statement.written for s in statement.written.names}
     where = _where([claim.show], explained, ".")
     parts.append(_display(latex(claim.show) + ("," if where else ".")) + where)
     return "\n".join(parts)
+
+
+def _layer_latex(layer: Layer, wrong: bool) -> str:
+    """The layer with its maps, slopes and constant, up to its condition, which is printed after it."""
+    maps = [f"{name} = {latex(part)}" for name, part in layer.parts()]
+    low, high = layer.slopes(LATEX)
+    slopes = f" and slopes of $\\varphi$ in $[{low},{high}]$" if layer.has_activation else ""
+    shown = f"the map{_display(layer.formula(LATEX))}with{_listed(maps)}{slopes}"
+    constant = f"the constant ${layer.constant(LATEX)}$"
+    by = "" if layer.multipliers is None else f" and the multipliers ${latex(layer.multipliers)}$"
+    if wrong:
+        return f"{shown} satisfies the condition for {constant}{by}:"
+    return f"{shown} is Lipschitz with {constant}: the condition holds for it{by},"
+
+
+def commentary_latex(claim: Claim) -> list[str]:
+    """An author's words on a claim, marked as words."""
+    return ["\\begin{commentary}", claim.text, "\\end{commentary}"] if claim.text else []
 
 
 def _plainly(statement: Statement) -> str:
@@ -148,7 +160,8 @@ def claim_latex(result: PartResult) -> list[str]:
     derived = _needed(result) if proved else []
     names = _matrix_names(claim, [step.explanation for step in derived])
     title = _title(claim) if result.status == PROVED else f"{_title(claim)}: {result.status}"
-    lines = [f"\\begin{{claim}}[{title}]", _stated(claim, names), "\\end{claim}"]
+    kind = "theorem" if result.status == PROVED else "claim"
+    lines = [f"\\begin{{{kind}}}[{title}]", _stated(result, names), f"\\end{{{kind}}}", *commentary_latex(claim)]
     if proved:
         lines += ["\\begin{proof}", _declared_in_proof(result)]
         for k, step in enumerate(derived):
@@ -170,8 +183,21 @@ def claim_latex(result: PartResult) -> list[str]:
     elif result.status == REFUTED:
         lines += _witness_latex(result)
     else:
-        lines.append("\\noindent Neither proved nor refuted.")
+        lines += _open_latex(result)
     return [line for line in lines if line]
+
+
+def _open_latex(result: PartResult) -> list[str]:
+    """What is known of a claim that is open: multipliers that work, or what numbers say."""
+    if result.suggested is not None and result.suggested.part.layer is not None:
+        works = latex(result.suggested.part.layer.multipliers)
+        return [
+            "\\noindent The condition was not proved with these multipliers and may fail. The layer has the constant "
+            f"all the same: its condition is proved with ${works}$."
+        ]
+    told = [f"\\item {escaped(line)}." for line in result.diagnosis]
+    listed = ["\\begin{itemize}", *told, "\\end{itemize}"] if told else []
+    return ["\\noindent Neither proved nor refuted.", *listed]
 
 
 def _needed(result: PartResult) -> list[Any]:
@@ -223,7 +249,7 @@ def _declared_in_proof(result: PartResult) -> str:
     names = sorted((s for s in used - known if s.square is None), key=lambda s: s.name)
     if not names:
         return ""
-    definitions = [d for d in (definition_latex(s) for s in names) if d]
+    definitions = [d for d in (definition(s, LATEX) for s in names) if d]
     return f"Consider {_declarations(names)}" + (f" with{_listed(definitions, '.')}" if definitions else ".")
 
 

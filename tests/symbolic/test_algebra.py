@@ -27,7 +27,7 @@ from sdpcert.symbolic import (
     vector,
     zero,
 )
-from sdpcert.symbolic.rewriting import Rules
+from sdpcert.symbolic.rewriting import Equality, Rules
 
 A, B = matrix("A", "n", "n"), matrix("B", "n", "n")
 D, E = diagonal("D", "n"), diagonal("E", "n")
@@ -118,15 +118,19 @@ def test_rewriting_finds_what_follows_from_inverses():
     assert not rules.normal(R @ Z - Z @ R)
     assert not rules.normal(R + R.T - 2 * R.T @ R - 2 * R.T @ B.T @ B @ R)
     assert rules.normal(R - R.T)
-    Q = orthonormal("Q", "n", "n")
+    Q = orthonormal("Q", "n", "m")
     rules = Claim("", equal(Q.T @ Q)).rules()
-    assert rules.normal(Q.T @ A @ Q.T @ Q) == Q.T @ A
-    # Columns are orthonormal, rows need not be.
+    assert rules.normal(A @ Q @ Q.T @ Q) == A @ Q
+    # Columns are orthonormal, rows need not be, unless there are as many.
     assert rules.normal(Q @ Q.T - identity("n"))
+    square = orthonormal("Q", "n", "n")
+    assert not Claim("", equal(square)).rules().normal(square @ square.T - identity("n"))
 
 
 def test_rewriting_that_would_not_end_is_refused():
     rules = Rules([])
-    rules.rules = {(A @ B).terms.copy().popitem()[0][1]: A @ B @ A @ B}
+    ((_, word),) = (A @ B).terms
+    rules.rules = {word: Equality(A @ B - A @ B @ A @ B, (0, 0, 0))}
+    rules.replacements = {word: A @ B @ A @ B}
     with pytest.raises(AlgebraError, match="does not end"):
         rules.normal(A @ B)

@@ -31,7 +31,8 @@ def results():
 
 def test_latex_has_theorems_proofs_and_witnesses():
     source = document(results(), versions="0")
-    assert source.count("\\begin{theorem}") == source.count("\\end{theorem}") == 2
+    assert source.count("\\begin{theorem}") == source.count("\\end{theorem}") == 1
+    assert source.count("\\begin{claim}") == source.count("\\end{claim}") == 1
     assert source.count("\\begin{proof}") == 1
     assert "A counterexample" in source
     assert ": refuted]" in source
@@ -141,7 +142,7 @@ def test_notebooks_get_text_and_formulas():
 def test_command_line(tmp_path):
     done = run("derive", FILES / "column_norms.py", "--latex", tmp_path / "paper", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["status"] == "proved"
+    assert json.loads(done.stdout)["results"][0]["status"] == "proved"
     assert (tmp_path / "paper" / "column_norms.tex").read_text().startswith("\\documentclass")
     refuted = run("derive", FILES / "row_norms.py")
     assert refuted.returncode == 1

@@ -9,7 +9,9 @@ from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Index, Largest, Product, Total
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.printing import latex
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Symbol
 
 #: Exponents of the entries of diagonal matrices at the row's index and at the running one.
@@ -72,6 +74,12 @@ class CauchySchwarz(Step):
             and entry.expression.shape == self.G.shape
             and known.is_zero(entry.expression - self.G)
         )
+
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        names = {key: record.name(made.symbol) for key, made in (("R", self.R), ("C", self.C), ("B", self.B))}
+        half = Fraction(1, 2)
+        return record.take(positive(self.R**half @ self.C**half, self.B), {"by": "cauchy-schwarz", **names})
 
     def explanation(self) -> str:
         """The inequality."""

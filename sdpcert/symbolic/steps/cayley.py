@@ -7,7 +7,9 @@ from typing import Any
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.expression import Expression, identity
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.expansion import Identity
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.step import Step
 
 
 class Cayley(Step):
@@ -38,6 +40,12 @@ class Cayley(Step):
         except AlgebraError as error:
             raise StepRejected(str(error)) from None
         return equal(gram, one)
+
+    def expanded(self) -> Step:
+        """The equality, by rewriting."""
+        Z, R, Y, one = self.Z, self.R, self.Y, identity(self.Z.rows)
+        P = (one - Z) @ R
+        return Identity(P.T @ P if Y is None else P.T @ P + 4 * R.T @ Y.T @ Y @ R, one)
 
     def explanation(self) -> str:
         """The identity."""

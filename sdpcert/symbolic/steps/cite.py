@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sdpcert.check.proof_checker import fingerprint
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.expression import Expression, identity, letter, number
 from sdpcert.symbolic.printing import latex
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -18,8 +21,9 @@ class Cite(Step):
     """The conclusion of `claim` with its symbols replaced; what the claim takes as given has to be known here.
 
     `replaced` maps expressions of one symbol to expressions. Symbols that are left out stay. The cited claim is proved
-    again by its `proof`, or by one that is found. Symbols with a definition that steps rely on (rules,
-    inverses) cannot be replaced, nor what they are made of. `label` is the claim's name in the document.
+    again by its `proof`, or by one that is found. Only free symbols can be replaced: those with a definition, a meaning
+    or equalities of their own (rules, inverses, the vector of ones, convolutions) stand for themselves, and so does
+    what they are made of. `label` is the claim's name in the document.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class Cite(Step):
         self._check_proof()
         fixed = self._fixed()
         for symbol, value in self.replaced.items():
-            if symbol in fixed:
+            if symbol in fixed and value != letter(symbol):
                 raise StepRejected(f"{self.label} is about {symbol.name} as it is defined; it cannot be replaced")
             self._check(symbol, value, known)
         try:
@@ -51,26 +55,45 @@ class Cite(Step):
             raise StepRejected(str(error)) from None
         return replace(self.claim.show, matrix=shown, left=shown, right=0, reason="")
 
+    def record(self, record: Record) -> int:
+        """The citation, after the cited theorem."""
+        from sdpcert.symbolic.proof_object import theorem
+
+        theorems = theorem(self.claim, self._proof())
+        own = Record(self.claim)
+        sizes = {str(own.size(mine)): record.size(its) for mine, its in self._sizes().items() if isinstance(mine, str)}
+        given = [replace(s, matrix=self._in(s.matrix)) for s in self.claim.hypotheses()]
+        known = [record.fact(s.matrix) if s.kind == "positive" else record.zero(s.matrix) for s in given]
+        replaced = {own.name(symbol): record.text(value) for symbol, value in self.replaced.items()}
+        for symbol in self.claim.symbols() - self.replaced.keys():
+            record.name(symbol)
+        record.cited += [t for t in theorems if t not in record.cited]
+        step = {"by": "cite", "theorem": fingerprint(theorems[-1]), "replaced": replaced, "sizes": sizes}
+        shown = replace(self.claim.show, matrix=self._in(self.claim.show.matrix))
+        return record.take(shown, step | {"hypotheses": known})
+
     def _check_proof(self) -> None:
         from sdpcert.symbolic.kernel import derive
+
+        derive(self.claim, self._proof())
+
+    def _proof(self) -> Sequence[Step]:
         from sdpcert.symbolic.strategies import search
 
-        proof = self.proof
-        if proof is None:
-            found = search(self.claim)
-            if found is None:
-                raise StepRejected(f"no proof of {self.label} was given or found")
-            proof = found.proof
-        derive(self.claim, proof)
+        if self.proof is not None:
+            return self.proof
+        found = search(self.claim)
+        if found is None:
+            raise StepRejected(f"no proof of {self.label} was given or found")
+        return found.proof
 
     def _fixed(self) -> set[Symbol]:
-        """Symbols whose definition a proof may rely on, and those that they are made of."""
+        """Symbols of which more is known than their kind, and those that they are made of."""
         fixed: set[Symbol] = set()
         for symbol in self.claim.symbols():
             facts = symbol.facts()
             # Of a norm only the hypothesis is used, which is checked for what is put in.
-            is_norm = isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"
-            if (symbol.formula is None or is_norm) and not facts:
+            if symbol.is_free or (isinstance(symbol.formula, tuple) and symbol.formula[0] == "norm"):
                 continue
             fixed.add(symbol)
             formula = symbol.formula[1] if isinstance(symbol.formula, tuple) else symbol.formula
@@ -93,6 +116,11 @@ class Cite(Step):
             raise StepRejected(f"{symbol.name} is positive, {value} is not known to be")
 
     def _in(self, matrix: Block) -> Block:
+        sizes = self._sizes()
+        return matrix.map(lambda e: _substituted(e, self.replaced, sizes))
+
+    def _sizes(self) -> dict[Dimension, Dimension]:
+        """What each dimension of the claim is here."""
         sizes: dict[Dimension, Dimension] = {}
         for symbol, value in self.replaced.items():
             for mine, its in ((symbol.rows, value.rows), (symbol.columns, value.columns)):
@@ -104,7 +132,7 @@ class Cite(Step):
                     raise AlgebraError(
                         f"{self.label}: {symbol.name} has to be replaced too, its dimension {size} changes"
                     )
-        return matrix.map(lambda e: _substituted(e, self.replaced, sizes))
+        return sizes
 
     def explanation(self) -> str:
         """The claim and what was put in."""

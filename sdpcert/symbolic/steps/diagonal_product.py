@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import matmul
+
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression
 from sdpcert.symbolic.printing import latex
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 
 
 class DiagonalProduct(Step):
@@ -31,6 +36,11 @@ class DiagonalProduct(Step):
                 raise StepRejected(str(error)) from None
         assert product is not None
         return positive(product)
+
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        step = {"by": "diagonal-product", "facts": [record.fact(factor) for factor in self.factors]}
+        return record.take(positive(reduce(matmul, self.factors)), step)
 
     def explanation(self) -> str:
         """The factors."""

@@ -9,7 +9,10 @@ from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.entries import Element, Index
 from sdpcert.symbolic.expression import Expression, letter
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.meaning import Writer
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -43,6 +46,14 @@ class DiagonalTrace(Step):
         except AlgebraError as error:
             raise StepRejected(str(error)) from None
 
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        names = {"trace": self.t, "ones": self.ones, "diagonal": self.Delta}
+        step = {"by": "diagonal-trace"} | {key: record.name(made.symbol) for key, made in names.items()}
+        step |= {key: record.text(made) for key, made in (("A", self.A), ("L", self.L), ("R", self.R))}
+        shown = equal(self.t, self.ones.T @ (self.A + self.L @ self.R @ self.Delta) @ self.ones)
+        return record.take(shown, step)
+
     def _of_diagonal(self) -> Expression:
         """The matrix whose diagonal Delta is."""
         formula = self.Delta.symbol.formula
@@ -62,6 +73,10 @@ class Ones:
     """The definition of the vector of ones."""
 
     size: Dimension
+
+    def meaning(self, writer: Writer) -> dict[str, Any]:
+        """Ones."""
+        return {"ones": []}
 
     def __call__(self, instance: Any) -> Any:
         """Ones."""
@@ -83,19 +98,32 @@ def trace_symbol(name: str, S: Expression, latex: str | None = None) -> Expressi
     return letter(Symbol(name, 1, 1, "scalar", definition=definition, latex=latex, formula=("trace", S)))
 
 
+@dataclass(frozen=True)
+class DiagonalOf:
+    """The definition of the diagonal of a matrix; with `positive` other matrices are passed over."""
+
+    matrix: Expression
+    positive: bool
+
+    def meaning(self, writer: Writer) -> dict[str, Any]:
+        """The matrix."""
+        return {"diagonal": {"matrix": writer.text(self.matrix), "size": writer.size(self.matrix.rows)}}
+
+    def __call__(self, instance: Any) -> Any:
+        """The diagonal."""
+        value = instance.value(self.matrix)
+        entries = [value[k, k] for k in range(len(value))]
+        if self.positive and any(entry <= 0 for entry in entries):
+            raise ZeroDivisionError("an entry of the diagonal is not positive")
+        return instance.diagonal(entries)
+
+
 def diagonal_part(
     name: str, G: Expression, index: Index, positive: bool = False, latex: str | None = None
 ) -> Expression:
     """The diagonal of a square matrix; with `positive` the claim is about matrices where all its entries are."""
 
-    def definition(instance: Any) -> Any:
-        value = instance.value(G)
-        entries = [value[k, k] for k in range(len(value))]
-        if positive and any(entry <= 0 for entry in entries):
-            raise ZeroDivisionError("an entry of the diagonal is not positive")
-        return instance.diagonal(entries)
-
-    formula = (index, Element(G, index, index))
+    formula, definition = (index, Element(G, index, index)), DiagonalOf(G, positive)
     return letter(
         Symbol(name, G.rows, G.rows, "diagonal", positive, definition=definition, latex=latex, formula=formula)
     )

@@ -6,7 +6,9 @@ from typing import Any
 
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, equal
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 
 
 class Identity(Step):
@@ -22,6 +24,10 @@ class Identity(Step):
         if rest:
             raise StepRejected(f"expanding leaves {rest}")
         return self.target
+
+    def record(self, record: Record) -> int:
+        """The equality."""
+        return record.equality(self.target.matrix)
 
     def retargeted(self, target: Statement) -> Step:
         """The same for another equality."""

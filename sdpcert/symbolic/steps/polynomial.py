@@ -9,7 +9,10 @@ from typing import Any
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, zero
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.nonnegative_polynomials import nonnegative_form
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
+from sdpcert.symbolic.steps.step import Step
 
 
 class Polynomial(Step):
@@ -36,11 +39,35 @@ class Polynomial(Step):
             raise StepRejected(f"{self.S} <= {self.high} is not known")
         if not is_nonnegative(self.coefficients, self.low, self.high):
             raise StepRejected("the polynomial has a negative value on the interval")
-        result, power = zero(self.S.rows), one
-        for coefficient in self.coefficients:
-            result = result + power * coefficient
-            power = power @ self.S
-        return positive(result)
+        return positive(self._at(self.coefficients))
+
+    def _at(self, coefficients: Sequence[Fraction]) -> Expression:
+        """A polynomial at S."""
+        result, power = zero(self.S.rows), identity(self.S.rows)
+        for coefficient in coefficients:
+            result, power = result + power * coefficient, power @ self.S
+        return result
+
+    def expanded(self) -> Step:
+        """A sum of multiples of `q^2 (t - low)^a (high - t)^b`, each of which is a sum of sandwiches at S.
+
+        With A = S - low I and B = high I - S, which commute, `AB = (A B A + B A B) / (high - low)`.
+        """
+        one, terms = identity(self.S.rows), []
+        A = self.S - one * self.low
+        B = one if self.high is None else one * self.high - self.S
+        for share in nonnegative_form(self.coefficients, self.low, self.high):
+            V = self._at(share.root)
+            for factor, count in ((A, share.low // 2), (B, share.high // 2)):
+                for _ in range(count):
+                    V = factor @ V
+            if share.low % 2 and share.high % 2:
+                assert self.high is not None
+                scale = share.coefficient / (self.high - self.low)
+                terms += [Term(B, A @ V, scale), Term(A, B @ V, scale)]
+            else:
+                terms.append(Term(A if share.low % 2 else B if share.high % 2 else one, V, share.coefficient))
+        return Sandwiches(positive(self._at(self.coefficients)), *terms)
 
     def explanation(self) -> str:
         """The polynomial and the interval."""

@@ -11,7 +11,9 @@ from sdpcert.symbolic.blocks import as_block
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, number
 from sdpcert.symbolic.printing import LINE, sandwich, visible
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Sandwiches(Step):
         if rest:
             raise StepRejected(f"the target differs from the sum by {rest}")
         return self.target
+
+    def record(self, record: Record) -> int:
+        """The sum."""
+        return record.sum(self.target.matrix, [(t.coefficient, t.S, t.V) for t in self.terms])
 
     def retargeted(self, target: Statement) -> Step:
         """The same terms for another target."""

@@ -9,7 +9,9 @@ from sdpcert.symbolic.blocks import Block, as_block, block
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.printing import latex
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
+from sdpcert.symbolic.steps.step import Step
 
 
 class Schur(Step):
@@ -59,6 +61,13 @@ class Schur(Step):
         if self.corner == 1:
             return block([[1, 0], [eliminated, 1]]), block([[complement, 0], [0, corner]])
         return block([[1, eliminated], [0, 1]]), block([[corner, 0], [0, complement]])
+
+    def expanded(self) -> Step:
+        """The congruence."""
+        corner = self.target.matrix.entries[self.corner][self.corner]
+        across = self.target.matrix.entries[1 - self.corner][self.corner]
+        outer, inner = self._factors(across, self.complement(), corner)
+        return Sandwiches(self.target, Term(inner, outer))
 
     def retargeted(self, target: Statement) -> Step:
         """The same corner of another matrix."""

@@ -14,7 +14,10 @@ from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement, equal
 from sdpcert.symbolic.expression import Expression, identity, matrix
 from sdpcert.symbolic.instances import Instance
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.meaning import Writer
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.record import Record
+from sdpcert.symbolic.steps.step import Step
 from sdpcert.symbolic.symbols import Dimension
 
 
@@ -43,6 +46,12 @@ class Convolution:
     kernel: Kernel
     padding: str
 
+    def meaning(self, writer: Writer) -> dict[str, Any] | None:
+        """The kernel and the padding; none where the reach is not what the torus exceeds the image by."""
+        kernel = self.kernel
+        sizes = [writer.size(kernel.size), writer.size(kernel.torus)]
+        return {"convolution": [kernel.name, self.padding, *sizes]} if kernel.reach is None else None
+
     def __call__(self, instance: Instance) -> Any:
         """The matrix."""
         kernel = self.kernel
@@ -68,6 +77,10 @@ class First:
 
     size: Dimension
     count: Dimension
+
+    def meaning(self, writer: Writer) -> dict[str, Any]:
+        """The first columns of an identity."""
+        return {"crop": []}
 
     def __call__(self, instance: Instance) -> Any:
         """The columns; raises ZeroDivisionError if there are not so many."""
@@ -113,6 +126,11 @@ class Crop(Step):
         if sizes != [(kernel.size,) * 2, (kernel.torus,) * 2, (kernel.torus, kernel.size)]:
             raise StepRejected("the matrices have other sizes than their definitions")
         return equal(self.Z, self.P.T @ self.C @ self.P)
+
+    def record(self, record: Record) -> int:
+        """The axiom."""
+        names = {key: record.name(made.symbol) for key, made in (("Z", self.Z), ("C", self.C), ("P", self.P))}
+        return record.take(equal(self.Z, self.P.T @ self.C @ self.P), {"by": "crop", **names})
 
     def explanation(self) -> str:
         """No tap goes around the torus."""

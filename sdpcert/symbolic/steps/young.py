@@ -8,7 +8,9 @@ from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.printing import sandwich
-from sdpcert.symbolic.steps.step import Known, Step
+from sdpcert.symbolic.steps.known import Known
+from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
+from sdpcert.symbolic.steps.step import Step
 
 
 class Young(Step):
@@ -32,6 +34,11 @@ class Young(Step):
         except AlgebraError as error:
             raise StepRejected(str(error)) from None
         return positive(left, right)
+
+    def expanded(self) -> Step:
+        """The square."""
+        X, Y, S, R = self.X, self.Y, self.S, self.R
+        return Sandwiches(positive(X.T @ S @ X + Y.T @ R @ Y, X.T @ Y + Y.T @ X), Term(R, S @ X - Y))
 
     def explanation(self) -> str:
         """The square."""
