@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -37,10 +38,14 @@ def _from_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise NotADerivation(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    folder = str(path.parent.resolve())
+    sys.path.append(folder)  # files beside it can be imported, as by a script
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise NotADerivation(f"{path}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
     return module
 
 

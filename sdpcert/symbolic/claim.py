@@ -19,6 +19,7 @@ from sdpcert.symbolic.exact import indefinite, is_zero
 from sdpcert.symbolic.expression import Expression, Term, as_expression, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
+from sdpcert.symbolic.printing import latex_defect
 from sdpcert.symbolic.rewriting import Equality, Rules
 from sdpcert.symbolic.symbols import Symbol, Word
 
@@ -97,6 +98,14 @@ class Claim:
     also: Sequence[Expression] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.show, Statement):
+            raise AlgebraError(
+                f"{self.name}: a claim shows a statement, positive(...) or equal(...), not {self.show!r}"
+            )
+        if isinstance(self.given, Statement) or not all(isinstance(s, Statement) for s in self.given):
+            raise AlgebraError(f"{self.name}: what is given is a list of statements, [positive(...), equal(...)]")
+        if (wrong := latex_defect(self.text)) is not None:
+            raise AlgebraError(f"{self.name}: its text is no LaTeX: {wrong}")
         names: dict[str, Symbol] = {}
         for symbol in self.symbols():
             if names.setdefault(symbol.name, symbol) is not symbol:

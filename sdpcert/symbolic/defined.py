@@ -10,7 +10,7 @@ import numpy as np
 
 from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.entries import Entry, Index
+from sdpcert.symbolic.entries import Entry, Index, as_entry
 from sdpcert.symbolic.expression import Expression, identity, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.symbols import Dimension, Symbol
@@ -124,6 +124,7 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
     one half occur, an instance rounds the entry up to the square of a rational number. Raises `AlgebraError` for a
     formula that may be negative, whose indices are not all bound (by the rule or by one sum each), or of another size.
     """
+    formula = as_entry(formula)
     _check_nonnegative(name, formula)
     _check_bound(name, formula, {index})
     if index in formula.bound():
@@ -147,6 +148,7 @@ def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expressi
 
     Raises `AlgebraError` for a formula that may be negative or in which an index is not bound.
     """
+    formula = as_entry(formula)
     _check_nonnegative(name, formula)
     _check_bound(name, formula, set())
 

@@ -16,11 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.kernel import ProofCheck
 from sdpcert.symbolic.layer import Layer, NetworkWitness
+from sdpcert.symbolic.printing import latex_defect
 from sdpcert.symbolic.refutation import Witness
-from sdpcert.symbolic.steps.step import Proof
+from sdpcert.symbolic.steps.step import Proof, Step
 
 #: What became of a part or a derivation.
 PROVED, REFUTED, OPEN = "proved", "refuted", "open"
@@ -33,6 +35,14 @@ class Part:
     claim: Claim
     proof: Proof | None = None
     layer: Layer | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.claim, Claim):
+            raise AlgebraError(f"a Part is made of a Claim, not of a {type(self.claim).__name__}: layer.claim(name)")
+        if self.proof is not None and not (
+            isinstance(self.proof, list | tuple) and all(isinstance(step, Step) for step in self.proof)
+        ):
+            raise AlgebraError(f"{self.claim.name}: a proof is a list of steps (sdpcert.symbolic.steps)")
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,24 @@ class Derivation:
     remark: str = ""
     name: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("parts", "controls"):
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple):
+                raise AlgebraError(f"{self.title}: {name}= is a list of Part(claim, ...), not a {type(given).__name__}")
+            for part in given:
+                if not isinstance(part, Part):
+                    raise AlgebraError(f"{self.title}: {name}= lists Part(claim, ...), not a {type(part).__name__}")
+        for name in ("statement", "remark"):
+            if (wrong := latex_defect(getattr(self, name))) is not None:
+                raise AlgebraError(f"{self.title}: its {name} is no LaTeX: {wrong}")
+
 
 @dataclass(frozen=True)
 class PartResult:
     """What became of one claim: `status` is proved, refuted or open.
 
+    `stretch` is the greatest stretch of a proved layer's random inputs over its constant,
     `suggested` is the same layer, proved with other multipliers; `diagnosis` says what numbers tell of an open claim.
     """
 
@@ -87,6 +110,7 @@ class PartResult:
     witness: Witness | None = None
     network: NetworkWitness | None = None
     seconds: float = 0.0
+    stretch: float | None = None
     suggested: PartResult | None = None
     diagnosis: tuple[str, ...] = ()
     #: The proof object: what the stand-alone checker proved, after what it cites.

@@ -6,11 +6,14 @@ instance; a layer only by two inputs, because a condition that fails says no mor
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sdpcert.errors import StepRejected
+import numpy as np
+
+from sdpcert.errors import AlgebraError, KernelError, StepRejected
 from sdpcert.symbolic.claim import Claim
 from sdpcert.symbolic.derivation import (
     OPEN,
@@ -23,7 +26,9 @@ from sdpcert.symbolic.derivation import (
     as_derivation,
 )
 from sdpcert.symbolic.diagnosis import diagnosis
+from sdpcert.symbolic.drawing import instances
 from sdpcert.symbolic.effort import SECONDS, Effort
+from sdpcert.symbolic.expression import as_expression
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
 from sdpcert.symbolic.layer import Layer, refute_layer
@@ -38,6 +43,12 @@ Progress = Callable[[PartResult], None]
 FIRST_LOOK = 1 / 300
 #: The shares of what is left of a claim's effort: for a proof, then a counterexample, then other multipliers.
 FOR_PROOF, FOR_COUNTEREXAMPLE, FOR_FIT = 0.5, 0.5, 0.6
+#: Instances in which the forward pass of a proved layer is tried on random inputs.
+FORWARD_INSTANCES = 6
+#: Seconds that are left for a proof with fitted multipliers, at least.
+LEAST = 1.0
+#: A wrong version has no other search: it is given this many times the effort of a claim.
+CONTROLS = 3.0
 
 
 def derive(
@@ -45,28 +56,39 @@ def derive(
     seed: int = 0,
     numbers: bool = True,
     effort: float = SECONDS,
+    time_limit: float = math.inf,
     progress: Progress | None = None,
 ) -> Result:
     """Prove or refute a derivation, or a single claim or layer; `numbers` also runs the numerical cross-check.
 
-    `effort` is the number of seconds for each claim. `progress` is told of every claim when it is settled.
+    `effort` is the number of seconds for each claim, `time_limit` for all of them: claims that it leaves no time for
+    are open. `progress` is told of every claim when it is settled. Raises `ValueError` if one of them is not positive.
     """
-    start = time.perf_counter()
+    for name, seconds in (("effort", effort), ("time_limit", time_limit)):
+        if not seconds > 0:
+            raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
+    start, whole = time.perf_counter(), Effort(time_limit)
     if isinstance(result, Layer) and result.multipliers is None and result.U is not None:
-        return _without_multipliers(result, seed, effort, start)
+        return _without_multipliers(result, seed, min(effort, time_limit), start)
     derivation = as_derivation(result)
     tell = progress or (lambda settled: None)
     parts, controls = [], []
     for part in derivation.parts:
-        parts.append(settle(part, seed, Effort(effort)))
+        parts.append(_late(part) if whole.spent else settle(part, seed, Effort(min(effort, whole.left))))
         tell(parts[-1])
     for control in derivation.controls:
-        controls.append(_contradict(control, seed, Effort(effort)))
+        limit = Effort(min(CONTROLS * effort, whole.left))
+        controls.append(_late(control) if whole.spent else _contradict(control, seed, limit))
         tell(controls[-1])
     compared: Sequence[Comparison] = ()
-    if numbers and derivation.numbers is not None and all(p.status == PROVED for p in parts):
+    if numbers and not whole.spent and derivation.numbers is not None and all(p.status == PROVED for p in parts):
         compared = derivation.numbers()
     return Result(derivation, tuple(parts), tuple(controls), tuple(compared), time.perf_counter() - start)
+
+
+def _late(part: Part) -> PartResult:
+    """A part that no time was left for."""
+    return PartResult(part, OPEN, ProofCheck(False, reason="not tried: the time limit was reached"))
 
 
 def _without_multipliers(layer: Layer, seed: int, effort: float, start: float) -> Result:
@@ -75,7 +97,7 @@ def _without_multipliers(layer: Layer, seed: int, effort: float, start: float) -
     fit = fit_multipliers(layer, seed=seed, limit=limit.share(FOR_FIT))
     if fit is not None:
         fitted = replace(layer, multipliers=fit.multipliers)
-        done = derive(fitted, seed, effort=limit.left)
+        done = derive(fitted, seed, effort=max(limit.left, LEAST))
         note = f"multipliers fitted to numerical ones: {fit.multipliers} (deviation {fit.deviation:.1e})"
         if done.status == PROVED:
             return replace(done, note=note, seconds=time.perf_counter() - start)
@@ -134,8 +156,32 @@ def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
         except StepRejected as rejection:
             checked = replace(checked, proved=False, reason=str(rejection))
         else:
-            return PartResult(part, PROVED, checked, strategy, theorems=theorems)
+            stretch = _stretched(part, seed)
+            return PartResult(part, PROVED, checked, strategy, theorems=theorems, stretch=stretch)
     return PartResult(part, OPEN, checked, strategy)
+
+
+def _stretched(part: Part, seed: int) -> float | None:
+    """The greatest stretch of random inputs over the proved constant; raises `KernelError` if it is above one.
+
+    None without a layer whose neurons have an order.
+    """
+    layer, found = part.layer, None
+    if layer is None:
+        return None
+    for instance in instances(part.claim, seed, FORWARD_INSTANCES, largest=4):
+        rho = float(instance.number(as_expression(layer.squared_lipschitz, (1, 1))))
+        try:
+            squared = layer.forward(instance, exact=False).largest_stretch(np.random.default_rng(seed))
+        except AlgebraError:
+            return None
+        if squared > rho * (1 + 1e-9):
+            raise KernelError(
+                f"{part.claim.name}: two inputs of the layer are mapped {squared**0.5:.6g} times as far apart at sizes "
+                f"{instance.sizes}, and {rho**0.5:.6g} was proved: a defect of this program, or of a sampler"
+            )
+        found = max(found or 0.0, (squared / rho) ** 0.5 if rho > 0 else 0.0)
+    return found
 
 
 def _other_multipliers(part: Part, seed: int, limit: Effort) -> PartResult | None:

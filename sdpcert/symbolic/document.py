@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -129,6 +130,21 @@ def pdf(source: str, path: Path) -> None:
                 timeout=300,
             )
         if run.returncode:
-            wrong = [line for line in run.stdout.splitlines() if line.startswith("!")]
-            raise NoTexEngine(f"{engine} failed: {wrong[0] if wrong else run.stderr.strip()[-200:]}")
+            reason = _complaint(run.stdout) or run.stderr.strip()[-200:]
+            raise NoTexEngine(f"{engine} failed{_where(source, run.stdout)}: {reason}")
         write_whole(path, (Path(folder) / "derivations.pdf").read_bytes())
+
+
+def _complaint(log: str) -> str:
+    """The first error of an engine's log, in one line."""
+    return next((line.lstrip("! ") for line in log.splitlines() if line.startswith("!")), "").strip()
+
+
+def _where(source: str, log: str) -> str:
+    """The section and the words of the line that an engine stumbled over, as far as its log names a line."""
+    found = re.search(r"^l\.(\d+) (.*)$", log, re.MULTILINE)
+    if found is None:
+        return ""
+    before = source.splitlines()[: int(found[1])]
+    titles = [line[len(r"\section{") : -1] for line in before if line.startswith(r"\section{")]
+    return f" in {titles[-1] if titles else 'the preamble'}, at {found[2].strip()[-60:]!r}"

@@ -131,25 +131,25 @@ class Entry(ABC):
         return set().union(*(entry.counted(index) for entry in self.inner))
 
     def __add__(self, other: Any) -> Entry:
-        return Sum(_parts(self) + _parts(_entry(other)))
+        return Sum(_parts(self) + _parts(as_entry(other)))
 
     def __radd__(self, other: Any) -> Entry:
-        return _entry(other) + self
+        return as_entry(other) + self
 
     def __sub__(self, other: Any) -> Entry:
-        return self + _entry(other) * -1
+        return self + as_entry(other) * -1
 
     def __mul__(self, other: Any) -> Entry:
-        return Product(_factors(self) + _factors(_entry(other)))
+        return Product(_factors(self) + _factors(as_entry(other)))
 
     def __rmul__(self, other: Any) -> Entry:
-        return _entry(other) * self
+        return as_entry(other) * self
 
     def __truediv__(self, other: Any) -> Entry:
-        return self * _entry(other) ** -1
+        return self * as_entry(other) ** -1
 
     def __rtruediv__(self, other: Any) -> Entry:
-        return _entry(other) * self**-1
+        return as_entry(other) * self**-1
 
     def __pow__(self, exponent: Any) -> Entry:
         return Product(tuple((f, e * Fraction(exponent)) for f, e in _factors(self)))
@@ -407,15 +407,16 @@ def total(body: Entry, index: Index, without: Index | None = None) -> Entry:
 
     Raises `AlgebraError` for an index that is bound already, does not occur, or counts two dimensions.
     """
-    return Total(_entry(body), index, without)
+    return Total(as_entry(body), index, without)
 
 
 def largest(body: Entry, index: Index) -> Entry:
     """`max_index body`; raises `AlgebraError` as `total` does."""
-    return Largest(_entry(body), index)
+    return Largest(as_entry(body), index)
 
 
-def _entry(value: Any) -> Entry:
+def as_entry(value: Any) -> Entry:
+    """An entry from an entry, a scalar expression or a rational number; raises `AlgebraError` for others."""
     if isinstance(value, Entry):
         return value
     if isinstance(value, Matrix) and (value.rows, value.columns) == (1, 1):

@@ -20,6 +20,7 @@ from sdpcert.symbolic.claim import Claim, Statement, positive
 from sdpcert.symbolic.drawing import instances
 from sdpcert.symbolic.exact import indefinite, inverse, root_above, unit
 from sdpcert.symbolic.expression import Expression, as_expression, identity, letter, zero
+from sdpcert.symbolic.forward import ForwardPass
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.refutation import Witness, small_negative_vector
@@ -159,6 +160,14 @@ class Layer:
             return "the multipliers are not known to be nonnegative: declare them positive or add a hypothesis"
         return None
 
+    def forward(self, instance: Instance, exact: bool = True) -> ForwardPass:
+        """The forward pass with the values of an instance; raises `AlgebraError` if it has no order of the neurons."""
+        maps = {name: instance.value(part) for name, part in self.parts()}
+        low, high = (instance.number(as_expression(s, (1, 1))) for s in (self.low, self.high))
+        if not exact:
+            maps, low, high = {name: m.astype(float) for name, m in maps.items()}, float(low), float(high)
+        return ForwardPass(maps, low, high)
+
     def counterexample(self, instance: Instance) -> NetworkWitness | None:
         """Two inputs that are mapped too far apart, with biases that keep the neurons on chosen slopes, or None."""
         value = instance.value
@@ -177,9 +186,18 @@ class Layer:
             except ZeroDivisionError:
                 continue
             found = _pair(H + G @ D @ inside, rho, inside, pattern, high, W)
-            if found is not None:
+            if found is not None and self._confirms(instance, found):
                 return found
         return None
+
+    def _confirms(self, instance: Instance, found: NetworkWitness) -> bool:
+        """Whether the forward pass, if there is one, maps the two inputs as far apart as was computed."""
+        try:
+            run = self.forward(instance)
+        except AlgebraError:
+            return True  # an equation for z: a pair of its solutions contradicts the layer
+        difference = run(found.input, found.biases) - run(0 * found.input, found.biases)
+        return bool(difference @ difference == found.stretched)
 
 
 def condition_with(layer: Layer, multipliers: Expression) -> Block:

@@ -112,3 +112,26 @@ def plain(value: str) -> str:
     }
     value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
     return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
+
+
+def latex_defect(value: str) -> str | None:
+    """What keeps a piece of LaTeX from compiling wherever it stands: braces, dollars, environments; None if nothing."""
+    bare = re.sub(r"\\\\|\\[{}$]", "", value)
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return "a brace } is closed that was not opened"
+    if depth:
+        return "a brace { is not closed"
+    if bare.count("$") % 2:
+        return "a formula that starts with $ does not end"
+    if bare.count(r"\[") != bare.count(r"\]"):
+        return r"a formula that starts with \[ does not end"
+    opened: list[str] = []
+    for command, name in re.findall(r"\\(begin|end)\{([^{}]*)\}", bare):
+        if command == "begin":
+            opened.append(name)
+        elif not opened or opened.pop() != name:
+            return rf"\end{{{name}}} ends what was not begun"
+    return rf"\begin{{{opened[-1]}}} does not end" if opened else None

@@ -30,14 +30,16 @@ class Result:
     numbers: tuple[Comparison, ...]
     seconds: float
     note: str = ""
+    #: Whether every claim was settled, or work was interrupted.
+    whole: bool = True
 
     @property
     def status(self) -> str:
         """proved, refuted or open."""
         if any(p.status == REFUTED for p in self.parts):
             return REFUTED
-        whole = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
-        return PROVED if whole and self.parts and all(n.agrees for n in self.numbers) else OPEN
+        settled = all(p.status == PROVED for p in self.parts) and all(c.status == REFUTED for c in self.controls)
+        return PROVED if self.whole and settled and self.parts and all(n.agrees for n in self.numbers) else OPEN
 
     def document(self) -> dict[str, Any]:
         """The proof file's JSON value; raises ValueError if a claim is not proved."""
@@ -117,6 +119,8 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
         told.append(f"commentary, not checked: {plain(claim.text)}")
     if result.status == PROVED and result.check is not None:
         told += _checked(result.check, result.strategy)
+        if result.stretch is not None:
+            told.append(f"random inputs of the layer are stretched by up to {result.stretch:.4g} of the constant")
     elif result.status == REFUTED and result.witness is not None:
         told += _contradicted(result)
     else:

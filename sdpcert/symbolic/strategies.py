@@ -6,6 +6,7 @@
 4. Schur: one block is evidently positive definite, and the complement falls to 3 or 5.
 5. Squares: the matrix is a sum of sandwiches of known facts by combinations of words, times known numbers, found by a
    small semidefinite program; then the same with longer words.
+6. Polynomials: the matrix is a polynomial in one symmetric matrix, nonnegative where its spectrum lies.
 
 The strategies bound their problems by counts. `seconds` ends them early, where a machine is slow.
 """
@@ -23,6 +24,7 @@ from sdpcert.symbolic.expression import Expression, identity, letter, zero
 from sdpcert.symbolic.kernel import derive
 from sdpcert.symbolic.proof_search.combination import nonnegative_combination
 from sdpcert.symbolic.proof_search.lemmas import inverse_of, lemmas
+from sdpcert.symbolic.proof_search.polynomials import polynomial_in_one_matrix
 from sdpcert.symbolic.proof_search.squares import sum_of_squares
 from sdpcert.symbolic.steps.expansion import Identity
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
@@ -153,6 +155,10 @@ def _declared_inverse(corner: Expression, claim: Claim, known: Known) -> Express
     return None
 
 
+def _polynomial(claim: Claim, known: Known, effort: Effort) -> Found | None:
+    return polynomial_in_one_matrix(claim.show, known) if claim.show.kind == "positive" else None
+
+
 def _squares(reach: int) -> Strategy:
     def strategy(claim: Claim, known: Known, effort: Effort) -> Found | None:
         if claim.show.kind != "positive":
@@ -167,6 +173,7 @@ STRATEGIES: list[tuple[str, Strategy]] = [
     ("sum of sandwiches", _sandwiches),
     ("Schur complement", _schur),
     ("sum of squares", _squares(0)),
+    ("polynomial in one matrix", _polynomial),
     ("Schur complement and sum of squares", _schur_and_squares),
     ("sum of squares of longer words", _squares(1)),
     ("sum of squares of still longer words", _squares(2)),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,12 +38,15 @@ def derive(
     seed: Annotated[
         int, typer.Option(help="seed of the exact instances and of the search for counterexamples", **options.SEEDS)
     ] = 0,
+    effort: Annotated[float, typer.Option(help="seconds for each claim: search, counterexample, multipliers")] = 20.0,
+    time_limit: Annotated[float, typer.Option(help="seconds for all claims together")] = math.inf,
     as_json: options.AsJson = False,
 ) -> int:
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
     from sdpcert.symbolic.document import tex_engine
+    from sdpcert.symbolic.listing import listing
 
     if name is None:
         _print_library()
@@ -63,10 +69,10 @@ def derive(
     if as_pdf:
         tex_engine()  # raises before the work, not after it
         check_output(compiled)
-    results, finished = _settled(chosen, seed, numbers, shown=not as_json)
+    work = Work(chosen, seed, numbers, effort, time_limit)
+    results, finished = work.settled(shown=not as_json)
     if as_json:
-        entries = [{"name": r.derivation.name, "title": r.derivation.title} for r in results]
-        print(json.dumps([e | {"status": r.status, "seconds": r.seconds} for e, r in zip(entries, results)]))
+        print(json.dumps(listing(results, finished)))
     if finished:
         _write(results, tex if folder is not None else None, compiled if as_pdf else None)
         if output is not None:
@@ -75,7 +81,7 @@ def derive(
     if len(results) > 1 and not as_json:
         print(f"{proved} of {len(results)} results proved")
     if not finished:
-        raise CommandInterrupted(f"interrupted after {len(results)} of {len(chosen)} results")
+        raise CommandInterrupted(f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results")
     return 0 if proved == len(chosen) else 1
 
 
@@ -90,26 +96,63 @@ def _print_library() -> None:
     Console(width=max(Console().width, 160)).print(table)
 
 
-def _settled(chosen: list[Any], seed: int, numbers: bool, shown: bool) -> tuple[list[Any], bool]:
-    """The results of derivations, printed as they come, and whether that was all of them."""
-    from sdpcert.symbolic.deriving import derive as settle
+@dataclass
+class Work:
+    """Derivations to settle, within an effort for each claim and a time limit for all."""
 
-    results, finished = [], False
-    with (
-        suppress(KeyboardInterrupt),  # what was settled is printed
-        interrupts_noticed() as interrupted,
-        Console(stderr=True).status("deriving") as status,
-    ):
-        for derivation in chosen:
-            status.update(f"{derivation.name}: {derivation.title}")
-            result = settle(derivation, seed, numbers)
-            if interrupted.is_set():  # its numbers are those of solves that were cut short
-                break
-            results.append(result)
+    chosen: list[Any]
+    seed: int
+    numbers: bool
+    effort: float
+    time_limit: float
+
+    def settled(self, shown: bool) -> tuple[list[Any], bool]:
+        """The results, printed as they come, and whether that was all of them; what was interrupted comes last."""
+        results, known, finished, start = [], [], False, time.monotonic()
+        with (
+            suppress(KeyboardInterrupt),  # what was settled is printed
+            interrupts_noticed() as interrupted,
+            Console(stderr=True).status("deriving") as status,
+        ):
+            for derivation in self.chosen:
+                known.clear()
+                count = len(derivation.parts) + len(derivation.controls)
+
+                def progress(part: Any, derivation: Any = derivation, count: int = count) -> None:
+                    known.append(part)
+                    status.update(f"{derivation.name}: {derivation.title}, {len(known)} of {count} claims")
+
+                status.update(f"{derivation.name}: {derivation.title}")
+                result = self._one(derivation, progress, time.monotonic() - start)
+                if interrupted.is_set():  # its numbers are those of solves that were cut short
+                    break
+                results.append(result)
+                known.clear()
+                if shown:
+                    print(result.text(), flush=True)
+            finished = not interrupted.is_set()
+        if not finished and known:
+            results.append(_interrupted(self.chosen[len(results)], known))
             if shown:
-                print(result.text(), flush=True)
-        finished = not interrupted.is_set()
-    return results, finished
+                print(results[-1].text(), flush=True)
+        return results, finished
+
+    def _one(self, derivation: Any, progress: Any, passed: float) -> Any:
+        """The result of a derivation, in the time that is left."""
+        from sdpcert.symbolic.deriving import derive as settle
+
+        left = max(self.time_limit - passed, 1e-9) if self.time_limit > 0 else self.time_limit
+        return settle(derivation, self.seed, self.numbers, self.effort, left, progress)
+
+
+def _interrupted(derivation: Any, known: list[Any]) -> Any:
+    """What is known of a derivation whose claims were not all settled."""
+    from sdpcert.symbolic.result import Result
+
+    parts, count = len(derivation.parts), len(derivation.parts) + len(derivation.controls)
+    seconds = sum(part.seconds for part in known)
+    note = f"interrupted after {len(known)} of {count} claims"
+    return Result(derivation, tuple(known[:parts]), tuple(known[parts:]), (), seconds, note, whole=False)
 
 
 def _write_proofs(results: list[Any], output: Path) -> None:

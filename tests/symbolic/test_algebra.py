@@ -52,7 +52,7 @@ def pairs(depth):
     )
 
 
-@settings(max_examples=60, effort=None)
+@settings(max_examples=60, deadline=None)
 @given(pairs(3), st.integers(1, 3), st.integers(0, 99))
 def test_operations_agree_with_matrices(pair, n, seed):
     expression, compute = pair

@@ -142,7 +142,7 @@ def test_notebooks_get_text_and_formulas():
 def test_command_line(tmp_path):
     done = run("derive", FILES / "column_norms.py", "--latex", tmp_path / "paper", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["status"] == "proved"
+    assert json.loads(done.stdout)["results"][0]["status"] == "proved"
     assert (tmp_path / "paper" / "column_norms.tex").read_text().startswith("\\documentclass")
     refuted = run("derive", FILES / "row_norms.py")
     assert refuted.returncode == 1

@@ -24,7 +24,7 @@ def principal_minors_are_nonnegative(matrix):
     return True
 
 
-@settings(max_examples=150, effort=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 4).flatmap(lambda n: st.tuples(st.lists(entries, min_size=n * n, max_size=n * n), st.booleans())))
 def test_indefinite_agrees_with_principal_minors(drawn):
     values, gram = drawn
@@ -43,7 +43,7 @@ def test_indefinite_refuses_what_is_not_symmetric():
         indefinite(rational([[1, 2], [3, 4]]))
 
 
-@settings(max_examples=80, effort=None)
+@settings(max_examples=80, deadline=None)
 @given(*[entries] * 4)
 def test_numbers_with_the_root_of_two(a, b, c, d):
     x, y = Root2(a, b), Root2(c, d)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.effort import Effort
-from sdpcert.symbolic.expression import Expression, Monomial, multiplied, zero
+from sdpcert.symbolic.expression import Expression, Monomial, Term, multiplied, zero
 from sdpcert.symbolic.proof_search.gradings import Degrees, Gradings
 from sdpcert.symbolic.proof_search.gram import Gram, Place
 from sdpcert.symbolic.proof_search.words import atoms_of, degree, letters_of, words_of
@@ -75,17 +75,28 @@ class Candidates:
         self.target, self.rules, self.reach = target, rules, reach
         self.numbers = [f.entries[0][0] for f in facts if len(f.row_sizes) == 1 and f.entries[0][0].is_scalar]
         matrices = [f for f in facts if not (len(f.row_sizes) == 1 and f.entries[0][0].is_scalar)]
-        words = words_of(target, matrices, reach)
+        others = [as_block(of_rule) for of_rule in rules.replacements.values()]
+        letters = {x.symbol for word in rules.replacements for x in word}.union(
+            *(m.symbols() for m in (target, *facts, *others))
+        )
+        words = words_of(target, letters, reach)
         self.words = [[w for w in column if self._is_normal(w)] for column in words]
-        atoms = [as_block(atom) for atom in atoms_of(target, matrices, words)]
+        atoms = [as_block(atom) for atom in atoms_of(target, letters, words)]
         self.inner = [*atoms, *matrices]
         self.gradings = Gradings(target, [*self.inner, *map(as_block, self.numbers)], rules)
-        self.scalars = self._scalars()
+        self._exponents = self._all_exponents()
+        self.scalars = sorted(self._exponents, key=lambda symbol: symbol.name)
+        #: The smallest difference of the exponents of a number.
+        self._step = {
+            symbol: Fraction(1, max(e.denominator for e in exponents)) if symbol.square is None else Fraction(1)
+            for symbol, exponents in self._exponents.items()
+        }
         self._boxes = [self._box(k) for k in range(len(target.column_sizes))]
         #: The letters that a sandwich may have.
-        replaced = max(map(letters_of, rules.rules), default=Fraction(0))
+        replaced = max(map(letters_of, rules.replacements), default=Fraction(0))
         self.most_letters = max(replaced, *map(degree, (target, *matrices))) + 2 * reach
-        self._products: dict[Any, Expression] = {}
+        self._monomials: dict[Any, dict[Degrees, list[Monomial]]] = {}
+        self._products: dict[Any, list[tuple[Term, Fraction]]] = {}
 
     def groups(self, effort: Effort) -> list[Group]:
         """All groups that have outer factors."""
@@ -98,7 +109,7 @@ class Candidates:
                 for count in range(len(positive) + 1):
                     for odd in itertools.combinations(positive, count):
                         effort.check()
-                        monomial = multiplied(ONE, tuple((s, self._step(s)) for s in odd))
+                        monomial = multiplied(ONE, tuple((s, self._step[s]) for s in odd))
                         half = [a + b for a, b in zip(degrees, self.gradings.degrees(monomial, ()))]
                         elements = self._elements(S, chosen, monomial, half, by_degree)
                         if elements and len(found) < MOST_GROUPS:
@@ -132,20 +143,14 @@ class Candidates:
         one = Expression(word[0].rows, word[-1].columns, {((), word): Fraction(1)})
         return self.rules.normal(one) == one
 
-    def _scalars(self) -> list[Symbol]:
-        matrices = [self.target, *self.inner, *map(as_block, self.numbers)]
-        found = {s for m in matrices for row in m.entries for e in row for mono, _ in e.terms for s, _ in mono}
-        return sorted(found, key=lambda s: s.name)
-
-    def _step(self, symbol: Symbol) -> Fraction:
-        """The smallest difference of the exponents of a number."""
-        if symbol.square is not None:
-            return Fraction(1)
-        matrices = [self.target, *self.inner, *map(as_block, self.numbers)]
-        exponents = {
-            e for m in matrices for row in m.entries for x in row for mono, _ in x.terms for s, e in mono if s is symbol
-        }
-        return Fraction(1, max((e.denominator for e in exponents), default=1))
+    def _all_exponents(self) -> dict[Symbol, set[Fraction]]:
+        found: dict[Symbol, set[Fraction]] = {}
+        for matrix in [self.target, *self.inner, *map(as_block, self.numbers)]:
+            for entry in itertools.chain.from_iterable(matrix.entries):
+                for monomial, _ in entry.terms:
+                    for symbol, exponent in monomial:
+                        found.setdefault(symbol, set()).add(exponent)
+        return found
 
     def _box(self, k: int) -> Box:
         """The exponents that column k of the target may have, squared."""
@@ -157,7 +162,7 @@ class Candidates:
             if self.reach:
                 everywhere = [_exponent(m, symbol) for row in self.target.entries for e in row for m, _ in e.terms]
                 low, high = min([low, *everywhere]), max([high, *everywhere])
-            step = self._step(symbol)
+            step = self._step[symbol]
             low = low - wider * step if symbol.positive else Fraction(0)
             if symbol.square is not None:
                 low, high = Fraction(0), Fraction(2)
@@ -199,35 +204,37 @@ class Candidates:
         places: Sequence[tuple[int, int, Word, Degrees]],
     ) -> list[Element]:
         found = []
-        monomials: dict[tuple[int, int], list[tuple[Monomial, Degrees]]] = {}
+        by_place: dict[tuple[int, int], dict[Degrees, list[Monomial]]] = {}
         for i, k, word, left in places:
-            if (i, k) not in monomials:
-                made = self._monomials(S.entries[i][i], factors, monomial, self._boxes[k])
-                monomials[i, k] = [(m, self.gradings.degrees(m, ())) for m in made]
-            wanted = [a - b for a, b in zip(left, half)]
-            for own, degrees in monomials[i, k]:
-                if all(2 * d == w for d, w in zip(degrees, wanted)):
-                    found.append(Element(i, k, own, word))
+            if (i, k) not in by_place:
+                by_place[i, k] = self._by_degree(S.entries[i][i], factors, monomial, self._boxes[k])
+            wanted = tuple(a - b for a, b in zip(left, half))
+            found += [Element(i, k, own, word) for own in by_place[i, k].get(wanted, ())]
         return found
 
-    def _monomials(
+    def _by_degree(
         self, inner: Expression, factors: Sequence[Expression], monomial: Monomial, box: Box
-    ) -> list[Monomial]:
-        """The monomials m for which `m^2 * monomial * factors * inner` stays in the box."""
-        ranges: list[list[tuple[Symbol, Fraction]]] = []
+    ) -> dict[Degrees, list[Monomial]]:
+        """The monomials m for which `m^2 * monomial * factors * inner` stays in the box, by the degrees of m^2."""
+        ranges: list[tuple[tuple[Symbol, Fraction], ...]] = []
         for symbol, (low, high) in box.items():
             parts = [[_exponent(m, symbol) for m, _ in f.terms] or [Fraction(0)] for f in (inner, *factors)]
             own = _exponent(monomial, symbol)
             least, most = sum(map(min, parts)) + own, sum(map(max, parts)) + own
-            step, choices = self._step(symbol), []
+            step, choices = self._step[symbol], []
             exponent = Fraction(int((low - least) / 2 / step) - 1) * step
             while 2 * exponent + most <= high:
                 if 2 * exponent + least >= low and (exponent >= 0 or symbol.positive):
                     choices.append((symbol, exponent))
                 exponent += step
-            ranges.append(choices)
-        products = itertools.islice(itertools.product(*ranges), MOST_MONOMIALS)
-        return [multiplied(ONE, tuple(choice)) for choice in products]
+            ranges.append(tuple(choices))
+        key = tuple(ranges)
+        if key not in self._monomials:
+            made = self._monomials[key] = {}
+            for choice in itertools.islice(itertools.product(*ranges), MOST_MONOMIALS):
+                own = multiplied(ONE, choice)
+                made.setdefault(self.gradings.degrees(multiplied(own, own), ()), []).append(own)
+        return self._monomials[key]
 
     # Products
 
@@ -237,18 +244,22 @@ class Candidates:
         """What the entry of Q at two outer factors adds to the target's coefficients."""
         if first.k > second.k:
             first, second = second, first
-        key = (id(group.S), first.i, second.i, first.k, second.k, first.word, second.word)
+        key = (id(group.S), first.i, second.i, first.k, second.k, first.word, second.word, same)
         if key not in self._products:
-            left = _expression(Element(first.i, first.k, ONE, first.word), group.S, self.target)
-            right = _expression(Element(second.i, second.k, ONE, second.word), group.S, self.target)
-            self._products[key] = self.rules.normal(left.T @ group.S.entries[first.i][second.i] @ right)
-        factor = scale * Expression(1, 1, {(multiplied(first.monomial, second.monomial), ()): Fraction(1)})
-        product = self._products[key] * factor
+            self._products[key] = self._multiplied(group.S, first, second, same)
+        outer = multiplied(first.monomial, second.monomial)
+        for (scalars, _), c in scale.terms.items():
+            for (monomial, word), coefficient in self._products[key]:
+                factor, together = _without_roots(multiplied(multiplied(outer, scalars), monomial))
+                yield (first.k, second.k, (together, word)), c * coefficient * factor
+
+    def _multiplied(self, S: Block, first: Element, second: Element, same: bool) -> list[tuple[Term, Fraction]]:
+        left = _expression(Element(first.i, first.k, ONE, first.word), S, self.target)
+        right = _expression(Element(second.i, second.k, ONE, second.word), S, self.target)
+        product = self.rules.normal(left.T @ S.entries[first.i][second.i] @ right)
         if first.k == second.k and not same:
             product = product + product.T
-        for term, coefficient in product.terms.items():
-            if first.k != second.k or _is_first(term[1]):
-                yield (first.k, second.k, term), coefficient
+        return [(t, c) for t, c in product.terms.items() if first.k != second.k or _is_first(t[1])]
 
     def _terms(self, entries: Sequence[Sequence[Expression]]) -> Iterator[tuple[Any, Fraction]]:
         for i, row in enumerate(entries):
@@ -256,6 +267,14 @@ class Candidates:
                 for term, coefficient in row[k].terms.items():
                     if i != k or _is_first(term[1]):
                         yield (i, k, term), coefficient
+
+
+def _without_roots(monomial: Monomial) -> tuple[Fraction, Monomial]:
+    """A monomial with the squares of roots of constants as a number in front."""
+    if all(symbol.square is None for symbol, _ in monomial):
+        return Fraction(1), monomial
+    ((reduced, _), factor) = next(iter(Expression(1, 1, {(monomial, ()): Fraction(1)}).terms.items()))
+    return factor, reduced
 
 
 def _exponent(monomial: Monomial, symbol: Symbol) -> Fraction:

@@ -84,6 +84,8 @@ def _outer(word: Word, part: Word) -> list[Word]:
         own = part[0].exponent if len(part) == 1 and part[0].symbol is word[0].symbol else Fraction(0)
         if len(part) <= 1 and (not part or part[0].symbol is word[0].symbol):
             exponent = (word[0].exponent - own) / 2
-            if exponent and exponent.denominator in (1, 2):
+            # Only positive diagonal matrices have roots and inverses.
+            whole = exponent.denominator == 1 and exponent > 0
+            if exponent and (whole or (word[0].symbol.positive and exponent.denominator in (1, 2))):
                 found.append((type(word[0])(word[0].symbol, False, exponent),))
     return found

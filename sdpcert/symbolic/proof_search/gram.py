@@ -56,7 +56,7 @@ class Gram:
             if problem is None or kept is None:
                 return None
             bases = [basis[:, keep] for basis, keep in zip(bases, kept)]
-            problem = problem.restricted([_selection(size, keep) for size, keep in zip(problem.sizes, kept)])
+            problem = problem.keeping(kept)
             found = problem._solved(effort, with_smallest=attempt == 0)
             if isinstance(found, Solved):
                 return [[(w, N @ v) for w, v in squares] for squares, N in zip(found.squares, bases)]
@@ -65,6 +65,10 @@ class Gram:
             bases = [basis @ N for basis, N in zip(bases, found)]
             problem = problem.restricted(found)
         return None
+
+    def keeping(self, kept: Sequence[Sequence[int]]) -> Gram:
+        """The problem with the other rows and columns zero."""
+        return self.restricted([_selection(size, keep) for size, keep in zip(self.sizes, kept)])
 
     def _solved(self, effort: Effort, with_smallest: bool) -> Solved | list[Array] | None:
         """A solution; or bases of a subspace that contains the ranges of all solutions; or None."""

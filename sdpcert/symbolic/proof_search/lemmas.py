@@ -150,15 +150,17 @@ def inverse_of(corner: Expression) -> Expression | None:
 
 
 def _diagonal_products(known: Known) -> Iterator[Step]:
-    """Products of two facts about diagonal matrices."""
+    """Products of one or two facts about diagonal matrices, and of positive diagonal ones."""
     found = [fact.entries[0][0] for fact in known.facts if _is_diagonal(fact)][:MOST_DIAGONALS]
-    for first, second in itertools.combinations(found, 2):
-        if first.rows == second.rows:
-            yield DiagonalProduct(first, second)
-    for fact in found:
-        for symbol in sorted(fact.symbols(), key=lambda s: s.name):
-            if symbol.positive and symbol.kind == "diagonal":
-                yield DiagonalProduct(letter(symbol), fact)
+    positive = {
+        s for fact in (*known.facts, known.normal(known.claim.show.matrix)) for s in fact.symbols() if s.positive
+    }
+    letters = [letter(s) for s in sorted(positive, key=lambda s: s.name) if s.kind == "diagonal"][:MOST_DIAGONALS]
+    for chosen in [*itertools.combinations(found, 1), *itertools.combinations(found, 2)]:
+        for scaling in [(), *itertools.combinations(letters, 1), *itertools.combinations(letters, 2)]:
+            factors = (*chosen, *scaling)
+            if len(factors) > 1 and len({factor.rows for factor in factors}) == 1:
+                yield DiagonalProduct(*factors)
 
 
 def _is_diagonal(fact: Block) -> bool:

@@ -20,8 +20,8 @@ def reduced(rows: Iterable[Row], order: Sequence[Any]) -> dict[Any, Row]:
     done: dict[Any, Row] = {}
     users: dict[Any, set[Any]] = {}
     for given in rows:
-        row = dict(given)
-        for key in [k for k in given if k in done]:
+        row = {key: c for key, c in given.items() if c}
+        for key in [k for k in row if k in done]:
             _subtract(row, done[key], row.get(key, Fraction(0)))
         pivots = [k for k in row if k in rank]
         if not pivots:

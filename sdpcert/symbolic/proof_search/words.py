@@ -21,9 +21,9 @@ MOST_DIAGONALS = 3
 LONGEST = 9
 
 
-def words_of(target: Block, facts: Sequence[Block], reach: int) -> list[list[Word]]:
+def words_of(target: Block, symbols: Iterable[Symbol], reach: int) -> list[list[Word]]:
     """The words for every column of the target, short ones first."""
-    letters = _letters((target, *facts))
+    letters = _letters(symbols)
     found = []
     for k, size in enumerate(target.column_sizes):
         words: dict[Word, None] = {(): None}
@@ -46,7 +46,7 @@ def words_of(target: Block, facts: Sequence[Block], reach: int) -> list[list[Wor
     return found
 
 
-def atoms_of(target: Block, facts: Sequence[Block], words: Sequence[Iterable[Word]]) -> list[Expression]:
+def atoms_of(target: Block, symbols: Iterable[Symbol], words: Sequence[Iterable[Word]]) -> list[Expression]:
     """What is evidently positive semidefinite: identities, definite letters, products of positive diagonal ones.
 
     Even powers are left to the words.
@@ -54,10 +54,9 @@ def atoms_of(target: Block, facts: Sequence[Block], words: Sequence[Iterable[Wor
     sizes: dict[Dimension, None] = dict.fromkeys(target.column_sizes)
     for word in itertools.chain.from_iterable(words):
         sizes.update((x.rows, None) for x in word)
-    symbols = {s for matrix in (target, *facts) for s in matrix.symbols() if s.positive}
     found = [identity(size) for size in sizes]
     by_size: dict[Dimension, list[Symbol]] = {}
-    for symbol in sorted(symbols, key=lambda s: s.name):
+    for symbol in sorted((s for s in symbols if s.positive), key=lambda s: s.name):
         if symbol.kind == "symmetric" and symbol.rows in sizes:
             found.append(letter(symbol))
         elif symbol.kind == "diagonal" and symbol.rows in sizes:
@@ -70,11 +69,10 @@ def atoms_of(target: Block, facts: Sequence[Block], words: Sequence[Iterable[Wor
     return found
 
 
-def _letters(matrices: Iterable[Block]) -> list[Letter]:
+def _letters(symbols: Iterable[Symbol]) -> list[Letter]:
     """The letters of a problem with their transposes and inverses."""
-    symbols = {s for matrix in matrices for s in matrix.symbols() if s.kind != "scalar"}
     found = []
-    for symbol in sorted(symbols, key=lambda s: s.name):
+    for symbol in sorted((s for s in symbols if s.kind != "scalar"), key=lambda s: s.name):
         found.append(Letter(symbol))
         if not symbol.equals_transpose and symbol.kind != "skew":
             found.append(Letter(symbol, True))
