@@ -1,9 +1,10 @@
 """The site builds without a warning, every block of it runs, and every file, module and result that it names exists.
 
-Blocks of one page share a namespace and a folder that holds examples/. ```python blocks and the lines of ```bash blocks
-run in their order; a comment `<!-- not run: reason -->` before a block leaves it out, as does `<!-- command: name -->`,
-which CI runs by itself, and `<!-- file: name -->` writes the block to a file of the folder. A ```toml block is a configuration of a training run. A ```text block after a block that ran
-shows its output: decimals of six digits or more have to be in it.
+Blocks of one page share a namespace and a folder that holds examples/. ```python blocks and the lines of ```bash
+blocks run in their order; a comment `<!-- not run: reason -->` before a block leaves it out, as does `<!-- command:
+name -->`, which CI runs by itself, and `<!-- file: name -->` writes the block to a file of the folder. A ```toml
+block is a configuration of a training run. A ```text block after a block that ran shows its output: decimals of six
+digits or more have to be in it.
 """
 
 from __future__ import annotations
