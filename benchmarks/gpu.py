@@ -1,16 +1,14 @@
-"""Everything that a GPU changes, in one command of under ten minutes: train, evaluate, certify, and time the solver.
+"""Training on a GPU in one command of under ten minutes: train, evaluate, certify. `gpu_solver.py` times the solver.
 
     python -m benchmarks.gpu [--device cuda] [--data FOLDER] [--seconds 60] [--presets a,b] [--quick] [--output FILE]
 
 Presets are trained for a fixed time each and evaluated on the first test images: clean and certified accuracy with
-proofs by construction, images a second. The native solver then runs on a chain of ReLU layers on the device and on the
-CPU. Without --data, or with --quick, scikit-learn's digits are used, and the command takes about a minute on a CPU.
+proofs by construction, images a second. Without --data, or with --quick, scikit-learn's digits are used.
 The JSON holds the device's name, versions and the command.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import platform
 import sys
@@ -19,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
@@ -57,18 +54,6 @@ def trained(preset: str, data: Path | None, device: str, seconds: float, count: 
     }
 
 
-def solved(device: str, sizes: tuple[int, ...]) -> dict[str, Any]:
-    """The native solver on a random chain, on the device and on the CPU."""
-    generator = np.random.default_rng(0)
-    weights = [generator.standard_normal((b, a)) / np.sqrt(a) for a, b in itertools.pairwise(sizes)]
-    network = sdpcert.Network.mlp(weights)
-    found: dict[str, Any] = {"sizes": sizes}
-    for where in dict.fromkeys(("cpu", device)):
-        certificate = sdpcert.certify(network, "neuron", device=where)
-        found[where] = {"seconds": certificate.seconds, "upper": certificate.upper, "gap": certificate.gap}
-    return found
-
-
 def main(
     device: Annotated[str, typer.Option(help="cuda or cpu")] = "cuda" if torch.cuda.is_available() else "cpu",
     data: Annotated[Path | None, typer.Option(help="folder with CIFAR-10")] = None,
@@ -77,7 +62,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="digits, a few seconds")] = False,
     output: Annotated[Path | None, typer.Option(help="JSON file")] = None,
 ) -> None:
-    """Train, evaluate and certify on a device, and write the results as JSON."""
+    """Train and evaluate on a device, and write the results as JSON."""
     quick = quick or data is None
     names = tuple(presets.split(",")) if presets else ("digits",) if quick else PRESETS
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
@@ -87,7 +72,6 @@ def main(
         "command": "python -m benchmarks.gpu " + " ".join(sys.argv[1:]),
         "versions": {"sdpcert": sdpcert.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "networks": [],
-        "solver": [],
     }
     with tempfile.TemporaryDirectory() as folder:
         for preset in names:
@@ -99,9 +83,6 @@ def main(
                 row = {"preset": preset, "failed": f"{type(error).__name__}: {error}"}
             results["networks"].append(row)
             print(json.dumps(row)[:300], flush=True)
-    for sizes in [(20, 50, 50, 10)] if quick else [(784, 100, 100, 10), (784, *[200] * 5, 10), (784, *[400] * 5, 10)]:
-        results["solver"].append(solved(device, sizes))
-        print(json.dumps(results["solver"][-1]), flush=True)
     target = output or RESULTS / f"gpu_{name.lower().replace(' ', '_')}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(results, indent=1) + "\n")

@@ -108,6 +108,14 @@ class Arrays(Protocol):
         """Natural logarithms."""
         ...
 
+    def sqrt(self, values: Matrix) -> Matrix:
+        """Square roots."""
+        ...
+
+    def where(self, condition: Matrix, values: Matrix, other: float) -> Matrix:
+        """The values where the condition holds, `other` elsewhere."""
+        ...
+
     def cholesky(self, matrix: Matrix) -> Matrix | None:
         """Lower Cholesky factor of a Hermitian matrix, or None."""
         ...
@@ -205,6 +213,12 @@ class NumpyArrays:
     def log(self, values: np.ndarray) -> np.ndarray:
         return np.log(values)
 
+    def sqrt(self, values: np.ndarray) -> np.ndarray:
+        return np.sqrt(values)
+
+    def where(self, condition: np.ndarray, values: np.ndarray, other: float) -> np.ndarray:
+        return np.where(condition, values, other)
+
     def cholesky(self, matrix: np.ndarray) -> np.ndarray | None:
         return blas.cholesky(matrix)
 
@@ -272,7 +286,7 @@ class TorchArrays:
         return values.detach().resolve_conj().cpu().numpy().copy()
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
-        return self.numpy(self.torch.stack(list(values)))
+        return self.numpy(self.torch.stack([value.to(self.torch.float64) for value in values]))
 
     def indices(self, values: np.ndarray) -> Any:
         return self.torch.as_tensor(values, device=self.device)
@@ -291,16 +305,24 @@ class TorchArrays:
         return values.contiguous()
 
     def product(self, left: Any, right: Any) -> Any:
+        left, right = self._alike(left, right)
         return left @ right
 
     def add_product(self, into: Any, left: Any, right: Any, scale: float = 1.0) -> None:
+        left, right, _ = self._alike(left, right, into)
         into.addmm_(left, right, alpha=scale)
 
     def apply(self, matrix: Any, vector: Any) -> Any:
-        return matrix @ vector
+        return self.product(matrix, vector)
 
     def apply_hermitian(self, matrix: Any, vector: Any) -> Any:
-        return matrix @ vector
+        return self.product(matrix, vector)
+
+    def _alike(self, *values: Any) -> tuple[Any, ...]:
+        """All complex if any is: torch multiplies no real matrix by a complex one."""
+        if any(value.is_complex() for value in values):
+            return tuple(value.to(self.torch.complex128) for value in values)
+        return values
 
     def factor_upper(self, matrix: Any) -> tuple[Any, Unseen[bool]] | None:
         if matrix.is_complex():
@@ -313,10 +335,16 @@ class TorchArrays:
     def whitening(self, factor: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         # A device solves with one vector row by row, and multiplies with the inverse at the speed of its memory.
         inverse = self.triangular_inverse(factor)
-        return (lambda vector: inverse @ vector), (lambda vector: inverse.mH @ vector)
+        return (lambda vector: self.product(inverse, vector)), (lambda vector: self.product(inverse.mH, vector))
 
     def log(self, values: Any) -> Any:
         return self.torch.log(values)
+
+    def sqrt(self, values: Any) -> Any:
+        return self.torch.sqrt(values)
+
+    def where(self, condition: Any, values: Any, other: float) -> Any:
+        return self.torch.where(condition, values, other)
 
     def cholesky(self, matrix: Any) -> Any | None:
         factor, holds = self.attempt_cholesky(matrix)
@@ -328,13 +356,14 @@ class TorchArrays:
 
     def _is_factor(self, factor: Any, info: Any) -> Unseen[bool]:
         good = (info == 0) & self.torch.isfinite(factor.diagonal()).all()
-        return Unseen((good.to(self.torch.float64),), lambda seen: bool(seen[0]))
+        return Unseen((good,), lambda seen: bool(seen[0]))
 
     def triangular_inverse(self, factor: Any) -> Any:
         identity = self.torch.eye(len(factor), dtype=factor.dtype, device=self.device)
         return self.torch.linalg.solve_triangular(factor, identity, upper=False)
 
     def triangular_solve(self, factor: Any, right: Any, adjoint: bool = False) -> Any:
+        factor, right = self._alike(factor, right)
         return self.torch.linalg.solve_triangular(factor.mH if adjoint else factor, right, upper=adjoint)
 
     def solve(self, factor: Any, right: Any) -> Any:

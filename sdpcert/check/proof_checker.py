@@ -19,13 +19,13 @@ from typing import Any
 
 FORMAT, VERSION = "sdpcert-derivation", 1
 #: What a file may be made of: bytes, products of terms, letters of a word or digits of a number.
-MAX_BYTES, MAX_PRODUCTS, MAX_LETTERS = 2**26, 20_000_000, 400
+MAX_BYTES, MAX_PRODUCTS, MAX_LETTERS = 2**26, 5_000_000, 400
 LIPSCHITZ = """  Two solutions of y = Hx + Gz + c, z = phi(Ux + Wz + b), the slopes of phi in [low, high], have
   |y - y'|^2 <= squared_lipschitz |x - x'|^2 for the same b and c."""
 NUMBER = r"-?\d{1,400}(?:/[1-9]\d{0,399})?"
 FACTOR = re.compile(rf"(?P<number>{NUMBER})|(?P<name>[A-Za-z]\w*)(?P<turned>'?)(?:\^(?P<exponent>{NUMBER}))?", re.ASCII)
 DECLARED = re.compile(
-    r"(positive )?(general|symmetric|skew|diagonal) (\w+) x (\w+)|(positive )?scalar|root of (\d{1,9})"
+    r"(positive )?(general|symmetric|skew|diagonal) (\w+) x (\w+)|(positive )?scalar|root of ([1-9]\d{0,8})"
 )
 
 
@@ -33,10 +33,11 @@ class Rejected(Exception):
     """The proof is wrong or malformed; the message says where."""
 
 
-def require(holds: object, message: str) -> None:
-    """Raise `Rejected` unless something holds."""
+def require(holds: Any, message: str) -> Any:
+    """What holds; raise `Rejected` if it does not."""
     if not holds:
         raise Rejected(message)
+    return holds
 
 
 def members(value: Any, needed: str, optional: str = "") -> list[Any]:
@@ -148,8 +149,7 @@ class Sum:
 
     def plus(self, other: Sum, scale: Fraction | int = 1) -> Sum:
         """`self + scale * other`."""
-        sizes = f"{self.rows} x {self.columns} and {other.rows} x {other.columns}"
-        require((self.rows, self.columns) == (other.rows, other.columns), f"{sizes} are added")
+        require((self.rows, self.columns) == (other.rows, other.columns), "matrices of different sizes are added")
         terms = dict(self.terms)
         for term, coefficient in other.terms.items():
             terms[term] = terms.get(term, Fraction(0)) + scale * coefficient
@@ -157,8 +157,8 @@ class Sum:
 
     def times(self, other: Sum) -> Sum:
         """The product of matrices, or of a number and a matrix."""
-        sizes = f"{self.rows} x {self.columns} and {other.rows} x {other.columns}"
-        require(self.is_number or other.is_number or self.columns == other.rows, f"{sizes} are multiplied")
+        fits = self.is_number or other.is_number or self.columns == other.rows
+        require(fits, f"{self.rows} x {self.columns} and {other.rows} x {other.columns} are multiplied")
         rows = other.rows if self.is_number else self.rows
         columns = self.columns if other.is_number else other.columns
         Sum.products += len(self.terms) * len(other.terms)
@@ -175,10 +175,15 @@ class Sum:
         if exponent.denominator == 1 and 0 < exponent <= MAX_LETTERS:
             return reduce(Sum.times, [self] * int(exponent))
         (monomial, word), coefficient = next(iter(self.terms.items()), (((), ()), None))
-        single = len(self.terms) == 1 and coefficient == 1 and len(word) + len(monomial) == 1
-        require(single and all(s.positive and s.has_powers for s in self.symbols), f"no power {exponent} of that")
+        allowed = len(self.terms) == len(word) + len(monomial) == 1 == coefficient and exponent
         whole = exponent.denominator == 1 or not any(s.kind == "symmetric" or s.square for s in self.symbols)
-        require(whole and exponent, f"no power {exponent} of that")
+        allowed = (
+            allowed
+            and whole
+            and abs(exponent) <= MAX_LETTERS
+            and all(s.positive and s.has_powers for s in self.symbols)
+        )
+        require(allowed, f"no power {exponent} of that")
         powers = tuple((s, e * exponent) for s, e in monomial), tuple((s, t, e * exponent) for s, t, e in word)
         return Sum(self.rows, self.columns, {powers: Fraction(1)})
 
@@ -238,9 +243,7 @@ def read_sum(value: Any, rows: Size, columns: Size, lookup: Lookup) -> Sum:
         minus = term.startswith("-") and not term[1:2].isdigit()
         made = Sum(1, 1, {((), ()): Fraction(-1 if minus else 1)})
         for factor in term[minus:].split("*"):
-            match = FACTOR.fullmatch(factor)
-            require(match, f"{factor[:40]!r} is no factor")
-            assert match is not None
+            match = require(FACTOR.fullmatch(factor), f"{factor[:40]!r} is no factor")
             if match["number"]:
                 made = made.times(Sum(1, 1, {((), ()): Fraction(match["number"])}))
             elif factor != "I":
@@ -263,13 +266,11 @@ def read_table(value: Any, rows: list[Size], columns: list[Size], lookup: Lookup
 
 def sandwich(V: Table, S: Table) -> Table:
     """V'SV."""
-    SV = [
-        [reduce(Sum.plus, [a.times(v[k]) for a, v in zip(row, V, strict=True)]) for k in range(len(V[0]))] for row in S
-    ]
-    return [
-        [reduce(Sum.plus, [v[i].T.times(row[k]) for v, row in zip(V, SV, strict=True)]) for k in range(len(V[0]))]
-        for i in range(len(V[0]))
-    ]
+
+    def product(A: Table, B: Table) -> Table:
+        return [[reduce(Sum.plus, map(Sum.times, row, column)) for column in zip(*B, strict=True)] for row in A]
+
+    return product([[e.T for e in column] for column in zip(*V, strict=True)], product(S, V))
 
 
 def less(A: Table, B: Table) -> Table:
@@ -333,7 +334,7 @@ class Theorem:
 
     def meaning(self, name: Any, kind: str) -> Any:
         """What a symbol is made of, of that kind."""
-        meaning = self.meanings.get(self.symbol(name).name)
+        meaning: Any = self.meanings.get(self.symbol(name).name)
         require(isinstance(meaning, dict) and list(meaning) == [kind], f"{name} is not declared as a {kind}")
         return meaning[kind]
 
@@ -360,10 +361,9 @@ class Theorem:
                 terms = re.split(r" [+-] ", text) if isinstance(text, str) else [""]
                 require(text == "0" or all(re.search(r"(^-?|\*)E\d+_\d+_\d+'?(\*|$)", t) for t in terms), "no equality")
             table = less(table, read_table(rewrites, left.rows, left.columns, self.entry))
-        for row in table:
-            for e in row:
-                shown = ", ".join(f"{c} {[s.name for s, _, _ in w]}" for (_, w), c in e.terms.items())
-                require(not e.terms, f"the two sides differ by {shown[:200]}")
+        for e in (e for row in table for e in row):
+            shown = ", ".join(f"{c} {[s.name for s, _, _ in w]}" for (_, w), c in e.terms.items())
+            require(not e.terms, f"the two sides differ by {shown[:200]}")
 
     def by_sum(self, value: Any) -> Statement:
         """A matrix that is a sum of nonnegative multiples of V'SV, S known or evidently positive semidefinite."""
@@ -385,11 +385,9 @@ class Theorem:
             rows = [size(r) for r in items(rows)]
             inner = self.atom(atom, rows) if fact is None else self.fact(fact, "positive")
             require(inner.rows == rows, "V has not the rows of S")
-            table = (
-                inner.table
-                if entries is None
-                else sandwich(read_table(entries, rows, made.columns, self.lookup), inner.table)
-            )
+            table = inner.table
+            if entries is not None:
+                table = sandwich(read_table(entries, rows, made.columns, self.lookup), table)
             left = less(left, [[number.times(e) for e in row] for row in table])
         self.expect_zero(made, left, rewrites)
         return made
@@ -436,13 +434,10 @@ def read_symbol(name: str, declared: Any) -> Symbol:
     """A symbol from "positive diagonal m x m", "general n x m", "scalar", "root of 2"."""
     match = DECLARED.fullmatch(declared) if isinstance(declared, str) else None
     fits = FACTOR.fullmatch(name) and re.fullmatch(r"(?!E\d|I$)[A-Za-z]\w*", name, re.ASCII)
-    require(match and fits, f"no symbol {name[:40]!r}: {str(declared)[:60]!r}")
-    assert match is not None
+    match = require(fits and match, f"no symbol {name[:40]!r}: {str(declared)[:60]!r}")
     positive, kind, rows, columns, above_zero, square = match.groups()
     if kind is None:
-        number = None if square is None else int(square)
-        require(number is None or number > 0, f"{name}: a root of zero")
-        return Symbol(name, declared, 1, 1, "scalar", bool(above_zero or square), number)
+        return Symbol(name, declared, 1, 1, "scalar", bool(above_zero or square), square and int(square))
     fits = rows == columns or kind == "general"
     require(fits and not (positive and kind in ("general", "skew")), f"{name}: {declared} does not exist")
     return Symbol(name, declared, size(rows), size(columns), kind, bool(positive))
@@ -492,9 +487,8 @@ def read_rule(theorem: Theorem, name: Any) -> tuple[Symbol, list[RowPart]]:
     symbol, parts = theorem.symbol(name), []
     require(symbol.positive and symbol.kind in ("diagonal", "scalar"), f"{name} is not positive and diagonal")
     for part in items(theorem.meaning(name, "rule")):
-        scale, entry, without, absolute, matrix, of, weights = members(
-            part, "scale entry without absolute matrix size weights"
-        )
+        keys = "scale entry without absolute matrix size weights"
+        scale, entry, without, absolute, matrix, of, weights = members(part, keys)
         own = size(of) if symbol.kind == "scalar" else symbol.rows
         flags = type(without) is type(absolute) is bool and entry in ("ii", "ij", "jj") and own == size(of)
         require(flags, "a part of a rule is malformed or has another size")
@@ -525,8 +519,7 @@ def dominance(theorem: Theorem, value: Any) -> Statement:
     """T - G >= 0 for symmetric G and T by a rule with weighted sums of |G_ij| over a row, w_ij w_ji = 1."""
     symbol, parts = read_rule(theorem, members(value, "by symbol")[1])
     G = next((part.matrix for part in parts if part.absolute and part.entry == "ij"), None)
-    require(G is not None and G == G.T, f"the rule of {symbol.name} sums no magnitudes of a symmetric matrix")
-    assert G is not None
+    G = require(G is not None and G == G.T and G, f"the rule of {symbol.name} sums no magnitudes of a symmetric matrix")
     across = own = plain = Fraction(0)
     for part in parts:
         balanced = all(part.weights.get((s, "i"), 0) + part.weights.get((s, "j"), 0) == 0 for s, _ in part.weights)
@@ -559,17 +552,12 @@ def trace(theorem: Theorem, value: Any) -> Statement:
 def diagonal_trace(theorem: Theorem, value: Any) -> Statement:
     """t - 1'(A + L R D)1 = 0 for t the trace of A + L G R, D the diagonal of G, and diagonal A, L, R."""
     _, t, one, d, *factors = members(value, "by trace ones diagonal A L R")
-    S, G, ones, D = (
-        read_square(theorem, t, "trace"),
-        read_square(theorem, d, "diagonal"),
-        theorem.symbol(one),
-        letter(theorem.symbol(d)),
-    )
+    S, G, ones = read_square(theorem, t, "trace"), read_square(theorem, d, "diagonal"), theorem.symbol(one)
     A, L, R = (read_sum(f, S.rows, S.rows, theorem.lookup) for f in factors)
     fits = A.is_diagonal and L.is_diagonal and R.is_diagonal and A.plus(L.times(G).times(R)) == S
     fits = fits and theorem.meaning(one, "ones") == [] and (ones.rows, ones.columns) == (S.rows, 1)
     require(fits and not theorem.symbol(t).positive, f"{t} is not the trace of A + LGR, or the ones have another size")
-    inner = A.plus(L.times(R).times(D))
+    inner = A.plus(L.times(R).times(theorem.lookup(d)))
     return Statement.of("zero", theorem.lookup(t).plus(letter(ones).T.times(inner).times(letter(ones)), -1))
 
 
@@ -583,12 +571,12 @@ def diagonal_product(theorem: Theorem, value: Any) -> Statement:
 def cauchy_schwarz(theorem: Theorem, value: Any) -> Statement:
     """R^(1/2) C^(1/2) - B >= 0 for sums over j of |G_ij| r_ij, |G_ij| c_ij, |G_ij| b_ij with b_ij^2 = r_ij c_ij."""
     rules = [read_rule(theorem, name) for name in members(value, "by R C B")[1:]]
-    parts = [p for _, (p, *others) in rules if not others and p.absolute and p.entry == "ij" and p.scale == 1]
-    same = len(parts) == 3 and all(p.matrix == parts[0].matrix and p.without == parts[0].without for p in parts)
+    parts = [p for _, parts in rules for p in parts if p.absolute and p.entry == "ij" and p.scale == 1]
+    same = [len(parts) for _, parts in rules] == [1, 1, 1] and len(parts) == 3
+    same = same and all(p.matrix == parts[0].matrix and p.without == parts[0].without for p in parts)
     require(same and all(s.kind == "diagonal" for s, _ in rules), "not three sums of magnitudes of the same entries")
     r, c, b = (part.weights for part in parts)
-    keys, none = {*r, *c, *b}, Fraction(0)
-    means = all(2 * b.get(k, none) == r.get(k, none) + c.get(k, none) for k in keys)
+    means = all(2 * b.get(k, 0) == r.get(k, 0) + c.get(k, 0) for k in {*r, *c, *b})
     require(means, "the weights are no geometric means")
     R, C, B = (letter(symbol) for symbol, _ in rules)
     return Statement.of("positive", R.power(Fraction(1, 2)).times(C.power(Fraction(1, 2))).plus(B, -1))
@@ -610,57 +598,42 @@ def crop(theorem: Theorem, value: Any) -> Statement:
 def cite(theorem: Theorem, value: Any) -> Statement:
     """What an earlier theorem of the file says, with sums in the place of symbols that have no meaning of their own."""
     _, digest, replaced, sizes, references = members(value, "by theorem replaced sizes hypotheses")
-    cited = theorem.earlier.get(digest) if isinstance(digest, str) else None
-    require(cited and isinstance(replaced, dict) and isinstance(sizes, dict), "no earlier theorem has that hash")
-    assert cited is not None
-    mapped = {str(old): size(new) for old, new in sizes.items()}
+    given = isinstance(digest, str) and isinstance(replaced, dict) and isinstance(sizes, dict)
+    cited = require(given and theorem.earlier.get(digest), "no earlier theorem has that hash")
+    mapped: dict[str, Any] = {str(old): size(new) for old, new in sizes.items()}
     put: dict[str, Sum] = {}
     for name, symbol in cited.symbols.items():
         rows, columns = mapped.get(str(symbol.rows), symbol.rows), mapped.get(str(symbol.columns), symbol.columns)
         if name not in replaced:
-            same = name in theorem.symbols and theorem.symbols[name].declared == symbol.declared
-            same = (
-                same
-                and (rows, columns) == (symbol.rows, symbol.columns)
-                and (name not in cited.meanings or not replaced)
-            )
-            require(same and theorem.meanings.get(name) == cited.meanings.get(name), f"{name} has to be replaced")
+            same = theorem.declared.get(name) == symbol.declared and (rows, columns) == (symbol.rows, symbol.columns)
+            same = same and theorem.meanings.get(name) == cited.meanings.get(name)
+            require(same and (name not in cited.meanings or not replaced), f"{name} has to be replaced")
             put[name] = theorem.lookup(name)
             continue
         made = put[name] = read_sum(replaced[name], rows, columns, theorem.lookup)
-        definite = len(made.terms) == 1 and all(c > 0 for c in made.terms.values())
-        definite = definite and all(s.positive for s in made.symbols) and len(next(iter(made.terms))[1]) == 1
+        definite = made.terms and all(c > 0 for c in made.terms.values()) and all(s.positive for s in made.symbols)
+        definite = definite and (made.is_number or [len(word) for _, word in made.terms] == [1])
         turned_over = made.T if symbol.kind == "symmetric" else Sum(made.columns, made.rows).plus(made.T, -1)
         kinds = {"scalar": made.is_number, "diagonal": made.is_diagonal, "general": True}
         of_kind = kinds.get(symbol.kind, made == turned_over)
-        positive = definite or (made.is_number and made.terms and all(s.positive for s in made.symbols))
-        fits = of_kind and (positive or not symbol.positive) and name not in cited.meanings and symbol.square is None
+        fits = of_kind and (definite or not symbol.positive) and name not in cited.meanings and symbol.square is None
         require(fits, f"{name} does not stand for {replaced[name][:40]}")
 
-    def placed(statement: Any) -> Statement:
-        sides = {
-            side: [mapped.get(str(d), d) for d in statement[side]] for side in ("rows", "columns") if side in statement
-        }
-        return read_statement(statement | sides, lambda name: put[cited.symbol(name).name])
+    def placed(given: Any) -> Statement:
+        sides = {s: [mapped.get(str(d), d) for d in given[s]] for s in ("rows", "columns") if s in given}
+        return read_statement(given | sides, lambda name: put[cited.symbol(name).name])
 
-    require("1" not in mapped and cited.conclusion is not None, "a layer is not cited, nor is the size 1 another one")
+    fits = cited.conclusion is not None and not any(old.isdigit() for old in mapped)
+    require(fits, "a layer is not cited, nor is a size that is a number another one")
     for given, reference in zip(cited.given, items(references, len(cited.given)), strict=True):
         made = placed(given)
         require(theorem.fact(reference, made.kind) == made, "a hypothesis is not what is known here")
     return placed(cited.conclusion)
 
 
-STEPS: dict[Any, Callable[[Theorem, Any], Statement]] = {
-    "sum": Theorem.by_sum,
-    "equality": Theorem.by_equality,
-    "cite": cite,
-    "dominance": dominance,
-    "trace": trace,
-    "diagonal-trace": diagonal_trace,
-    "diagonal-product": diagonal_product,
-    "cauchy-schwarz": cauchy_schwarz,
-    "crop": crop,
-}
+AXIOMS = (cite, dominance, trace, diagonal_trace, diagonal_product, cauchy_schwarz, crop)
+STEPS: dict[str, Callable[[Theorem, Any], Statement]] = {"sum": Theorem.by_sum, "equality": Theorem.by_equality}
+STEPS |= {axiom.__name__.replace("_", "-"): axiom for axiom in AXIOMS}
 
 
 # ------------------------------------------------------------ files
@@ -698,14 +671,18 @@ def read_proof(path: str | Path) -> Any:
 def main(arguments: list[str]) -> int:
     """Check files: 0 if all are proved, 1 if one is rejected, 2 without files or if one cannot be read."""
     worst = 0 if arguments else 2
-    for path in arguments or [""]:
+    for path in arguments:
         try:
-            document, unread = read_proof(path), 1
+            document = read_proof(path)
+        except Rejected as reason:
+            print(reason, file=sys.stderr)
+            worst = 2
+            continue
+        try:
             print("\n\n".join(f"{theorem}\n  proved" for theorem in check_proof(document)))
         except Rejected as reason:
-            unread = 1 if "cannot be read" not in str(reason) else 2
-            print(f"{path}: REJECTED: {reason}" if unread == 1 else reason, file=sys.stderr)
-            worst = max(worst, unread)
+            print(f"{path}: REJECTED: {reason}", file=sys.stderr)
+            worst = max(worst, 1)
     return worst
 
 

@@ -36,7 +36,7 @@ class BlockMatrix:
         i, j = self.elimination.place[a], self.elimination.place[b]
         if i < j:
             i, j, a, b, values = j, i, b, a, values.conj().T
-        rows, columns = self._within(i, sources[a]), self._within(j, sources[b])
+        rows, columns = self.elimination.within(i, sources[a]), self.elimination.within(j, sources[b])
         whole = self.elimination.sizes[i], self.elimination.sizes[j]
         if (i, j) not in self.entries:
             if values.shape == whole:
@@ -47,10 +47,6 @@ class BlockMatrix:
         entry[rows, columns] += values if scale == 1.0 else scale * values
         if i == j and a != b:
             entry[columns, rows] += (values if scale == 1.0 else scale * values).conj().T
-
-    def _within(self, block: int, coordinates: slice) -> slice:
-        first = self.elimination.slices[block].start
-        return slice(coordinates.start - first, coordinates.stop - first)
 
     def add_matrix(self, other: BlockMatrix, scale: float = 1.0) -> None:
         """Add a multiple of a matrix with the same elimination, in place."""
@@ -111,7 +107,7 @@ class BlockMatrix:
         entry = self.entries.get((i, j))
         if entry is None:
             return None
-        found = entry[self._within(i, sources[a]), self._within(j, sources[b])]
+        found = entry[self.elimination.within(i, sources[a]), self.elimination.within(j, sources[b])]
         return found.conj().T if turned else found
 
     def _halves(self) -> Iterator[tuple[slice, slice, Matrix]]:

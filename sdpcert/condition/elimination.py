@@ -76,6 +76,11 @@ class Elimination(ShortRepr):
         """The coordinates in the order of elimination."""
         return np.concatenate([np.zeros(0, dtype=int), *(np.arange(s.start, s.stop) for s in self.slices)])
 
+    def within(self, block: int, coordinates: slice) -> slice:
+        """Where in a block some of its coordinates are."""
+        first = self.slices[block].start
+        return slice(coordinates.start - first, coordinates.stop - first)
+
     @property
     def is_natural(self) -> bool:
         """Whether blocks are eliminated in the order of their coordinates."""

@@ -27,13 +27,13 @@ from sdpcert.condition.factor import Factor
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
-from sdpcert.solvers.forward import strictly_feasible
+from sdpcert.solvers.forward import lowest_share, strictly_feasible
 from sdpcert.solvers.solution import Budget, Progress, Solution
 
 Array = np.ndarray
 MAXIMUM_ITERATIONS = 200
-#: How many vectors are looked at, and more of them after steps below `SHORT`.
-VECTORS, MOST_VECTORS, SHORT = 32, 128, 0.1
+#: As many vectors are looked at as there are variables, within these bounds, and more after steps below `SHORT`.
+LEAST_VECTORS, MOST_VECTORS, SHORT = 32, 128, 0.1
 #: Vectors along which M, beside its diagonal, is below this number belong to the Schur complement.
 NEAR = 0.4
 #: Rounds of inverse iteration at the start, and in every iteration.
@@ -44,6 +44,8 @@ STEP, SHORTEN = 0.95, 0.8
 MARGIN, PATIENCE = 0.05, 8
 #: How far inside of a known point a run begins, and the point that is handed out lies, relative.
 ROOM, INSIDE = 0.1, 1e-9
+#: The share of the dual matrix's trace whose curvature is left out.
+DROPPED = 1e-3
 POWER, LEAST, INF = 3, 1e-2, 0.3
 
 
@@ -76,7 +78,8 @@ def _begun(form: StackedForm, family: Family, start: Solution | None) -> Array:
     condition = family.condition
     if start is None:
         layered = Condition(form, "layer")
-        y = strictly_feasible(layered)
+        # Half way to the least rho: there, too many directions have little room for a good beginning.
+        y = strictly_feasible(layered, (0.5 + lowest_share(layered)) / 2)
         condition.rescale_output(layered.shift)
         rho, known = float(y[0]), [layered.spread(y)[rows] for rows in layered.rows[1:]]
     else:
@@ -157,15 +160,16 @@ class _Run:
         matrix = self.family.matrix(self.start)
         factor = Factor.of(matrix)
         assert factor is not None
-        count = min(VECTORS, self.condition.order)
+        count = min(max(self.family.variables, LEAST_VECTORS), MOST_VECTORS, self.condition.order)
         vectors = np.random.default_rng(0).standard_normal((self.condition.order, count))
-        now, rounds, best_gap, stuck = _State(self.start, factor, vectors), FIRST_ROUNDS, np.inf, 0
+        now, rounds, stuck = _State(self.start, factor, vectors), FIRST_ROUNDS, 0
+        best_gap, best_rho = np.inf, np.inf
         for iteration in range(MAXIMUM_ITERATIONS):
             section, weights = self._section(now, rounds)
             rounds = ROUNDS
             gap = self._measure(iteration, now, section, weights)
-            stuck = 0 if gap < 0.9 * best_gap else stuck + 1
-            best_gap = min(gap, best_gap)
+            stuck = 0 if gap < 0.9 * best_gap or self.best[0] < 0.9 * best_rho else stuck + 1
+            best_gap, best_rho = min(gap, best_gap), float(self.best[0])
             if gap <= 2 * MARGIN * self.budget.tol or (stuck >= PATIENCE and gap < 1e-3) or stuck > 4 * PATIENCE:
                 yield iteration, "stalled"
                 return
@@ -230,8 +234,7 @@ class _Run:
         dual, count = weights @ weights.T, len(section.value)
         held = float((dual * section.value).sum())
         positive = np.where(self.signed, now.c, 1.0)
-        pairs = np.einsum("iab,bc,jcd,da->ij", section.slopes, dual, section.slopes, section.inverse, optimize=True)
-        system = section.curvature(weights) + (pairs + pairs.T) / 2
+        system = section.newton(weights, DROPPED)
         system += np.diag(np.where(self.signed, self.slack / positive, 0.0))
         unit = np.sqrt(system.diagonal())
         scaled = system / unit / unit[:, None] + 1e-15 * np.eye(len(unit))
@@ -252,13 +255,13 @@ class _Run:
             return _Step(direction, target - dual - (turned + turned.T) / 2)
 
         affine = step(0.0, np.zeros_like(dual))
-        reach = self._reach(now, section, affine.c)
+        bend = section.bend(affine.c)
+        reach = self._reach(now, section, affine.c, bend)
         share = min(max((1 - min(reach, now.length)) ** POWER, LEAST), 0.8)
         infeasible = float(abs(self._residual(section, weights) * now.c).sum())
         total = held + float((self.slack * now.c)[self.signed].sum())
         count += int(self.signed.sum())
         now.mu = share * max(total, INF * infeasible) / count
-        bend = section.bend(affine.c)
         second = (dual @ bend - affine.dual @ (section.along(affine.c) - bend)) @ section.inverse
         chosen = step(now.mu, min(reach, 1.0) ** 2 * (second + second.T) / 2)
         length = now.length = self._move(now, section, chosen.c)
@@ -275,9 +278,9 @@ class _Run:
         if np.any(self.signed):
             self.slack[self.signed] = np.maximum(now.mu / now.c[self.signed], 0.1 * self.slack[self.signed])
 
-    def _reach(self, now: _State, section: Section, direction: Array) -> float:
+    def _reach(self, now: _State, section: Section, direction: Array, bend: Array) -> float:
         """How far a direction leads until the model of Phi, of second order, is singular; at most 1."""
-        slope, bend, length = section.along(direction), section.bend(direction), 1.0
+        slope, length = section.along(direction), 1.0
         while length > 1e-6:
             if cholesky(section.value + length * (slope - length * bend)) is not None:
                 break
@@ -287,7 +290,7 @@ class _Run:
 
     def _move(self, now: _State, section: Section, direction: Array) -> float:
         """Go along a direction as far as M stays positive definite; the length."""
-        length = self._reach(now, section, direction)
+        length = self._reach(now, section, direction, section.bend(direction))
         length = length if length == 1.0 else STEP * length
         while length > 1e-8:
             c = now.c + length * direction

@@ -27,6 +27,8 @@ SMALLEST_READING = 2.0**-40
 ALIKE = 16.0
 #: The smallest theta that the search of a start tries.
 SMALLEST_THETA = 2.0**-10
+#: Where the search of the best theta ends; the golden section.
+FINEST_THETA, GOLDEN = 0.03, (5**0.5 - 1) / 2
 #: The largest share of the room that a group takes: all of it would leave a singular matrix.
 LARGEST_SHARE = 1 - 2e-7
 
@@ -42,6 +44,14 @@ def closed_form(form: StackedForm, theta: float = 0.5) -> Solution:
     rho *= 1 + 1e-9
     y = np.concatenate([[rho], rho * multipliers])
     return Solution(rho, tuple(condition.multipliers(y)), condition.scaling.output, 0.0, 0, "closed form")
+
+
+def lowest_form(form: StackedForm) -> Solution:
+    """The point of the forward recursion whose groups take the share of their room that gives about the least bound.
+
+    Never above `closed_form`; a few passes through the network.
+    """
+    return closed_form(form, lowest_share(Condition(form, "neuron")))
 
 
 def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1.5) -> Array:
@@ -70,6 +80,32 @@ def strictly_feasible(condition: Conditions, theta: float = 0.4, room: float = 1
                 if metric.sign > 0:
                     y[metric.variables] = amount
     return y
+
+
+def lowest_share(condition: Inequality) -> float:
+    """The theta, not below 1/2, for which `forward_multipliers` has about the least rho.
+
+    The recursion with 1/2 leaves the most room to the next group along the one direction that its rows read most. All
+    other directions have room left, and that adds up with depth: for a hundred layers of normal weights the best theta
+    is 0.7, with the bound of 1/2 over thousands. A golden section search, as rho falls and then rises.
+    """
+
+    def rho(theta: float) -> float:
+        found = forward_multipliers([condition], theta)[1]
+        return found if found > 0 else np.inf
+
+    low, high = 0.5, 1.0
+    inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    known = {theta: rho(theta) for theta in (low, inner, outer)}
+    while high - low > FINEST_THETA:
+        if known[inner] <= known[outer]:
+            high, outer = outer, inner
+            inner = new = high - GOLDEN * (high - low)
+        else:
+            low, inner = inner, outer
+            outer = new = low + GOLDEN * (high - low)
+        known[new] = rho(new)
+    return min(known, key=known.__getitem__)
 
 
 def _lowest(stage: Sequence[Inequality], theta: float) -> tuple[Array, float]:

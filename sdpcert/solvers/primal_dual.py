@@ -354,8 +354,7 @@ class _Run:
 
     def _update_dual(self, pairs: list[Pair]) -> None:
         self.dual_matrices = tuple(p.dual for p in pairs)
-        factors = [self.arrays.numpy(p.dual_factor) for p in pairs]
-        value = feasible_dual_value(self.condition, factors)
+        value = feasible_dual_value(self.condition, [p.dual_factor for p in pairs])
         self.dual_bound = max(self.dual_bound, value)
 
     def _report(self, iteration: int, rho: float, dual: float) -> None:

@@ -49,7 +49,10 @@ def squared_norm(name: str, W: Expression, latex: str | None = None) -> tuple[Ex
 
 
 def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | None = None) -> Expression:
-    """A matrix with orthonormal columns, W'W = I; in instances `rows` has to be at least `columns`."""
+    """A matrix with orthonormal columns, W'W = I, and rows, WW' = I, if it is square.
+
+    In instances `rows` has to be at least `columns`.
+    """
 
     def definition(instance: Instance) -> Any:
         n, m = instance.size(rows), instance.size(columns)
@@ -59,8 +62,12 @@ def orthonormal(name: str, rows: Dimension, columns: Dimension, latex: str | Non
 
     made = Symbol(name, rows, columns, definition=definition, latex=latex)
     one = identity(columns)
-    made = replace(made, facts=lambda: [(letter(made).T @ letter(made), one)])
+    made = replace(made, facts=lambda: _orthonormal(letter(made), one, square=rows == columns))
     return letter(made)
+
+
+def _orthonormal(W: Expression, one: Expression, square: bool) -> list[tuple[Any, Any]]:
+    return [(W.T @ W, one), (W @ W.T, one)] if square else [(W.T @ W, one)]
 
 
 def slopes(name: str, size: Dimension, low: Any = 0, high: Any = 1, latex: str | None = None) -> Expression:

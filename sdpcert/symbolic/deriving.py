@@ -144,7 +144,7 @@ def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
     elif refute(part.claim, seed, FIRST_LOOK, limit.share(FOR_PROOF)) is not None:
         return PartResult(part, OPEN)
     if checked is None or not checked.proved:
-        found = search(part.claim, limit.share(FOR_PROOF))
+        found = search(part.claim, limit.share(FOR_PROOF).left)
         if found is not None:
             again = check(part.claim, found.proof, seed)
             if again.proved or checked is None:

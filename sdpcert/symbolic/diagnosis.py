@@ -90,7 +90,7 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
         if statement.matrix == claim.show.matrix:
             continue
         try:
-            found = search(replace(claim, given=[*claim.given, statement]), Effort(min(SECONDS_EACH, limit.left)))
+            found = search(replace(claim, given=[*claim.given, statement]), min(SECONDS_EACH, limit.left))
         except RecursionError:
             continue
         if found is not None:

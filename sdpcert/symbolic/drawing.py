@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.expression import letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.symbols import Symbol
@@ -16,6 +18,8 @@ from sdpcert.symbolic.symbols import Symbol
 #: Exact instances that a claim is tried on, and the largest dimension of them.
 INSTANCES = 20
 LARGEST = 5
+#: By how much numbers shrink after an instance that fails a hypothesis, and how often before they are large again.
+SHRINK, SMALLEST = 4, 4
 
 
 def sizes_of(claim: Claim, largest: int = LARGEST) -> Iterator[dict[str, Any]]:
@@ -39,21 +43,25 @@ def instances(
     denominator: int = 2,
     largest: int = LARGEST,
     sampled: bool = True,
+    effort: Effort | None = None,
 ) -> Iterator[Instance]:
     """Exact instances that satisfy the hypotheses, of parameters within `magnitude` over up to `denominator`.
 
     With `sampled` False some of the symbols that have samplers are drawn freely; without such symbols nothing comes.
+    After instances that fail a hypothesis come smaller numbers, since most hypotheses say that something is small.
+    Ends when `effort` is spent.
     """
     rng = np.random.default_rng(seed)
-    roots, found = claim.roots(), 0
+    roots, found, failed = claim.roots(), 0, 0
     choosable = claim.sampled()
     if not sampled and not choosable:
         return
     for attempt, sizes in enumerate(sizes_of(claim, largest)):
-        if found >= count or attempt >= (20 if sampled else 5) * count:
+        if found >= count or attempt >= (20 if sampled else 5) * count or (effort is not None and effort.spent):
             return
         unsampled = () if sampled else some_of(choosable, rng)
-        instance = Instance(sizes, rng, magnitude, denominator, roots=roots, unsampled=unsampled)
+        shrink = Fraction(1, SHRINK ** (failed % SMALLEST))
+        instance = Instance(sizes, rng, magnitude, denominator, roots=roots, unsampled=unsampled, shrink=shrink)
         try:
             # Every symbol is computed: one that is singular here spoils the instance.
             for symbol in claim.symbols():
@@ -61,8 +69,10 @@ def instances(
             if all(statement.holds(instance) for statement in claim.given):
                 if unsampled and claim.declared_wrongly(instance) is not None:
                     continue
-                found += 1
+                found, failed = found + 1, 0
                 yield instance
+            else:
+                failed += 1
         except ZeroDivisionError:
             continue
 

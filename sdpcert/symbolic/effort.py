@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 SECONDS = 20.0
 
 
+class OutOfTime(Exception):
+    """The time of a search is over."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """Seconds from now on; searches ask between their attempts whether they are `spent`."""
@@ -30,3 +34,8 @@ class Effort:
     def share(self, part: float) -> Effort:
         """A new effort of a share of what is left."""
         return Effort(part * self.left)
+
+    def check(self) -> None:
+        """Raise `OutOfTime` if none are left."""
+        if self.spent:
+            raise OutOfTime

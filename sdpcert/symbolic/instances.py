@@ -33,7 +33,8 @@ class Instance:
     `sizes` gives the named dimensions. Parameters are numerators within `magnitude` over denominators up to
     `denominator`, unless given; they stay rational. `roots` are the symbols that need rational square roots. Symbols in
     `unsampled` are drawn as free ones of their kind, whatever their samplers would choose. With `exact=False`
-    everything is computed in floats.
+    everything is computed in floats. Free symbols that are not positive are multiplied by
+    `shrink`.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Instance:
         roots: Iterable[Symbol] = (),
         exact: bool = True,
         unsampled: Iterable[Symbol] = (),
+        shrink: Fraction = Fraction(1),
     ) -> None:
         self.sizes = dict(sizes)
         self.rng = rng or np.random.default_rng(0)
-        self.magnitude, self.denominator, self.exact = magnitude, denominator, exact
+        self.magnitude, self.denominator, self.exact, self.shrink = magnitude, denominator, exact, shrink
         self.parameters: dict[Symbol | Draw, Array] = dict(parameters or {})
         #: Whether a root had to be rounded up, so that a defined symbol is not exactly what its formula says.
         self.rounded = False
@@ -232,6 +234,8 @@ class Instance:
             values = np.empty(shape, dtype=object)
             for index in np.ndindex(shape):
                 values[index] = Fraction(int(top[index]), int(bottom[index]))
+                if isinstance(symbol, Symbol) and not symbol.positive:
+                    values[index] *= self.shrink
             if symbol in self.roots:
                 values = values**2
             self.parameters[symbol] = values

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 
 from sdpcert.errors import AlgebraError, KernelError, StepRejected
 from sdpcert.symbolic.claim import Claim, Statement
-from sdpcert.symbolic.drawing import INSTANCES, instances
+from sdpcert.symbolic.drawing import instances
+from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.refutation import fails_in_floats
 from sdpcert.symbolic.steps.step import Known, Step
@@ -28,8 +29,8 @@ from sdpcert.symbolic.steps.step import Known, Step
 LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION = 4, 1000, 97, 2
 #: Further ones that ignore samplers of symbols.
 UNSAMPLED_INSTANCES = 6
-#: Seconds after which no further instance is drawn, if at least a third were tried.
-SECONDS = 8.0
+#: Seconds that each kind of instances may take.
+SECONDS = 3.0
 #: Changed claims that a proof is tried on.
 MUTANTS = 50
 
@@ -83,8 +84,6 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
                 "the kernel or a definition that contradicts its declared properties"
             )
         tried.append(instance)
-        if time.perf_counter() - start > SECONDS and len(tried) >= INSTANCES // 3:
-            break
     if not tried:
         return ProofCheck(False, derived, "no exact instance satisfies the hypotheses", 0)
     rejected, still_true, ill_typed, failure = _mutants(claim, proof, tried, seed)
@@ -95,9 +94,11 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
 
 def _tried(claim: Claim, seed: int) -> Iterator[Instance]:
     """The instances of a check: small numbers, large ones, and some that ignore samplers."""
-    yield from instances(claim, seed)
-    yield from instances(claim, seed, LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION)
-    yield from instances(claim, seed, UNSAMPLED_INSTANCES, largest=LARGE_DIMENSION, sampled=False)
+    large = (LARGE_INSTANCES, LARGE_NUMERATOR, LARGE_DENOMINATOR, LARGE_DIMENSION)
+    yield from instances(claim, seed, effort=Effort(SECONDS))
+    yield from instances(claim, seed, *large, effort=Effort(SECONDS))
+    limit = Effort(SECONDS)
+    yield from instances(claim, seed, UNSAMPLED_INSTANCES, largest=LARGE_DIMENSION, sampled=False, effort=limit)
 
 
 def derive(claim: Claim, proof: Sequence[Step]) -> tuple[Derived, ...]:

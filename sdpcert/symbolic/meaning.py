@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
-from sdpcert.symbolic.expression import Expression
+from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
@@ -42,6 +42,9 @@ def meaning_of(symbol: Symbol, writer: Writer) -> dict[str, Any] | None:
     if index == "trace":
         return {"trace": {"matrix": writer.text(formula), "size": writer.size(formula.rows)}}
     if isinstance(formula, Entry):
+        traced = _traced(formula) if symbol.kind == "scalar" else None
+        if traced is not None:
+            return {"trace": {"matrix": writer.text(traced), "size": writer.size(traced.rows)}}
         parts = row_parts(symbol)
         return None if parts is None else {"rule": [part.written(writer) for part in parts]}
     return None
@@ -77,14 +80,27 @@ class RowPart:
 def row_parts(symbol: Symbol) -> list[RowPart] | None:
     """The parts that add up to the rows of a symbol made by `rule` or `scalar_rule`; None for other formulas."""
     index, body = symbol.formula
+    scale, size = Fraction(1), symbol.rows
     if symbol.kind == "scalar":
-        if not isinstance(body, Largest):
+        # A number in front of a maximum may stand in front of all that it is the largest of.
+        ((scale, factors), *others) = _summands(body)
+        largest, exponent = factors[0] if factors else (body, Fraction(1))
+        if others or len(factors) != 1 or exponent != 1 or scale < 0 or not isinstance(largest, Largest):
             return None
-        index, body = body.index, body.body
+        index, body, size = largest.index, largest.body, None
     try:
-        return [_part(scale, factors, index) for scale, factors in _summands(body)]
+        return [_part(scale * share, factors, index, size) for share, factors in _summands(body)]
     except _OtherForm:
         return None
+
+
+def _traced(formula: Entry) -> Expression | None:
+    """The matrix whose diagonal entries a formula sums, if it is nothing else."""
+    if isinstance(formula, Total) and not isinstance(formula, Largest) and isinstance(formula.body, Element):
+        entry = formula.body
+        if entry.row is entry.column is formula.index and entry.expression.rows == entry.expression.columns:
+            return entry.expression
+    return None
 
 
 class _OtherForm(Exception):
@@ -115,10 +131,15 @@ def _summands(entry: Entry) -> Iterator[tuple[Fraction, Factors]]:
         yield scale * share, factors + others
 
 
-def _part(scale: Fraction, factors: Factors, i: Index) -> RowPart:
+def _part(scale: Fraction, factors: Factors, i: Index, size: Dimension | None) -> RowPart:
     totals = [(f, e) for f, e in factors if isinstance(f, Total)]
     if not totals:
-        return _product(scale, factors, i, i, "ii", False)
+        added = None if size is None else _diagonal_entry(factors, i, size)
+        return (
+            _product(scale, factors, i, i, "ii", False)
+            if added is None
+            else RowPart(scale, "ii", False, True, added, ())
+        )
     (total, exponent), *others = totals
     alone = not others and exponent == 1 and not isinstance(total, Largest)
     if not alone or total.without not in (None, i):
@@ -128,6 +149,21 @@ def _part(scale: Fraction, factors: Factors, i: Index) -> RowPart:
     if more:
         raise _OtherForm
     return _product(scale * share, outside + inside, i, total.index, "", total.without is i)
+
+
+def _diagonal_entry(factors: Factors, i: Index, size: Dimension) -> Expression | None:
+    """The diagonal matrix of a product of positive numbers and entries at i; None for other factors."""
+    made = identity(size)
+    for factor, exponent in factors:
+        if not isinstance(factor, Element) or len(factor.expression.terms) != 1:
+            return None
+        is_number = factor.row is None and factor.expression.is_scalar
+        is_entry = factor.row is i and factor.column in (None, i) and _is_weight(factor.expression)
+        if not all(s.positive for s in factor.expression.symbols()) or not (is_number or is_entry):
+            return None
+        power = factor.expression**exponent
+        made = made * power if is_number else made @ power
+    return made if made.is_sum_of_atoms else None
 
 
 def _product(scale: Fraction, factors: Factors, i: Index, j: Index, entry: str, without: bool) -> RowPart:
@@ -151,6 +187,8 @@ def _product(scale: Fraction, factors: Factors, i: Index, j: Index, entry: str, 
     if len(found) != 1:
         raise _OtherForm
     expression, absolute, where = found[0]
+    if expression.rows != expression.columns:
+        raise _OtherForm
     if where == "ji":
         expression, where = expression.T, "ij"
     if where not in ({"ii"} if entry == "ii" else {"ij", "jj"}):

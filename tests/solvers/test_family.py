@@ -40,6 +40,23 @@ def test_one_multiplier_a_group_has_the_optimum_of_the_dense_solver(seed: int, a
     assert ProofProblem(form, found.exponent).prove(found.rho, found.multipliers) is not None
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 4, 6, 7])
+def test_the_bound_and_the_dual_bound_enclose_the_optimum_closely(seed: int) -> None:
+    form = chain(seed)
+    found, dense = layer_optimum(form, Budget(1e-8)), interior_point(form, "layer", Budget(1e-9))
+    assert found.bound == pytest.approx(dense.bound, rel=1e-7)
+    assert found.bound * (1 - 1e-7) <= found.dual <= dense.bound * (1 + 1e-9)
+
+
+def test_forty_layers_are_no_harder() -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((12, 12)) / 5 for _ in range(40)]
+    lines: list[Progress] = []
+    found = layer_optimum(Network.mlp(weights).stacked.reduced(), Budget(1e-6, report=lines.append))
+    assert found.status == "optimal"
+    assert len(lines) <= 40
+
+
 def test_the_optimum_is_reached() -> None:
     found = layer_optimum(chain(0), Budget(1e-6))
     assert found.status == "optimal"

@@ -118,11 +118,13 @@ def test_rewriting_finds_what_follows_from_inverses():
     assert not rules.normal(R @ Z - Z @ R)
     assert not rules.normal(R + R.T - 2 * R.T @ R - 2 * R.T @ B.T @ B @ R)
     assert rules.normal(R - R.T)
-    Q = orthonormal("Q", "n", "n")
+    Q = orthonormal("Q", "n", "m")
     rules = Claim("", equal(Q.T @ Q)).rules()
-    assert rules.normal(Q.T @ A @ Q.T @ Q) == Q.T @ A
-    # Columns are orthonormal, rows need not be.
+    assert rules.normal(A @ Q @ Q.T @ Q) == A @ Q
+    # Columns are orthonormal, rows need not be, unless there are as many.
     assert rules.normal(Q @ Q.T - identity("n"))
+    square = orthonormal("Q", "n", "n")
+    assert not Claim("", equal(square)).rules().normal(square @ square.T - identity("n"))
 
 
 def test_rewriting_that_would_not_end_is_refused():

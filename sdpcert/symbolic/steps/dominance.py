@@ -9,15 +9,18 @@ if T_ii >= G_ii + sum_{j != i} |G_ij| w_ij, and every bracket is a form with the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.blocks import as_block
 from sdpcert.symbolic.claim import Statement, positive
-from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Sum, Total
+from sdpcert.symbolic.entries import Absolute, Constant, Element, Entry, Index, Largest, Product, Total
 from sdpcert.symbolic.expression import Expression, identity
 from sdpcert.symbolic.meaning import row_parts
 from sdpcert.symbolic.printing import latex
+from sdpcert.symbolic.steps.formula_parts import constant_power, scaled_parts
 from sdpcert.symbolic.steps.known import Known
 from sdpcert.symbolic.steps.record import Record
 from sdpcert.symbolic.steps.step import Step
@@ -31,6 +34,7 @@ class Dominance(Step):
 
     Read from T's formula: sums over j of `|G_ij|` times powers of entries of positive diagonal matrices at i and at j,
     with `w_ij w_ji` a constant of at least 1; `|G_ii|` may stand apart; a maximum over i counts for every i.
+    Numbers of at least 1 may stand before the sums, and what is evidently nonnegative may be added.
     """
 
     def __init__(self, T: Expression, G: Expression) -> None:
@@ -43,25 +47,18 @@ class Dominance(Step):
         formula = self.T.symbol.formula
         if not (isinstance(formula, tuple) and isinstance(formula[1], Entry)):
             raise StepRejected(f"{self.T} is not made by a rule")
-        index, body = formula
-        if self.T.is_scalar:
-            if not isinstance(body, Largest):
-                raise StepRejected(f"{self.T} is no maximum over the rows")
-            index, body = body.index, body.body
+        index, parts = self._rows(*formula)
         across, own, plain = Fraction(0), Fraction(0), Fraction(0)
-        for part in body.parts if isinstance(body, Sum) else (body,):
+        for scale, part in parts:
+            if scale < 0:
+                raise StepRejected(f"{part} may make the row smaller")
             if isinstance(part, Total) and not isinstance(part, Largest):
-                factor, weight = self._weight(part.body, index, part.index, known)
-                if weight or factor < 0:
-                    raise StepRejected("the weights of (i, j) and (j, i) have a product that is not a constant")
+                factor = scale * self._weight(part, index, known)
                 across += factor
-                if part.without is None:
-                    own += factor
-                elif part.without is not index:
-                    raise StepRejected("a sum may leave out the row's own index only")
+                own += factor if part.without is None else 0
             else:
                 magnitude, exact = self._own(part, index, known)
-                own, plain = own + magnitude, plain + exact
+                own, plain = own + scale * magnitude, plain + scale * exact
         # a |g| + b g >= g for every g: a + b >= 1 for g > 0, b - a <= 1 for g < 0.
         if across < 1 or own + plain < 1 or plain - own > 1:
             raise StepRejected(f"the row is counted {across} times, its own entry {own + plain} times: once is needed")
@@ -79,12 +76,27 @@ class Dominance(Step):
         known = record.take(positive(target - summed), step)
         return known if summed == self.G else record.sum(as_block(target - self.G), [(1, target - summed, None)])
 
-    def _weight(self, body: Entry, i: Index, j: Index, known: Known) -> tuple[Fraction, bool]:
-        """The constant in front of |G_ij|, and whether the product of a weight with its mirror is not 1."""
-        factor, powers, seen = Fraction(1), {}, False
+    def _rows(self, index: Any, body: Entry) -> tuple[Index, list[tuple[Fraction, Entry]]]:
+        """The index of a row, and parts that add up to at most T there."""
+        parts = list(scaled_parts(body))
+        if not self.T.is_scalar:
+            return index, parts
+        # A number is at least the maximum in it, and that is at least every row; the other parts only add to it.
+        maxima = [(scale, part) for scale, part in parts if isinstance(part, Largest)]
+        if len(maxima) != 1 or maxima[0][1].without is not None or not _add_up(parts):
+            raise StepRejected(f"{self.T} is no maximum over the rows")
+        scale, maximum = maxima[0]
+        return maximum.index, list(scaled_parts(maximum.body, scale))
+
+    def _weight(self, total: Total, i: Index, known: Known) -> Fraction:
+        """How often a sum counts the |G_ij| of a row; not at all if it is another sum of nonnegative numbers."""
+        j, factor, powers, seen = total.index, Fraction(1), {}, False
+        if j is i:
+            raise StepRejected(f"the index {j.name} of a sum is the row's own")
+        body = total.body
         for part, exponent in body.factors if isinstance(body, Product) else ((body, Fraction(1)),):
             if isinstance(part, Constant):
-                factor *= _constant(part, exponent)
+                factor *= constant_power(part, exponent)
             elif isinstance(part, Absolute) and exponent == 1 and self._is_magnitude(part.body, i, j, known):
                 if seen:
                     raise StepRejected("the entry of G occurs twice")
@@ -93,33 +105,26 @@ class Dominance(Step):
                 key = (part.expression, part.row)
                 powers[key] = powers.get(key, Fraction(0)) + exponent
             else:
-                raise StepRejected(f"{part} is neither |G_ij| nor a power of an entry of a positive diagonal matrix")
+                return _nothing(total)
         if not seen:
-            raise StepRejected(f"{body} does not contain |G_ij|")
+            return _nothing(total)
+        if total.without not in (None, i):
+            raise StepRejected("a sum may leave out the row's own index only")
         mirrored = dict(powers)
         for (expression, at), exponent in powers.items():
             other = j if at is i else i
             mirrored[expression, other] = mirrored.get((expression, other), Fraction(0)) + exponent
-        return factor, any(mirrored.values())
+        if any(mirrored.values()) or factor < 0:
+            raise StepRejected("the weights of (i, j) and (j, i) have a product that is not a constant")
+        return factor
 
-    def _own(self, part: Entry, i: Index, known: Known) -> tuple[Fraction, Fraction]:
-        """How often a part counts |G_ii| and how often G_ii, both at least 0; nothing else may be in it."""
-        factor, magnitude, plain = Fraction(1), False, False
-        for inner, exponent in part.factors if isinstance(part, Product) else ((part, Fraction(1)),):
-            if isinstance(inner, Constant):
-                factor *= _constant(inner, exponent)
-                continue
-            if magnitude or plain or exponent != 1:
-                raise StepRejected(f"the row's own entry of G may have no factor but a number, not {inner}")
-            if isinstance(inner, Absolute):
-                magnitude = self._is_magnitude(inner.body, i, i, known)
-            else:
-                plain = self._is_entry(inner, i, i, known)
-            if not (magnitude or plain):
-                raise StepRejected(f"{inner} is not the row's own entry of G")
-        if factor < 0:
-            raise StepRejected(f"{part} may be negative")
-        return factor * magnitude, factor * plain
+    def _own(self, part: Entry, i: Index, known: Known) -> tuple[int, int]:
+        """Whether a part is |G_ii|, or G_ii; other parts that are nonnegative only make the row larger."""
+        if isinstance(part, Absolute) and self._is_magnitude(part.body, i, i, known):
+            return 1, 0
+        if self._is_entry(part, i, i, known):
+            return 0, 1
+        return int(_nothing(part)), 0
 
     def _is_entry(self, entry: Entry, i: Index, j: Index, known: Known) -> bool:
         return (
@@ -147,10 +152,15 @@ class Dominance(Step):
         )
 
 
-def _constant(part: Constant, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1:
-        raise StepRejected(f"the constant {part} to the power {exponent} is not rational: write its value")
-    return part.value ** int(exponent)
+def _nothing(part: Entry) -> Fraction:
+    """Zero, for a part that is nonnegative and may be left out; others are no part of a row."""
+    if not part.is_nonnegative:
+        raise StepRejected(f"{part} is neither |G_ij| times powers of positive diagonal entries, nor nonnegative")
+    return Fraction(0)
+
+
+def _add_up(parts: Sequence[tuple[Fraction, Entry]]) -> bool:
+    return all(scale >= 0 and part.is_nonnegative for scale, part in parts)
 
 
 def _is_positive_diagonal(element: Element) -> bool:
