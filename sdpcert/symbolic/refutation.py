@@ -64,9 +64,9 @@ def refute(claim: Claim, seed: int = 0, effort: float = 1.0, limit: Effort | Non
     """
     rng, limit = np.random.default_rng(seed), limit or Effort()
     found = (
-        _random(claim, rng, round(effort * RANDOM_INSTANCES), limit)
-        or _gradient(claim, rng, round(effort * GRADIENT_STARTS), limit)
-        or _large(claim, rng, round(effort * LARGE_INSTANCES), limit)
+        _random(claim, rng, round(effort * RANDOM_INSTANCES), limit.share(0.5))
+        or _gradient(claim, rng, round(effort * GRADIENT_STARTS), limit.share(0.5))
+        or _large(claim, rng, round(effort * LARGE_INSTANCES), limit.share(0.5))
         or _unsampled(claim, rng, round(effort * UNSAMPLED_INSTANCES), limit)
     )
     return None if found is None else witness_of(claim, _shrunk(claim, found))
