@@ -1,4 +1,4 @@
-"""Write the proof files of the library's results: `python -m tools.make_proofs`. tests/derivations checks that they fit."""
+"""Write the proof files of the library's results: `python -m tools.make_proofs`; tests/derivations compares them."""
 
 from __future__ import annotations
 

@@ -122,9 +122,7 @@ derivation = Derivation(
     controls=[
         Part(turned.claim("$W=(1-\\mu)I+A^\\top A+S$", [of_U], n=1, m=1, k=1), layer=turned),
         Part(general.claim("$S$ is not skew", [of_U], n=1, m=1, k=1), layer=general),
-        Part(
-            unscaled.claim(r"The constant $\|U\|$", [of_U], r"No $\frac1\mu$.", n=1, m=1, k=1), layer=unscaled
-        ),
+        Part(unscaled.claim(r"The constant $\|U\|$", [of_U], r"No $\frac1\mu$.", n=1, m=1, k=1), layer=unscaled),
     ],
     numbers=numbers,
     remark=r"Every $W$ with $w^\top(I-W)w\ge\mu\|w\|^2$ is of this form. The equilibrium is the zero of a strongly "

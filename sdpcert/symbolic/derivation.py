@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.errors import AlgebraError
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.kernel import ProofCheck
 from sdpcert.symbolic.layer import Layer, NetworkWitness
 from sdpcert.symbolic.printing import latex_defect
@@ -113,6 +113,8 @@ class PartResult:
     stretch: float | None = None
     suggested: PartResult | None = None
     diagnosis: tuple[str, ...] = ()
+    #: What steps of the author's own derive, which the claim is proved under and no checker sees.
+    assumed: Sequence[Statement] = ()
     #: The proof object: what the stand-alone checker proved, after what it cites.
     theorems: Sequence[dict[str, Any]] = ()
 

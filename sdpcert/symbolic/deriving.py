@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from sdpcert.errors import AlgebraError, KernelError, StepRejected
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.derivation import (
     OPEN,
     PROVED,
@@ -32,7 +32,7 @@ from sdpcert.symbolic.expression import as_expression
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
 from sdpcert.symbolic.kernel import ProofCheck, check
 from sdpcert.symbolic.layer import Layer, refute_layer
-from sdpcert.symbolic.proof_object import check_theorems, theorem
+from sdpcert.symbolic.proof_object import assumptions, check_theorems, theorem
 from sdpcert.symbolic.refutation import refute, witness_of
 from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.strategies import search
@@ -126,7 +126,7 @@ def settle(part: Part, seed: int = 0, limit: Effort | None = None) -> PartResult
         # The condition may hold and mean nothing: two inputs say more.
         proved = PartResult(part, OPEN, ProofCheck(False, reason=objection))
     refuted = _contradict(part, seed, limit.share(FOR_COUNTEREXAMPLE))
-    settled = replace(refuted, check=proved.check, strategy=proved.strategy)
+    settled = replace(refuted, check=proved.check, strategy=proved.strategy, assumed=proved.assumed)
     if part.layer is not None and settled.network is None:
         settled = replace(settled, status=OPEN)
         if objection is None:
@@ -139,7 +139,11 @@ def settle(part: Part, seed: int = 0, limit: Effort | None = None) -> PartResult
 def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
     """The part, proved if its proof is accepted or one is found that is, else open."""
     checked, strategy, proof = None, "", part.proof or ()
-    if part.proof is not None:
+    assumed = _assumed(part)
+    if assumed:
+        reason = "the proof rests on steps that have no form in a proof file: what they derive is an assumption"
+        checked, strategy = ProofCheck(False, reason=reason), "given proof"
+    elif part.proof is not None:
         checked, strategy = check(part.claim, part.proof, seed), "given proof"
     elif refute(part.claim, seed, FIRST_LOOK, limit.share(FOR_PROOF)) is not None:
         return PartResult(part, OPEN)
@@ -158,7 +162,15 @@ def _prove(part: Part, seed: int, limit: Effort) -> PartResult:
         else:
             stretch = _stretched(part, seed)
             return PartResult(part, PROVED, checked, strategy, theorems=theorems, stretch=stretch)
-    return PartResult(part, OPEN, checked, strategy)
+    return PartResult(part, OPEN, checked, strategy, assumed=assumed)
+
+
+def _assumed(part: Part) -> Sequence[Statement]:
+    """What steps of the author's own derive, if the others follow with it."""
+    try:
+        return assumptions(part.claim, part.proof or ())
+    except (StepRejected, AlgebraError):
+        return ()
 
 
 def _stretched(part: Part, seed: int) -> float | None:

@@ -8,9 +8,10 @@ from typing import Any
 from sdpcert.check import proof_checker
 from sdpcert.errors import StepRejected
 from sdpcert.symbolic.blocks import Block, as_block, block
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.expression import as_expression, identity, zero
 from sdpcert.symbolic.layer import Layer
+from sdpcert.symbolic.steps.known import Known
 from sdpcert.symbolic.steps.record import Record
 from sdpcert.symbolic.steps.step import Step
 
@@ -34,6 +35,16 @@ def theorem(claim: Claim, proof: Sequence[Step], layer: Layer | None = None) -> 
     made |= {"hypotheses": [record.stated(s.kind, s.matrix) for s in claim.hypotheses()], **said}
     made |= {"steps": record.steps} | ({"commentary": claim.text} if claim.text else {})
     return [*record.cited, made]
+
+
+def assumptions(claim: Claim, proof: Sequence[Step]) -> list[Statement]:
+    """What the steps that have no form in a proof object derive; raises `StepRejected` as they do."""
+    known, found = Known(claim), []
+    for step in proof:
+        statement = step.derive(known)
+        known.add(statement)
+        found += [statement] if step.is_assumption else []
+    return found
 
 
 def document(title: str, source: str, theorems: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
     elif result.status == REFUTED and result.witness is not None:
         told += _contradicted(result)
     else:
+        told += [f"ASSUMED, no checker sees it: {statement}" for statement in result.assumed]
         told += _open(result)
     return lines + [f"           {line}" for line in told]
 

@@ -197,7 +197,11 @@ def _open_latex(result: PartResult) -> list[str]:
         ]
     told = [f"\\item {escaped(line)}." for line in result.diagnosis]
     listed = ["\\begin{itemize}", *told, "\\end{itemize}"] if told else []
-    return ["\\noindent Neither proved nor refuted.", *listed]
+    taken = [latex(statement) for statement in result.assumed]
+    trusted = [
+        f"\\noindent It follows under the assumption, which is not proved here, that{_listed(taken, '.')}"
+    ] * bool(taken)
+    return [*trusted, "\\noindent Neither proved nor refuted.", *listed]
 
 
 def _needed(result: PartResult) -> list[Any]:

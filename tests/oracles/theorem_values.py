@@ -10,6 +10,8 @@ import numpy as np
 
 Array = np.ndarray
 TOLERANCE = 1e-7
+#: What numbers that do not fit the text raise: no instance.
+UNFIT = (ValueError, ArithmeticError, np.linalg.LinAlgError, LookupError, RecursionError)
 
 
 class NoInstance(Exception):
@@ -173,6 +175,6 @@ def is_false(theorem: dict[str, Any], seed: int, tries: int) -> bool:
             shown = theorem.get("conclusion")
             if not (values.holds(shown) if shown is not None else values.condition_holds(theorem["layer"])):
                 return True
-        except (NoInstance, ValueError, ZeroDivisionError, np.linalg.LinAlgError, OverflowError, KeyError, RecursionError):
+        except (NoInstance, *UNFIT):
             continue
     return False

@@ -21,6 +21,11 @@ class Step(ABC):
         """Write the step into a proof object: the number of what it derives. Sums and axioms say how."""
         return self.expanded().record(record)
 
+    @property
+    def is_assumption(self) -> bool:
+        """Whether the step has no form in a proof object, so that what it derives is taken on trust."""
+        return type(self).record is Step.record and type(self).expanded is Step.expanded
+
     def expanded(self) -> Step:
         """The sum or equality that the step stands for."""
         raise NotImplementedError(f"{type(self).__name__} has no form in a proof object")
