@@ -23,9 +23,9 @@ QUICK = 5.0
 SHARE_OF_SWEEPS = 0.1
 #: How many times longer than a sweep the condition as a whole has to be estimated at for sweeps to come first.
 WORTH = 4.0
-#: One multiplier per layer in blocks: iterations, seconds of Python for a group in each, and operations in each over
-#: the cubes of the groups and over the squares times the number of groups, as measured.
-ITERATIONS, OVERHEAD, CUBES, SQUARES = 30, 5e-3, 40.0, 200.0
+#: One multiplier per layer in blocks: iterations, seconds of Python for a group in each, and operations in each for
+#: every vector, over the squares of the groups, with as many vectors as groups within bounds.
+ITERATIONS, OVERHEAD, SQUARES, LEAST_VECTORS, MOST_VECTORS = 22, 2e-3, 80.0, 32, 128
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def estimate_layers(form: StackedForm) -> Effort:
     """The effort of one multiplier per layer by the blocks of the network (`solvers/family.py`)."""
     sizes = [g.size for g in form.groups]
     cubes, squares = sum(float(size) ** 3 for size in sizes), sum(float(size) ** 2 for size in sizes)
-    operations = CUBES * cubes + SQUARES * len(sizes) * squares
+    vectors = min(max(len(sizes), LEAST_VECTORS), MOST_VECTORS)
+    operations = 10 * cubes + vectors * squares * (SQUARES + 2 * len(sizes))
     seconds = ITERATIONS * (OVERHEAD * len(sizes) + operations / RATE)
-    return Effort(seconds, 8.0 * (20 * squares + 4.0 * len(sizes) * sum(sizes)))
+    return Effort(seconds, 8.0 * (20 * squares + vectors * (20.0 * sum(sizes) + 3.0 * len(sizes) * max(sizes))))
