@@ -39,7 +39,7 @@ INFLATIONS = ((1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0))
 #: How much longer than that of a closed form the proof of a point takes that is nearer to the boundary.
 PROOFS = 3.0
 #: The share of a time limit that a closed form may take for ten of them to be tried.
-SHARE_OF_CLOSED_FORM = 0.02
+SHARE_OF_CLOSED_FORM = 0.05
 PRODUCT = "the product of norms"
 
 
