@@ -98,13 +98,13 @@ def numbers():
     last = weight
     for _ in range(60):
         last = step_of(last, 0.25)
-    distances = [1 - np.linalg.norm(w, -2) ** 2 for w in (weight, stepped)]
+    distances = [float(1 - np.linalg.norm(w, -2) ** 2) for w in (weight, stepped)]
     return [
         Comparison("proved norm of random weights before", before.upper, "<=", 1.0, 1e-9),
         Comparison(r"proved norm after a step with $\beta=\frac14$", after.upper, "<=", 1.0, 1e-9),
         Comparison("least singular value after it", float(np.linalg.norm(stepped, -2)), ">=", float(least)),
         Comparison(
-            r"largest eigenvalue of $I-N^\top N$", distances[1], "<=", (1 - 0.5 * least**2) * distances[0], 1e-12
+            r"largest eigenvalue of $I-N^\top N$", distances[1], "<=", float((1 - 0.5 * least**2) * distances[0]), 1e-12
         ),
         Comparison("least singular value after 60 steps", float(np.linalg.norm(last, -2)), "==", 1.0, 1e-6),
     ]
