@@ -87,7 +87,7 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
     for statement, near in _candidates(claim):
         if limit.spent:
             return None
-        if statement.matrix == claim.show.matrix:
+        if statement.matrix in (claim.show.matrix, *(given.matrix for given in claim.given)):
             continue
         try:
             found = search(replace(claim, given=[*claim.given, statement]), min(SECONDS_EACH, limit.left))
@@ -100,14 +100,12 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
 
 def _candidates(claim: Claim) -> Iterator[tuple[Statement, Statement | None]]:
     """Transposed norms of what is given, then norms of free matrices, then scalars between 0 and 1."""
-    bounded: set[str] = set()
     for statement in claim.given:
         for bound, factor in _norms(statement):
-            bounded.add(str(factor))
             yield positive(bound * identity(factor.rows), factor @ factor.T), statement
     symbols = sorted((s for s in claim.symbols() if s.is_free), key=lambda s: s.name)
     for symbol in symbols:
-        if symbol.kind == "general" and symbol.columns != 1 and symbol.name not in bounded:
+        if symbol.kind == "general" and symbol.columns != 1:
             X = letter(symbol)
             yield positive(identity(symbol.columns), X.T @ X), None
             yield positive(identity(symbol.rows), X @ X.T), None
