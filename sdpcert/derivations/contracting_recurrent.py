@@ -18,6 +18,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 rate = scalar("a", positive=True, latex=r"\alpha^2")
 gain = scalar("g", positive=True, latex=r"\gamma^2")
@@ -105,6 +106,15 @@ def dissipates(feed):
 
 spent = positive(dh.T @ P @ dh + gain * dx.T @ dx, dw.T @ P @ dw + dy.T @ dy)
 
+named = vector("dy", "y", latex=r"\Delta y")
+
+
+def in_words(statement, feed):
+    """The statement with a name for the difference of outputs."""
+    shown = positive(dh.T @ P @ dh + gain * dx.T @ dx, dw.T @ P @ dw + named.T @ named)
+    return written(statement, shown, {named: C @ dh + feed @ dx})
+
+
 # Wrong versions.
 free = slopes("S", "h")
 next_of = free @ K @ dh
@@ -174,7 +184,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Gain",
-                spent,
+                in_words(spent, D),
                 [dissipates(D), driven],
                 r"This is (iii). From equal states on the outputs' differences have, by summation over time, at most "
                 r"$\gamma$ times the norm of the inputs'.",
@@ -202,7 +212,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "Feed-through left out",
-                overlooked,
+                in_words(overlooked, B),
                 [dissipates(0 * D), driven],
                 r"The inequality for $D=0$, the output with any $D$.",
             )
