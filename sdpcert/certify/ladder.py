@@ -28,9 +28,9 @@ WORTH = 4.0
 #: How many times what is left of a time limit the condition as a whole may be estimated at: every iterate is a bound,
 #: and after 77 percent of the iterations it was within 8e-5 of the optimum on six networks (after 60 within 0.16).
 ANYTIME = 1.3
-#: One multiplier per layer in blocks: iterations, and for every pair of groups in each seconds of Python and cubes of
-#: the size of a group. Fitted to seven chains of 9 to 99 groups, within 0.65 and 1.9 of the truth.
-ITERATIONS, PAIR, CUBES = 23, 6e-4, 35.0
+#: One multiplier per layer in blocks: iterations, seconds of Python for a group in each, and operations in each for
+#: every vector, over the squares of the groups, with as many vectors as groups within bounds.
+ITERATIONS, OVERHEAD, SQUARES, LEAST_VECTORS, MOST_VECTORS = 22, 2e-3, 80.0, 32, 128
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,10 @@ class Ladder:
 
 def estimate_layers(form: StackedForm) -> Effort:
     """The effort of one multiplier per layer by the blocks of the network (`solvers/family.py`)."""
-    sizes = [float(g.size) for g in form.groups]
-    cubes, squares = sum(size**3 for size in sizes), sum(size**2 for size in sizes)
-    work = Work(CUBES * len(sizes) * cubes, python=PAIR * len(sizes) ** 2) * ITERATIONS
-    return Effort(
-        work.at(work.pace), 8.0 * (20 * squares + 4 * len(sizes) * sum(sizes)), Shape.of(form).proof().at(work.pace)
-    )
+    sizes = [g.size for g in form.groups]
+    cubes, squares = sum(float(size) ** 3 for size in sizes), sum(float(size) ** 2 for size in sizes)
+    vectors = min(max(len(sizes), LEAST_VECTORS), MOST_VECTORS)
+    products = 10 * cubes + vectors * squares * (SQUARES + 2 * len(sizes))
+    work = Work(products, python=OVERHEAD * len(sizes)) * ITERATIONS
+    memory = 8.0 * (20 * squares + vectors * (20.0 * sum(sizes) + 3.0 * len(sizes) * max(sizes)))
+    return Effort(work.at(work.pace), memory, Shape.of(form).proof().at(work.pace))
