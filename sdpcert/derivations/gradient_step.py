@@ -86,8 +86,8 @@ derivation = Derivation(
     "2022 (slopes in $[0,1]$); This project (leaky slopes)",
     statement=r"Let $\nu\ge\|W\|^2$, $\nu>0$, and let $\sigma$ have slopes in $[1-\kappa,1]$, $0<\kappa\le1$. (i) "
     r"The layer $x\mapsto x-\frac2\nu W^\top\sigma(Wx+b)$ is 1-Lipschitz with the multipliers $\frac2{\nu\kappa}I$. "
-    r"(ii) For slopes in $[0,1]$ half the step is firmly nonexpansive: $y=x-\frac1\nu W^\top\sigma(Wx+b)$ has $\|\Delta y\|^2\le"
-    r"\Delta x^\top\Delta y$.",
+    r"(ii) For slopes in $[0,1]$ half the step is firmly nonexpansive: $y=x-\frac1\nu W^\top\sigma(Wx+b)$ has "
+    r"$\|\Delta y\|^2\le\Delta x^\top\Delta y$.",
     parts=[
         Part(
             step.claim(
