@@ -3,6 +3,7 @@
 import json
 import time
 from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 
@@ -172,7 +173,7 @@ def test_json_holds_what_was_found():
         (lambda part: Derivation("mine", "", "$x", [part]), "mine: its statement is no LaTeX: a formula"),
         (lambda part: Derivation("mine", "", "", [part], remark=r"\end{proof}"), "mine: its remark is no LaTeX"),
         (lambda part: Part(part.layer), "made of a Claim, not of a Layer"),
-        (lambda part: Part(part.claim, "by induction"), "rule: a proof is a list of steps"),
+        (lambda part: Part(part.claim, cast("Any", "by induction")), "rule: a proof is a list of steps"),
         (lambda part: part.layer.claim("named", text="{"), "named: its text is no LaTeX"),
     ],
 )
@@ -184,6 +185,7 @@ def test_what_is_no_derivation_is_one_line(make, message):
 
 def test_the_words_of_an_author_are_commentary():
     part = residual(2 * T**-1)
+    assert part.layer is not None
     claim = part.layer.claim("rule", text="Every network is 0-Lipschitz.")
     result = derive(Derivation("mine", "", "Pigs fly.", [Part(claim, layer=part.layer)]))
     source = document([result])
