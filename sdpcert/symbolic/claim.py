@@ -58,9 +58,9 @@ class Statement:
         return f"{left.shown(notation)} {sign} {shown}"
 
     def equalities(self, number: int) -> list[Equality]:
-        """The entries of a matrix that is zero, as the statement with that number; scalars alone are no rules."""
+        """The entries of a matrix that is zero, as the statement with that number."""
         entries = ((i, k, entry) for i, row in enumerate(self.matrix.entries) for k, entry in enumerate(row))
-        return [Equality(e, (number, i, k)) for i, k, e in entries if any(word for _, word in e.terms)]
+        return [Equality(e, (number, i, k)) for i, k, e in entries if e.terms]
 
     def __repr__(self) -> str:
         return self.shown(TEXT)

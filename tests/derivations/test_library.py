@@ -45,7 +45,8 @@ def test_everything_that_was_asked_for_is_there():
         "condition", "spectral", "cpl", "orthogonal", "aol", "sll", "gershgorin", "residual", "multi_layer", "aol_bias",
         "sandwich_layer", "sandwich_network", "sandwich_completeness", "eclipse_fast", "maxmin", "group_sort",
         "householder", "last_layer", "mlp_head", "projection_pooling", "soc_truncation", "cayley", "zero_padding",
-        "shift_invariant", "nonnegative",
+        "shift_invariant", "nonnegative", "averaged", "gradient_step", "monotone_equilibrium", "invertible_residual",
+        "retraction", "state_space", "block_reflector", "lot", "lipschitz_equilibrium", "contracting_recurrent",
     }  # fmt: skip
     assert asked <= set(names())
 

@@ -13,6 +13,7 @@ from sdpcert.symbolic import (
     block,
     diagonal,
     diagonal_block,
+    equal,
     identity,
     indices,
     inverse,
@@ -157,7 +158,23 @@ LEMMAS = {
         positive(small, gram),
     ),
 }
+r = scalar("r", positive=True)
+over, resolvent = inverse("s", 1 - r), inverse("R", one - A)
+NUMBERS = {
+    "1 / (1 - r) is positive": claim(positive(over), positive(1 - r)),
+    "the geometric sum": claim(positive(over, 1 + r + r**2), positive(1 - r)),
+    "an inverse residual": claim(
+        positive(over**2 * (x + y).T @ (x + y), x.T @ x), positive(r**2 * x.T @ x, y.T @ y), positive(1 - r)
+    ),
+    "the Neumann series": claim(
+        positive(over**2 * one, resolvent.T @ resolvent),
+        positive(r**2 * one, A.T @ A),
+        positive(1 - r),
+    ),
+    "a root": claim(positive(1 + t, 2 * c), equal(c**2, t)),
+}
 FALSE = {
+    "1 / (1 - r) of any sign": lambda: claim(positive(over)),
     "retraction beyond a half": lambda: retraction(F(4, 3)),
     "lower bound that is too large": lambda: lower_bound(F(1, 2)),
     "less gain": lambda: dissipation(F(9, 10)),
@@ -189,6 +206,11 @@ def test_rules_are_proved_without_hints(name):
 @pytest.mark.parametrize("name", LEMMAS)
 def test_lemmas_are_proved_without_hints(name):
     proved(LEMMAS[name])
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_equalities_between_numbers_are_used(name):
+    proved(NUMBERS[name])
 
 
 @pytest.mark.parametrize("name", FALSE)

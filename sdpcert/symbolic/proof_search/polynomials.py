@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from sdpcert.symbolic.claim import Statement
 from sdpcert.symbolic.expression import Expression, identity, zero
-from sdpcert.symbolic.proof_search.words import letters_of
 from sdpcert.symbolic.steps.polynomial import Polynomial
 from sdpcert.symbolic.steps.sandwiches import Sandwiches
 from sdpcert.symbolic.steps.step import Known, Step
@@ -41,8 +40,7 @@ def _coefficients(expression: Expression, S: Expression, known: Known) -> list[F
     """Those of the powers of S, the constant first; None if there is something else."""
     rest, power, found = expression, identity(S.rows), []
     ((_, own),) = S.terms
-    highest = max(letters_of(word) for _, word in expression.terms) / letters_of(own)
-    for _ in range(int(highest) + 1):
+    for _ in range(int(max(_letters(word) for _, word in expression.terms) / _letters(own)) + 1):
         if len(power.terms) != 1:
             return None
         ((term, scale),) = power.terms.items()
@@ -70,6 +68,10 @@ def _intervals(S: Expression, known: Known) -> Iterator[tuple[Fraction, Fraction
         lows.append(Fraction(0))
     if lows:
         yield max(lows), min(highs, default=None)
+
+
+def _letters(word: Word) -> Fraction:
+    return sum((abs(x.exponent) for x in word), Fraction(0))
 
 
 def _word(word: Word, like: Expression) -> Expression:
