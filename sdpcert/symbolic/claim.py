@@ -16,7 +16,7 @@ from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.entries import Entry
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import Expression, Term, as_expression, letter
+from sdpcert.symbolic.expression import Expression, Term, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.printing import latex_defect
@@ -38,6 +38,12 @@ class Statement:
     right: Any = None
     reason: str = ""
     written: Any = None
+
+    def __post_init__(self) -> None:
+        if self.left is not None:
+            right = 0 if self.right is None else self.right
+            if as_block(self.left).minus(right) != self.matrix:
+                raise AlgebraError(f"a statement is printed as {self.left} and {right}, but it is about {self.matrix}")
 
     def holds(self, instance: Instance) -> bool:
         """Whether it is true in an exact instance."""
@@ -68,11 +74,7 @@ class Statement:
 
 def positive(left: Any, right: Any = 0, reason: str = "") -> Statement:
     """`left >= right` in the Loewner order; both are expressions or block matrices, or `right` is 0."""
-    matrix = as_block(left)
-    if not isinstance(right, int) or right != 0:
-        other = right if isinstance(right, Block) else as_expression(right, matrix.entries[0][0].shape)
-        matrix = matrix - other
-    return Statement(matrix, "positive", left, right, reason)
+    return Statement(as_block(left).minus(right), "positive", left, right, reason)
 
 
 def equal(left: Any, right: Any = 0, reason: str = "") -> Statement:

@@ -118,7 +118,7 @@ def increments(
     return dv, dz
 
 
-def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
+def rule(name: str, size: Dimension, index: Index, formula: Any, latex: str | None = None) -> Expression:
     """The positive diagonal matrix with the entries `formula` at `index`.
 
     If the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. If powers of
@@ -144,7 +144,7 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
     )
 
 
-def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
+def scalar_rule(name: str, formula: Any, latex: str | None = None) -> Expression:
     """The positive number with the value `formula`, such as a maximum over rows (one if the formula is zero).
 
     Raises `AlgebraError` for a formula that may be negative or in which an index is not bound.

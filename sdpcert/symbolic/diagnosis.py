@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -130,6 +131,6 @@ def _norms(statement: Statement) -> Iterator[tuple[Expression, Expression]]:
     half = len(word) // 2
     if monomial or coefficient != -1 or len(word) % 2 or half == 0:
         return
-    right = Expression(word[half].rows, word[-1].columns, {((), word[half:]): 1})
-    if right.T @ right == Expression(matrix.rows, matrix.columns, {((), word): 1}):
+    right = Expression(word[half].rows, word[-1].columns, {((), word[half:]): Fraction(1)})
+    if right.T @ right == Expression(matrix.rows, matrix.columns, {((), word): Fraction(1)}):
         yield Expression(1, 1, scalars), right

@@ -209,7 +209,7 @@ class Layer:
         floats = instance.again(exact=False)
         maps = {name: floats.value(part) for name, part in self.parts()}
         v, rho = found.input.astype(float), floats.number(as_expression(self.squared_lipschitz, (1, 1)))
-        y = maps["H"] @ v if "H" in maps else 0.0
+        y: Any = maps["H"] @ v if "H" in maps else 0.0
         if found.slopes is not None:
             D = np.diag(np.array(found.slopes, dtype=float))
             loop = maps["W"] @ D if "W" in maps else 0 * D

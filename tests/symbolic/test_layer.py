@@ -130,7 +130,7 @@ def test_the_forward_pass_is_exact():
     for instance in instances(layer.claim("rule"), count=6, largest=3):
         run, rng = layer.forward(instance), np.random.default_rng(0)
         x = np.array([Fraction(int(v)) for v in rng.integers(-3, 4, run.inputs)], dtype=object)
-        b = np.array([Fraction(int(v)) for v in rng.integers(-3, 4, len(run.U))], dtype=object)
+        b = np.array([Fraction(int(v)) for v in rng.integers(-3, 4, instance.size("m"))], dtype=object)
         assert (run(x, b) == forward_by_hand(layer, instance, x, b)).all()
 
 

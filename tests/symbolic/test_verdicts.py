@@ -1,8 +1,12 @@
 """Verdicts: a layer is refuted by two inputs alone, a multiplier that fails is not the layer, and open is explained."""
 
 import json
+import math
+import signal
 import time
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +18,7 @@ from sdpcert.symbolic import (
     Layer,
     Part,
     derive,
+    deriving,
     diagonal,
     identity,
     indices,
@@ -29,6 +34,7 @@ from sdpcert.symbolic.document import document
 from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
 from sdpcert.symbolic.listing import listing
+from sdpcert.verbs.derive import Work
 
 i, j = indices("i j")
 W = matrix("W", "n", "m")
@@ -172,7 +178,7 @@ def test_json_holds_what_was_found():
         (lambda part: Derivation("mine", "", "$x", [part]), "mine: its statement is no LaTeX: a formula"),
         (lambda part: Derivation("mine", "", "", [part], remark=r"\end{proof}"), "mine: its remark is no LaTeX"),
         (lambda part: Part(part.layer), "made of a Claim, not of a Layer"),
-        (lambda part: Part(part.claim, "by induction"), "rule: a proof is a list of steps"),
+        (lambda part: Part(part.claim, cast("Any", "by induction")), "rule: a proof is a list of steps"),
         (lambda part: part.layer.claim("named", text="{"), "named: its text is no LaTeX"),
     ],
 )
@@ -184,6 +190,7 @@ def test_what_is_no_derivation_is_one_line(make, message):
 
 def test_the_words_of_an_author_are_commentary():
     part = residual(2 * T**-1)
+    assert part.layer is not None
     claim = part.layer.claim("rule", text="Every network is 0-Lipschitz.")
     result = derive(Derivation("mine", "", "Pigs fly.", [Part(claim, layer=part.layer)]))
     source = document([result])
@@ -206,3 +213,30 @@ def test_numbers_are_compared_only_within_the_time_limit():
     assert derive(derivation, time_limit=1e-9).status == OPEN
     agreeing = Derivation("one", "", "", [residual(2 * T**-1)], numbers=lambda: [Comparison("one", 1.0, "<=", 2.0)])
     assert derive(agreeing).status == PROVED
+
+
+def test_an_interrupt_leaves_what_was_settled(monkeypatch, capsys):
+    derivation = Derivation("two", "", "", [residual(2 * T**-1)] * 2, name="mine")
+    settle = deriving.settle
+
+    def second_is_interrupted(part, *arguments):
+        if len(settled) == 1:
+            signal.raise_signal(signal.SIGINT)
+        settled.append(part)
+        return settle(part, *arguments)
+
+    settled = []
+    monkeypatch.setattr(deriving, "settle", second_is_interrupted)
+    results, finished = Work([derivation], 0, False, 20.0, math.inf).settled(shown=True)
+    assert not finished
+    (result,) = results
+    assert result.status == OPEN  # although all that was settled is proved
+    assert [part.status for part in result.parts] == [PROVED]
+    assert "interrupted after 1 of 2 claims" in capsys.readouterr().out
+    assert listing(results, finished)["finished"] is False
+
+
+def test_a_statement_is_printed_as_what_it_is_about():
+    with pytest.raises(AlgebraError, match="but it is about"):
+        replace(positive(one), left=2 * one)
+    assert replace(positive(one), left=2 * one, right=one).matrix == positive(one).matrix
