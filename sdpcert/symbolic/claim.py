@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,10 @@ class Claim:
 
     def symbols(self) -> set[Symbol]:
         """The symbols of the claim and those that their definitions name."""
+        return set(self._symbols)
+
+    @cached_property
+    def _symbols(self) -> set[Symbol]:
         found = set(self.show.matrix.symbols())
         for statement in self.given:
             found |= statement.matrix.symbols()
@@ -151,7 +156,11 @@ class Claim:
         return [*self.given, *facts]
 
     def rules(self) -> Rules:
-        """Rewriting rules from the hypotheses that are equalities."""
+        """Rewriting rules from the hypotheses that are equalities; completed once, nothing changes them."""
+        return self._rules
+
+    @cached_property
+    def _rules(self) -> Rules:
         return Rules(e for k, s in enumerate(self.hypotheses()) if s.kind == "zero" for e in s.equalities(k))
 
     def declared_wrongly(self, instance: Instance) -> str | None:
