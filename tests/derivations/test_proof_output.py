@@ -20,10 +20,16 @@ derivation = Derivation(title="mine", source="me", statement="", parts=[Part(lay
 """
 
 
+def command(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return int(ended.value.code or 0)
+
+
 def derived(folder: Path, factor: int) -> tuple[int, Path]:
     (folder / "mine.py").write_text(RULE.format(factor=factor))
     output = folder / "mine.proof.json"
-    return cli.main(["derive", str(folder / "mine.py"), "-o", str(output)]), output
+    return command(["derive", str(folder / "mine.py"), "-o", str(output)]), output
 
 
 def test_a_proved_result_is_written_and_proved_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +41,7 @@ def test_a_proved_result_is_written_and_proved_again(tmp_path: Path, capsys: pyt
     assert result.ok
     assert result.level == "exact"
     assert "mine" in result.reason
-    assert cli.main(["check", str(output)]) == 0
+    assert command(["check", str(output)]) == 0
     assert "1 theorems" not in capsys.readouterr().out
 
 
@@ -50,4 +56,4 @@ def test_a_changed_file_is_rejected(tmp_path: Path) -> None:
     _, output = derived(tmp_path, 2)
     output.write_text(output.read_text().replace('"-2*W*T^-1"', '"-3*W*T^-1"'))
     assert not check(output).ok
-    assert cli.main(["check", str(output)]) == 1
+    assert command(["check", str(output)]) == 1
