@@ -4,8 +4,9 @@
 
 "small" are networks of about 64 neurons, certified one after the other by one process with one thread; "wide" two of
 image size with the threads that the environment gives. "two processes" is the throughput of two processes with one
-thread each over that of one, "four at once" the time of four processes that share all cores over that of the same four
-one after the other. Weights and biases are normal, by seed. `--load` says what else ran on the machine meanwhile.
+thread each over that of one, beside the same of products that stay in a core's cache (what two cores of the machine
+have to give); "four at once" the time of four processes that share all cores over that of the same four one after the
+other. Weights and biases are normal, by seed. `--load` says what else ran on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ WIDE = {"784-100x2-10": (784, 100, 100, 10), "784-100x5-10": (784, 100, 100, 100
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 #: Networks of 784-100x2-10 that a process certifies to measure throughput, after one that is not counted.
 SHARE = 5
+#: Products of the control, about four seconds of them.
+IN_CACHE = 100_000
 app = typer.Typer(add_completion=False)
 
 
@@ -85,6 +88,17 @@ def share() -> None:
     print(json.dumps(time.perf_counter() - started))
 
 
+@app.command()
+def arithmetic() -> None:
+    """Print the seconds of products that stay in a core's cache: what a process takes that shares nothing but cores."""
+    matrix = np.random.default_rng(0).standard_normal((96, 96)) / 96
+    result = np.empty_like(matrix)
+    started = time.perf_counter()
+    for _ in range(IN_CACHE):
+        np.matmul(matrix, matrix, out=result)
+    print(json.dumps(time.perf_counter() - started))
+
+
 def _median(found: list[dict[str, float]]) -> float:
     return statistics.median(row["seconds"] for row in found)
 
@@ -103,9 +117,9 @@ def _answer(process: subprocess.Popen[str]) -> Any:
     return json.loads(output)
 
 
-def _together(count: int, environment: dict[str, str]) -> float:
-    """Mean seconds of the shares of so many processes at once."""
-    processes = [_started("share", environment=environment) for _ in range(count)]
+def _together(count: int, environment: dict[str, str], task: str = "share") -> float:
+    """Mean seconds of a task in so many processes at once."""
+    processes = [_started(task, environment=environment) for _ in range(count)]
     return statistics.fmean(map(_answer, processes))
 
 
@@ -113,11 +127,13 @@ def sharing(repeats: int) -> dict[str, float]:
     """How processes share the machine: the best of some repeats, since other load only takes away."""
     alone = min(_together(1, ONE_THREAD) for _ in range(repeats))
     pair = min(_together(2, ONE_THREAD) for _ in range(repeats))
+    cached, both = (min(_together(n, ONE_THREAD, "arithmetic") for _ in range(repeats)) for n in (1, 2))
     each = min(_together(1, {}) for _ in range(repeats))
     four = min(_together(4, {}) for _ in range(repeats))
     return {
         "one thread, alone": alone,
         "two processes": 2 * alone / pair,
+        "two processes, arithmetic in cache": 2 * cached / both,
         "all threads, alone": each,
         "four at once": four / (4 * each),
     }

@@ -70,6 +70,10 @@ class StepRejected(SdpcertError):
     """A step of a symbolic proof that does not follow from what is known."""
 
 
+class OutOfTime(SdpcertError):
+    """The seconds of a symbolic search are over."""
+
+
 class KernelError(SdpcertError, ValueError):
     """The checks contradict each other: a proof was accepted for a claim that is false on an instance."""
 

@@ -1,9 +1,10 @@
 """The site builds without a warning, every block of it runs, and every file, module and result that it names exists.
 
-Blocks of one page share a namespace and a folder that holds examples/. ```python blocks and the lines of ```bash blocks
-run in their order; a comment `<!-- not run: reason -->` before a block leaves it out, as does `<!-- command: name -->`,
-which CI runs by itself. A ```toml block is a configuration of a training run. A ```text block after a block that ran
-shows its output: decimals of six digits or more have to be in it.
+Blocks of one page share a namespace and a folder that holds examples/. ```python blocks and the lines of ```bash
+blocks run in their order; a comment `<!-- not run: reason -->` before a block leaves it out, as does `<!-- command:
+name -->`, which CI runs by itself, and `<!-- file: name -->` writes the block to a file of the folder. A ```toml
+block is a configuration of a training run. A ```text block after a block that ran shows its output: decimals of six
+digits or more have to be in it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 FOLDERS = ("sdpcert", "benchmarks", "examples", "tests", "tools", "docs")
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"<!-- file: (\S+) -->\n$")
 LEFT_OUT = re.compile(r"<!-- (not run: .+|command: \w+) -->\n$")
 DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
 #: A number that was attained, after the word that says so.
@@ -36,19 +38,21 @@ ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: language, text, line of its first line, and whether it is run."""
+    """A fenced block: language, text, line of its first line, whether it is run, and the file that it is written to."""
 
     language: str
     body: str
     line: int
     runs: bool
+    file: str | None
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
         before = text[: found.start()]
-        yield Block(found["language"], found["body"], before.count("\n") + 2, LEFT_OUT.search(before) is None)
+        saved, runs = SAVED.search(before), LEFT_OUT.search(before) is None
+        yield Block(found["language"], found["body"], before.count("\n") + 2, runs, saved and saved[1])
 
 
 def inline_code(page: Path) -> set[str]:
@@ -125,7 +129,9 @@ def test_every_block_runs(
         output = None
         if not block.runs:
             continue
-        if block.language == "toml":
+        if block.file is not None:
+            Path(block.file).write_text(block.body, encoding="utf-8")
+        elif block.language == "toml":
             from sdpcert.training import load_config
 
             Path("mine.toml").write_text(block.body)

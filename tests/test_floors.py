@@ -94,7 +94,9 @@ def test_private_names_stay_in_their_file() -> None:
 
 
 def test_no_file_is_longer_than_a_sitting() -> None:
-    lengths = {m: len(p.read_text(encoding="utf-8").splitlines()) for m, p in modules().items()}
+    # Strangers copy the checker of proofs as one file; tests/check/test_proof_checker.py limits its lines.
+    others = {m: p for m, p in modules().items() if m != "sdpcert.check.proof_checker"}
+    lengths = {m: len(p.read_text(encoding="utf-8").splitlines()) for m, p in others.items()}
     assert {module: length for module, length in lengths.items() if length > 450} == {}
 
 

@@ -232,6 +232,19 @@ def depth(read: Read) -> Table:
     return Table(("chain", "way", "bound", "proved", "time", "memory", "checked in"), rows)
 
 
+def estimate(read: Read) -> Table:
+    """A row a run of benchmarks.estimate."""
+    rows = []
+    for row in read("estimate")["rows"]:
+        told = row["estimated"]
+        proof = seconds(row["proof"]) if "proof" in row else ""
+        sizes = (f"{size / 2**20:.0f} MiB" for size in (told["memory"], row["memory"]))
+        times = seconds(told["seconds"]), seconds(row["seconds"]), seconds(told["proof"]), proof
+        rows.append((row["case"]["name"], *times, *sizes, f"{max(row['load']):.1f}"))
+    pairs = [f"{what}, {how}" for what in ("solving", "proof", "memory") for how in ("estimated", "measured")]
+    return Table(("network", *pairs, "load"), rows)
+
+
 def radii(read: Read, parts: Iterable[str]) -> Table:
     """A row a network and radius of some parts of benchmarks.radii: shares of all its inputs, by what proves them."""
     names = {"construction": "construction", "constants": "constants", "relaxation": "relaxation"}
@@ -368,6 +381,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         "speed_of_layers": speed_of_layers,
         "tightness": tightness,
         "depth": depth,
+        "estimate": estimate,
         "regions_exact": partial(regions, parts=("exact", "digits", "sorting")),
         "regions_local": partial(regions, parts=("acas", "images", "smooth")),
         "regions_mnist": regions_mnist,

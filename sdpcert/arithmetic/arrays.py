@@ -51,7 +51,7 @@ class Arrays(Protocol):
     parallel: bool
     #: How many steps of a recurrence to take before its numbers are looked at: a look waits for the device.
     unseen: int
-    #: Orders up to which all eigenvalues of a matrix cost less than a recurrence for the least one.
+    #: Orders up to which a condition is solved with whole matrices of NumPy instead of blocks.
     small: int
 
     def asarray(self, values: Any) -> Matrix:

@@ -20,10 +20,15 @@ from sdpcert.arithmetic.threads import each, panels, threads
 Array = np.ndarray
 _INTEGER = ctypes.c_int
 _BLAS: Any = importlib.import_module("scipy.linalg.cython_blas")
+_WRAPPED_BLAS: Any = importlib.import_module("scipy.linalg.blas")
+_WRAPPED_LAPACK: Any = importlib.import_module("scipy.linalg.lapack")
 _LAPACK: Any = importlib.import_module("scipy.linalg.cython_lapack")
 #: Products of matrices, and with vectors, of up to this many multiplications take NumPy's shorter way; neither library
 #: uses threads for them (OpenBLAS: 4 * 65536 and 4 * 2304).
 SMALL, SMALL_VECTOR = 2**18, 9000
+#: Products of whole matrices of up to this many multiplications, and factors of up to this order, go through SciPy's
+#: wrappers: what a call by address costs is more than what Python's lock does.
+WRAPPED, WRAPPED_ORDER = 2**22, 128
 #: Products and solves of this many multiplications or more are divided among a few threads by the main thread. The
 #: library's own threads spin while they wait, which costs a loaded machine far more than they save.
 DIVIDED = 30_000_000
@@ -95,6 +100,11 @@ def product(left: Array, right: Array, into: Array | None = None, scale: float =
             return left @ right if scale == 1.0 else scale * (left @ right)
         into += scale * (left @ right)
         return into
+    if into is None and m * n * k <= WRAPPED and left.dtype == right.dtype == np.float64:
+        # Fortran sees the transposes: C' = B' A'.
+        b, turn_b = (right, 1) if right.flags.f_contiguous else (right.T, 0)
+        a, turn_a = (left, 1) if left.flags.f_contiguous else (left.T, 0)
+        return _WRAPPED_BLAS.dgemm(scale, b, a, trans_a=turn_b, trans_b=turn_a).T
     kind = np.result_type(left, right)
     left, right = left.astype(kind, copy=False), right.astype(kind, copy=False)
     result = np.empty((m, n), dtype=kind) if into is None else into
@@ -142,6 +152,10 @@ def cholesky(matrix: Array, in_place: bool = False) -> Array | None:
     n = len(factor)
     if not n:
         return factor
+    if n <= WRAPPED_ORDER:
+        find = _WRAPPED_LAPACK.zpotrf if factor.dtype.kind == "c" else _WRAPPED_LAPACK.dpotrf
+        factor, info = find(factor, lower=1, clean=1, overwrite_a=1)
+        return factor if info == 0 and np.isfinite(factor.diagonal()).all() else None
     whole = n < DIVIDED_FACTOR or threads() == 1
     if not (_small_factor(factor) if whole else all(_factor_panel(factor, own) for own in range(0, n, PANEL))):
         return None
@@ -194,6 +208,9 @@ def _upper(size: int) -> Array:
 
 def triangular_inverse(factor: Array) -> Array:
     """Inverse of a lower triangular matrix (column major)."""
+    if 0 < len(factor) <= WRAPPED_ORDER:
+        find = _WRAPPED_LAPACK.ztrtri if factor.dtype.kind == "c" else _WRAPPED_LAPACK.dtrtri
+        return find(factor, lower=1)[0]
     result = np.array(factor, order="F")
     if result.size:
         _call("trtri", result.dtype, b"L", b"N", len(result), result, len(result), ctypes.byref(_INTEGER(0)))

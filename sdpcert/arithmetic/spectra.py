@@ -6,13 +6,16 @@ a point of a condition wants "no point" then, so that something else is tried.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from sdpcert.arithmetic import blas
 
 Array = np.ndarray
+_LAPACK: Any = importlib.import_module("scipy.linalg.lapack")
 #: Norms and Gram matrices up to this order go to LAPACK; of larger ones Lanczos finds the largest eigenvalue.
 DIRECT = 300
 #: Vectors that Lanczos may take.
@@ -26,6 +29,20 @@ def largest_eigenvalue(matrix: Array) -> float:
     none.
     """
     return _finite(lambda: np.linalg.eigvalsh(matrix)[-1]) if matrix.size else 0.0
+
+
+def least_eigenvalue(matrix: Array) -> float:
+    """The least eigenvalue of a Hermitian row-major matrix (either triangle may be read), of an empty one 0; minus
+    infinity if LAPACK gives none.
+    """
+    if not matrix.size:
+        return 0.0
+    if not np.isfinite(matrix.sum()):
+        return -np.inf
+    find = _LAPACK.zheevr if np.iscomplexobj(matrix) else _LAPACK.dsyevr
+    # Read by columns it is the conjugate, which has the same eigenvalues.
+    values, _, count, _, info = find(matrix.T, compute_v=0, range="I", il=1, iu=1, lower=1)
+    return float(values[0]) if info == 0 and count > 0 and np.isfinite(values[0]) else -np.inf
 
 
 def spectral_norm(matrix: Array) -> float:

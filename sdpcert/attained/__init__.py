@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sdpcert.attained import exact_ratio
 from sdpcert.attained.attained import Attained as Attained
 from sdpcert.attained.domain import Domain
 from sdpcert.attained.local import improve as improve
@@ -24,7 +25,7 @@ from sdpcert.attained.quotient import chosen_rows
 from sdpcert.attained.quotient import evaluate_ratio as evaluate_ratio
 from sdpcert.attained.search import Search
 from sdpcert.attained.setting import Setting
-from sdpcert.attained.work import Work, default_operations
+from sdpcert.attained.work import LEAST, RATE, Work, default_operations
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.region import AllInputs, Region
@@ -45,6 +46,7 @@ def attained_lower_bound(
     output_pair: tuple[int, int] | None = None,
     effort: float = 1.0,
     most: float = np.inf,
+    deadline: float = np.inf,
     claimed: StackedForm | None = None,
 ) -> Attained:
     """Search two inputs with a large difference quotient; the same seed gives the same result on the same machine.
@@ -52,11 +54,12 @@ def attained_lower_bound(
     `operations` bounds the work of the search (multiplications, about); by default it follows from the network's size,
     so that searching takes no longer than solving, and the search ends earlier where it finds nothing more. `effort`
     multiplies it: 0 is the shortest search there is, 10 at most ten times the work, and more effort never finds less;
-    `most` is where it ends whatever the effort. `output_rows` chooses outputs (counted from 0), `output_pair` the
-    difference of two. Both inputs lie in the `region`, exactly. The pair's quotient is that of the graph that was
-    given, or of `claimed`, its stacked form with the chosen outputs. Returns `lower = 0` for a constant network, or
-    where the region has no two points in float64 whose outputs surely differ; raises ValueError for an effort that is
-    no finite number from 0 on, rows that do not exist, or a region with another number of inputs.
+    `most` is where it ends whatever the effort, with a pair evaluated. No round begins after the `deadline`, in seconds
+    of `time.perf_counter`. `output_rows` chooses outputs (counted from 0), `output_pair` the difference of two. Both
+    inputs lie in the `region`, exactly. The pair's quotient is that of the graph that was given, or of `claimed`, its
+    stacked form with the chosen outputs. Returns `lower = 0` for a constant network, or where the region has no two
+    points in float64 whose outputs surely differ; raises ValueError for an effort that is no finite number from 0 on,
+    rows that do not exist, or a region with another number of inputs.
     """
     if not 0 <= effort < np.inf:
         raise ValueError(f"effort must be a finite number that is not negative, not {effort!r}")
@@ -71,11 +74,17 @@ def attained_lower_bound(
     claim: Network | StackedForm = network if claimed is None else claimed
     started = time.perf_counter()
     planned = default_operations(claim) if operations is None else operations
-    work = Work(min(planned, most / max(effort, 1.0)), effort)
+    left = max(most - evaluating(claim), LEAST)
+    work = Work(min(planned, left / max(effort, 1.0)), effort, deadline - evaluating(claim) / RATE)
     with np.errstate(all="ignore"):
         setting = Setting.of(network, claim, output_rows, region, work)
         candidates = _candidates(setting.searched, setting.domain, seed, work, effort)
     return replace(setting.best(candidates), seconds=time.perf_counter() - started)
+
+
+def evaluating(claim: Network | StackedForm) -> float:
+    """What proving a pair is likely to take beside the search, in its operations, where that is much."""
+    return exact_ratio.operations(claim) if isinstance(claim, StackedForm) else 0.0
 
 
 def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, effort: float) -> list[Pair]:
@@ -91,4 +100,4 @@ def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, ef
     return sorted(made, key=lambda pair: -pair.quotient)
 
 
-__all__ = ["Attained", "attained_lower_bound", "evaluate_ratio", "improve", "pair_at"]
+__all__ = ["Attained", "attained_lower_bound", "evaluate_ratio", "evaluating", "improve", "pair_at"]

@@ -1,6 +1,11 @@
-"""How much a search may do, counted in operations and never by the clock: the same seed gives the same result."""
+"""How much a search may do, counted in operations: the same seed gives the same result.
+
+The clock ends a search only where it has a deadline, which on a loaded machine comes before the operations are spent.
+"""
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 
@@ -20,10 +25,13 @@ MOST = 8e10
 
 
 class Work:
-    """Operations left to a search that is planned for `planned` of them and may spend `effort` times as many."""
+    """Operations left to a search that is planned for `planned` of them and may spend `effort` times as many.
 
-    def __init__(self, planned: float, effort: float = 1.0) -> None:
-        self.planned = planned
+    After the `deadline`, in seconds of `time.perf_counter`, none are left.
+    """
+
+    def __init__(self, planned: float, effort: float = 1.0, deadline: float = np.inf) -> None:
+        self.planned, self.deadline = planned, deadline
         self.operations = planned * effort
         self.spent = 0.0
 
@@ -34,12 +42,16 @@ class Work:
     @property
     def left(self) -> float:
         """Operations that are left; never negative."""
-        return max(self.operations - self.spent, 0.0)
+        return 0.0 if self._late else max(self.operations - self.spent, 0.0)
 
     @property
     def left_of_plan(self) -> float:
         """Operations that a search of effort 1 would have left; never negative."""
-        return max(self.planned - self.spent, 0.0)
+        return 0.0 if self._late else max(self.planned - self.spent, 0.0)
+
+    @property
+    def _late(self) -> bool:
+        return self.deadline < np.inf and time.perf_counter() > self.deadline
 
 
 def default_operations(network: Network | StackedForm) -> float:

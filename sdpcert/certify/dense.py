@@ -10,6 +10,7 @@ from math import inf
 
 import numpy as np
 
+from sdpcert.attained import evaluating
 from sdpcert.certificate.proof import REPAIRS, Proof, ProofProblem
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
@@ -25,6 +26,7 @@ from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute_values import absolute
 from sdpcert.solvers.effort import Effort, choose_method
 from sdpcert.solvers.family import layer_optimum
+from sdpcert.solvers.forward import lowest_form
 from sdpcert.solvers.segments import sweep
 from sdpcert.solvers.solution import Budget, Solution, SolverError
 
@@ -36,6 +38,8 @@ LARGEST_SCALE = 1e50
 INFLATIONS = ((1e-11, 1.0), (1e-9, 4.0), (1e-7, 16.0), (1e-5, 256.0))
 #: How much longer than that of a closed form the proof of a point takes that is nearer to the boundary.
 PROOFS = 3.0
+#: The share of a time limit that a closed form may take for ten of them to be tried.
+SHARE_OF_CLOSED_FORM = 0.05
 PRODUCT = "the product of norms"
 
 
@@ -170,7 +174,7 @@ class DensePlan(Plan):
 
     def _climb(self, ladder: Ladder, budget: Budget) -> Iterator[DensePoint]:
         """Closed forms, then sweeps over segments and the solver's point as far as time and memory allow."""
-        ways: list[tuple[str, Callable[[StackedForm], Solution]]] = [("the closed form", closed_form)]
+        ways: list[tuple[str, Callable[[StackedForm], Solution]]] = [("the closed form", self._recursion(budget))]
         if self.method == "neuron":
             ways.append(("the closed form of absolute values", absolute))
         climbed = sorted(self._offered(*ways), key=lambda point: point.bound)
@@ -193,6 +197,17 @@ class DensePlan(Plan):
             yield from self._whole(ladder, budget, climbed)
         else:
             self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
+
+    def _recursion(self, budget: Budget) -> Callable[[StackedForm], Solution]:
+        """The closed form, of the best share where trying some takes little of the time."""
+
+        def offer(form: StackedForm) -> Solution:
+            began = budget.elapsed
+            solution = closed_form(form)
+            took = budget.elapsed - began
+            return lowest_form(form) if took < SHARE_OF_CLOSED_FORM * budget.seconds else solution
+
+        return offer
 
     def _offered(self, *ways: tuple[str, Callable[[StackedForm], Solution]]) -> Iterator[DensePoint]:
         """The points of closed forms that are finite."""
@@ -240,7 +255,7 @@ class DensePlan(Plan):
             return budget
         proof = PROOFS * max((point.proof_seconds for point in climbed), default=0.0) or estimated.proof
         kept = min(proof, 0.8 * budget.seconds)
-        return leaving_time(replace(budget, seconds=budget.seconds - kept))
+        return leaving_time(replace(budget, seconds=budget.seconds - kept), evaluating(self.form))
 
     def _product(self) -> DensePoint:
         form, solution = self.form, product(self.form)

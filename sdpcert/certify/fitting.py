@@ -12,7 +12,8 @@ from sdpcert.network.graph import Network
 from sdpcert.network.lattice import Lattice
 from sdpcert.network.layouts import arranged
 from sdpcert.network.unrolled_size import unrolled_bytes
-from sdpcert.solvers.effort import Effort, SizesOnTorus, effort_over_frequencies, estimate_of_order
+from sdpcert.solvers.effort import Effort, SizesOnTorus, effort_over_frequencies, estimate_of_shape
+from sdpcert.solvers.work import Shape
 
 #: Neurons and inputs above which a convolutional network is certified over frequencies, unless asked otherwise.
 LARGEST_UNROLLED = 4000
@@ -37,7 +38,8 @@ class Fitting:
         size, neurons = network.neurons + int(np.prod(network.input_shape)), network.neurons
         method = "neuron" if method == "auto" else method
         unrolling = unrolled_bytes(network)
-        whole = estimate_of_order(size, neurons)
+        layers = (int(np.prod(node.shape)) for node in network.nodes if _has_neurons(node.layer))
+        whole = estimate_of_shape(Shape.chain([int(np.prod(network.input_shape)), *layers]), neurons)
         unrolled = Effort(whole.seconds, max(whole.memory, unrolling), whole.proof)
         try:
             sizes, composed, head = _on_torus(network)

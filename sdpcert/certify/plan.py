@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.attained import Attained
+from sdpcert.attained.work import RATE
 from sdpcert.certificate.part import Part
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -137,6 +138,9 @@ def announce(how: str, estimated: Effort, budget: Budget) -> list[str]:
     return [text]
 
 
-def leaving_time(budget: Budget) -> Budget:
-    """The budget without the share that is kept for two inputs of the attained value."""
-    return replace(budget, seconds=budget.seconds * (1 - SHARE_OF_SEARCH))
+def leaving_time(budget: Budget, evaluating: float = 0.0) -> Budget:
+    """The budget without the share that is kept for two inputs of the attained value, and what evaluating them takes.
+
+    That is in operations of a search.
+    """
+    return replace(budget, seconds=budget.seconds * (1 - SHARE_OF_SEARCH) - min(evaluating / RATE, budget.seconds / 2))

@@ -28,7 +28,7 @@ def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interru
     if plan.found is not None:
         return _below(plan.found, proved), proved
     left = max(budget.seconds - budget.elapsed, SHARE_OF_SEARCH * budget.seconds)
-    options: dict[str, Any] = {"most": RATE * left}
+    options: dict[str, Any] = {"most": RATE * left, "deadline": budget.started + budget.elapsed + left}
     if isinstance(plan.searched, Network):
         options["output_rows"] = request.output_rows
     if proved.tree is None or isinstance(proved.tree, StackedCondition):

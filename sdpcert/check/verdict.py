@@ -105,7 +105,8 @@ def _check_theorems(document: Any) -> CheckResult:
     except proof_checker.Rejected as reason:
         return CheckResult(False, None, str(reason))
     names = "; ".join(str(theorem.name) for theorem in theorems)
-    return CheckResult(True, None, f"{len(theorems)} theorems for all weights: {names}", level="exact")
+    count = "one theorem" if len(theorems) == 1 else f"{len(theorems)} theorems"
+    return CheckResult(True, None, f"{count} for all weights: {names}", level="exact")
 
 
 def _check_radii(content: radii_file.Radii, exact: bool | None) -> CheckResult:

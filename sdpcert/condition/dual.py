@@ -32,6 +32,7 @@ def feasible_dual_value(condition: Conditions, factors: Sequence[Matrix]) -> flo
     of a stage passes its squares, by metric variable, on to the input of the next. 0 where X vanishes on an input.
     The factors are arrays of the condition's library; what is looked at are two transfers and one more for every stage
     after the first.
+    The factors are copied once.
     """
     arrays = condition.arrays
     amounts = arrays.zeros(condition.variables)
@@ -102,13 +103,14 @@ def _project_group(arrays: Arrays, stage: list[Inequality], vectors: list[Matrix
     alpha, beta = stage[0].alpha[rows], stage[0].beta[rows]
     reach, length, moves = arrays.zeros(len(alpha)), arrays.zeros(len(alpha)), []
     for part, y in zip(stage, vectors, strict=True):
-        incoming = arrays.zeros(len(alpha), y.shape[1], like=y)
+        centre = arrays.zeros(len(alpha), y.shape[1], like=y)
         for (to, s), block in part.blocks.items():
             if to == g:
-                incoming += block @ y[part.slices[s]]
-        centre = ((alpha + beta) / 2)[:, None] * incoming
-        distance = y[part.slices[g]] - centre
-        reach += ((beta - alpha) / 2) ** 2 * (abs(incoming) ** 2).sum(1)
+                centre += block @ y[part.slices[s]]
+        reach += ((beta - alpha) / 2) ** 2 * (abs(centre) ** 2).sum(1)
+        centre *= ((alpha + beta) / 2)[:, None]
+        distance = y[part.slices[g]]  # a view: y changes in place
+        distance -= centre
         length += (abs(distance) ** 2).sum(1)
         moves.append((centre, distance))
     if stage[0].per_group:  # only the sum over the group is constrained
@@ -116,5 +118,6 @@ def _project_group(arrays: Arrays, stage: list[Inequality], vectors: list[Matrix
     reach, length = arrays.sqrt(reach) * (1 - ROUNDING), arrays.sqrt(length)
     longer = length > reach
     shrink = arrays.where(longer, reach, 1.0) / arrays.where(longer, length, 1.0)
-    for part, y, (centre, distance) in zip(stage, vectors, moves, strict=True):
-        y[part.slices[g]] = centre + shrink[:, None] * distance
+    for centre, distance in moves:
+        distance *= shrink[:, None]
+        distance += centre

@@ -23,15 +23,6 @@ from sdpcert.condition.elimination import Elimination
 Matrix = Any
 
 
-@dataclass(eq=False)
-class Products:
-    """A Hermitian matrix X with what the inequality needs of it: K X, and K X K* restricted to neurons."""
-
-    matrix: Matrix
-    rows: Matrix
-    both: Matrix | None
-
-
 @dataclass(frozen=True, eq=False)
 class Metric:
     """Variables on the diagonal: entry j of `coordinates` is `sign * sum_k share[k, j] y[first + k]`.
@@ -111,6 +102,16 @@ class Inequality:
             spread[rows] = mine[k]
         return spread
 
+    def metric(self, y: Matrix) -> Matrix:
+        """What the metric variables put on the diagonal of M."""
+        diagonal = self.arrays.zeros(self.order)
+        for metric in self.metrics:
+            value = y[metric.variables]
+            if metric.share is not None:
+                value = self.arrays.apply(metric.share.T, value)
+            diagonal[metric.coordinates] += metric.sign * value
+        return diagonal
+
     def gather(self, values: Matrix) -> Matrix:
         """Sum of a quantity over the neurons of each variable (the adjoint of `spread`), along the first axis."""
         if not self.per_group:
@@ -126,12 +127,8 @@ class Inequality:
         """M(y) + F*F."""
         weight = self.spread(y)
         matrix = BlockMatrix.zeros(self.arrays, self.elimination)
-        matrix.own[self.inputs :] = 2 * weight
-        for metric in self.metrics:
-            value = y[metric.variables]
-            if metric.share is not None:
-                value = self.arrays.apply(metric.share.T, value)
-            matrix.own[metric.coordinates] += metric.sign * value
+        matrix.own = self.metric(y)
+        matrix.own[self.inputs :] += 2 * weight
         mixed = -weight * (self.alpha + self.beta)
         for (to, source), block in self.blocks.items():
             matrix.add(self.slices, to, source, mixed[self.rows[to]][:, None] * block)
@@ -169,7 +166,7 @@ class Inequality:
         """The blocks of M, in an order of elimination."""
         return Elimination.of(self.slices, self._pattern)
 
-    # -- adjoints and the Schur complement -----------------------------------------------------------------------------
+    # -- products and adjoints -----------------------------------------------------------------------------------------
 
     def times_k(self, matrix: Matrix) -> Matrix:
         """`K @ matrix`: rows of neurons, columns as given."""
@@ -177,26 +174,6 @@ class Inequality:
         for (to, source), block in self.blocks.items():
             self.arrays.add_product(result[self.rows[to]], block, matrix[self.slices[source]])
         return result
-
-    def products(self, matrix: Matrix, both: bool = True) -> Products:
-        """What `adjoint` and `schur` need of a Hermitian matrix."""
-        rows = self.times_k(matrix)
-        return Products(matrix, rows, self.times_k(rows.conj().T) if both else None)
-
-    def adjoint(self, given: Products) -> Matrix:
-        """`<A_j, X>` for every variable j: 2 Re p_i* X q_i summed over its neurons, and its diagonal entries."""
-        n0 = self.inputs
-        values = self.arrays.zeros(self.variables)
-        diagonal = given.matrix.diagonal().real
-        mixed = given.rows[:, n0:].diagonal().real
-        each = diagonal[n0:] - (self.alpha + self.beta) * mixed
-        if not self.from_zero:
-            assert given.both is not None
-            each = each + self.alpha * self.beta * given.both.diagonal().real
-        values[self.own] += self.gather(2 * each)
-        for metric in self.metrics:
-            values[metric.variables] += metric.sign * self._share(metric, diagonal[metric.coordinates])
-        return values
 
     def adjoint_of_selected(self, inverse: BlockMatrix) -> Matrix:
         """`<A_j, S>` for every variable j from the blocks of a Hermitian matrix S on the pattern of M."""
@@ -219,69 +196,18 @@ class Inequality:
                         seen = self.arrays.product(block, met)
                         each[rows] += product * self.arrays.row_dots(seen, other)
         values[self.own] += self.gather(2 * each)
-        for metric in self.metrics:
-            values[metric.variables] += metric.sign * self._share(metric, diagonal[metric.coordinates])
+        self.add_metrics(values, diagonal)
         return values
 
-    def _share(self, metric: Metric, values: Matrix) -> Matrix:
-        """Sums over the coordinates of each metric variable, along the first axis."""
+    def shared(self, metric: Metric, values: Matrix) -> Matrix:
+        """Sums over the coordinates of each variable of a metric, along the first axis."""
         if metric.share is None:
             return values
         if values.ndim == 1:
             return self.arrays.apply(metric.share, values)
         return self.arrays.product(metric.share, values)
 
-    def adjoint_of_product(self, left: Matrix, right: Products) -> Matrix:
-        """The adjoint at the Hermitian part of `left* right.matrix`, without forming the product."""
-        n0, dots = self.inputs, self.arrays.row_dots
-        left = self.arrays.contiguous(left.conj().T)
-        own, other = left[n0:], right.matrix[n0:]
-        values = self.arrays.zeros(self.variables)
-        left_rows = self.times_k(left)
-        each = 2 * dots(own, other) - (self.alpha + self.beta) * (dots(own, right.rows) + dots(left_rows, other))
-        if not self.from_zero:
-            each = each + 2 * self.alpha * self.beta * dots(left_rows, right.rows)
-        values[self.own] += self.gather(each)
+    def add_metrics(self, values: Matrix, diagonal: Matrix) -> None:
+        """Add the `<A_j, X>` of metric variables, from the real diagonal of X."""
         for metric in self.metrics:
-            part = dots(left[metric.coordinates], right.matrix[metric.coordinates])
-            values[metric.variables] += metric.sign * self._share(metric, part)
-        return values
-
-    def _quadratics(self, given: Products) -> tuple[Matrix, Matrix, Matrix]:
-        """P X P*, P X Q*, Q X Q* on neurons."""
-        own = given.matrix[self.inputs :, self.inputs :]
-        mixed = given.rows[:, self.inputs :]
-        beta_mixed = mixed if self.to_one else self.beta[:, None] * mixed
-        p_q = own - beta_mixed.conj().T
-        q_q = p_q - beta_mixed
-        q_q += given.both if self.to_one else self.beta[:, None] * given.both * self.beta
-        if self.from_zero:
-            return own, p_q, q_q
-        alpha_mixed = self.alpha[:, None] * mixed
-        p_p = own - alpha_mixed - alpha_mixed.conj().T + self.alpha[:, None] * given.both * self.alpha
-        return p_p, p_q - alpha_mixed + self.alpha[:, None] * given.both * self.beta, q_q
-
-    def schur(self, dual: Products, inverse: Products) -> Matrix:
-        """`Re tr(A_i X A_j S)` over the variables, with X the dual matrix and S the inverse of M."""
-        matched, n0 = self.arrays.matched, self.inputs
-        schur = self.arrays.zeros(self.variables, self.variables)
-        x_pp, x_pq, x_qq = self._quadratics(dual)
-        s_pp, s_pq, s_qq = self._quadratics(inverse)
-        crossed = matched((x_pq, self.arrays.contiguous(s_pq.conj().T)))
-        each = matched((x_pp, s_qq), (x_qq, s_pp)) + crossed + crossed.T
-        schur[self.own, self.own] = self.gather(self.gather(each).T)
-        for metric in self.metrics:
-            columns = metric.coordinates
-            x, s = dual.matrix[n0:, columns], inverse.matrix[n0:, columns]
-            kx, ks = dual.rows[:, columns], inverse.rows[:, columns]
-            border = 2 * matched((x, s)) - (self.alpha + self.beta)[:, None] * matched((x, ks), (kx, s))
-            if not self.from_zero:
-                border = border + (2 * self.alpha * self.beta)[:, None] * matched((kx, ks))
-            shared = metric.sign * self._share(metric, self.arrays.contiguous(self.gather(border).T))
-            schur[metric.variables, self.own] += shared
-            schur[self.own, metric.variables] += shared.T
-            for other in self.metrics:
-                part = matched((dual.matrix[columns, other.coordinates], inverse.matrix[columns, other.coordinates]))
-                part = self._share(other, self.arrays.contiguous(self._share(metric, part).T)).T
-                schur[metric.variables, other.variables] += metric.sign * other.sign * part
-        return schur
+            values[metric.variables] += metric.sign * self.shared(metric, diagonal[metric.coordinates])

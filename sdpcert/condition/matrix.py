@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
-from sdpcert.condition.inequality import Inequality, Metric, Products
-from sdpcert.condition.scaling import Scaling, equilibrate, reduce_input
+from sdpcert.condition.inequality import Inequality, Metric
+from sdpcert.condition.scaling import equilibrate, reduce_input
 from sdpcert.network.stacked import StackedForm
 
 Matrix = Any
@@ -67,6 +67,3 @@ class Condition(Inequality):
         """Per group, the multipliers of the original network (before scaling)."""
         spread = self.arrays.numpy(self.spread(y))
         return self.scaling.multipliers([spread[rows] for rows in self.rows[1:]])
-
-
-__all__ = ["Condition", "Products", "Scaling"]

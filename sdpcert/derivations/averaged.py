@@ -44,7 +44,7 @@ def scale_above(squared):
     return scale
 
 
-def share(name, top=1):
+def share(name, top=Fraction(1)):
     """A scalar between 0 and `top`; instances reach both halves of the interval and its upper end."""
 
     def definition(instance):

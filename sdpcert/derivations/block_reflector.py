@@ -29,8 +29,8 @@ J = orthonormal("J", "n", "p")
 columns = Q @ J
 
 # A guard epsilon on the diagonal, with which V may be anything.
-guard = scalar("e", positive=True, latex=r"\varepsilon")
-guarded = inverse("R", V.T @ V + guard * hidden, latex=r"R_\varepsilon")
+guard = scalar("epsilon", positive=True)
+guarded = inverse("R", V.T @ V + guard * hidden, latex=r"R_\epsilon")
 near = one - 2 * V @ guarded @ V.T
 safe = Layer(H=near)
 
@@ -79,14 +79,13 @@ derivation = Derivation(
     "Annealing Loss, ICML 2025; Schreiber, Parlett: Block Reflectors: Theory and Computation, SIAM Journal on "
     "Numerical Analysis 25, 1988; This project (the guard)",
     statement=r"(i) If $V^\top V$ is invertible, $Q=I-2V(V^\top V)^{-1}V^\top$ is orthogonal, and $QJ$ has orthonormal "
-    r"columns if $J$ has. (ii) For any $V$ and $\varepsilon>0$ the layer $x\mapsto x-2V(V^\top V+\varepsilon I)^{-1}"
+    r"columns if $J$ has. (ii) For any $V$ and $\epsilon>0$ the layer $x\mapsto x-2V(V^\top V+\epsilon I)^{-1}"
     r"V^\top x$ is 1-Lipschitz.",
     parts=[
         Part(
             Claim(
                 "Orthogonal",
                 in_words(Q),
-                text=r"$R=(V^\top V)^{-1}$.",
                 sizes=ROOM,
             ),
             [Identity(Q.T @ Q, one, "because $RV^\\top VR=R$")],
@@ -108,8 +107,7 @@ derivation = Derivation(
         Part(
             safe.claim(
                 "With a guard",
-                text=r"$R_\varepsilon=(V^\top V+\varepsilon I)^{-1}$ exists for every $V$: $I-Q^\top Q=4\varepsilon "
-                r"VR_\varepsilon^2V^\top$.",
+                text=r"$V^\top V+\epsilon I$ has an inverse for every $V$: $I-Q^\top Q=4\epsilon VR_\epsilon^2V^\top$.",
             ),
             [Sandwiches(positive(safe.condition()), Term(hidden, guarded @ V.T, 4 * guard))],
             safe,

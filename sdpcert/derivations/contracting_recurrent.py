@@ -18,10 +18,11 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 rate = scalar("a", positive=True, latex=r"\alpha^2")
 gain = scalar("g", positive=True, latex=r"\gamma^2")
-P = symmetric("P", "h", positive=True)
+P = symmetric("P", "n", positive=True)
 
 
 def trace(value):
@@ -31,9 +32,9 @@ def trace(value):
 
 Lambda = diagonal(
     "Lambda",
-    "h",
+    "n",
     latex=r"\Lambda",
-    definition=lambda instance: trace(instance.value(P)) * instance.identity(instance.size("h")),
+    definition=lambda instance: trace(instance.value(P)) * instance.identity(instance.size("n")),
 )
 
 
@@ -41,33 +42,33 @@ def weights(part, name, rows, columns):
     """A block of the map from state and input to next state and output, small enough in instances."""
 
     def definition(instance):
-        h, y, u = (instance.size(k) for k in ("h", "y", "u"))
-        drawn, value = instance.draw("M", h + y, h + u), instance.value(P)
+        n, p, m = (instance.size(k) for k in ("n", "p", "m"))
+        drawn, value = instance.draw("M", n + p, n + m), instance.value(P)
         top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + trace(value))
         least = 1 / trace(instance.inverse(value))
         scaled = drawn / scale_above(top / min(least, instance.number(gain)))
-        return scaled[part[0] * h :, part[1] * h :][: instance.size(rows), : instance.size(columns)]
+        return scaled[part[0] * n :, part[1] * n :][: instance.size(rows), : instance.size(columns)]
 
     return matrix(name, rows, columns, definition=definition)
 
 
-W, U = weights((0, 0), "W", "h", "h"), weights((0, 1), "U", "h", "u")
-C, D = weights((1, 0), "C", "y", "h"), weights((1, 1), "D", "y", "u")
+W, U = weights((0, 0), "W", "n", "n"), weights((0, 1), "U", "n", "m")
+C, D = weights((1, 0), "C", "p", "n"), weights((1, 1), "D", "p", "m")
 
 
 def alone(instance):
     """W without an input and an output."""
-    drawn, value = instance.draw("M", instance.size("h"), instance.size("h")), instance.value(P)
+    drawn, value = instance.draw("M", instance.size("n"), instance.size("n")), instance.value(P)
     top = max(instance.norm_above(drawn), instance.array([1])[0]) * trace(value)
     return drawn / scale_above(top * trace(instance.inverse(value)) / instance.number(rate))
 
 
-F = matrix("W", "h", "h", definition=alone)
+F = matrix("W", "n", "n", definition=alone)
 
 # Two runs with the same input: dz is the difference of the next states.
-dh, dx = vector("dh", "h", latex=r"\Delta h"), vector("dx", "u", latex=r"\Delta x")
-Q = slopes("Q", "h")
-dz = vector("dz", "h", latex=r"\Delta h_+", definition=lambda instance: instance.value(Q @ F @ dh))
+dh, dx = vector("dh", "n", latex=r"\Delta h"), vector("dx", "m", latex=r"\Delta x")
+Q = slopes("Q", "n")
+dz = vector("dz", "n", latex=r"\Delta h_+", definition=lambda instance: instance.value(Q @ F @ dh))
 
 
 def contracts(metric, multipliers, weight, corner=2):
@@ -80,12 +81,12 @@ sector = positive(dz.T @ Lambda @ (F @ dh - dz))
 shorter = positive(rate * dh.T @ P @ dh, dz.T @ P @ dz)
 
 # A diagonal metric serves as multipliers itself.
-scaled, K = diagonal("P", "h"), matrix("W", "h", "h")
+scaled, K = diagonal("P", "n"), matrix("W", "n", "n")
 linear = positive(rate * scaled, K.T @ scaled @ K)
 sufficient = contracts(scaled, scaled, K)
 
 # Different inputs, and an output y = C h + D x.
-dw = vector("dz", "h", latex=r"\Delta h_+", definition=lambda instance: instance.value(Q @ (W @ dh + U @ dx)))
+dw = vector("dz", "n", latex=r"\Delta h_+", definition=lambda instance: instance.value(Q @ (W @ dh + U @ dx)))
 dy = C @ dh + D @ dx
 driven = positive(dw.T @ Lambda @ (W @ dh + U @ dx - dw))
 
@@ -97,7 +98,7 @@ def dissipates(feed):
             [
                 [P - C.T @ C, -W.T @ Lambda, -C.T @ feed],
                 [2 * Lambda - P, -Lambda @ U],
-                [gain * identity("u") - feed.T @ feed],
+                [gain * identity("m") - feed.T @ feed],
             ]
         )
     )
@@ -105,13 +106,22 @@ def dissipates(feed):
 
 spent = positive(dh.T @ P @ dh + gain * dx.T @ dx, dw.T @ P @ dw + dy.T @ dy)
 
+named = vector("dy", "p", latex=r"\Delta y")
+
+
+def in_words(statement, feed):
+    """The statement with a name for the difference of outputs."""
+    shown = positive(dh.T @ P @ dh + gain * dx.T @ dx, dw.T @ P @ dw + named.T @ named)
+    return written(statement, shown, {named: C @ dh + feed @ dx})
+
+
 # Wrong versions.
-free = slopes("S", "h")
+free = slopes("S", "n")
 next_of = free @ K @ dh
 full = [positive(rate * P, K.T @ P @ K)]
 in_full = positive(rate * dh.T @ P @ dh, next_of.T @ P @ next_of)
-B, M = matrix("D", "y", "u"), diagonal("Lambda", "h", latex=r"\Lambda")
-dv = vector("dz", "h", latex=r"\Delta h_+", definition=lambda instance: instance.value(free @ K @ dh))
+B, M = matrix("D", "p", "m"), diagonal("Lambda", "n", latex=r"\Lambda")
+dv = vector("dz", "n", latex=r"\Delta h_+", definition=lambda instance: instance.value(free @ K @ dh))
 doubled = [contracts(scaled, M, K, 4), positive(dv.T @ M @ (K @ dh - dv))]
 in_doubled = positive(rate * dh.T @ scaled @ dh, dv.T @ scaled @ dv)
 fed = C @ dh + B @ dx
@@ -166,15 +176,15 @@ derivation = Derivation(
             [
                 Sandwiches(
                     sufficient,
-                    Term(scaled, block([[-K, identity("h")]])),
-                    Term(linear.matrix, block([[identity("h"), 0 * K]])),
+                    Term(scaled, block([[-K, identity("n")]])),
+                    Term(linear.matrix, block([[identity("n"), 0 * K]])),
                 )
             ],
         ),
         Part(
             Claim(
                 "Gain",
-                spent,
+                in_words(spent, D),
                 [dissipates(D), driven],
                 r"This is (iii). From equal states on the outputs' differences have, by summation over time, at most "
                 r"$\gamma$ times the norm of the inputs'.",
@@ -195,14 +205,14 @@ derivation = Derivation(
                 in_full,
                 full,
                 r"$W^\top PW\preceq\alpha^2P$ for a $P$ that is not diagonal; $S$ holds the slopes.",
-                {"h": 2},
+                {"n": 2},
             )
         ),
         Part(Claim("Twice the corner", in_doubled, doubled, r"$4\Lambda-P$ in place of $2\Lambda-P$.")),
         Part(
             Claim(
                 "Feed-through left out",
-                overlooked,
+                in_words(overlooked, B),
                 [dissipates(0 * D), driven],
                 r"The inequality for $D=0$, the output with any $D$.",
             )

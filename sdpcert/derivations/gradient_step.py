@@ -1,4 +1,4 @@
-"""Leaky gradient steps: x - (2 / nu) W' phi(W x + b) with nu >= |W|^2 and slopes in [1 - c, 1]."""
+"""Leaky gradient steps: x - (2 / nu) W' phi(W x + b) with nu >= |W|^2 and slopes in [1 - kappa, 1]."""
 
 from sdpcert.derivations.averaged import residual_network, share
 from sdpcert.symbolic import (
@@ -17,15 +17,16 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
-W, c = matrix("W", "m", "n"), share("c")
+W, c = matrix("W", "m", "n"), share("kappa")
 nu, bounded = squared_norm("nu", W, latex=r"\nu")
 one, hidden = identity("n"), identity("m")
 below_one = positive(1 - c)
 
 
 def gradient(weight, squared, leak, length=2):
-    """The step with the multipliers `(2 / nu c) I` for slopes in `[1 - c, 1]`."""
+    """The step with the multipliers `(2 / nu kappa) I` for slopes in `[1 - kappa, 1]`, kappa the leak."""
     multipliers = 2 * squared**-1 * leak**-1 * identity(weight.rows)
     outward = -length * squared**-1 * weight.T
     return Layer(H=one, G=outward, U=weight, multipliers=multipliers, low=1 - leak, high=1)
@@ -48,9 +49,10 @@ dz = vector("dz", "m", latex=r"\Delta z", definition=lambda instance: instance.v
 dy = dx - nu**-1 * W.T @ dz
 sector = positive(dz.T @ (W @ dx), dz.T @ dz)
 firm = positive(dx.T @ dy, dy.T @ dy)
+named = vector("dy", "n", latex=r"\Delta y")
 
 # Wrong versions.
-free_c = scalar("c", positive=True)
+free_c = scalar("kappa", positive=True)
 negative, long, estimate = gradient(W, nu, free_c), gradient(W, nu, c, 3), scalar("nu", positive=True, latex=r"\nu")
 unbounded = gradient(W, estimate, c)
 undivided = Layer(H=one, G=step.G, U=W, multipliers=2 * nu**-1 * hidden, low=1 - c, high=1)
@@ -71,7 +73,7 @@ def numbers():
         network = residual_network(np.eye(5), -length / size * weight.T, weight, leaky_relu(0.25), bias)
         certificate = certify(network)
         if relation == "<=":
-            found.append(Comparison("proved for $c=3/4$", certificate.upper, "<=", 1.0, 1e-6))
+            found.append(Comparison(r"proved for $\kappa=3/4$", certificate.upper, "<=", 1.0, 1e-6))
             found.append(Comparison("attained", certificate.lower, "<=", certificate.upper))
         else:
             found.append(Comparison(r"attained with $3/\nu$ in place of $2/\nu$", certificate.lower, ">=", 1.9))
@@ -82,16 +84,16 @@ derivation = Derivation(
     title="Leaky gradient steps",
     source="Meunier, Delattre, Araujo, Allauzen: A Dynamical System Perspective for Lipschitz Neural Networks, ICML "
     "2022 (slopes in $[0,1]$); This project (leaky slopes)",
-    statement=r"Let $\nu\ge\|W\|^2$, $\nu>0$, and let $\sigma$ have slopes in $[1-c,1]$, $0<c\le1$. (i) The layer "
-    r"$x\mapsto x-\frac2\nu W^\top\sigma(Wx+b)$ is 1-Lipschitz with the multipliers $\frac2{\nu c}I$. (ii) For slopes "
-    r"in $[0,1]$ half the step is firmly nonexpansive: $y=x-\frac1\nu W^\top\sigma(Wx+b)$ has $\|\Delta y\|^2\le"
-    r"\Delta x^\top\Delta y$.",
+    statement=r"Let $\nu\ge\|W\|^2$, $\nu>0$, and let $\sigma$ have slopes in $[1-\kappa,1]$, $0<\kappa\le1$. (i) "
+    r"The layer $x\mapsto x-\frac2\nu W^\top\sigma(Wx+b)$ is 1-Lipschitz with the multipliers $\frac2{\nu\kappa}I$. "
+    r"(ii) For slopes in $[0,1]$ half the step is firmly nonexpansive: $y=x-\frac1\nu W^\top\sigma(Wx+b)$ has "
+    r"$\|\Delta y\|^2\le\Delta x^\top\Delta y$.",
     parts=[
         Part(
             step.claim(
                 "Leaky gradient step",
                 [bounded, below_one],
-                r"This is (i); $\nu I-WW^\top$ is $\frac1\nu((\nu I-WW^\top)^2+W(\nu I-W^\top W)W^\top)$.",
+                r"This is (i), with $\nu(\nu I-WW^\top)=(\nu I-WW^\top)^2+W(\nu I-W^\top W)W^\top$.",
             ),
             [of_transpose, completed],
             step,
@@ -99,10 +101,10 @@ derivation = Derivation(
         Part(
             Claim(
                 "Half the step",
-                firm,
+                written(firm, positive(dx.T @ named, named.T @ named), {named: dy}),
                 [bounded, sector],
-                r"This is (ii). $\Delta z$ is the difference of the activation's values, $\Delta y=\Delta x-\frac1\nu "
-                r"W^\top\Delta z$; the last hypothesis holds since the slopes are in $[0,1]$.",
+                r"This is (ii). $\Delta z$ is the difference of the activation's values; the last "
+                r"hypothesis holds since the slopes are in $[0,1]$.",
             ),
             [
                 of_transpose,
@@ -111,18 +113,18 @@ derivation = Derivation(
         ),
     ],
     controls=[
-        Part(negative.claim("Any $c>0$", [bounded], r"With $c>1$ slopes may be negative."), layer=negative),
+        Part(negative.claim(r"Any $\kappa>0$", [bounded], r"With $\kappa>1$ slopes may be negative."), layer=negative),
         Part(long.claim(r"Step $3/\nu$", [bounded, below_one]), layer=long),
         Part(unbounded.claim(r"Any $\nu>0$", [below_one], r"$\nu\ge\|W\|^2$ is missing."), layer=unbounded),
         Part(
             undivided.claim(
                 "Multipliers of slopes in $[0,1]$",
                 [bounded, below_one],
-                r"$\frac2\nu I$, for slopes in $[1-c,1]$: no certificate, although the layer is 1-Lipschitz.",
+                r"$2\nu^{-1}I$, for slopes in $[1-\kappa,1]$: no certificate, although the layer is 1-Lipschitz.",
             )
         ),
     ],
     numbers=numbers,
-    remark=r"With $c=1$, (i) is the layer CPL. $W^\top\sigma(Wx+b)$ is the gradient of a convex function with a "
+    remark=r"With $\kappa=1$, (i) is the layer CPL. $W^\top\sigma(Wx+b)$ is the gradient of a convex function with a "
     r"$\nu$-Lipschitz gradient if $\sigma$ is monotone.",
 )

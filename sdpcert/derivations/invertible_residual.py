@@ -43,8 +43,9 @@ named, ratio = vector("dy", "n", latex=r"\Delta y"), scalar("c")
 
 def in_words(statement, output, value, turned=False):
     """The statement with names for the difference of outputs and for the constant."""
-    sides = named.T @ named, ratio**2 * dx.T @ dx
-    return written(statement, positive(*(sides[::-1] if turned else sides)), {named: output, ratio: value})
+    outputs, inputs = named.T @ named, ratio**2 * dx.T @ dx
+    shown = positive(inputs, outputs) if turned else positive(outputs, inputs)
+    return written(statement, shown, {named: output, ratio: value})
 
 
 # With a = L / (1 - L), so that L = a / (1 + a) and 1 / (1 - L) = 1 + a.

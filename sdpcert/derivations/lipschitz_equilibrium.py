@@ -61,7 +61,7 @@ square = Term(one, block([[gamma * one, -U.T @ Lambda]]))
 no_output = loop((Lambda @ U @ U.T @ Lambda * gamma**-1) / 2 + X.T @ X)
 without_output = positive(decay(no_output) - Lambda @ U @ U.T @ Lambda * gamma**-1)
 unseen = bounded(no_output)
-unsquared = bounded(W, gamma)
+halved = bounded(W, gamma**2 / 4)
 unscaled = bounded(W, gamma**2, Lambda)
 
 
@@ -103,7 +103,7 @@ derivation = Derivation(
                 "Well posed",
                 positive(decay(W)),
                 [given],
-                r"$w^\top\Lambda(I-W)w\ge0$; it is positive where $(V^\top V+\Lambda UU^\top\Lambda)w\ne0$.",
+                r"$w^\top\Lambda(I-W)w\ge0$; it is positive where $Vw$ or $U^\top\Lambda w$ is not zero.",
             ),
             [Sandwiches(positive(decay(W)), Term(given.matrix), Term(spent))],
         ),
@@ -117,7 +117,7 @@ derivation = Derivation(
         Part(
             unseen.claim("Without the output", [without_output], r"$V^\top V$ is missing.", n=1, m=1, p=1), layer=unseen
         ),
-        Part(unsquared.claim(r"The constant $\sqrt\gamma$", [given], n=1, m=1, p=1), layer=unsquared),
+        Part(halved.claim("Half the constant", [given], n=1, m=1, p=1), layer=halved),
         Part(
             unscaled.claim(
                 r"Multipliers $\Lambda$",

@@ -118,7 +118,7 @@ derivation = Derivation(
                     {shown_T: T, shown_W: W},
                 ),
                 [commute],
-                r"$T=\frac12(3I-ZV^\top VZ)$; $Z$ is a polynomial of $V^\top V$, so it commutes with it.",
+                r"$Z$ is a polynomial of $V^\top V$, so it commutes with it.",
             ),
             [Identity(after, step(W, half), "because $Z$ and $V^\\top V$ commute")],
         ),
@@ -134,7 +134,7 @@ derivation = Derivation(
             newton.claim(
                 "Stopped early",
                 [shrinks(W), commute],
-                r"For $\|VZ\|\le1$. With $E=I-W^\top W$: $I-W_{k+1}^\top W_{k+1}=\frac34E^2+\frac14E^3$.",
+                r"For $\|VZ\|\le1$. With $E=I-W^\top W$: $4(I-W_{k+1}^\top W_{k+1})=3E^2+E^3$.",
             ),
             [
                 Sandwiches(

@@ -16,6 +16,7 @@ from sdpcert.symbolic import (
     zero,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
+from sdpcert.symbolic.written import written
 
 mu, A, S = scalar("mu", positive=True, latex=r"\mu"), matrix("A", "k", "m"), skew("S", "m")
 U, V = matrix("U", "m", "n"), matrix("V", "p", "m")
@@ -45,6 +46,7 @@ def pieces(factor):
 
 
 of_state, of_output = positive(state.condition()), positive(output.condition())
+named = matrix("W", "m", "m")
 strong = positive(2 * hidden - W - W.T, 2 * mu * hidden)
 
 # Wrong versions.
@@ -99,7 +101,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "$I-W$ is strongly monotone",
-                strong,
+                written(strong, positive(2 * hidden - named - named.T, 2 * mu * hidden), {named: W}),
                 text=r"So $w^\top(I-W)w\ge\mu\|w\|^2$, which makes the equilibrium exist and be unique.",
             ),
             [Sandwiches(strong, Term(A.T @ A, coefficient=2))],
@@ -108,13 +110,13 @@ derivation = Derivation(
             state.claim(
                 "State",
                 [of_U],
-                r"$u\ge\|U\|^2$; the multipliers are $\frac1\mu I$.",
+                r"$u\ge\|U\|^2$; the multipliers are $\mu^{-1}I$.",
             ),
             [Sandwiches(of_state, *pieces(1))],
             state,
         ),
         Part(
-            output.claim("Output", [of_U, of_V], r"$v\ge\|V\|^2$; the multipliers are $\frac v\mu I$."),
+            output.claim("Output", [of_U, of_V], r"$v\ge\|V\|^2$; the multipliers are $v\mu^{-1}I$."),
             [Sandwiches(of_output, *pieces(v), Term(of_V.matrix, sees))],
             output,
         ),
@@ -122,7 +124,7 @@ derivation = Derivation(
     controls=[
         Part(turned.claim("$W=(1-\\mu)I+A^\\top A+S$", [of_U], n=1, m=1, k=1), layer=turned),
         Part(general.claim("$S$ is not skew", [of_U], n=1, m=1, k=1), layer=general),
-        Part(unscaled.claim(r"The constant $\|U\|$", [of_U], r"No $\frac1\mu$.", n=1, m=1, k=1), layer=unscaled),
+        Part(unscaled.claim(r"The constant $\|U\|$", [of_U], r"No $\mu^{-1}$.", n=1, m=1, k=1), layer=unscaled),
     ],
     numbers=numbers,
     remark=r"Every $W$ with $w^\top(I-W)w\ge\mu\|w\|^2$ is of this form. The equilibrium is the zero of a strongly "

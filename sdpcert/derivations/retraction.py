@@ -13,6 +13,7 @@ from sdpcert.symbolic import (
     matrix,
     number,
     positive,
+    scalar,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
@@ -68,12 +69,18 @@ shrinking = Sandwiches(
 )
 
 # How the statements are printed.
-shown_N, shown_E = matrix("N", "n", "m"), matrix("E", "m", "m")
+shown_N, shown_E, ratio = matrix("N", "n", "m"), matrix("E", "m", "m"), scalar("q")
 
 
 def in_words(statement, shown, V, length):
-    """The statement with names for the step and for the distance."""
-    return written(statement, shown, {shown_N: step(V, length), shown_E: one - V.T @ V})
+    """The statement with a name for the step."""
+    return written(statement, shown, {shown_N: step(V, length)})
+
+
+def falling(statement, factor):
+    """The statement with names for the step, the distance, and the factor by which it falls."""
+    names = {shown_N: step(V, beta), shown_E: one - V.T @ V, ratio: factor}
+    return written(statement, positive(ratio * shown_E, one - shown_N.T @ shown_N), names)
 
 
 # Wrong versions.
@@ -98,13 +105,13 @@ def numbers():
     last = weight
     for _ in range(60):
         last = step_of(last, 0.25)
-    distances = [1 - np.linalg.norm(w, -2) ** 2 for w in (weight, stepped)]
+    distances = [float(1 - np.linalg.norm(w, -2) ** 2) for w in (weight, stepped)]
     return [
         Comparison("proved norm of random weights before", before.upper, "<=", 1.0, 1e-9),
         Comparison(r"proved norm after a step with $\beta=\frac14$", after.upper, "<=", 1.0, 1e-9),
         Comparison("least singular value after it", float(np.linalg.norm(stepped, -2)), ">=", float(least)),
         Comparison(
-            r"largest eigenvalue of $I-N^\top N$", distances[1], "<=", (1 - 0.5 * least**2) * distances[0], 1e-12
+            r"largest eigenvalue of $I-N^\top N$", distances[1], "<=", float((1 - 0.5 * least**2) * distances[0]), 1e-12
         ),
         Comparison("least singular value after 60 steps", float(np.linalg.norm(last, -2)), "==", 1.0, 1e-6),
     ]
@@ -147,12 +154,7 @@ derivation = Derivation(
         Part(
             Claim(
                 "The distance falls",
-                in_words(
-                    rate,
-                    positive((1 - 2 * beta * (1 - d)) * shown_E, one - shown_N.T @ shown_N),
-                    V,
-                    beta,
-                ),
+                falling(rate, 1 - 2 * beta * (1 - d)),
                 [shrinks(V), positive(near), small],
                 r"This is (iii), with $\delta E(\delta I-E)=E(\delta I-E)E+(\delta I-E)E(\delta I-E)$.",
             ),
@@ -179,7 +181,7 @@ derivation = Derivation(
         Part(
             Claim(
                 r"The factor $1-2\beta$",
-                in_words(faster, positive((1 - 2 * beta) * shown_E, one - shown_N.T @ shown_N), V, beta),
+                falling(faster, 1 - 2 * beta),
                 [shrinks(V), positive(near), small],
                 r"$1-\delta$ is missing; it is the factor near orthonormal columns alone.",
             )

@@ -18,7 +18,7 @@ from sdpcert.symbolic import (
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 from sdpcert.symbolic.written import written
 
-P = symmetric("P", "s", positive=True)
+P = symmetric("P", "n", positive=True)
 g = scalar("g", positive=True, latex=r"\gamma^2")
 
 
@@ -26,30 +26,30 @@ def maps(part, name, rows, columns):
     """A block of a matrix M with `diag(P, gamma^2 I) - M' diag(P, I) M >= 0`, small enough in instances."""
 
     def definition(instance):
-        s, y, u = (instance.size(k) for k in ("s", "y", "u"))
-        drawn = instance.draw("M", s + y, s + u)
+        n, p, m = (instance.size(k) for k in ("n", "p", "m"))
+        drawn = instance.draw("M", n + p, n + m)
         value, inputs = instance.value(P), instance.number(g)
-        top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + sum(value[k, k] for k in range(s)))
+        top = max(instance.norm_above(drawn), instance.array([1])[0]) * (1 + sum(value[k, k] for k in range(n)))
         least = instance.inverse(value)
-        bottom = min(1 / sum(least[k, k] for k in range(s)), inputs)
+        bottom = min(1 / sum(least[k, k] for k in range(n)), inputs)
         scaled = drawn / scale_above(top / bottom)
-        return scaled[part[0] * s :, part[1] * s :][: instance.size(rows), : instance.size(columns)]
+        return scaled[part[0] * n :, part[1] * n :][: instance.size(rows), : instance.size(columns)]
 
     return matrix(name, rows, columns, definition=definition)
 
 
-A, B = maps((0, 0), "A", "s", "s"), maps((0, 1), "B", "s", "u")
-C, D = maps((1, 0), "C", "y", "s"), maps((1, 1), "D", "y", "u")
+A, B = maps((0, 0), "A", "n", "n"), maps((0, 1), "B", "n", "m")
+C, D = maps((1, 0), "C", "p", "n"), maps((1, 1), "D", "p", "m")
 M = block([[A, B], [C, D]])
-supply = diagonal_block(P, g * identity("u"))
-spent = diagonal_block(P, identity("y"))
+supply = diagonal_block(P, g * identity("m"))
+spent = diagonal_block(P, identity("p"))
 dissipative = positive(supply - M.T @ spent @ M)
-x, u = vector("x", "s"), vector("u", "u")
+x, u = vector("x", "n"), vector("u", "m")
 after, y = A @ x + B @ u, C @ x + D @ u
 step = positive(x.T @ P @ x + g * u.T @ u, after.T @ P @ after + y.T @ y)
 
 # How the statements are printed.
-shown_x, shown_y = vector("x_+", "s", latex="x_+"), vector("y", "y")
+shown_x, shown_y = vector("x_+", "n", latex="x_+"), vector("y", "p")
 
 
 def in_words(statement, shown, state=after, output=y):
@@ -60,7 +60,7 @@ def in_words(statement, shown, state=after, output=y):
 one_step = positive(x.T @ P @ x + g * u.T @ u, shown_x.T @ P @ shown_x + shown_y.T @ shown_y)
 
 # Over time: sums of squares of inputs and outputs so far.
-x0 = vector("x_0", "s")
+x0 = vector("x_0", "n")
 ins, outs = scalar("s_u", latex="S_u"), scalar("s_y", latex="S_y", definition=lambda instance: reached(instance))
 stored, start = x.T @ P @ x, x0.T @ P @ x0
 so_far = positive(start + g * ins, stored + outs)
@@ -75,12 +75,12 @@ def reached(instance, now=stored, first=start):
 
 
 # Wrong versions.
-A1, B1, C1, D1 = matrix("A", "s", "s"), matrix("B", "s", "u"), matrix("C", "y", "s"), matrix("D", "y", "u")
-apart = [positive(P, A1.T @ P @ A1), positive(g * identity("u"), D1.T @ D1)]
+A1, B1, C1, D1 = matrix("A", "n", "n"), matrix("B", "n", "m"), matrix("C", "p", "n"), matrix("D", "p", "m")
+apart = [positive(P, A1.T @ P @ A1), positive(g * identity("m"), D1.T @ D1)]
 next1, y1 = A1 @ x + B1 @ u, C1 @ x + D1 @ u
 uncoupled = positive(x.T @ P @ x + g * u.T @ u, next1.T @ P @ next1 + y1.T @ y1)
 forgotten = positive(g * ins, outs)
-K = symmetric("P", "s")
+K = symmetric("P", "n")
 stored_K, start_K = x.T @ K @ x, x0.T @ K @ x0
 left_K = scalar("s_y", latex="S_y", definition=lambda instance: reached(instance, stored_K, start_K))
 so_far_K, gain_K = positive(start_K + g * ins, stored_K + left_K), positive(start_K + g * ins, left_K)

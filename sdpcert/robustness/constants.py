@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
+from sdpcert.arithmetic.pace import ASSUMED
 from sdpcert.certify.branching.bounding import Goals, bound_piece
 from sdpcert.errors import SolverError
 from sdpcert.network.differences import pairs_of_classes
@@ -58,7 +59,7 @@ def pairs_with(labels: Iterable[int], classes: int) -> list[Pair]:
 
 def seconds_of(form: StackedForm, pairs: int) -> float:
     """About how long the constants of so many pairs take; an estimate of operations, which looks at no clock."""
-    return estimate(form, "neuron").total * pairs
+    return estimate(form, "neuron", ASSUMED).total * pairs
 
 
 def constant_of(form: StackedForm, pair: Pair) -> PairConstant | None:

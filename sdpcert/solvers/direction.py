@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from sdpcert.arithmetic.arrays import Arrays
 from sdpcert.arithmetic.unseen import Unseen
 from sdpcert.solvers.pair import Pair
@@ -96,7 +98,8 @@ def _newton(
     """
     if len(signed):
         schur.reshape(-1)[signed * (len(schur) + 1)] += ratio
-    scale = schur.diagonal() ** -0.5
+    with np.errstate(invalid="ignore"):  # where rounding leaves nothing positive there is no factor
+        scale = schur.diagonal() ** -0.5
 
     def fill(rows: slice) -> None:
         upper = schur[rows, rows.start :]

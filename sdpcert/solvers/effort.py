@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from os import cpu_count
 
+from sdpcert.arithmetic import threads
+from sdpcert.arithmetic.pace import Pace
 from sdpcert.check.torus import MAX_WORK
 from sdpcert.network.stacked import StackedForm
 from sdpcert.network.torus import TorusForm
+from sdpcert.solvers.work import FACTORS, ITERATIONS, Shape, Work
 
-#: Operations per second and core that the estimate assumes, and how many cores help: cautious figures.
-RATE, CORES = 6e9, 4
-ITERATIONS = 30
-#: Cubes of the order that a proof in exact arithmetic takes: products of slices, factors, repairs.
-PROOF = 16.0
 #: Frequencies that are usually worked on at once.
 WORKING_SET = 16
-#: Seconds of Python for one inequality and iteration, whatever its size.
-OVERHEAD = 2e-3
 #: Bytes that the matrices of frequencies outside the working set may take; above, they are made anew every time.
 KEPT = 2 * 2**30
 #: Matrices that the floating-point checker of a torus has at once.
@@ -48,18 +43,17 @@ class Effort:
         return f"{self.seconds:.0f} s to solve, {self.proof:.0f} s to prove and {self.memory / 2**30:.1f} GiB"
 
 
-def estimate(form: StackedForm, method: str) -> Effort:
-    """The effort of an unrolled network: about ten cubes of the matrix order per iteration, sixteen matrices."""
-    readers = sum(len(b.weights) for (_, source), b in form.blocks.items() if source == 0)
-    order = min(form.inputs, readers) + form.neurons
-    return estimate_of_order(order, form.neurons if method == "neuron" else len(form.groups))
+def estimate(form: StackedForm, method: str, pace: Pace | None = None) -> Effort:
+    """The effort of an unrolled network at a pace, by default that of this machine's processor (see `Work.pace`)."""
+    shape = Shape.of(form)
+    return estimate_of_shape(shape, shape.neurons if method == "neuron" else shape.groups, pace)
 
 
-def estimate_of_order(order: int, variables: int) -> Effort:
-    """The effort of a condition with a matrix of `order` rows."""
-    rate = _rate()
-    operations = ITERATIONS * (8.0 * order**3 + variables**3 / 3)
-    return Effort(0.05 + operations / rate, 8.0 * 16 * order**2, PROOF * order**3 / rate)
+def estimate_of_shape(shape: Shape, variables: int, pace: Pace | None = None) -> Effort:
+    """The effort of the condition of a network of some shape."""
+    solving, proof = shape.solving(variables), shape.proof()
+    pace = pace or (solving + proof).pace
+    return Effort(solving.at(pace), shape.memory(variables), proof.at(pace))
 
 
 @dataclass(frozen=True)
@@ -107,25 +101,33 @@ def effort_over_frequencies(sizes: SizesOnTorus, method: str) -> Effort:
     order, count = sizes.order, sizes.frequencies
     working = min(count, WORKING_SET)
     variables = sum(sizes.groups) if method == "neuron" else len(sizes.groups)
-    alone = Effort(0.0, 0.0)
+    head, iterations, kept_by_head = Work(), ITERATIONS + len(sizes.groups), 0.0
     if sizes.head is not None:
         inputs, neurons, groups = sizes.head
         own = neurons if method == "neuron" else groups
         variables += own + sizes.outputs
-        alone = estimate_of_order(inputs + neurons, own)
-    # A complex operation is four real ones.
-    each = working * 4 * 8.0 * order**3 + count * 4 / 3 * order**3 + variables**3 / 3
-    rate = _rate()
+        shape = Shape.chain([inputs, *_divided(neurons, groups)])
+        head, kept_by_head = shape.solving(own) * 2.0 + shape.proof(), shape.memory(own)
+    one = Shape.chain((sizes.inputs, *sizes.groups)).iteration(0)
+    # A complex multiplication is four real ones, a complex entry two.
+    each = Work(4 * one.products, 2 * one.entries, one.python) * working
+    each += Work(count * 4 / 3 * order**3 + FACTORS / 3 * float(variables) ** 3)
+    proof = Work(12.0 * count * order**3)
+    pace = (each * iterations + proof + head).pace
     exact = exact_check_seconds_of(sizes)
-    proof = 12 * count * order**3 / rate + alone.proof + (exact if exact < inf else 0.0)
+    seconds = proof.at(pace) + (exact if exact < inf else 0.0)
     # The checker has a matrix of twice the order in real numbers, with bounds of its errors.
     checked = 8.0 * CHECKED * (2 * order) ** 2
     if method == "product":
-        return Effort(0.0, max(16.0 * 4 * cores() * order**2, checked) + alone.memory, proof)
-    solving = ITERATIONS * (each / rate + OVERHEAD * working) + 2 * alone.seconds
+        return Effort(0.0, max(16.0 * 4 * threads.WORKERS * order**2, checked) + kept_by_head, seconds)
     kept = min(16.0 * count * order**2, KEPT)
-    memory = max(16.0 * 16 * working * order**2 + kept + 8.0 * variables**2, checked) + alone.memory
-    return Effort(solving, memory, proof)
+    memory = max(16.0 * 16 * working * order**2 + kept + 8.0 * variables**2, checked) + kept_by_head
+    return Effort((each * iterations + head).at(pace), memory, seconds)
+
+
+def _divided(neurons: int, groups: int) -> list[int]:
+    """Groups of nearly the same size."""
+    return [piece.stop - piece.start for piece in threads.panels(neurons, groups)] if neurons else []
 
 
 def exact_check_seconds(form: TorusForm) -> float:
@@ -156,12 +158,3 @@ def choose_method(form: StackedForm, time_limit: float, memory_limit: float) -> 
     return "product", (
         f"product of norms: one multiplier per neuron is estimated at {estimate(form, 'neuron')}, above the budget"
     )
-
-
-def _rate() -> float:
-    return RATE * cores()
-
-
-def cores() -> int:
-    """Cores that help, as the estimate assumes."""
-    return min(cpu_count() or 1, CORES)

@@ -23,18 +23,17 @@ import numpy as np
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import Arrays
 from sdpcert.arithmetic.unseen import Unseen, numbers_of
-from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.conditions import Conditions
 from sdpcert.condition.dual import feasible_dual_value
-from sdpcert.condition.factor import Factor
 from sdpcert.condition.inequality import Inequality
 from sdpcert.errors import SolverError
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.solvers.block_pair import BlockPair
 from sdpcert.solvers.direction import STEP, Iterate, Step, search_direction, total
 from sdpcert.solvers.forward import strictly_feasible
 from sdpcert.solvers.pair import Pair
-from sdpcert.solvers.schur import add_metrics
 from sdpcert.solvers.solution import Budget, Progress
+from sdpcert.solvers.whole_pair import WholePair
 
 Matrix = Any
 MAXIMUM_ITERATIONS = 200
@@ -131,6 +130,11 @@ class _Measured:
     mu: float
     schur: Matrix
     shares: list[float]
+
+
+def pair_at(part: Inequality, y: Matrix) -> Pair | None:
+    """The pair of M(y), whole or in blocks, or None if M(y) is not positive definite."""
+    return (WholePair if part.order <= part.arrays.small else BlockPair).at(part, y)
 
 
 class _Run:
@@ -239,11 +243,11 @@ class _Run:
         return Iterate(y, mu / y[self.signed], self.signed, pairs)
 
     def _complementarity(self, pairs: list[Pair]) -> float:
-        return sum(numbers_of([p.matrix.inner(p.dual) for p in pairs]).seen(self.arrays))
+        return sum(numbers_of([pair.complementarity() for pair in pairs]).seen(self.arrays))
 
     def _measure(self, iteration: int, now: Iterate) -> _Measured:
         y = now.y
-        results = self._map(Pair.measure, now.pairs)
+        results = self._map(lambda pair: pair.measure(), now.pairs)
         schurs = [schur for _, schur in results]
         residual = -total(schur.dual for schur in schurs)
         residual[0] += 1
@@ -274,11 +278,11 @@ class _Run:
         self.watch.exchange(self.stopped, idle)
 
         def join(part: Inequality) -> Pair:
-            matrix = part.matrix(y)
-            factor = Factor.of(matrix)
-            if factor is None:
+            pair = pair_at(part, y)
+            if pair is None:
                 raise SolverError("a frequency that was feasible is not; please report this network")
-            return Pair.begin(part, matrix, factor, mu * factor.inverse())
+            pair.centre(mu)
+            return pair
 
         parts = self.condition.inequalities
         joined = iter(self._map(join, [part for part in parts if id(part) not in known]))
@@ -287,23 +291,16 @@ class _Run:
         return True
 
     def _begin(self, y: Matrix) -> list[Pair]:
-        def begin(part: Inequality) -> tuple[BlockMatrix, Factor | None, Matrix]:
-            matrix = part.matrix(y)
-            factor = Factor.of(matrix)
-            return matrix, factor, None if factor is None else factor.inverse()
-
-        parts = self.condition.inequalities
-        started = self._map(begin, parts)
-        if any(factor is None for _, factor, _ in started):
+        started = self._map(lambda part: pair_at(part, y), self.condition.inequalities)
+        pairs = [pair for pair in started if pair is not None]
+        if len(pairs) < len(started):
             raise SolverError("the closed-form start is not feasible in floating point")
         amounts = self.arrays.zeros(self.condition.variables)
-        for part, (_, _, inverse) in zip(parts, started, strict=True):
-            add_metrics(part, amounts, inverse.diagonal().real)
+        for pair in pairs:
+            pair.inequality.add_metrics(amounts, pair.inverse.diagonal().real)
         share = 1 / amounts[0]
-        pairs = []
-        for part, (matrix, factor, inverse) in zip(parts, started, strict=True):
-            inverse *= share
-            pairs.append(Pair.begin(part, matrix, factor, inverse))
+        for pair in pairs:
+            pair.centre(share)
         return pairs
 
     def _move(self, now: Iterate, step: Step) -> Matrix | None:
@@ -312,12 +309,8 @@ class _Run:
         for shortened in range(13):
             trial = now.y + step.primal * step.y
 
-            def attempt(pair: Pair, trial: Matrix = trial) -> tuple[Matrix, Factor | None]:
-                matrix = pair.inequality.matrix(trial)
-                return matrix, Factor.attempted(matrix)
-
-            moved = self._map(attempt, now.pairs)
-            if self._is_inside(trial, [factor for _, factor in moved]):
+            tried = self._map(lambda pair, trial=trial: pair.try_primal(trial), now.pairs)
+            if self._is_inside(trial, tried):
                 # What holds at y and at a longer step holds here as well: only the broken ones are looked at again.
                 broken = [] if self.watch is None else self.watch.broken(trial, broken)
                 self.stopped |= dict.fromkeys(broken, shortened + 1)
@@ -326,20 +319,18 @@ class _Run:
                         inward = True  # the length was found by trial: away from the boundary, like every step
                         step.primal *= STEP
                         continue
-                    for pair, (matrix, factor) in zip(now.pairs, moved, strict=True):
-                        pair.matrix, pair.factor = matrix, factor
+                    for pair in now.pairs:
+                        pair.move_primal()
                     return trial
             step.primal *= 0.7
         return None
 
-    def _is_inside(self, y: Matrix, factors: Sequence[Factor | None]) -> bool:
-        """Whether all matrices at y have the factors that were attempted and signs hold, in one transfer."""
-        attempted = [factor.holds for factor in factors if factor is not None]
-        if len(attempted) < len(factors):
-            return False
+    def _is_inside(self, y: Matrix, tried: Sequence[Unseen[bool]]) -> bool:
+        """Whether all matrices that were tried at y are positive definite and signs hold, in one transfer."""
+        tried = list(tried)
         if len(self.signed):
-            attempted.append(Unseen((y[self.signed].min(),), lambda seen: bool(seen[0] > 0)))
-        return all(Unseen.all_of(attempted).seen(self.arrays))
+            tried.append(Unseen((y[self.signed].min(),), lambda seen: bool(seen[0] > 0)))
+        return all(Unseen.all_of(tried).seen(self.arrays))
 
     def _move_dual(self, pairs: list[Pair], length: float) -> float:
         """Move the dual matrices and return the length that was possible (0 if none was)."""

@@ -56,27 +56,12 @@ def rows_times(part: Inequality, panel: Rows, right: Matrix, columns: slice) -> 
     return result
 
 
-def shared(part: Inequality, metric: Metric, values: Matrix) -> Matrix:
-    """Sums over the coordinates of each metric variable, along the first axis."""
-    if metric.share is None:
-        return values
-    if values.ndim == 1:
-        return part.arrays.apply(metric.share, values)
-    return part.arrays.product(metric.share, values)
-
-
-def add_metrics(part: Inequality, values: Matrix, diagonal: Matrix) -> None:
-    """Add the `<A_j, X>` of metric variables, from the real diagonal of X."""
-    for metric in part.metrics:
-        values[metric.variables] += metric.sign * shared(part, metric, diagonal[metric.coordinates])
-
-
 def schur_complement(part: Inequality, dual: Matrix, inverse: Matrix) -> Schur:
     """From the dual matrix X and the inverse S of M, both whole."""
     arrays, size = part.arrays, part.variables
     found = Schur(arrays.zeros(size, size), arrays.zeros(size), arrays.zeros(size))
     for matrix, values in ((dual, found.dual), (inverse, found.inverse)):
-        add_metrics(part, values, matrix.diagonal().real)
+        part.add_metrics(values, matrix.diagonal().real)
     assembly = _Assembly(part, dual, inverse, found)
     if part.per_group:  # panels of one group add to the same entries
         for panel in panels(part):
@@ -86,8 +71,8 @@ def schur_complement(part: Inequality, dual: Matrix, inverse: Matrix) -> Schur:
     for metric in part.metrics:
         for other in part.metrics:
             place = metric.coordinates, other.coordinates
-            values = shared(part, metric, arrays.matched((dual[place], inverse[place])))
-            values = shared(part, other, arrays.contiguous(values.T)).T
+            values = part.shared(metric, arrays.matched((dual[place], inverse[place])))
+            values = part.shared(other, arrays.contiguous(values.T)).T
             found.matrix[metric.variables, other.variables] += metric.sign * other.sign * values
     return found
 
@@ -192,7 +177,7 @@ class _Assembly:
         border = 2 * matched((x, s)) - (alpha + beta) * matched((x, ks), (kx, s))
         if not part.from_zero:
             border = border + 2 * alpha * beta * matched((kx, ks))
-        sums = metric.sign * shared(part, metric, part.arrays.contiguous(border.T))
+        sums = metric.sign * part.shared(metric, part.arrays.contiguous(border.T))
         found, first = self.found.matrix, part.own.start
         if part.per_group:
             own = slice(first + panel.group - 1, first + panel.group)
@@ -226,5 +211,5 @@ def adjoint_of_product(part: Inequality, left: Matrix, right: Matrix) -> Matrix:
             values[part.own.start + panel.rows.start : part.own.start + panel.rows.stop] += each
     for metric in part.metrics:
         mine = arrays.contiguous(left[:, metric.coordinates].conj().T)
-        values[metric.variables] += metric.sign * shared(part, metric, arrays.row_dots(mine, right[metric.coordinates]))
+        values[metric.variables] += metric.sign * part.shared(metric, arrays.row_dots(mine, right[metric.coordinates]))
     return values

@@ -24,10 +24,11 @@ from sdpcert.arithmetic.blas import cholesky, triangular_solve
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import Block, StackedForm
-from sdpcert.solvers.effort import Effort, estimate_of_order
+from sdpcert.solvers.effort import Effort, estimate_of_shape
 from sdpcert.solvers.primal_dual import minimise
 from sdpcert.solvers.separators import Rows, SeparatorForm, root
 from sdpcert.solvers.solution import Budget, Progress, Solution
+from sdpcert.solvers.work import Shape
 
 Array = np.ndarray
 #: Neurons of a segment, if two groups have no more.
@@ -94,10 +95,10 @@ def estimate_sweep(form: StackedForm, neurons: int = NEURONS) -> Effort:
     """The effort of one sweep there and back."""
     seconds = largest = 0.0
     for a, b in segments_of(form, neurons):
-        inside = sum(g.size for g in form.groups[a - 1 : b])
+        inside = [g.size for g in form.groups[a - 1 : b]]
         readers = {s for (to, s), _ in form.blocks.items() if s < a <= to}
         outside = sum(form.groups[s - 1].size if s else min(form.inputs, form.groups[0].size) for s in readers)
-        one = estimate_of_order(outside + inside, inside)
+        one = estimate_of_shape(Shape.chain([outside, *inside]), sum(inside))
         seconds += 2 * (ITERATIONS * one.seconds + OVERHEAD)
         largest = max(largest, one.memory)
     sizes = [g.size for g in form.groups]

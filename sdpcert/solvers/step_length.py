@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays
-from sdpcert.arithmetic.spectra import eigenpairs, largest_eigenvalue
+from sdpcert.arithmetic.spectra import eigenpairs
 from sdpcert.arithmetic.unseen import Unseen
 
 Matrix = Any
@@ -39,9 +39,9 @@ def _length(largest: float) -> float:
     return 1 / largest if largest > 0 else UNBOUNDED
 
 
-def length_along(whitened: np.ndarray) -> float:
-    """How far a positive definite matrix L L* can go along D, from `whitened`, which is L^-1 D L^-*."""
-    return _length(largest_eigenvalue(-whitened))
+def length_to_least(least: float) -> float:
+    """How far a positive definite matrix L L* can go along D, from the least eigenvalue of L^-1 D L^-*."""
+    return 1 / -least if least < 0 else UNBOUNDED
 
 
 def length_to_boundary(
@@ -79,7 +79,7 @@ def length_to_boundary(
 
 def _length_from(least: float | None) -> float:
     """The length from a bound on the least eigenvalue, 0 without one."""
-    return 0.0 if least is None else 1 / -least if least < 0 else UNBOUNDED
+    return 0.0 if least is None else length_to_least(least)
 
 
 def _recurrence(

@@ -84,6 +84,12 @@ class Block:
     def __bool__(self) -> bool:
         return any(entry for row in self.entries for entry in row)
 
+    def minus(self, right: Any) -> Block:
+        """The difference to a block matrix, an expression or a multiple of the identity (one block), or 0."""
+        if isinstance(right, int) and right == 0:
+            return self
+        return self - (right if isinstance(right, Block) else as_expression(right, self.entries[0][0].shape))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Block) and self.entries == other.entries
 

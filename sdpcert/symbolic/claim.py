@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sdpcert.errors import AlgebraError
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.entries import Entry
 from sdpcert.symbolic.exact import indefinite, is_zero
-from sdpcert.symbolic.expression import Expression, Term, as_expression, letter
+from sdpcert.symbolic.expression import Expression, Term, letter
 from sdpcert.symbolic.instances import Instance
 from sdpcert.symbolic.notation import TEXT, Notation
 from sdpcert.symbolic.printing import latex_defect
@@ -39,6 +40,12 @@ class Statement:
     reason: str = ""
     written: Any = None
 
+    def __post_init__(self) -> None:
+        if self.left is not None:
+            right = 0 if self.right is None else self.right
+            if as_block(self.left).minus(right) != self.matrix:
+                raise AlgebraError(f"a statement is printed as {self.left} and {right}, but it is about {self.matrix}")
+
     def holds(self, instance: Instance) -> bool:
         """Whether it is true in an exact instance."""
         value = instance.value(self.matrix)
@@ -58,9 +65,9 @@ class Statement:
         return f"{left.shown(notation)} {sign} {shown}"
 
     def equalities(self, number: int) -> list[Equality]:
-        """The entries of a matrix that is zero, as the statement with that number; scalars alone are no rules."""
+        """The entries of a matrix that is zero, as the statement with that number."""
         entries = ((i, k, entry) for i, row in enumerate(self.matrix.entries) for k, entry in enumerate(row))
-        return [Equality(e, (number, i, k)) for i, k, e in entries if any(word for _, word in e.terms)]
+        return [Equality(e, (number, i, k)) for i, k, e in entries if e.terms]
 
     def __repr__(self) -> str:
         return self.shown(TEXT)
@@ -68,11 +75,7 @@ class Statement:
 
 def positive(left: Any, right: Any = 0, reason: str = "") -> Statement:
     """`left >= right` in the Loewner order; both are expressions or block matrices, or `right` is 0."""
-    matrix = as_block(left)
-    if not isinstance(right, int) or right != 0:
-        other = right if isinstance(right, Block) else as_expression(right, matrix.entries[0][0].shape)
-        matrix = matrix - other
-    return Statement(matrix, "positive", left, right, reason)
+    return Statement(as_block(left).minus(right), "positive", left, right, reason)
 
 
 def equal(left: Any, right: Any = 0, reason: str = "") -> Statement:
@@ -113,6 +116,10 @@ class Claim:
 
     def symbols(self) -> set[Symbol]:
         """The symbols of the claim and those that their definitions name."""
+        return set(self._symbols)
+
+    @cached_property
+    def _symbols(self) -> set[Symbol]:
         found = set(self.show.matrix.symbols())
         for statement in self.given:
             found |= statement.matrix.symbols()
@@ -149,7 +156,11 @@ class Claim:
         return [*self.given, *facts]
 
     def rules(self) -> Rules:
-        """Rewriting rules from the hypotheses that are equalities."""
+        """Rewriting rules from the hypotheses that are equalities; completed once, nothing changes them."""
+        return self._rules
+
+    @cached_property
+    def _rules(self) -> Rules:
         return Rules(e for k, s in enumerate(self.hypotheses()) if s.kind == "zero" for e in s.equalities(k))
 
     def declared_wrongly(self, instance: Instance) -> str | None:

@@ -17,7 +17,7 @@ from sdpcert.symbolic.symbols import Dimension, Symbol
 
 
 def inverse(name: str, expression: Expression, latex: str | None = None) -> Expression:
-    """The inverse of a square expression as a symbol; the equalities come along.
+    """The inverse of a square expression as a symbol, a number for a scalar one; the equalities come along.
 
     An instance with a singular expression is drawn again. Declare it only of what is invertible, or the claim is
     about the invertible cases alone.
@@ -25,14 +25,15 @@ def inverse(name: str, expression: Expression, latex: str | None = None) -> Expr
     if expression.rows != expression.columns:
         raise AlgebraError(f"only square matrices have inverses, not {expression.rows} x {expression.columns}")
     size, one = expression.rows, identity(expression.rows)
-    kind = "symmetric" if expression == expression.T else "general"
+    kind = "scalar" if expression.is_scalar else "symmetric" if expression == expression.T else "general"
 
     def definition(instance: Instance) -> Any:
         return instance.inverse(instance.value(expression))
 
     made = Symbol(name, size, size, kind, definition=definition, latex=latex, formula=("inverse", expression))
     result = letter(made)
-    made = replace(made, facts=lambda: [(expression @ result, one), (result @ expression, one)])
+    sides = 1 if expression.is_scalar else 2
+    made = replace(made, facts=lambda: [(expression @ result, one), (result @ expression, one)][:sides])
     result = letter(made)
     return result
 
@@ -117,7 +118,7 @@ def increments(
     return dv, dz
 
 
-def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | None = None) -> Expression:
+def rule(name: str, size: Dimension, index: Index, formula: Any, latex: str | None = None) -> Expression:
     """The positive diagonal matrix with the entries `formula` at `index`.
 
     If the formula is zero the entry is one: a zero column, whose rule is zero, may have any scale. If powers of
@@ -143,7 +144,7 @@ def rule(name: str, size: Dimension, index: Index, formula: Entry, latex: str | 
     )
 
 
-def scalar_rule(name: str, formula: Entry, latex: str | None = None) -> Expression:
+def scalar_rule(name: str, formula: Any, latex: str | None = None) -> Expression:
     """The positive number with the value `formula`, such as a maximum over rows (one if the formula is zero).
 
     Raises `AlgebraError` for a formula that may be negative or in which an index is not bound.

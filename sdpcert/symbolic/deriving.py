@@ -42,7 +42,7 @@ Progress = Callable[[PartResult], None]
 #: The share of the usual search for counterexamples that comes before the search for a proof.
 FIRST_LOOK = 1 / 300
 #: The shares of what is left of a claim's effort: for a proof, then a counterexample, then other multipliers.
-FOR_PROOF, FOR_COUNTEREXAMPLE, FOR_FIT = 0.5, 0.5, 0.6
+FOR_PROOF, FOR_COUNTEREXAMPLE, FOR_FIT = 0.5, 0.7, 0.6
 #: Instances in which the forward pass of a proved layer is tried on random inputs.
 FORWARD_INSTANCES = 6
 #: Seconds that are left for a proof with fitted multipliers, at least.

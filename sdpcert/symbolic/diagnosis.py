@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
     for statement, near in _candidates(claim):
         if limit.spent:
             return None
-        if statement.matrix == claim.show.matrix:
+        if statement.matrix in (claim.show.matrix, *(given.matrix for given in claim.given)):
             continue
         try:
             found = search(replace(claim, given=[*claim.given, statement]), min(SECONDS_EACH, limit.left))
@@ -100,14 +101,12 @@ def missing_hypothesis(claim: Claim, limit: Effort) -> str | None:
 
 def _candidates(claim: Claim) -> Iterator[tuple[Statement, Statement | None]]:
     """Transposed norms of what is given, then norms of free matrices, then scalars between 0 and 1."""
-    bounded: set[str] = set()
     for statement in claim.given:
         for bound, factor in _norms(statement):
-            bounded.add(str(factor))
             yield positive(bound * identity(factor.rows), factor @ factor.T), statement
     symbols = sorted((s for s in claim.symbols() if s.is_free), key=lambda s: s.name)
     for symbol in symbols:
-        if symbol.kind == "general" and symbol.columns != 1 and symbol.name not in bounded:
+        if symbol.kind == "general" and symbol.columns != 1:
             X = letter(symbol)
             yield positive(identity(symbol.columns), X.T @ X), None
             yield positive(identity(symbol.rows), X @ X.T), None
@@ -132,6 +131,6 @@ def _norms(statement: Statement) -> Iterator[tuple[Expression, Expression]]:
     half = len(word) // 2
     if monomial or coefficient != -1 or len(word) % 2 or half == 0:
         return
-    right = Expression(word[half].rows, word[-1].columns, {((), word[half:]): 1})
-    if right.T @ right == Expression(matrix.rows, matrix.columns, {((), word): 1}):
+    right = Expression(word[half].rows, word[-1].columns, {((), word[half:]): Fraction(1)})
+    if right.T @ right == Expression(matrix.rows, matrix.columns, {((), word): Fraction(1)}):
         yield Expression(1, 1, scalars), right

@@ -6,12 +6,10 @@ import math
 import time
 from dataclasses import dataclass, field
 
+from sdpcert.errors import OutOfTime as OutOfTime
+
 #: Seconds for a claim, if nothing else is said.
 SECONDS = 20.0
-
-
-class OutOfTime(Exception):
-    """The time of a search is over."""
 
 
 @dataclass(frozen=True)

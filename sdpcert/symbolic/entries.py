@@ -402,7 +402,7 @@ class Largest(Total):
         return max(self._values(instance, position), default=Fraction(0))
 
 
-def total(body: Entry, index: Index, without: Index | None = None) -> Entry:
+def total(body: Any, index: Index, without: Index | None = None) -> Entry:
     """`sum_index body`, without the term in which the index equals `without`.
 
     Raises `AlgebraError` for an index that is bound already, does not occur, or counts two dimensions.
@@ -410,7 +410,7 @@ def total(body: Entry, index: Index, without: Index | None = None) -> Entry:
     return Total(as_entry(body), index, without)
 
 
-def largest(body: Entry, index: Index) -> Entry:
+def largest(body: Any, index: Index) -> Entry:
     """`max_index body`; raises `AlgebraError` as `total` does."""
     return Largest(as_entry(body), index)
 

@@ -31,9 +31,10 @@ class Instance:
     """Values for symbols: `value(expression)` is a matrix of them.
 
     `sizes` gives the named dimensions. Parameters are numerators within `magnitude` over denominators up to
-    `denominator`, unless given. `roots` are the symbols that need rational square roots. Symbols in `unsampled` are
-    drawn as free ones of their kind, whatever their samplers would choose. With `exact=False` numbers are floats and
-    parameters must be given. Free symbols that are not positive are multiplied by `shrink`.
+    `denominator`, unless given; they stay rational. `roots` are the symbols that need rational square roots. Symbols in
+    `unsampled` are drawn as free ones of their kind, whatever their samplers would choose. With `exact=False`
+    everything is computed in floats. Free symbols that are not positive are multiplied by
+    `shrink`.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Instance:
         self.roots, self.unsampled = set(roots), frozenset(unsampled)
         self._values: dict[Symbol, Array] = {}
         self._expressions: dict[Expression, Array] = {}
+        self._orthogonal: dict[tuple[str, int], Array] = {}
 
     def again(self, exact: bool = True) -> Instance:
         """A new instance of the same sizes and parameters, in which everything else is computed anew."""
@@ -93,7 +95,8 @@ class Instance:
 
     def choose(self, name: str, count: int) -> int:
         """A free choice out of `count` for a definition."""
-        value = Fraction(self.draw(f"{name} choice", 1, 1)[0, 0])
+        self.draw(f"{name} choice", 1, 1)
+        value = Fraction(self.parameters[Draw(f"{name} choice", False)][0, 0])
         return (2 * value.numerator + value.denominator) % count
 
     def array(self, values: Any) -> Array:
@@ -126,12 +129,16 @@ class Instance:
         return root
 
     def orthogonal(self, name: str, size: int) -> Array:
-        """A free orthogonal matrix: the Cayley transform of a free skew matrix, with free signs."""
+        """A free orthogonal matrix: the Cayley transform of a free skew matrix, with free signs; kept by `name`."""
+        if (name, size) in self._orthogonal:
+            return self._orthogonal[name, size].copy()
         free = self.draw(name, size, size)
         skew, one = free - free.T, self.identity(size)
         made = self.inverse(one + skew) @ (one - skew)
         signs = self.draw(f"{name} signs", size, 1)
-        return made * self.array([[-1 if signs[k, 0] < 0 else 1 for k in range(size)]])
+        made = made * self.array([[-1 if signs[k, 0] < 0 else 1 for k in range(size)]])
+        self._orthogonal[name, size] = made
+        return made.copy()
 
     def norm_above(self, matrix: Array) -> Any:
         """A rational number r >= |matrix|^2, from the numerical norm where that can be confirmed, else the trace."""
@@ -222,8 +229,6 @@ class Instance:
 
     def _drawn(self, symbol: Symbol | Draw, shape: tuple[int, ...], positive: bool) -> Array:
         if symbol not in self.parameters:
-            if not self.exact:
-                raise ValueError(f"no parameters for {symbol.name}")
             top = self.rng.integers(1 if positive else -self.magnitude, self.magnitude + 1, size=shape)
             bottom = self.rng.integers(1, self.denominator + 1, size=shape)
             values = np.empty(shape, dtype=object)
@@ -234,8 +239,7 @@ class Instance:
             if symbol in self.roots:
                 values = values**2
             self.parameters[symbol] = values
-            return values.copy()
         values = self.parameters[symbol]
-        if positive and not self.exact:
-            return np.maximum(np.abs(values), 1e-3)
-        return values.copy()
+        if self.exact:
+            return values.copy()
+        return np.maximum(np.abs(values.astype(float)), 1e-3) if positive else values.astype(float)

@@ -61,6 +61,8 @@ class ProofCheck:
     ill_typed: int = 0
     seconds: float = 0.0
     sizes: tuple[dict[str, int], ...] = ()
+    #: How many of the instances ignore samplers.
+    unsampled: int = 0
 
 
 def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
@@ -89,7 +91,10 @@ def check(claim: Claim, proof: Sequence[Step], seed: int = 0) -> ProofCheck:
     rejected, still_true, ill_typed, failure = _mutants(claim, proof, tried, seed)
     sizes = tuple(instance.sizes for instance in tried)
     seconds = time.perf_counter() - start
-    return ProofCheck(not failure, derived, failure, len(tried), rejected, still_true, ill_typed, seconds, sizes)
+    ignoring = sum(bool(instance.unsampled) for instance in tried)
+    return ProofCheck(
+        not failure, derived, failure, len(tried), rejected, still_true, ill_typed, seconds, sizes, ignoring
+    )
 
 
 def _tried(claim: Claim, seed: int) -> Iterator[Instance]:

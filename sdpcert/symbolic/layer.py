@@ -139,7 +139,7 @@ class Layer:
         rho = as_expression(self.squared_lipschitz, (1, 1))
         value = rho.terms.get(((), ()), Fraction(0)) if set(rho.terms) <= {((), ())} else None
         if value is not None and value >= 0:
-            root = root_above(value)
+            root = root_above(value) if value else Fraction(0)
             return notation.number(root) if root**2 == value else notation.root(notation.number(value))
         try:
             return (rho ** Fraction(1, 2)).shown(notation)
@@ -175,7 +175,8 @@ class Layer:
         low, high = (instance.number(as_expression(s, (1, 1))) for s in (self.low, self.high))
         if self.U is None or self.G is None:
             assert self.H is not None
-            return _pair(value(self.H), rho)
+            found = _pair(value(self.H), rho)
+            return found if found is not None and self._holds_up(instance, found) else None
         U, G, H, W = value(self.U), value(self.G), value(self.linear_part()), value(self.loop())
         if len(U) > MOST_NEURONS:
             return None
@@ -186,9 +187,13 @@ class Layer:
             except ZeroDivisionError:
                 continue
             found = _pair(H + G @ D @ inside, rho, inside, pattern, high, W)
-            if found is not None and self._confirms(instance, found):
+            if found is not None and self._holds_up(instance, found):
                 return found
         return None
+
+    def _holds_up(self, instance: Instance, found: NetworkWitness) -> bool:
+        """Whether a counterexample stands when it is evaluated anew."""
+        return self._confirms(instance, found) and (not instance.rounded or self._fails_unrounded(instance, found))
 
     def _confirms(self, instance: Instance, found: NetworkWitness) -> bool:
         """Whether the forward pass, if there is one, maps the two inputs as far apart as was computed."""
@@ -198,6 +203,18 @@ class Layer:
             return True  # an equation for z: a pair of its solutions contradicts the layer
         difference = run(found.input, found.biases) - run(0 * found.input, found.biases)
         return bool(difference @ difference == found.stretched)
+
+    def _fails_unrounded(self, instance: Instance, found: NetworkWitness) -> bool:
+        """Whether the inputs contradict the layer where the roots of the instance are not rounded, in floats."""
+        floats = instance.again(exact=False)
+        maps = {name: floats.value(part) for name, part in self.parts()}
+        v, rho = found.input.astype(float), floats.number(as_expression(self.squared_lipschitz, (1, 1)))
+        y: Any = maps["H"] @ v if "H" in maps else 0.0
+        if found.slopes is not None:
+            D = np.diag(np.array(found.slopes, dtype=float))
+            loop = maps["W"] @ D if "W" in maps else 0 * D
+            y = y + maps["G"] @ D @ np.linalg.solve(np.eye(len(D)) - loop, maps["U"] @ v)
+        return bool(y @ y > (1 + 1e-9) * rho * (v @ v))
 
 
 def condition_with(layer: Layer, multipliers: Expression) -> Block:

@@ -56,6 +56,7 @@ def _claim(part: PartResult) -> dict[str, Any]:
             "steps": len(check.derived),
             "reason": check.reason,
             "instances": list(check.sizes),
+            "instances_against_samplers": check.unsampled,
             "wrong_versions_rejected": check.mutants + check.ill_typed,
         }
     if part.witness is not None:

@@ -44,7 +44,8 @@ def nonnegative_form(coefficients: Sequence[Fraction], low: Fraction, high: Frac
     t = sympy.Symbol("t")
     p = sympy.Poly([sympy.Rational(c.numerator, c.denominator) for c in reversed(list(coefficients))] or [0], t)
     factor, parts = p.sqf_list()
-    square, rest = sympy.Poly(1, t), sympy.Poly(factor, t)
+    square: Any = sympy.Poly(1, t)
+    rest: Any = sympy.Poly(factor, t)
     for part, multiplicity in parts:
         square, rest = square * part ** (multiplicity // 2), rest * part ** (multiplicity % 2)
     a = b = 0

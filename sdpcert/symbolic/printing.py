@@ -110,7 +110,12 @@ def plain(value: str) -> str:
         "mapsto": "->",
         "succeq": ">=",
     }
-    value = re.sub(r"\\([a-zA-Z]+)\s*", lambda m: signs.get(m[1], "" if len(m[1]) > 8 else m[1]), value)
+
+    def word(match: re.Match[str]) -> str:
+        shown = signs.get(match[1], "" if len(match[1]) > 8 else match[1])
+        return f"{shown} " if shown[-1:].isalpha() and match[2] else shown
+
+    value = re.sub(r"\\([a-zA-Z]+)(\s*)", word, value)
     return re.sub(r"\\.|[${}]|\^(?=')", "", value.replace("\\|", "|"))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.running.short_repr import ShortRepr
-from sdpcert.symbolic.claim import Claim
+from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.drawing import instances, some_of
 from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.exact import form, indefinite
@@ -64,9 +64,9 @@ def refute(claim: Claim, seed: int = 0, effort: float = 1.0, limit: Effort | Non
     """
     rng, limit = np.random.default_rng(seed), limit or Effort()
     found = (
-        _random(claim, rng, round(effort * RANDOM_INSTANCES), limit)
-        or _gradient(claim, rng, round(effort * GRADIENT_STARTS), limit)
-        or _large(claim, rng, round(effort * LARGE_INSTANCES), limit)
+        _random(claim, rng, round(effort * RANDOM_INSTANCES), limit.share(0.5))
+        or _gradient(claim, rng, round(effort * GRADIENT_STARTS), limit.share(0.5))
+        or _large(claim, rng, round(effort * LARGE_INSTANCES), limit.share(0.5))
         or _unsampled(claim, rng, round(effort * UNSAMPLED_INSTANCES), limit)
     )
     return None if found is None else witness_of(claim, _shrunk(claim, found))
@@ -120,10 +120,44 @@ def _random(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -
                 if count == 0 or limit.spent:
                     return None
                 count -= 1
-                instance = Instance(sizes, rng, magnitude, denominator, roots=roots)
+                floats = Instance(sizes, rng, magnitude, denominator, roots=roots, exact=False)
+                if not _may_fail(claim, floats):
+                    continue
+                instance = Instance(sizes, rng, magnitude, denominator, floats.parameters, roots)
                 if _attempt(claim, instance, rounded):
                     return instance
     return None
+
+
+def _may_fail(claim: Claim, floats: Instance) -> bool:
+    """Whether in floats, which are much faster, the hypotheses hold and the conclusion fails, as far as one can see."""
+    try:
+        with np.errstate(all="ignore"):
+            value, scale = _in_floats(claim.show, floats)
+            if claim.show.kind == "zero":
+                fails = np.abs(value).max(initial=0.0) > 1e-12
+            else:
+                fails = np.abs(value - value.T).max(initial=0.0) > 0 or np.linalg.eigvalsh(value)[0] < -1e-11 * scale
+            return bool(fails) and all(_may_hold(statement, floats) for statement in claim.given)
+    except ZeroDivisionError:
+        return False  # singular, or refused by a sampler
+    except (ArithmeticError, ValueError, TypeError, AttributeError, np.linalg.LinAlgError):
+        return True  # what floats cannot say, exact numbers decide
+
+
+def _may_hold(statement: Statement, floats: Instance) -> bool:
+    value, scale = _in_floats(statement, floats)
+    if statement.kind == "zero":
+        return bool(np.abs(value).max(initial=0.0) <= 1e-6 * max(scale, 1.0))
+    return bool(np.linalg.eigvalsh((value + value.T) / 2)[0] >= -1e-6 * scale)
+
+
+def _in_floats(statement: Statement, floats: Instance) -> tuple[Array, float]:
+    """The matrix of a statement and the size of its entries; raises ValueError if it is not finite."""
+    value = np.asarray(floats.value(statement.matrix), dtype=float)
+    if not np.isfinite(value).all():
+        raise ValueError("the matrix is not finite")
+    return value, float(np.abs(value).max(initial=0.0))
 
 
 def _large(claim: Claim, rng: np.random.Generator, count: int, limit: Effort) -> Instance | None:

@@ -131,7 +131,8 @@ def _part_lines(result: PartResult, label: str) -> list[str]:
 
 def _checked(check: ProofCheck, strategy: str) -> list[str]:
     """How a claim was proved."""
-    tried = f"{check.instances} exact instances ({shown_sizes(check.sizes)})"
+    ignoring = f", {check.unsampled} of them against samplers" if check.unsampled else ""
+    tried = f"{check.instances} exact instances ({shown_sizes(check.sizes)}{ignoring})"
     rejected = f"{check.mutants + check.ill_typed} wrong versions rejected"
     return [f"by {strategy}, {len(check.derived)} steps; {tried}; {rejected}"]
 

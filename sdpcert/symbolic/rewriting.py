@@ -55,7 +55,8 @@ class Use(NamedTuple):
 class Rules:
     """Rewriting rules made of equalities; `normal` brings an expression or a block matrix to its normal form.
 
-    `rules` has the equality `word - replacement = 0` for each word that is replaced.
+    `rules` has the equality `word - replacement = 0` for each word that is replaced, `numbers` that for each monomial
+    of scalars, such as `a b - b + 1 = 0` for an inverse b of 1 - a.
     """
 
     def __init__(self, equalities: Iterable[Equality]) -> None:
@@ -67,8 +68,12 @@ class Rules:
         def take_up(expression: Expression, *origin: Use, size: int | None = None) -> None:
             heapq.heappush(pending, (_size(expression) if size is None else size, next(ages), expression, origin))
 
+        self.numbers: dict[Monomial, Equality] = {}
         for equality in equalities:
-            take_up(equality.expression, _use(equality))
+            if equality.expression.is_scalar:
+                self.numbers.update(_oriented_numbers(equality))
+            else:
+                take_up(equality.expression, _use(equality))
         while pending and len(self.rules) < MOST_RULES:
             *_, expression, origin = heapq.heappop(pending)
             difference, uses = self.traced(expression)
@@ -93,11 +98,16 @@ class Rules:
                 for other, *parents in overlaps if old == word else overlaps + self._overlaps(word, old):
                     take_up(other, *parents)
 
+    @property
+    def equalities(self) -> list[Equality]:
+        """All rules, those of scalars first."""
+        return [*self.numbers.values(), *self.rules.values()]
+
     def normal(self, value: Any) -> Any:
         """The normal form; raises `AlgebraError` if reductions do not end."""
         if isinstance(value, Block):
             return value.map(self.normal)
-        return self.traced(value)[0] if self.rules else value
+        return self.traced(value)[0] if self.rules or self.numbers else value
 
     def traced(self, value: Expression) -> tuple[Expression, list[Use]]:
         """The normal form, and the uses whose sum with it is the value; raises `AlgebraError` as `normal`."""
@@ -110,7 +120,15 @@ class Rules:
             (monomial, word), coefficient = waiting.popitem()
             found = self._match(word)
             if found is None:
-                done[monomial, word] = done.get((monomial, word), Fraction(0)) + coefficient
+                number = next((n for n in self.numbers if _divides(n, monomial)), None)
+                if number is None:
+                    done[monomial, word] = done.get((monomial, word), Fraction(0)) + coefficient
+                    continue
+                rest = multiplied(monomial, _inverted(number))
+                uses.append(Use(coefficient, rest, (), self.numbers[number], False, word))
+                for (scalars, _), c in self.numbers[number].expression.terms.items():
+                    if scalars != number:
+                        _add(waiting, (multiplied(rest, scalars), word), -coefficient * c)
                 continue
             position, rule = found
             if len(word) > LONGEST_WORD:
@@ -118,10 +136,7 @@ class Rules:
             before, after = word[:position], word[position + len(rule) :]
             uses.append(Use(coefficient, monomial, before, self.rules[rule], False, after))
             for (scalars, middle), c in self.replacements[rule].terms.items():
-                term = (multiplied(monomial, scalars), canonical(before + middle + after))
-                waiting[term] = waiting.get(term, Fraction(0)) + coefficient * c
-                if not waiting[term]:
-                    del waiting[term]
+                _add(waiting, (multiplied(monomial, scalars), canonical(before + middle + after)), coefficient * c)
         raise AlgebraError("rewriting does not end: orient the equalities so that they shorten")
 
     def _match(self, word: Word) -> tuple[int, Word] | None:
@@ -145,6 +160,41 @@ class Rules:
             by_first = _use(self.rules[first])._replace(coefficient=Fraction(-1), right=tail)
             found.append((left - right, by_first, _use(self.rules[second])._replace(left=head)))
         return found
+
+
+def _add(terms: dict[tuple[Monomial, Word], Fraction], term: tuple[Monomial, Word], coefficient: Fraction) -> None:
+    terms[term] = terms.get(term, Fraction(0)) + coefficient
+    if not terms[term]:
+        del terms[term]
+
+
+def _oriented_numbers(equality: Equality) -> dict[Monomial, Equality]:
+    """The equality between scalars by its monomial of the highest degree, with the coefficient one there.
+
+    Nothing if it has powers that are not whole and positive, of which none is the highest.
+    """
+    terms = {monomial: c for (monomial, _), c in equality.expression.terms.items()}
+    if any(e < 0 or e.denominator != 1 or s.square is not None for monomial in terms for s, e in monomial):
+        return {}
+    greatest = max(terms, key=_degree, default=())
+    if not greatest:
+        return {}
+    scale = 1 / terms[greatest]
+    return {greatest: Equality(equality.expression * scale, (_use(equality).scaled(scale),))}
+
+
+def _degree(monomial: Monomial) -> tuple[Any, ...]:
+    """Monomials are compared by their degree, then by the names and powers of their scalars."""
+    return sum(e for _, e in monomial), [(s.name, e) for s, e in monomial]
+
+
+def _divides(part: Monomial, monomial: Monomial) -> bool:
+    powers = dict(monomial)
+    return all(powers.get(s, Fraction(0)) >= e for s, e in part)
+
+
+def _inverted(monomial: Monomial) -> Monomial:
+    return tuple((s, -e) for s, e in monomial)
 
 
 def _use(equality: Equality) -> Use:

@@ -14,11 +14,13 @@ from sdpcert.symbolic.symbols import Symbol
 def sentence(claim: Claim, layer: Layer | None = None) -> list[str]:
     """For all symbols, if the hypotheses hold, then the layer is Lipschitz, or the statement holds."""
     symbols = printed_symbols(claim)
-    lines = [f"for all {', '.join(_declared(s) for s in symbols)}"] if symbols else []
+    fixed = "".join(f", {name} = {size}" for name, size in claim.sizes.items() if isinstance(size, int))
+    lines = [f"for all {', '.join(_declared(s) for s in symbols)}{fixed}"] if symbols else []
     lines += [f"  where {shown}" for shown in definitions(claim, symbols, TEXT)]
-    lines += [f"  {'and' if k else 'if'} {line}" for k, s in enumerate(claim.given) for line in _said(s)]
+    for k, statement in enumerate(claim.given):
+        lines += _with_names("and" if k else "if", statement, "  ")
     if layer is None or not layer.is_claimed_by(claim):
-        return lines + [f"{'  where' if k else 'then'} {line}" for k, line in enumerate(_said(claim.show))]
+        return lines + _with_names("then", claim.show)
     low, high = layer.slopes()
     slopes = f", slopes of phi in [{low}, {high}]" if layer.has_activation else ""
     maps = ", ".join(f"{name} = {part.shown(TEXT)}" for name, part in layer.parts())
@@ -27,12 +29,13 @@ def sentence(claim: Claim, layer: Layer | None = None) -> list[str]:
     return [*lines, f"  is Lipschitz with the constant {layer.constant()}{by}"]
 
 
-def _said(statement: Statement) -> list[str]:
-    """A statement; with names for its parts first, where it is written with some."""
+def _with_names(word: str, statement: Statement, indent: str = "") -> list[str]:
+    """A statement after a word; where it is written with names for its parts, these after it."""
     if statement.written is None:
-        return [statement.shown(TEXT)]
-    names = statement.written.names
-    return [statement.written.statement.shown(TEXT), *(f"{s.name} = {value.shown(TEXT)}" for s, value in names.items())]
+        return [f"{indent}{word} {statement.shown(TEXT)}"]
+    names = [f"{s.name} = {value.shown(TEXT)}" for s, value in statement.written.names.items()]
+    shown = f"{indent}{word} {statement.written.statement.shown(TEXT)}"
+    return [shown, *(f"{indent}  with {name}" for name in names)]
 
 
 def printed_symbols(claim: Claim) -> list[Symbol]:

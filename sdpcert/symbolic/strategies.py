@@ -58,7 +58,7 @@ def explore(claim: Claim, seconds: float = SECONDS) -> Search:
     """The search with the strategies that were tried, also if none found a proof."""
     effort = Effort(seconds)
     known = Known(claim)
-    facts = lemmas(claim, known)
+    facts = lemmas(claim, known, effort)
     tried: list[str] = []
     for name, strategy in STRATEGIES:
         try:
@@ -159,11 +159,11 @@ def _polynomial(claim: Claim, known: Known, effort: Effort) -> Found | None:
     return polynomial_in_one_matrix(claim.show, known) if claim.show.kind == "positive" else None
 
 
-def _squares(reach: int) -> Strategy:
+def _squares(reach: int, powers: int) -> Strategy:
     def strategy(claim: Claim, known: Known, effort: Effort) -> Found | None:
         if claim.show.kind != "positive":
             return None
-        return sum_of_squares(claim.show, known, effort, reach)
+        return sum_of_squares(claim.show, known, effort, reach, powers)
 
     return strategy
 
@@ -172,9 +172,11 @@ STRATEGIES: list[tuple[str, Strategy]] = [
     ("identity", _identity),
     ("sum of sandwiches", _sandwiches),
     ("Schur complement", _schur),
-    ("sum of squares", _squares(0)),
+    ("sum of squares", _squares(0, 0)),
     ("polynomial in one matrix", _polynomial),
     ("Schur complement and sum of squares", _schur_and_squares),
-    ("sum of squares of longer words", _squares(1)),
-    ("sum of squares of still longer words", _squares(2)),
+    ("sum of squares with other powers of numbers", _squares(0, 1)),
+    ("sum of squares of longer words", _squares(1, 0)),
+    ("sum of squares of longer words with other powers of numbers", _squares(1, 1)),
+    ("sum of squares of still longer words", _squares(2, 2)),
 ]

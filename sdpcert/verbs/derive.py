@@ -156,10 +156,14 @@ def _interrupted(derivation: Any, known: list[Any]) -> Any:
 
 
 def _write_proofs(results: list[Any], output: Path) -> None:
-    """One file with the proofs of all results; raises ValueError, and writes nothing, if one is not proved."""
+    """One file with the proofs of all results, or a line that says which of them has none."""
     from sdpcert.symbolic.proof_object import document
 
-    each = [result.document() for result in results]
+    try:
+        each = [result.document() for result in results]
+    except ValueError as missing:
+        print(f"{output} is not written: {missing}", file=sys.stderr)
+        return
     whole = each[0] if len(each) == 1 else document("Derivations", "", [t for one in each for t in one["theorems"]])
     write_whole(output, json.dumps(whole, indent=1) + "\n")
     print(f"written {output}; check it with: sdpcert check {output}", file=sys.stderr)

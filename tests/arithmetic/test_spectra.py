@@ -1,12 +1,14 @@
-"""Largest eigenvalues by Lanczos are those of LAPACK, and what Lanczos is not sure of goes to LAPACK."""
+"""Largest eigenvalues by Lanczos and least ones are those of LAPACK; what Lanczos is not sure of goes to LAPACK."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdpcert.arithmetic import spectra
-from sdpcert.arithmetic.spectra import largest_gram_eigenvalue, spectral_norm
+from sdpcert.arithmetic.spectra import largest_gram_eigenvalue, least_eigenvalue, spectral_norm
 
 KINDS = {
     "normal": lambda rng, m, n: rng.standard_normal((m, n)),
@@ -53,3 +55,18 @@ def test_nothing_and_zero_have_norm_zero(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(spectra, "DIRECT", 8)
     for shape in ((0, 3), (3, 0), (20, 20)):
         assert spectral_norm(np.zeros(shape)) == largest_gram_eigenvalue(np.zeros(shape)) == 0
+
+
+@given(seed=st.integers(0, 2**32 - 1), order=st.integers(1, 12), is_complex=st.booleans())
+def test_least_eigenvalue_is_the_first_of_all(seed: int, order: int, is_complex: bool) -> None:
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((order, order)) + (1j * rng.standard_normal((order, order)) if is_complex else 0)
+    matrix = root + root.conj().T
+    values = np.linalg.eigvalsh(matrix)
+    assert least_eigenvalue(matrix) == pytest.approx(values[0], abs=1e-13 * np.abs(values).max())
+
+
+def test_least_eigenvalue_fails_closed() -> None:
+    assert least_eigenvalue(np.zeros((0, 0))) == 0.0
+    assert least_eigenvalue(np.array([[1.0, np.nan], [np.nan, 1.0]])) == -np.inf
+    assert least_eigenvalue(np.array([[np.inf, 0.0], [0.0, 1.0]])) == -np.inf

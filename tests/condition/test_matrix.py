@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 from sdpcert.arithmetic.arrays import Arrays, NumpyArrays, TorchArrays
 from sdpcert.condition.block_matrix import BlockMatrix
 from sdpcert.condition.dual import feasible_dual_value
+from sdpcert.condition.inequality import Inequality, Metric
 from sdpcert.condition.matrix import Condition
 from sdpcert.condition.scaling import equilibrate, reduce_input
+from sdpcert.condition.whole import WholeInequality
 from sdpcert.network.activations import relu
 from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.solvers.forward import forward_multipliers
+from sdpcert.solvers.schur import adjoint_of_product, schur_complement
 
 Array = np.ndarray
 SLOPES = [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (-0.2, 1.1), (0.0, 0.25), (0.5, 2.0), (-2.0, -0.3)]
@@ -106,8 +111,6 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
     dense, n = Dense(condition), condition.order
     y = rng.standard_normal(condition.variables)
     X, S, U = positive(rng, n), positive(rng, n), rng.standard_normal((n, n))
-    given_x = condition.products(arrays.asarray(X))
-    given_s = condition.products(arrays.asarray(S))
 
     def same(actual: Array, expected: Array | list[float]) -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11 * n)
@@ -118,28 +121,77 @@ def test_operators_are_those_of_the_definition(library: str, multipliers: str, s
     matrix = arrays.numpy(condition.matrix(arrays.asarray(y)).dense())
     same(matrix, dense.linear(y) - dense.F.T @ dense.F)
 
-    adjoint = arrays.numpy(condition.adjoint(given_x))
+    found = schur_complement(condition, arrays.asarray(X), arrays.asarray(S))
+    adjoint = arrays.numpy(found.dual)
     same(adjoint, [np.sum(t * X) for t in dense.terms])
+    same(arrays.numpy(found.inverse), [np.sum(t * S) for t in dense.terms])
     same(arrays.numpy(condition.adjoint_of_selected(in_blocks(condition, arrays, X))), adjoint)
     assert float(np.sum(linear * X)) == pytest.approx(float(y @ adjoint), rel=1e-9, abs=1e-9 * n)
 
     part = U.T @ S
-    product = arrays.numpy(condition.adjoint_of_product(arrays.asarray(U), given_s))
+    product = arrays.numpy(adjoint_of_product(condition, arrays.asarray(U), arrays.asarray(S)))
     same(product, [np.sum(t * (part + part.T) / 2) for t in dense.terms])
 
     direction = condition.linear(arrays.asarray(y))
     times = arrays.numpy(direction.times(arrays.asarray(U)))
     same(times, linear @ U)
 
-    schur = arrays.numpy(condition.schur(given_x, given_s))
+    schur = np.triu(arrays.numpy(found.matrix))
+    schur = schur + np.triu(schur, 1).T  # the upper part is made
     exact = np.array([[np.trace(a @ X @ b @ S) for b in dense.terms] for a in dense.terms])
     # The search direction uses the symmetric part of X A S.
     np.testing.assert_allclose(schur, (exact + exact.T) / 2, rtol=1e-9, atol=1e-9 * np.abs(exact).max())
-    np.testing.assert_allclose(schur, schur.T, rtol=1e-12, atol=1e-12 * np.abs(exact).max())
     unit = np.diag(schur) ** -0.5
     assert np.linalg.eigvalsh(unit[:, None] * schur * unit).min() > -1e-9
 
     assert float(condition.dual_value(arrays.asarray(X))) == pytest.approx(float(np.sum(dense.F.T @ dense.F * X)))
+
+
+@pytest.mark.parametrize("multipliers", ["neuron", "layer"])
+@given(seed=st.integers(0, 2**32 - 1), wide=st.booleans())
+def test_whole_matrices_are_those_of_the_blocks(multipliers: str, seed: int, wide: bool) -> None:
+    condition = Condition(random_form(seed, 30 if wide else None), multipliers)
+    check_whole(condition, np.random.default_rng(seed), lambda root: root)
+
+
+@given(seed=st.integers(0, 2**32 - 1), metric=st.booleans())
+def test_whole_matrices_of_complex_blocks(seed: int, metric: bool) -> None:
+    """Complex rows as those of a frequency, with a second metric that each coordinate has a variable of."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(*shape: int) -> Array:
+        return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+    slopes = (rng.choice([0.0, -0.2], 5), rng.choice([1.0, 0.7], 5))
+    metrics = [Metric(slice(0, 2), 0, np.ones((1, 2)))]
+    metrics += [Metric(slice(5, 7), 6, None, -1.0)] if metric else []
+    output = {} if metric else {2: drawn(2, 2)}
+    part = Inequality(
+        NumpyArrays(), [2, 3, 2], {(1, 0): drawn(3, 2), (2, 1): drawn(2, 3)}, output, slopes, metrics, 8, 1
+    )
+    check_whole(part, rng, lambda root: root + 1j * rng.standard_normal(root.shape))
+
+
+def check_whole(part: Inequality, rng: np.random.Generator, filled: Callable[[Array], Array]) -> None:
+    """The matrices and the Schur complement of an inequality as a whole are those by blocks and panels."""
+    whole, n = WholeInequality(part), part.order
+    y = rng.standard_normal(part.variables)
+    roots = [filled(rng.standard_normal((n, n))) for _ in range(3)]
+    X, S = (root @ root.conj().T + 0.1 * np.eye(n) for root in roots[:2])
+
+    def same(actual: Array, expected: Array) -> None:
+        np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11 * n * max(np.abs(expected).max(), 1.0))
+
+    same(whole.linear(y), part.linear(y).dense())
+    same(whole.matrix(y), part.matrix(y).dense())
+    joint = whole.joint(X, S)
+    schur, dual, inverse = whole.schur(joint)
+    expected = schur_complement(part, X, S)
+    same(np.triu(schur), np.triu(expected.matrix))
+    same(schur, schur.T)
+    same(dual, expected.dual)
+    same(inverse, expected.inverse)
+    same(whole.adjoint_of_product(roots[2], joint), adjoint_of_product(part, roots[2], S))
 
 
 @pytest.mark.parametrize("multipliers", ["neuron", "layer"])

@@ -45,7 +45,8 @@ def test_everything_that_was_asked_for_is_there():
         "condition", "spectral", "cpl", "orthogonal", "aol", "sll", "gershgorin", "residual", "multi_layer", "aol_bias",
         "sandwich_layer", "sandwich_network", "sandwich_completeness", "eclipse_fast", "maxmin", "group_sort",
         "householder", "last_layer", "mlp_head", "projection_pooling", "soc_truncation", "cayley", "zero_padding",
-        "shift_invariant", "nonnegative",
+        "shift_invariant", "nonnegative", "averaged", "gradient_step", "monotone_equilibrium", "invertible_residual",
+        "retraction", "state_space", "block_reflector", "lot", "lipschitz_equilibrium", "contracting_recurrent",
     }  # fmt: skip
     assert asked <= set(names())
 
@@ -80,3 +81,20 @@ def test_importing_the_kernel_imports_nothing_heavy():
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_file_may_import_files_beside_it(tmp_path):
+    (tmp_path / "weights_beside.py").write_text('from sdpcert.symbolic import matrix\n\nW = matrix("W", "n", "m")\n')
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from weights_beside import W\n\nfrom sdpcert.symbolic import Claim, positive\n\n"
+        'derivation = Claim("square", positive(W.T @ W))\n'
+    )
+    before = list(sys.path)
+    (derivation,) = load(str(path))
+    assert derivation.name == "mine"
+    assert sys.path == before
+    path.write_text("import weights_elsewhere\n")
+    with pytest.raises(NotADerivation, match="No module named 'weights_elsewhere'"):
+        load(str(path))
+    assert sys.path == before

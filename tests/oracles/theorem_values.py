@@ -69,7 +69,7 @@ class Values:
             return np.diag(np.diag(self.sum(body["matrix"], body["size"], body["size"])))
         if kind != "rule":
             raise NoInstance
-        rows = sum(self.part(part) for part in body)
+        rows = np.sum([self.part(part) for part in body], axis=0)
         rows = np.array([rows.max()]) if scalar else rows
         if np.any(rows < 0):
             raise NoInstance
@@ -123,7 +123,7 @@ class Values:
         return number * product
 
     def matrix(self, statement: dict[str, Any]) -> Array:
-        table = statement.get("positive", statement.get("zero"))
+        table = statement["positive"] if "positive" in statement else statement["zero"]
         rows = statement["rows"]
         columns = statement.get("columns", rows)
         return np.block([[self.sum(e, r, c) for e, c in zip(line, columns)] for line, r in zip(table, rows)])

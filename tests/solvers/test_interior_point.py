@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sdpcert import Network, certify
+from sdpcert.arithmetic.arrays import NumpyArrays
 from sdpcert.certificate.proof import ProofProblem
 from sdpcert.network.activations import leaky_relu, relu
 from sdpcert.network.stacked import Block, Group, StackedForm
@@ -94,6 +95,18 @@ def test_gap_is_below_the_tolerance(method: str, tol: float) -> None:
     assert solution.dual <= solution.bound <= solution.dual * (1 + 1.01 * tol)
     best = interior_point(form, method, Budget(tol=1e-9)).bound
     assert solution.dual <= best * (1 + 1e-10) <= solution.bound * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("method", ["neuron", "layer"])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_whole_matrices_and_blocks_find_one_bound(mixed: bool, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = random_form(3, mixed=mixed, skips=True)
+    whole = interior_point(form, method, Budget(tol=1e-7))
+    monkeypatch.setattr(NumpyArrays, "small", 0)
+    blocks = interior_point(form, method, Budget(tol=1e-7))
+    assert whole.status == blocks.status == "optimal"
+    assert whole.bound == pytest.approx(blocks.bound, rel=1e-9)
+    assert abs(whole.iterations - blocks.iterations) <= 2
 
 
 @pytest.mark.parametrize("seed", range(3))

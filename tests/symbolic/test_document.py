@@ -65,6 +65,22 @@ def test_broken_latex_is_reported_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_engine_s_complaint_names_the_result(monkeypatch, tmp_path):
+    """An engine that stops at a line: the message says in which section, and at which words."""
+    source = r"A \nosuchcommand counterexample".join(document(results()).rsplit("A counterexample", 1))
+    line = next(k for k, text in enumerate(source.splitlines(), 1) if "nosuchcommand" in text)
+    log = f"! Undefined control sequence.\nl.{line} ... A \\nosuchcommand\n                  counterexample"
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    failed = subprocess.CompletedProcess([], 1, stdout=log, stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    with pytest.raises(NoTexEngine) as raised:
+        pdf(source, tmp_path / "broken.pdf")
+    message = str(raised.value)
+    assert "in Row norms instead of row sums, at '... A \\\\nosuchcommand'" in message
+    assert message.endswith("Undefined control sequence.")
+    assert "\n" not in message
+
+
 def test_without_an_engine_there_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(NoTexEngine, match="no TeX engine found"):

@@ -13,6 +13,7 @@ from sdpcert.symbolic import (
     block,
     diagonal,
     diagonal_block,
+    equal,
     identity,
     indices,
     inverse,
@@ -33,6 +34,7 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.proof_object import check_theorems, theorem
+from sdpcert.symbolic.steps import Sandwiches
 from sdpcert.symbolic.strategies import explore
 
 i, j = indices("i j")
@@ -78,7 +80,7 @@ def equilibrium():
     return layer.claim("equilibrium", [bound])
 
 
-def lower_bound(share=1):
+def lower_bound(share=F(1)):
     L = scalar("L", positive=True)
     return claim(
         positive((x + y).T @ (x + y), (1 - share * L) ** 2 * x.T @ x),
@@ -93,7 +95,7 @@ def retraction(limit):
     return claim(positive(small, N.T @ N), positive(small, gram), positive(1 - limit * beta))
 
 
-def dissipation(gain=1):
+def dissipation(gain=F(1)):
     maps = matrix("A", "s", "s"), matrix("B", "s", "u"), matrix("C", "y", "s"), matrix("D", "y", "u")
     state, u, E = vector("x", "s"), vector("u", "u"), symmetric("E", "s", positive=True)
     M = block([maps[:2], maps[2:]])
@@ -102,6 +104,7 @@ def dissipation(gain=1):
     return claim(positive(state.T @ E @ state + gain * u.T @ u, after.T @ E @ after + out.T @ out), known)
 
 
+balance = diagonal("q", "m")
 RULES = {
     "averaged": lambda: averaged(F(1, 2)),
     "averaged by a third": lambda: averaged(F(1, 3)),
@@ -114,6 +117,9 @@ RULES = {
     "dissipation": dissipation,
     "twice the rows": lambda: residual(rule("T", "m", i, 2 * total(abs(gram[i, j]), j))),
     "rows and more": lambda: residual(rule("T", "m", i, 3 * total(abs(gram[i, j]), j) / 2 + diagonal("q", "m")[i] + 1)),
+    "rows weighted in front of the sum": lambda: residual(
+        rule("T", "m", i, 3 * total(abs(gram[i, j]) * balance[j], j) / balance[i])
+    ),
     "three times the largest row": lambda: residual(scalar_rule("T", 3 * largest(total(abs(gram[i, j]), j), i))),
     "trace as a rule": lambda: residual(rule("T", "m", i, total(gram[j, j], j))),
     "twice the trace and one": lambda: residual(rule("T", "m", i, 2 * total(abs(gram[j, j]), j) + 1)),
@@ -122,6 +128,7 @@ RULES = {
 columns = orthonormal("Q", "n", "m")
 R_one = inverse("R", one + X @ X.T)
 D, weights, al, be = (diagonal(name, "n", positive=name == "L") for name in ("D", "L", "al", "be"))
+free = diagonal("M", "n", positive=False)
 LEMMAS = {
     "transposed norm": claim(positive(c * one, X @ X.T), positive(c * small, X.T @ X)),
     "transposed norm, back": claim(positive(small, X.T @ X), positive(one, X @ X.T)),
@@ -147,6 +154,14 @@ LEMMAS = {
     "one over 1 - r": claim(positive(b**-1, 1 + (1 - b) + (1 - b) ** 2), positive(1 - b)),
     "square of a contraction": claim(positive(S, S @ S), positive(S), positive(one, S)),
     "sector": claim(positive(x.T @ (D - al) @ weights @ (be - D) @ x), positive(D, al), positive(be, D)),
+    "products of three diagonal facts": claim(
+        positive(x.T @ free @ (D - al) @ (be - D) @ x), positive(free), positive(D, al), positive(be, D)
+    ),
+    "a step from known ones": claim(
+        positive(one - F(3, 4) * S @ (one - S) @ S),
+        positive(one, S),
+        positive(S),
+    ),
     "quintic": claim(
         positive(
             small,
@@ -157,7 +172,23 @@ LEMMAS = {
         positive(small, gram),
     ),
 }
+r = scalar("r", positive=True)
+over, resolvent = inverse("s", 1 - r), inverse("R", one - A)
+NUMBERS = {
+    "1 / (1 - r) is positive": claim(positive(over), positive(1 - r)),
+    "the geometric sum": claim(positive(over, 1 + r + r**2), positive(1 - r)),
+    "an inverse residual": claim(
+        positive(over**2 * (x + y).T @ (x + y), x.T @ x), positive(r**2 * x.T @ x, y.T @ y), positive(1 - r)
+    ),
+    "the Neumann series": claim(
+        positive(over**2 * one, resolvent.T @ resolvent),
+        positive(r**2 * one, A.T @ A),
+        positive(1 - r),
+    ),
+    "a root": claim(positive(1 + t, 2 * c), equal(c**2, t)),
+}
 FALSE = {
+    "1 / (1 - r) of any sign": lambda: claim(positive(over)),
     "retraction beyond a half": lambda: retraction(F(4, 3)),
     "lower bound that is too large": lambda: lower_bound(F(1, 2)),
     "less gain": lambda: dissipation(F(9, 10)),
@@ -191,13 +222,20 @@ def test_lemmas_are_proved_without_hints(name):
     proved(LEMMAS[name])
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_equalities_between_numbers_are_used(name):
+    proved(NUMBERS[name])
+
+
 @pytest.mark.parametrize("name", FALSE)
 def test_wrong_neighbours_stay_without_a_proof(name):
     assert search(FALSE[name]()) is None
 
 
 def test_proofs_are_shortened():
-    assert len(proved(retraction(2)).proof[-1].terms) <= 6
+    last = proved(retraction(2)).proof[-1]
+    assert isinstance(last, Sandwiches)
+    assert len(last.terms) <= 6
 
 
 def test_a_search_says_what_it_tried_and_whether_it_had_its_time():
@@ -212,5 +250,5 @@ def test_a_search_says_what_it_tried_and_whether_it_had_its_time():
 
 
 def test_the_same_proof_is_found_again():
-    first, second = search(retraction(2)), search(retraction(2))
+    first, second = proved(retraction(2)), proved(retraction(2))
     assert [str(s.explanation()) for s in first.proof] == [str(s.explanation()) for s in second.proof]

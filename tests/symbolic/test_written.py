@@ -21,7 +21,8 @@ from sdpcert.symbolic import (
     symmetric,
     total,
 )
-from sdpcert.symbolic.printing import definition_latex, latex, sandwich, visible
+from sdpcert.symbolic.notation import LATEX
+from sdpcert.symbolic.printing import definition, latex, sandwich, visible
 from sdpcert.symbolic.written import written
 
 X, Y, A, one = matrix("X", "n", "n"), matrix("Y", "m", "n"), matrix("A", "n", "n"), identity("n")
@@ -78,9 +79,9 @@ def test_rules():
     i, j = indices("i j")
     gram = W.T @ W
     plain = rule("T", "m", i, total(abs(gram[i, j]), j)).symbol
-    assert definition_latex(plain) == r"T_{ii} = \sum_{j} \lvert (W^{\top}\,W)_{ij}\rvert "
+    assert definition(plain, LATEX) == r"T_{ii} = \sum_{j} \lvert (W^{\top}\,W)_{ij}\rvert "
     halved = rule("T", "m", i, total(abs(gram[i, j]), j) / 2).symbol
-    assert definition_latex(halved) == r"T_{ii} = \tfrac{1}{2}\,\sum_{j} \lvert (W^{\top}\,W)_{ij}\rvert "
+    assert definition(halved, LATEX) == r"T_{ii} = \tfrac{1}{2}\,\sum_{j} \lvert (W^{\top}\,W)_{ij}\rvert "
 
 
 def test_columns_of_block_matrices_are_as_wide_as_their_widest_block():

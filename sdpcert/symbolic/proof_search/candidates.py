@@ -13,12 +13,12 @@ from typing import Any
 
 from sdpcert.symbolic.blocks import Block, as_block
 from sdpcert.symbolic.effort import Effort
-from sdpcert.symbolic.expression import Expression, Monomial, Term, multiplied, zero
+from sdpcert.symbolic.expression import Expression, Monomial, Term, multiplied, number, zero
 from sdpcert.symbolic.proof_search.gradings import Degrees, Gradings
 from sdpcert.symbolic.proof_search.gram import Gram, Place
 from sdpcert.symbolic.proof_search.words import atoms_of, degree, letters_of, words_of
 from sdpcert.symbolic.rewriting import Rules
-from sdpcert.symbolic.symbols import Symbol, Word, transposed
+from sdpcert.symbolic.symbols import Symbol, Word
 
 #: Outer factors of a group, groups, and entries of all Gram matrices.
 MOST_ELEMENTS, MOST_GROUPS, MOST_ENTRIES = 40, 400, 6000
@@ -51,7 +51,11 @@ class Group:
 
     def scale(self) -> Expression:
         """The product of the known numbers and the monomial."""
-        result = Expression(1, 1, {(self.monomial, ()): Fraction(1)})
+        return self.known() * Expression(1, 1, {(self.monomial, ()): Fraction(1)})
+
+    def known(self) -> Expression:
+        """The product of the known numbers."""
+        result = number(1)
         for factor in self.factors:
             result = result * factor
         return result
@@ -69,10 +73,13 @@ class Group:
 
 
 class Candidates:
-    """The groups for a target in normal form, from known matrices and known numbers; `reach` lets them grow."""
+    """The groups for a target in normal form, from known matrices and known numbers.
 
-    def __init__(self, target: Block, facts: Sequence[Block], rules: Rules, reach: int) -> None:
-        self.target, self.rules, self.reach = target, rules, reach
+    `reach` lets words grow by that many letters, `powers` the exponents of numbers by that many steps.
+    """
+
+    def __init__(self, target: Block, facts: Sequence[Block], rules: Rules, reach: int, powers: int) -> None:
+        self.target, self.rules, self.powers = target, rules, powers
         self.numbers = [f.entries[0][0] for f in facts if len(f.row_sizes) == 1 and f.entries[0][0].is_scalar]
         matrices = [f for f in facts if not (len(f.row_sizes) == 1 and f.entries[0][0].is_scalar)]
         others = [as_block(of_rule) for of_rule in rules.replacements.values()]
@@ -103,8 +110,8 @@ class Candidates:
         found: list[Group] = []
         positive = [s for s in self.scalars if s.positive][:MOST_SCALARS]
         factors = self._factors()
-        for number, S in enumerate(self.inner):
-            by_degree = self._places(number, S)
+        for place, S in enumerate(self.inner):
+            by_degree = self._places(place, S)
             for chosen, degrees in factors:
                 for count in range(len(positive) + 1):
                     for odd in itertools.combinations(positive, count):
@@ -121,26 +128,30 @@ class Candidates:
         if sum(len(g.elements) * (len(g.elements) + 1) // 2 for g in groups) > MOST_ENTRIES:
             return None
         equations: dict[Any, dict[Place, Fraction]] = {}
-        for number, group in enumerate(groups):
+        for place, group in enumerate(groups):
             effort.check()
             scale = group.scale()
             for a, first in enumerate(group.elements):
                 for b in range(a, len(group.elements)):
                     for key, c in self._product(group, scale, first, group.elements[b], a == b):
                         row = equations.setdefault(key, {})
-                        row[number, a, b] = row.get((number, a, b), Fraction(0)) + c
-        rights = dict(self._terms(self.target.entries))
+                        row[place, a, b] = row.get((place, a, b), Fraction(0)) + c
+        rights = dict(self._terms())
         for key in rights:
             equations.setdefault(key, {})
-        sizes = tuple(len(g.elements) for g in groups)
-        return Gram(sizes, tuple((row, rights.get(key, Fraction(0))) for key, row in equations.items()))
+        # A word and its transpose give one equation.
+        made = {
+            (frozenset(row.items()), right): (row, right)
+            for key, row in equations.items()
+            for right in (rights.get(key, Fraction(0)),)
+        }
+        return Gram(tuple(len(g.elements) for g in groups), tuple(made.values()))
 
     # What the outer factors may be
 
-    def _is_normal(self, word: Word) -> bool:
-        if not word:
-            return True
-        one = Expression(word[0].rows, word[-1].columns, {((), word): Fraction(1)})
+    def _is_normal(self, word: Word, monomial: Monomial = ONE) -> bool:
+        rows, columns = (word[0].rows, word[-1].columns) if word else (1, 1)
+        one = Expression(rows, columns, {(monomial, word): Fraction(1)})
         return self.rules.normal(one) == one
 
     def _all_exponents(self) -> dict[Symbol, set[Fraction]]:
@@ -154,12 +165,12 @@ class Candidates:
 
     def _box(self, k: int) -> Box:
         """The exponents that column k of the target may have, squared."""
-        wider = Fraction(self.reach)
+        wider = Fraction(self.powers)
         found: Box = {}
         for symbol in self.scalars:
             exponents = [_exponent(m, symbol) for m, _ in self.target.entries[k][k].terms] + [Fraction(0)]
             low, high = min(exponents), max(exponents)
-            if self.reach:
+            if self.powers:
                 everywhere = [_exponent(m, symbol) for row in self.target.entries for e in row for m, _ in e.terms]
                 low, high = min([low, *everywhere]), max([high, *everywhere])
             step = self._step[symbol]
@@ -179,11 +190,11 @@ class Candidates:
                 found.append((tuple(self.numbers[c] for c in chosen), degrees))
         return found
 
-    def _places(self, number: int, S: Block) -> list[tuple[int, int, Word, Degrees]]:
+    def _places(self, place: int, S: Block) -> list[tuple[int, int, Word, Degrees]]:
         """Rows, columns and words whose shapes fit, with the degrees that twice the monomial has to add."""
         found = []
         for i, rows in enumerate(S.row_sizes):
-            at_row = self.gradings.row(number, i)
+            at_row = self.gradings.row(place, i)
             for k, columns in enumerate(self.target.column_sizes):
                 at_column = self.gradings.column(k)
                 inner = degree(Block([[S.entries[i][i]]]))
@@ -233,6 +244,8 @@ class Candidates:
             made = self._monomials[key] = {}
             for choice in itertools.islice(itertools.product(*ranges), MOST_MONOMIALS):
                 own = multiplied(ONE, choice)
+                if not self._is_normal((), own):
+                    continue
                 made.setdefault(self.gradings.degrees(multiplied(own, own), ()), []).append(own)
         return self._monomials[key]
 
@@ -248,25 +261,36 @@ class Candidates:
         if key not in self._products:
             self._products[key] = self._multiplied(group.S, first, second, same)
         outer = multiplied(first.monomial, second.monomial)
+        if self.rules.numbers:
+            yield from self._reduced(first, second, scale, outer, self._products[key])
+            return
         for (scalars, _), c in scale.terms.items():
             for (monomial, word), coefficient in self._products[key]:
                 factor, together = _without_roots(multiplied(multiplied(outer, scalars), monomial))
                 yield (first.k, second.k, (together, word)), c * coefficient * factor
 
+    def _reduced(
+        self, first: Element, second: Element, scale: Expression, outer: Monomial, product: list[tuple[Term, Fraction]]
+    ) -> Iterator[tuple[Any, Fraction]]:
+        """The same where numbers satisfy equalities."""
+        rows, columns = self.target.column_sizes[first.k], self.target.column_sizes[second.k]
+        made = Expression(rows, columns, dict(product)) * scale * Expression(1, 1, {(outer, ()): Fraction(1)})
+        for term, coefficient in self.rules.normal(made).terms.items():
+            yield (first.k, second.k, term), coefficient
+
     def _multiplied(self, S: Block, first: Element, second: Element, same: bool) -> list[tuple[Term, Fraction]]:
         left = _expression(Element(first.i, first.k, ONE, first.word), S, self.target)
         right = _expression(Element(second.i, second.k, ONE, second.word), S, self.target)
-        product = self.rules.normal(left.T @ S.entries[first.i][second.i] @ right)
+        product = left.T @ S.entries[first.i][second.i] @ right
         if first.k == second.k and not same:
             product = product + product.T
-        return [(t, c) for t, c in product.terms.items() if first.k != second.k or _is_first(t[1])]
+        return list(self.rules.normal(product).terms.items())
 
-    def _terms(self, entries: Sequence[Sequence[Expression]]) -> Iterator[tuple[Any, Fraction]]:
-        for i, row in enumerate(entries):
+    def _terms(self) -> Iterator[tuple[Any, Fraction]]:
+        for i, row in enumerate(self.target.entries):
             for k in range(i, len(row)):
                 for term, coefficient in row[k].terms.items():
-                    if i != k or _is_first(term[1]):
-                        yield (i, k, term), coefficient
+                    yield (i, k, term), coefficient
 
 
 def _without_roots(monomial: Monomial) -> tuple[Fraction, Monomial]:
@@ -284,8 +308,3 @@ def _exponent(monomial: Monomial, symbol: Symbol) -> Fraction:
 def _expression(element: Element, S: Block, target: Block) -> Expression:
     rows, columns = S.row_sizes[element.i], target.column_sizes[element.k]
     return Expression(rows, columns, {(element.monomial, element.word): Fraction(1)})
-
-
-def _is_first(word: Word) -> bool:
-    """Whether a word comes before its transpose: of both, which have one coefficient, one is compared."""
-    return [x.key for x in word] <= [x.key for x in transposed(word)[1]]

@@ -42,6 +42,9 @@ class Gradings:
                 for key, exponent in _powers(monomial, other).items():
                     equation[key] = equation.get(key, Fraction(0)) - exponent
                 equations.append(equation)
+        for equality in rules.numbers.values():
+            first, *others = [_powers(monomial, ()) for monomial, _ in equality.expression.terms]
+            equations += [{key: first.get(key, Fraction(0)) - o.get(key, 0) for key in {*first, *o}} for o in others]
         keys = dict.fromkeys(key for equation in equations for key in equation)
         for number, matrix in enumerate((target, *facts)):
             keys.update(dict.fromkeys((number, i) for i in range(len(matrix.row_sizes))))

@@ -8,6 +8,7 @@ wrong one, since the last word is an exact factorisation.
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.exact import rational, unit
@@ -24,7 +26,7 @@ Array = np.ndarray
 #: An entry (group, row, column) with row <= column.
 Place = tuple[int, int, int]
 #: Weights and vectors: Q is the sum of `weight * vector vector'`.
-Squares = list[tuple[Fraction, Array]]
+Squares = list[tuple[Fraction, list[Fraction]]]
 
 #: Denominators that entries are rounded to, in this order.
 SIMPLE = (1, 2, 4, 3, 6, 12, 60)
@@ -33,6 +35,7 @@ FINE = (*SIMPLE, 720, 10_000, 10**6, 10**9)
 MOST_REDUCTIONS = 8
 #: What counts as zero in the numbers of a solver, and the largest denominator of a kernel's vector.
 ZERO, LARGEST_DENOMINATOR = 1e-5, 60
+THRESHOLDS = (1e-5, 1e-4, 1e-3, 1e-2)
 RIGHT = "right"
 
 
@@ -59,7 +62,7 @@ class Gram:
             problem = problem.keeping(kept)
             found = problem._solved(effort, with_smallest=attempt == 0)
             if isinstance(found, Solved):
-                return [[(w, N @ v) for w, v in squares] for squares, N in zip(found.squares, bases)]
+                return [[(w, list(N @ np.array(v))) for w, v in squares] for squares, N in zip(found.squares, bases)]
             if found is None:
                 return None
             bases = [basis @ N for basis, N in zip(bases, found)]
@@ -183,59 +186,58 @@ def _selection(size: int, keep: Sequence[int]) -> Array:
 
 def _numerical(problem: Gram, effort: Effort, interior: bool) -> Numbers | None:
     """Matrices of least trace, or (`interior`) with the largest common bound of the eigenvalues, at most 1."""
-    import clarabel
-    import scipy.sparse
-
+    clarabel: Any = importlib.import_module("clarabel")
     sizes = [size for size in problem.sizes if size]
-    groups = [g for g, size in enumerate(problem.sizes) if size]
-    starts = np.concatenate([[0], np.cumsum([size * (size + 1) // 2 for size in sizes])])
-    start = dict(zip(groups, starts))
-    count = int(starts[-1])
+    matrix, right, objective = _program(problem, interior)
+    height = len(problem.equations)
+    cones: list[Any] = [clarabel.ZeroConeT(height)] if height else []
+    cones += [clarabel.PSDTriangleConeT(size) for size in sizes]
+    cones += [clarabel.NonnegativeConeT(1)] if interior else []
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.time_limit = max(effort.left, 0.01)
+    empty = scipy.sparse.csc_matrix((len(objective), len(objective)))
+    solution = clarabel.DefaultSolver(empty, objective, matrix, right, cones, settings).solve()
+    if str(solution.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
+        return None
+    x, z = np.asarray(solution.x), np.asarray(solution.z)[height:]
+    if not np.isfinite(x).all() or not np.isfinite(z).all():
+        return None
+    ends = np.cumsum([size * (size + 1) // 2 for size in problem.sizes]).tolist()
+    places = [(start, end, size) for start, end, size in zip([0, *ends], ends, problem.sizes)]
+    grams = [_square_matrix(x[start:end], size) for start, end, size in places]
+    duals = [_square_matrix(z[start:end], size) for start, end, size in places]
+    return Numbers(grams, duals, float(x[-1]) if interior else 0.0)
+
+
+def _program(problem: Gram, interior: bool) -> tuple[Any, Array, Array]:
+    """Clarabel's `A x + slack = b` and objective: the equations, then -Q + t I + slack = 0, then t + slack = 1."""
+    starts = [0, *np.cumsum([size * (size + 1) // 2 for size in problem.sizes]).tolist()]
+    count, height = starts[-1], len(problem.equations)
     data, rows, columns, right = [], [], [], []
     for number, (row, value) in enumerate(problem.equations):
         scale = max((abs(float(c)) for c in row.values()), default=1.0)
         for (g, a, b), c in row.items():
             rows.append(number)
-            columns.append(int(start[g]) + b * (b + 1) // 2 + a)
+            columns.append(starts[g] + b * (b + 1) // 2 + a)
             data.append(float(c) / scale / (1.0 if a == b else math.sqrt(2)))
         right.append(float(value) / scale)
-    height = len(problem.equations)
-    diagonal = [int(start[g]) + a * (a + 3) // 2 for g, size in zip(groups, sizes) for a in range(size)]
-    # -Q + t I + slack = 0, and t + slack = 1.
+    diagonal = [start + a * (a + 3) // 2 for start, size in zip(starts, problem.sizes) for a in range(size)]
     rows += [height + k for k in range(count)]
     columns += list(range(count))
     data += [-1.0] * count
     right += [0.0] * count
-    cones: list[Any] = [clarabel.ZeroConeT(height)] if height else []
-    cones += [clarabel.PSDTriangleConeT(size) for size in sizes]
     objective = np.zeros(count + interior)
     if interior:
         rows += [height + d for d in diagonal] + [height + count]
         columns += [count] * (len(diagonal) + 1)
         data += [1.0] * (len(diagonal) + 1)
         right.append(1.0)
-        cones.append(clarabel.NonnegativeConeT(1))
         objective[count] = -1.0
     else:
         objective[diagonal] = 1.0
     matrix = scipy.sparse.csc_matrix((data, (rows, columns)), shape=(len(right), count + interior))
-    settings = clarabel.DefaultSettings()
-    settings.verbose = False
-    settings.time_limit = max(effort.left, 0.01)
-    empty = scipy.sparse.csc_matrix((count + interior, count + interior))
-    solution = clarabel.DefaultSolver(empty, objective, matrix, np.array(right), cones, settings).solve()
-    if str(solution.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
-        return None
-    x, z = np.asarray(solution.x), np.asarray(solution.z)[height:]
-    if not np.isfinite(x).all() or not np.isfinite(z).all():
-        return None
-    grams, duals = [], []
-    for g, size in enumerate(problem.sizes):
-        first = int(start[g]) if size else 0
-        length = size * (size + 1) // 2
-        grams.append(_square_matrix(x[first : first + length], size))
-        duals.append(_square_matrix(z[first : first + length], size))
-    return Numbers(grams, duals, float(x[count]) if interior else 0.0)
+    return matrix, np.array(right), objective
 
 
 def _square_matrix(packed: Array, size: int) -> Array:
@@ -254,11 +256,7 @@ def _without_kernel(Q: Array, Z: Array) -> Array:
     everything = unit(size)
     if not size:
         return everything
-    values, vectors = np.linalg.eigh(Z)
-    chosen = [v for value, v in zip(values, vectors.T) if value > ZERO and v @ Q @ v < 1e3 * ZERO]
-    if not chosen:
-        return everything
-    rows = _echelon(np.array(chosen))
+    rows = _kernel(Q, Z)
     if rows is None:
         return everything
     pivots = {min(row, key=lambda k: k): row for row in rows}
@@ -270,6 +268,20 @@ def _without_kernel(Q: Array, Z: Array) -> Array:
         for pivot, row in pivots.items():
             N[pivot, column] = -row.get(k, Fraction(0))
     return N
+
+
+def _kernel(Q: Array, Z: Array) -> list[dict[int, Fraction]] | None:
+    """Rational vectors that span the range of Z, or the kernel of Q if that of Z is not rational; None without."""
+    sizes, vectors = np.linalg.eigh(Z)
+    small = np.einsum("ik,ij,jk->k", vectors, Q, vectors) < THRESHOLDS[-1]
+    eigenvalues, eigenvectors = np.linalg.eigh(Q)
+    candidates = [vectors.T[small & (sizes > threshold)] for threshold in THRESHOLDS]
+    candidates += [eigenvectors.T[eigenvalues < threshold] for threshold in reversed(THRESHOLDS)]
+    for chosen in candidates:
+        rows = _echelon(chosen) if len(chosen) else None
+        if rows is not None:
+            return rows
+    return None
 
 
 def _echelon(vectors: Array) -> list[dict[int, Fraction]] | None:
@@ -318,5 +330,5 @@ def _squares(entries: list[list[Fraction]]) -> Squares | None:
             if vector[a]:
                 for b in range(k, size):
                     rest[a][b] -= weight * vector[a] * vector[b]
-        found.append((weight, rational([vector])[0]))
+        found.append((weight, vector))
     return found

@@ -13,8 +13,10 @@ from fractions import Fraction
 from sdpcert.errors import AlgebraError, StepRejected
 from sdpcert.symbolic.blocks import Block
 from sdpcert.symbolic.claim import Claim, positive
+from sdpcert.symbolic.effort import Effort, OutOfTime
 from sdpcert.symbolic.entries import Absolute, Element, Entry, Product, Sum, Total
 from sdpcert.symbolic.expression import Expression, letter, monomial_is_nonnegative
+from sdpcert.symbolic.proof_search.squares import sum_of_squares
 from sdpcert.symbolic.steps.diagonal_product import DiagonalProduct
 from sdpcert.symbolic.steps.dominance import Dominance
 from sdpcert.symbolic.steps.sandwiches import Sandwiches, Term
@@ -22,24 +24,25 @@ from sdpcert.symbolic.steps.step import Known, Step
 from sdpcert.symbolic.steps.trace import Trace
 from sdpcert.symbolic.symbols import Symbol, Word, transposed
 
-#: Diagonal facts of which products are formed, and rounds of transposing.
-MOST_DIAGONALS = 6
+#: Diagonal facts of which products are formed, of three only where they are few; rounds of transposing.
+MOST_DIAGONALS, MOST_IN_TRIPLES = 6, 3
 ROUNDS = 2
 
 
-def lemmas(claim: Claim, known: Known) -> list[Step]:
+def lemmas(claim: Claim, known: Known, effort: Effort) -> list[Step]:
     """Steps that derive facts which are not known yet; `known` takes them in."""
     made: list[Step] = []
 
     def take_in(steps: Iterator[Step]) -> None:
         for step in list(steps):
-            try:
-                statement = step.derive(known)
-            except (AlgebraError, StepRejected):
-                continue
-            if known.normal(statement.matrix) not in known.facts:
-                known.add(statement)
-                made.append(step)
+            for one in [*_positive_first(step, known, effort), step]:
+                try:
+                    statement = one.derive(known)
+                except (AlgebraError, StepRejected):
+                    continue
+                if known.normal(statement.matrix) not in known.facts:
+                    known.add(statement)
+                    made.append(one)
 
     take_in(definitions(claim))
     take_in(_inverses(claim))
@@ -47,6 +50,20 @@ def lemmas(claim: Claim, known: Known) -> list[Step]:
         take_in(_transposed_norms(known))
     take_in(_diagonal_products(known))
     return made
+
+
+def _positive_first(step: Step, known: Known, effort: Effort) -> list[Step]:
+    """Steps that show what a trace or an inverse is of to be positive, where that is a sum of squares."""
+    if isinstance(step, Trace):
+        needed = step.S
+    elif isinstance(step, Sandwiches) and isinstance(step.terms[0].S, Expression):
+        needed = step.terms[0].S
+    else:
+        return []
+    try:
+        return [] if known.is_positive(needed) else sum_of_squares(positive(needed), known, effort) or []
+    except (AlgebraError, OutOfTime):
+        return []
 
 
 def definitions(claim: Claim) -> Iterator[Step]:
@@ -150,13 +167,14 @@ def inverse_of(corner: Expression) -> Expression | None:
 
 
 def _diagonal_products(known: Known) -> Iterator[Step]:
-    """Products of one or two facts about diagonal matrices, and of positive diagonal ones."""
+    """Products of up to three facts about diagonal matrices, and of positive diagonal ones."""
     found = [fact.entries[0][0] for fact in known.facts if _is_diagonal(fact)][:MOST_DIAGONALS]
     positive = {
         s for fact in (*known.facts, known.normal(known.claim.show.matrix)) for s in fact.symbols() if s.positive
     }
     letters = [letter(s) for s in sorted(positive, key=lambda s: s.name) if s.kind == "diagonal"][:MOST_DIAGONALS]
-    for chosen in [*itertools.combinations(found, 1), *itertools.combinations(found, 2)]:
+    triples = itertools.combinations(found, 3) if len(found) <= MOST_IN_TRIPLES else ()
+    for chosen in [*itertools.combinations(found, 1), *itertools.combinations(found, 2), *triples]:
         for scaling in [(), *itertools.combinations(letters, 1), *itertools.combinations(letters, 2)]:
             factors = (*chosen, *scaling)
             if len(factors) > 1 and len({factor.rows for factor in factors}) == 1:

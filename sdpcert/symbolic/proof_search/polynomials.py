@@ -7,11 +7,13 @@ from fractions import Fraction
 
 from sdpcert.symbolic.claim import Statement
 from sdpcert.symbolic.expression import Expression, identity, zero
-from sdpcert.symbolic.proof_search.words import letters_of
 from sdpcert.symbolic.steps.polynomial import Polynomial
 from sdpcert.symbolic.steps.sandwiches import Sandwiches
 from sdpcert.symbolic.steps.step import Known, Step
-from sdpcert.symbolic.symbols import Word
+from sdpcert.symbolic.symbols import Letter, Word
+
+#: The highest power.
+MOST_POWERS = 60
 
 
 def polynomial_in_one_matrix(target: Statement, known: Known) -> list[Step] | None:
@@ -25,25 +27,32 @@ def polynomial_in_one_matrix(target: Statement, known: Known) -> list[Step] | No
     words = [word for _, word in expression.terms if word]
     if not words:
         return None
-    S = _word(min(words, key=len), expression)
-    coefficients = _coefficients(expression, S, known)
-    if coefficients is None or not known.is_zero(S - S.T):
-        return None
-    for low, high in _intervals(S, known):
-        step = Polynomial(coefficients, S, low, high)
-        made = step.derive(known)
-        if known.is_zero(made.matrix - matrix):
-            return [step, Sandwiches(target, made.matrix.entries[0][0])]
+    for base in _bases(words):
+        S = _word(base, expression)
+        coefficients = _coefficients(expression, S, known)
+        if coefficients is None or not known.is_zero(S - S.T):
+            continue
+        for low, high in _intervals(S, known):
+            step = Polynomial(coefficients, S, low, high)
+            made = step.derive(known)
+            if known.is_zero(made.matrix - matrix):
+                return [step, Sandwiches(target, made.matrix.entries[0][0])]
     return None
+
+
+def _bases(words: list[Word]) -> list[Word]:
+    """The words of which all may be powers: one letter, or the shortest word."""
+    letters = {x.symbol for word in words for x in word}
+    shortest = min(words, key=_letters)
+    return [(Letter(next(iter(letters))),), shortest] if len(letters) == len(shortest) == 1 else [shortest]
 
 
 def _coefficients(expression: Expression, S: Expression, known: Known) -> list[Fraction] | None:
     """Those of the powers of S, the constant first; None if there is something else."""
     rest, power, found = expression, identity(S.rows), []
     ((_, own),) = S.terms
-    highest = max(letters_of(word) for _, word in expression.terms) / letters_of(own)
-    for _ in range(int(highest) + 1):
-        if len(power.terms) != 1:
+    for _ in range(int(max(_letters(word) for _, word in expression.terms) / _letters(own)) + 1):
+        if len(power.terms) != 1 or len(found) > MOST_POWERS:
             return None
         ((term, scale),) = power.terms.items()
         coefficient = rest.terms.get(term, Fraction(0)) / scale
@@ -70,6 +79,10 @@ def _intervals(S: Expression, known: Known) -> Iterator[tuple[Fraction, Fraction
         lows.append(Fraction(0))
     if lows:
         yield max(lows), min(highs, default=None)
+
+
+def _letters(word: Word) -> Fraction:
+    return sum((abs(x.exponent) for x in word), Fraction(0))
 
 
 def _word(word: Word, like: Expression) -> Expression:

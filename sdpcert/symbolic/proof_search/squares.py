@@ -20,13 +20,20 @@ from sdpcert.symbolic.steps.step import Known, Step
 MOST_TRIES, FEW_SQUARES = 60, 2
 
 
-def sum_of_squares(target: Statement, known: Known, effort: Effort, reach: int = 0) -> list[Step] | None:
-    """Steps that end with the target as a sum of sandwiches; None if none were found with words of this reach."""
+def sum_of_squares(
+    target: Statement, known: Known, effort: Effort, reach: int = 0, powers: int = 0
+) -> list[Step] | None:
+    """Steps that end with the target as a sum of sandwiches; None if none were found.
+
+    Words are longer than the target's by `reach` letters, powers of numbers go further by `powers` steps.
+    """
     matrix = known.normal(target.matrix)
-    if matrix != matrix.T:
+    if matrix.row_sizes != matrix.column_sizes or not known.is_zero(matrix - matrix.T):
         return None
     facts = list(dict.fromkeys(known.facts))
-    candidates = Candidates(matrix, facts, known.rules, reach)
+    candidates = Candidates(matrix, facts, known.rules, reach, powers)
+    if powers > reach and not candidates.scalars:
+        return None
     groups = candidates.groups(effort)
     gram = candidates.gram(groups, effort)
     solved = None if gram is None else gram.solve(effort)
@@ -38,6 +45,10 @@ def sum_of_squares(target: Statement, known: Known, effort: Effort, reach: int =
     for group, squares in zip(groups, solved):
         if squares:
             steps += _products(group.factors)
+        if squares and group.factors and known.rules.numbers:
+            # Rewriting may hide that it is a multiple of a known number.
+            monomial = Expression(1, 1, {(group.monomial, ()): Fraction(1)})
+            steps.append(Sandwiches(positive(group.scale()), Term(group.known(), None, monomial)))
         for weight, vector in squares:
             V = group.outer(vector, matrix)
             scale = group.scale() * weight

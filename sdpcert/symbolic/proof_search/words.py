@@ -99,7 +99,11 @@ def degree(matrix: Block) -> Fraction:
 
 def letters_of(word: Word) -> Fraction:
     """The letters of a word, inverses counted negatively."""
-    return sum((x.exponent for x in word), Fraction(0))
+    return sum((-x.exponent if _is_inverse(x.symbol) else x.exponent for x in word), Fraction(0))
+
+
+def _is_inverse(symbol: Symbol) -> bool:
+    return isinstance(symbol.formula, tuple) and symbol.formula[0] == "inverse"
 
 
 def _length(word: Word) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from sdpcert.errors import StepRejected
-from sdpcert.symbolic.entries import Constant, Entry, Product, Sum
+from sdpcert.symbolic.entries import Constant, Entry, Product, Sum, Total
 
 
 def scaled_parts(entry: Entry, scale: Fraction = Fraction(1)) -> Iterator[tuple[Fraction, Entry]]:
@@ -23,9 +23,20 @@ def scaled_parts(entry: Entry, scale: Fraction = Fraction(1)) -> Iterator[tuple[
         if len(others) == 1 and others[0][1] == 1:
             yield from scaled_parts(others[0][0], scale)
         else:
-            yield scale, Product(tuple(others)) if others else Constant(Fraction(1))
+            yield scale, _inside(others) if others else Constant(Fraction(1))
         return
     yield scale, entry
+
+
+def _inside(factors: list[tuple[Entry, Fraction]]) -> Entry:
+    """A product, what stands before a single sum inside of it."""
+    sums = [part for part, exponent in factors if type(part) is Total and exponent == 1]
+    if len(sums) != 1:
+        return Product(tuple(factors))
+    body = sums[0].body
+    own = body.factors if isinstance(body, Product) else ((body, Fraction(1)),)
+    before = tuple(factor for factor in factors if factor[0] is not sums[0])
+    return Total(Product((*before, *own)), sums[0].index, sums[0].without)
 
 
 def constant_power(part: Constant, exponent: Fraction) -> Fraction:

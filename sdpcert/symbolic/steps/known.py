@@ -22,7 +22,7 @@ class Known:
         if statement.kind == "positive":
             self.facts.append(self.normal(statement.matrix))
         else:
-            self.rules = Rules([*self.rules.rules.values(), *statement.equalities(number)])
+            self.rules = Rules([*self.rules.equalities, *statement.equalities(number)])
             self.facts = [self.normal(f) for f in self.facts]
 
     def normal(self, value: Any) -> Block:
