@@ -7,6 +7,7 @@ as do.
 
 from __future__ import annotations
 
+import textwrap
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,19 +56,18 @@ class Integers:
 def coq_file(document: dict[str, Any]) -> str:
     """The text of a Coq file whose theorem is what a certificate claims.
 
-    Raises ValueError if the certificate has other parts than one condition of dense layers with exact weights, or leaves
-    no room for a factor of few bits; `Rejected` if it is malformed.
+    Raises ValueError if the certificate has other parts than one condition of dense layers, or leaves no room for a
+    factor of few bits; `Rejected` if it is malformed.
     """
     content = read_content(document)
     if not isinstance(content.tree, StackedCondition):
         raise ValueError("only certificates of one matrix inequality for all inputs go to Coq; this has other parts")
     stacked = content.tree.content
-    return _text(integers_of(stacked, content.upper), content.upper, stacked.sha256)
+    return _text(integers_of(stacked, content.upper), content.upper, stacked.sha256, not_said(stacked))
 
 
 def integers_of(stacked: Stacked, upper: float) -> Integers:
     """What Coq checks of a condition and its bound; see `coq_file` for what it raises."""
-    _check_exact(stacked)
     blocks = stacked.blocks
     skips = any(block.target != block.source + 1 for block in blocks)
     if stacked.sizes[0] + sum(stacked.sizes[1:-1]) > MAX_COORDINATES:
@@ -103,7 +103,7 @@ def integers_of(stacked: Stacked, upper: float) -> Integers:
 def sought_factor(stacked: Stacked) -> Factor:
     """A factor of the condition's matrix with few bits that proves it; raises ValueError if none does."""
     matrix = MatrixOfInequality(stacked.inequality)
-    rows = list(matrix.each())
+    rows = matrix.held()
     for precision in PRECISIONS:
         sought = Sought(rows, matrix.bits, -1)
         for _ in range(ATTEMPTS):
@@ -120,14 +120,15 @@ def sought_factor(stacked: Stacked) -> Factor:
     raise ValueError(f"no factor of {PRECISION} bits is found that proves the condition: its bound leaves no room")
 
 
-def _check_exact(stacked: Stacked) -> None:
-    """Raise ValueError if some weights are known up to a radius only."""
-    for block in stacked.blocks:
-        if block.radius:
-            raise ValueError(
-                f"the weights of layer {block.target} are known up to {block.radius!r} only, as layers were multiplied "
-                "together; only exact weights go to Coq"
-            )
+def not_said(stacked: Stacked) -> str:
+    """What the theorem does not say of weights that are known up to a radius only; empty if all are exact."""
+    radius = max((block.radius for block in stacked.blocks), default=0.0)
+    if not radius:
+        return ""
+    return (
+        "The theorem is about the stored weights. Layers were multiplied together, and weights of the model may differ "
+        f"by {radius!r}: the certificate covers that, the theorem does not."
+    )
 
 
 def _layer(stacked: Stacked, target: int, bits: int, skips: bool) -> Matrix:
@@ -159,7 +160,7 @@ def _columns(factor: Factor) -> Matrix:
 # ---------------------------------------------------------------- the text
 
 
-def _text(integers: Integers, upper: float, sha256: str) -> str:
+def _text(integers: Integers, upper: float, sha256: str, note: str) -> str:
     layers = range(1, len(integers.layers))
     definitions = [
         *(_definition(f"weights_{g}", "matrix", _matrix(integers.layers[g - 1])) for g in layers),
@@ -171,11 +172,12 @@ def _text(integers: Integers, upper: float, sha256: str) -> str:
         _definition("scales", "seq Z", _vector(integers.scaling)),
     ]
     skips = str(integers.skips).lower()
+    indented = note and "\n\n" + textwrap.indent(textwrap.fill(note, 117), "   ")
     hidden = "; ".join(f"weights_{g}" for g in layers)
     return f"""\
 (* For all inputs x, x' of the network of these weights, whatever its biases:
    |f(x) - f(x')| <= {upper!r} |x - x'|, in Euclidean norms. The network has the SHA-256
-   {sha256}.
+   {sha256}.{indented}
 
    coqc -Q formal Sdpcert THIS_FILE *)
 From mathcomp Require Import all_ssreflect all_algebra.

@@ -27,5 +27,7 @@ def export(
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     write_whole(coq, text)
+    if " stored weights." in text:
+        print("the theorem is about the stored weights; the file says what merging layers lost")
     print(f"{coq}: compile it with  coqc -Q formal Sdpcert {coq}")
     return 0

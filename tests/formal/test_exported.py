@@ -6,6 +6,7 @@ import json
 import re
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,12 +92,22 @@ def test_the_theorem_is_about_the_very_weights(tmp_path):
     assert Fraction(integers.bound, integers.bound_denominator) == Fraction(content.upper) ** 2
 
 
+def test_what_the_theorem_does_not_say_is_said(tmp_path):
+    document = document_of(chain(relu()), tmp_path)
+    assert "stored weights" not in coq_file(document)
+    network = sdpcert.load(Path(__file__).parents[2] / "examples" / "networks" / "digits_mlp.onnx")
+    assert re.search(
+        r"about the stored weights[^*]* may\s+differ\s+by\s+9\.4\d+e-17", coq_file(document_of(network, tmp_path))
+    )
+
+
 def test_other_certificates_are_refused(tmp_path):
-    uncertain = document_of(chain(relu()), tmp_path)
-    content = read_content(uncertain).tree.content
-    object.__setattr__(content.blocks[1], "radius", 0.125)
-    with pytest.raises(ValueError, match=r"layer 2 are known up to 0\.125"):
-        integers_of(content, 1.0)
+    network = sdpcert.Network.mlp(weights_of())
+    box = sdpcert.Box(-np.ones(3), np.ones(3))
+    file = tmp_path / "region.json"
+    sdpcert.certify(network, region=box).save(file)
+    with pytest.raises(ValueError, match="one matrix inequality for all inputs"):
+        coq_file(json.loads(file.read_text(encoding="utf-8")))
 
 
 def test_the_command_writes_the_file(tmp_path, capsys):
