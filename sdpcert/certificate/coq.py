@@ -182,7 +182,7 @@ def _text(integers: Integers, upper: float, sha256: str, note: str) -> str:
    coqc -Q formal Sdpcert THIS_FILE *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From Coq Require Import ZArith.
-From Sdpcert Require Import integers condition checker.
+From Sdpcert Require Import integers condition network checker.
 Import GRing.Theory.
 
 (* Weights over N, slopes over t; the bound of the square is P / Q. *)

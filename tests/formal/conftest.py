@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 FORMAL = Path(__file__).parents[2] / "formal"
-FILES = ("field_ring", "integers", "condition", "dominance", "checker")
+FILES = ("field_ring", "integers", "condition", "dominance", "network", "checker")
 
 Compile = Callable[[str], subprocess.CompletedProcess[str]]
 
 
 def _coqc(file: Path, theorems: Path) -> subprocess.CompletedProcess[str]:
     command = ["coqc", "-w", "none", "-Q", str(theorems), "Sdpcert", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=theorems)
 
 
 @pytest.fixture(scope="session")
