@@ -40,6 +40,9 @@ Proof. by rewrite /point scalerBl scale1r -[x - y]opprB scalerN addrA [x + _]add
 Lemma point_difference x y s t : point x y t - point x y s = (t - s) *: (y - x).
 Proof. by rewrite /point opprD addrACA subrr add0r scalerBl. Qed.
 
+Lemma point_mean x y t : point x y t = (1 - t) *: x + t *: y.
+Proof. by rewrite /point scalerBr scalerBl scale1r addrCA addrC. Qed.
+
 Lemma point_within x y a b t : point (point x y a) (point x y b) t = point x y (a + t * (b - a)).
 Proof. by rewrite {1}/point point_difference scalerA /point -addrA -scalerDl. Qed.
 
@@ -193,15 +196,20 @@ have noT s : on_segment s -> ~ T (point x y s).
 apply: wrong; apply: moves_outside => // r r_on _ _; rewrite subr0 add0r mulr1; exact: noT.
 Qed.
 
-(** The theorem, with the largest constant of the pieces. *)
-Theorem cover X Ts : convex X -> all_of (@closed_on_segments R m) Ts -> (forall x, X x -> union Ts x) ->
+(** The theorem, with the largest constant of the pieces. It is enough that no point of [X] can be outside of all. *)
+Lemma cover_classically X Ts : convex X -> all_of (@closed_on_segments R m) Ts -> (forall x, X x -> ~ ~ union Ts x) ->
   all_of (fun T => exists2 rho', rho' <= rho & lipschitz_on T rho' f) Ts -> lipschitz_on X rho f.
 Proof.
 move=> convexX closedTs covers bounds x y Xx Xy; rewrite norm2_sym [norm2 (x - y)]norm2_sym.
-apply: (segment_covered closedTs) => [|t t_on noTs]; last exact/noTs/covers/convexX.
+apply: (segment_covered closedTs) => [|t t_on]; last exact/covers/convexX.
 elim: Ts bounds {closedTs covers} => //= T Ts IH [[rho' le bound] /IH]; split=> //.
 exact: lipschitz_weaken bound.
 Qed.
 
+Theorem cover X Ts : convex X -> all_of (@closed_on_segments R m) Ts -> (forall x, X x -> union Ts x) ->
+  all_of (fun T => exists2 rho', rho' <= rho & lipschitz_on T rho' f) Ts -> lipschitz_on X rho f.
+Proof. by move=> convexX closedTs covers; apply: cover_classically => // x /covers Ts_x noTs; apply: noTs. Qed.
+
 End Cover.
+
 Print Assumptions cover.
