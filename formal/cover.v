@@ -2,9 +2,10 @@
 
     Let a convex set [X] be covered by finitely many closed pieces, and let a map [f], of which nothing is assumed, have
     the squared Lipschitz constant [rho] between any two points of the same piece. Then it has [rho] between any two
-    points of [X]. Follow the segment from [x] to [y]. A piece has a first and a last point on it, and between these two
-    [f] moves by at most what [rho] allows. What is left are two shorter segments, before and after, that the other
-    pieces cover, ends included, as these are closed. So each piece is used at most once on each way, and the moves add up.
+    points of [X]. Proof: follow the segment from [x] to [y]. A piece has a first and a last point on it, and between
+    these two [f] moves by no more than [rho] allows. What is left are two segments, one before and one after, that the
+    other pieces cover, ends included, as these are closed and finitely many. By induction on the number of pieces [f]
+    moves by no more than [rho] allows on both, and the three moves add up.
 
     All of this is on segments, so all that is needed of a piece is that it has a last point on every segment that it
     meets. Over any ordered field this holds of half-spaces and boxes; over a complete one, such as the real numbers,
@@ -151,7 +152,8 @@ have -> : t - r = s - r + (t - s) by rewrite [RHS]addrC addrA subrK.
 by apply: norm2_triangle; rewrite ?subr_ge0.
 Qed.
 
-(** A segment that [T] and closed pieces cover, but on which [T] has no point but the start, is covered by the pieces. *)
+(** A segment that [T] and other, closed, pieces cover, and on which [T] has no point but perhaps the start, is covered
+    by the others. *)
 Lemma rest_covered T Ts x y : all_of (@closed_on_segments R m) Ts ->
   (forall t, on_segment t -> ~ ~ either T (union Ts) (point x y t)) ->
   (forall t, on_segment t -> 0 < t -> ~ T (point x y t)) -> forall t, on_segment t -> ~ ~ union Ts (point x y t).

@@ -1,7 +1,9 @@
 (** * How a region is divided: closed sets, flat pieces, and the tree of splits
 
-    What [cover] asks of pieces is shown here of those that certificates have (docs/certificate-format.md, Regions), over
-    a complete ordered field, that is, the real numbers. Completeness is a hypothesis of the theorems, not an axiom.
+    What [cover] asks of pieces is shown here of those that certificates have (docs/certificate-format.md, Regions),
+    over a complete ordered field, that is, the real numbers. Completeness is a hypothesis of the theorems, no axiom.
+    Closed pieces are not enough without it: a function of a rational number that steps from 0 to 1 at the square root
+    of 2 is constant on two closed pieces.
 
     A piece without interior need not be bounded: if it lies where an affine function is zero that is not zero on all of
     the convex region, then the other closed pieces still cover the region. *)
@@ -238,8 +240,8 @@ have -> : r2 = ((1 - t) + t) ^+ 2 * r2 by rewrite subrK expr1n mul1r.
 by apply: norm2_triangle; rewrite ?subr_ge0 // norm2Z ler_wpmul2l ?sqr_ge0.
 Qed.
 
-(** If [x] has the squared distance [N > r2] from [c], then every point of the ball is at least [t] times the distance away
-    from [x], where [4 t = 1 - r2 / N]: otherwise [x] would be nearer to [c] than it is, by the triangle inequality. *)
+(** If [x] has the squared distance [N > r2] from [c], then every point of the ball is at least [t] times that distance
+    away from [x], where [4 t = 1 - r2 / N]: otherwise [x] would be nearer to [c] than it is. *)
 Lemma closed_ball c r2 : closed (ball c r2).
 Proof.
 move=> x near; rewrite /ball leNgt; apply/negP; set N := norm2 (x - c) => lt.

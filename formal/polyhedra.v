@@ -32,7 +32,7 @@ Qed.
 Lemma polyhedral_convex T : polyhedral T -> convex T.
 Proof. by elim=> // {}T h b _ convexT /(@convex_halfspace _ b); apply: convex_both. Qed.
 
-(** Past a point of the polyhedron the last one is found without completeness: at the end, or where a half-space ends. *)
+(** The last point of a polyhedron on a segment is the end of the segment, or where it leaves a half-space. *)
 Lemma polyhedral_last T x y s : polyhedral T -> on_segment s -> T (point x y s) -> exists t, last_point T x y t.
 Proof.
 move=> polyT s_on; elim: polyT => {T} [_|T h b polyT IH affine_h [Ts hs]].
@@ -43,7 +43,8 @@ have [ht|lt_bh] := leP (h (point x y t)) b.
 pose k := h y - h x; have value q : h (point x y q) = h x + q * k := affine_h x y q.
 have lt_st : s < t by rewrite lt_neqAle le_st andbT; apply: contraL lt_bh => /eqP <-; rewrite -leNgt.
 have k_gt0 : 0 < k.
-  have : 0 < (t - s) * k by rewrite mulrBl -(ltr_add2l (h x + s * k)) addr0 addrACA subrr addr0 -!value (le_lt_trans hs).
+  have : 0 < (t - s) * k.
+    by rewrite mulrBl -(ltr_add2l (h x + s * k)) addr0 addrACA subrr addr0 -!value (le_lt_trans hs).
   by rewrite pmulr_rgt0 // subr_gt0.
 pose r := (b - h x) / k; have before q : (h (point x y q) <= b) = (q <= r).
   by rewrite value ler_pdivl_mulr // ler_subr_addl.

@@ -1,8 +1,8 @@
 (** * Lipschitz maps one after the other
 
     A map [f] between spaces of column vectors over an ordered field has the squared Lipschitz constant [rho] on a set
-    [X] if [|f x - f y|^2 <= rho |x - y|^2] for all [x], [y] of [X], with the Euclidean norm. Squares are used throughout,
-    so that no square roots are needed and every field will do.
+    [X] if [|f x - f y|^2 <= rho |x - y|^2] for all [x], [y] of [X], with the Euclidean norm. Squares are used
+    throughout, so that no square roots are needed and every ordered field will do.
 
     The first half has the rules by which constants of parts give that of the whole: composition, sums (residual
     branches), fan-out. The second half is the part of kind "sequence" of a certificate (docs/certificate-format.md):
@@ -105,7 +105,8 @@ Proof. by move=> le bound x y Xx Xy; apply: le_trans (bound _ _ Xx Xy) _; rewrit
 
 (** ** Rules *)
 
-Theorem lipschitz_composition k m n (X : set k) (Y : set m) rho1 rho2 (f : 'cV[R]_k -> 'cV[R]_m) (g : 'cV[R]_m -> 'cV[R]_n) :
+Theorem lipschitz_composition k m n (X : set k) (Y : set m) rho1 rho2
+    (f : 'cV[R]_k -> 'cV[R]_m) (g : 'cV[R]_m -> 'cV[R]_n) :
   0 <= rho2 -> (forall x, X x -> Y (f x)) ->
   lipschitz_on X rho1 f -> lipschitz_on Y rho2 g -> lipschitz_on X (rho1 * rho2) (g \o f).
 Proof.
@@ -150,7 +151,8 @@ Proof. by move=> le; apply: ler_sum => i _; rewrite ler_pemull ?sqr_ge0. Qed.
 Lemma weighted_norm2 n (x : 'cV[R]_n) : weighted2 (fun=> 1) x = norm2 x.
 Proof. by apply: eq_bigr => i _; rewrite mul1r. Qed.
 
-(** A joint: input [i] of the next part is [z_k / t_i] if [layout i = Some k], and zero if it is [None] (-1 in a file). *)
+(** A joint: input [i] of the next part is [z_k / t_i] if [layout i] is [Some k], and zero if it is [None], which is -1
+    in a file. *)
 Record joint m n := Joint { layout : 'I_n -> option 'I_m; scale : 'I_n -> R }.
 
 Definition read m n (j : joint m n) (z : 'cV[R]_m) : 'cV[R]_n :=
@@ -208,7 +210,8 @@ elim=> {m n d L f} // [k l m n d e L1 L2 L f j g _ [L1_ge0 d_ge0 bound_f] fits _
   apply: le_trans (bound_g _ _) _.
   apply: (@le_trans _ _ (L2 ^+ 2 * (L1 ^+ 2 * norm2 (x - y)))).
     by rewrite ler_wpmul2l ?sqr_ge0 // (le_trans (norm2_read _ _ d_ge0 fits)).
-  by rewrite mulrA -exprMn ler_wpmul2r ?norm2_ge0 // ler_expn2r ?nnegrE ?mulr_ge0 // 1?mulrC // (le_trans _ le) ?mulr_ge0.
+  rewrite mulrA -exprMn [L2 * L1]mulrC ler_wpmul2r ?norm2_ge0 // ler_expn2r ?nnegrE ?mulr_ge0 //.
+  by rewrite (le_trans _ le) ?mulr_ge0.
 move=> m n d L f _ [L_ge0 _ bound] d_ge1; split=> // [_|x y]; first exact: ler01.
 by rewrite weighted_norm2 (le_trans (norm2_weighted _ d_ge1)).
 Qed.
