@@ -1,4 +1,4 @@
-"""The proofs in Coq of sequences and covers: they compile, rest on no axiom, and their theorems can be applied."""
+"""The proofs in Coq of sequences, restrictions and covers: they compile without axioms, and can be applied."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ THEOREMS = {
     "cover": ["cover"],
     "pieces": ["closed_segments", "flat_of_weights", "divided_lipschitz"],
     "polyhedra": ["polyhedral_closed"],
+    "restriction": ["restriction_lipschitz"],
 }
+#: What `restriction` imports besides.
+IMPORTED = ["field_ring", "condition"]
 
 #: The ReLU of one rational number by its two halves; and a step, whose halves cover too but are not both closed.
 APPLIED = r"""
@@ -102,6 +105,9 @@ def test_the_proofs_compile_without_axioms_and_their_theorems_can_be_applied(tmp
         assert run.returncode == 0, run.stderr
         return run.stdout
 
+    for name in IMPORTED:
+        shutil.copy(FORMAL / f"{name}.v", tmp_path)
+        compiled(name)
     for name, theorems in THEOREMS.items():
         shutil.copy(FORMAL / f"{name}.v", tmp_path)
         assert compiled(name) == CLOSED * len(theorems)
