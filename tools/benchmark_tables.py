@@ -245,6 +245,25 @@ def estimate(read: Read) -> Table:
     return Table(("network", *pairs, "load"), rows)
 
 
+def formal(read: Read) -> Table:
+    """A row a network of benchmarks.formal."""
+    rows = [
+        (
+            f"`{name}`, {rest}" if name.endswith(".onnx") else row["network"],
+            str(row["neurons"]),
+            str(row["inputs"] + row["neurons"]),
+            str(row["lines"]),
+            f"{row['characters'] / 1000:.0f} kB",
+            seconds(row["seconds"]),
+            f"{row['memory'] / GIB:.2f} GiB",
+        )
+        for row in read("formal")["rows"]
+        for name, rest in [row["network"].split(", ", 1)]
+    ]
+    heads = ("network", "neurons", "inputs and neurons", "lines of the file", "size", "`coqc`", "memory")
+    return Table(heads, rows)
+
+
 def radii(read: Read, parts: Iterable[str]) -> Table:
     """A row a network and radius of some parts of benchmarks.radii: shares of all its inputs, by what proves them."""
     names = {"construction": "construction", "constants": "constants", "relaxation": "relaxation"}
@@ -382,6 +401,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         "tightness": tightness,
         "depth": depth,
         "estimate": estimate,
+        "formal": formal,
         "regions_exact": partial(regions, parts=("exact", "digits", "sorting")),
         "regions_local": partial(regions, parts=("acas", "images", "smooth")),
         "regions_mnist": regions_mnist,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -22,6 +23,10 @@ class _Library(Protocol):
         ...
 
 
+def _constant(value: T, seen: np.ndarray) -> T:
+    return value
+
+
 @dataclass(frozen=True, eq=False)
 class Unseen(Generic[T]):
     """The value of `read` at some real numbers of a library of arrays."""
@@ -32,7 +37,7 @@ class Unseen(Generic[T]):
     @staticmethod
     def known(value: T) -> Unseen[T]:
         """A value that needs no number."""
-        return Unseen((), lambda _: value)
+        return Unseen((), partial(_constant, value))
 
     @staticmethod
     def all_of(several: Sequence[Unseen[T]]) -> Unseen[list[T]]:

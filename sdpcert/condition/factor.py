@@ -7,7 +7,7 @@ is deep. So does the selected inverse, the blocks of the inverse where the facto
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdpcert.arithmetic.arrays import Arrays
@@ -37,7 +37,8 @@ class Factor(ShortRepr):
     def of(matrix: BlockMatrix) -> Factor | None:
         """The factor of a matrix, or None if it is not positive definite."""
         factor = Factor.attempted(matrix)
-        return factor if factor is not None and factor.holds.seen(matrix.arrays) else None
+        # A factor that is one goes to other processes: nothing in it is a function without a name.
+        return replace(factor, holds=HOLDS) if factor is not None and factor.holds.seen(matrix.arrays) else None
 
     @staticmethod
     def attempted(matrix: BlockMatrix) -> Factor | None:

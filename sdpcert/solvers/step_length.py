@@ -15,6 +15,8 @@ from sdpcert.arithmetic.unseen import Unseen
 Matrix = Any
 #: The length of a step that nothing stops.
 UNBOUNDED = 1e9
+#: Steps before which Lanczos is not believed: a start that has little of the least eigenvector hides it for some.
+SURE = 7
 #: Lanczos ends once what is new of an image is this small beside the operator.
 BREAKDOWN = 1e-10
 #: Added to what is divided by, so that a vector of zeros stays one.
@@ -105,7 +107,7 @@ def _least_eigenvalue(numbers: np.ndarray, first: int, count: int) -> float | No
     largest = np.maximum.accumulate(np.maximum(abs(alphas), betas))
     for k in range(first, len(numbers)):
         last = k + 1 == count or betas[k] <= BREAKDOWN * largest[k]
-        if k % 4 != 3 and not last:
+        if (k % 4 != 3 or k < SURE) and not last:
             continue
         beside = betas[:k]
         pairs = eigenpairs(np.diag(alphas[: k + 1]) + np.diag(beside, 1) + np.diag(beside, -1))

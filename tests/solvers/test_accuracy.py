@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
@@ -162,6 +162,7 @@ def test_residual_networks_with_orthogonal_branches_reach_the_tolerance(activati
     centre=st.sampled_from([-1.0, -0.3, 0.0, 0.7]),
     seed=st.integers(0, 2**32 - 1),
 )
+@example(order=17, spread=0.1, condition=1e4, centre=-1.0, seed=201)
 def test_length_to_the_boundary(order: int, spread: float, condition: float, centre: float, seed: int) -> None:
     """B^-1 D close to a multiple of the identity: what Lanczos adds after a few steps is rounding."""
     rng = np.random.default_rng(seed)
