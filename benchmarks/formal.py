@@ -29,7 +29,19 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "formal.json"
 RANDOM = ((5, 5, 5, 3), (8, 20, 10, 4), (10, 30, 30, 5), (10, 50, 50, 5))
 #: In an order in which each file needs those before it alone.
-FILES = "field_ring integers condition dominance network checker sequence cover pieces polyhedra restriction".split()
+FILES = [
+    "field_ring",
+    "integers",
+    "condition",
+    "dominance",
+    "network",
+    "checker",
+    "sequence",
+    "cover",
+    "pieces",
+    "polyhedra",
+    "restriction",
+]
 
 
 def random_network(sizes: tuple[int, ...], activation: Any) -> sdpcert.Network:
