@@ -40,10 +40,11 @@ class Expression(Matrix):
     """
 
     __array_priority__ = 100
-    __slots__ = ("columns", "rows", "terms")
+    __slots__ = ("_hash", "columns", "rows", "terms")
 
     def __init__(self, rows: Dimension, columns: Dimension, terms: Mapping[Term, Fraction]) -> None:
         self.rows, self.columns = rows, columns
+        self._hash: int | None = None
         self.terms = {term: c for term, c in _canonical_terms(rows, columns, terms).items() if c}
         for _, word in self.terms:
             if (word[0].rows, word[-1].columns) != (rows, columns) if word else rows != columns:
@@ -88,7 +89,9 @@ class Expression(Matrix):
         return isinstance(other, Expression) and self.shape == other.shape and self.terms == other.terms
 
     def __hash__(self) -> int:
-        return hash((self.shape, frozenset(self.terms.items())))
+        if self._hash is None:  # immutable, and looked up again and again
+            self._hash = hash((self.shape, frozenset(self.terms.items())))
+        return self._hash
 
     # Arithmetic
 

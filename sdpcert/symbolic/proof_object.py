@@ -39,6 +39,8 @@ def theorem(claim: Claim, proof: Sequence[Step], layer: Layer | None = None) -> 
 
 def assumptions(claim: Claim, proof: Sequence[Step]) -> list[Statement]:
     """What the steps that have no form in a proof object derive; raises `StepRejected` as they do."""
+    if not any(step.is_assumption for step in proof):
+        return []
     known, found = Known(claim), []
     for step in proof:
         statement = step.derive(known)

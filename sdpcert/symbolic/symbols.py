@@ -76,6 +76,10 @@ class Letter:
     transposed: bool = False
     exponent: Fraction = Fraction(1)
 
+    def __hash__(self) -> int:
+        # The hash of a fraction takes a power modulo a prime, and letters are looked up all the time.
+        return hash((id(self.symbol), self.transposed, self.exponent.numerator, self.exponent.denominator))
+
     @property
     def rows(self) -> Dimension:
         """The dimension on the left."""
