@@ -14,6 +14,7 @@ import pytest
 import sdpcert
 from sdpcert.certificate.coq import coq_file, integers_of
 from sdpcert.check import read_content
+from sdpcert.check.condition import StackedCondition
 from sdpcert.network import Graph
 from sdpcert.network.activations import absolute, leaky_relu, relu
 from sdpcert.network.affine import Dense, Sum
@@ -84,6 +85,7 @@ def test_exported_certificates_are_closed_theorems_and_wrong_ones_are_none(tmp_p
 
 def test_the_theorem_is_about_the_very_weights(tmp_path):
     content = read_content(document_of(chain(relu()), tmp_path))
+    assert isinstance(content.tree, StackedCondition)
     integers = integers_of(content.tree.content, content.upper)
     for layer, weights in zip(integers.layers, weights_of(), strict=True):
         assert [[Fraction(x, integers.denominator) for x in row] for row in layer] == [
