@@ -35,7 +35,7 @@ ASSUMED = Pace(3e10, 2.5e9)
 
 
 def measured() -> Pace:
-    """The pace of this machine with the caller's threads, measured in 10 to 20 ms at the first call in a process."""
+    """The pace of this machine with the caller's threads, measured at the first call in a process."""
     return _measured(threads.threads())
 
 

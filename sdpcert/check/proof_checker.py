@@ -215,8 +215,6 @@ class Sum:
         mine = (self.rows, self.columns, self.terms)
         return isinstance(other, Sum) and mine == (other.rows, other.columns, other.terms)
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 def unit(size: Size) -> Sum:
     """An identity."""
@@ -321,7 +319,6 @@ class Theorem:
                 raise Rejected(f"step {k}: {reason}") from None
         for goal in goals:
             require(goal in self.known, "no step states what is claimed, or that the multipliers are nonnegative")
-        self.shows = goals[0]
 
     def symbol(self, name: Any) -> Symbol:
         """A declared symbol."""
@@ -530,8 +527,7 @@ def dominance(theorem: Theorem, value: Any) -> Statement:
         own += part.scale * (part.absolute and (bare or (mine and part.entry == "ij" and not part.without)))
         plain += part.scale * (bare and not part.absolute)
     # a |g| + b g >= g for every g needs a + b >= 1 (g > 0) and b - a <= 1 (g < 0).
-    counted = across >= 1 and own + plain >= 1 and plain - own <= 1
-    require(counted, f"rows are counted {across} times, own entries {own + plain} times: once is needed")
+    require(across >= 1 and own + plain >= 1 >= plain - own, f"the rule of {symbol.name} counts entries too seldom")
     return above(symbol, G)
 
 
@@ -539,14 +535,18 @@ def trace(theorem: Theorem, value: Any) -> Statement:
     """t I - S >= 0 for S >= 0 and its trace t, or for a diagonal matrix whose entries are at least the trace."""
     _, name, reference = members(value, "by symbol fact")
     symbol, fact = theorem.symbol(name), theorem.fact(reference, "positive")
+    S = fact.table[0][0]
     if symbol.kind == "scalar":
-        traced = [read_square(theorem, name, "trace")]
+        traced = read_square(theorem, name, "trace") == S
     else:
-        parts = read_rule(theorem, name)[1]
-        require(all(p.scale >= (p.entry == "jj") and (p.absolute or p.entry == "jj") for p in parts), "not nonnegative")
-        traced = [p.matrix for p in parts if p.entry == "jj" and not (p.weights or p.without)]
-    require(any(Statement.of("positive", S) == fact for S in traced), f"{name} is not the trace of that")
-    return above(symbol, fact.table[0][0])
+        parts, counted = read_rule(theorem, name)[1], Fraction(0)
+        for p in parts:
+            mine = p.matrix == S and p.entry != "ij"  # the diagonal of S is not negative
+            require(p.scale >= 0 and (p.absolute or mine), f"a part of the rule of {name} may be negative")
+            counted += p.scale * (mine and p.entry == "jj" and not (p.weights or p.without))
+        traced = counted >= 1
+    require(traced and Statement.of("positive", S) == fact, f"{name} is not the trace of that")
+    return above(symbol, S)
 
 
 def diagonal_trace(theorem: Theorem, value: Any) -> Statement:
@@ -576,8 +576,7 @@ def cauchy_schwarz(theorem: Theorem, value: Any) -> Statement:
     same = same and all(p.matrix == parts[0].matrix and p.without == parts[0].without for p in parts)
     require(same and all(s.kind == "diagonal" for s, _ in rules), "not three sums of magnitudes of the same entries")
     r, c, b = (part.weights for part in parts)
-    means = all(2 * b.get(k, 0) == r.get(k, 0) + c.get(k, 0) for k in {*r, *c, *b})
-    require(means, "the weights are no geometric means")
+    require(all(2 * b.get(k, 0) == r.get(k, 0) + c.get(k, 0) for k in {*r, *c, *b}), "no geometric means")
     R, C, B = (letter(symbol) for symbol, _ in rules)
     return Statement.of("positive", R.power(Fraction(1, 2)).times(C.power(Fraction(1, 2))).plus(B, -1))
 
@@ -590,8 +589,7 @@ def crop(theorem: Theorem, value: Any) -> Statement:
     sizes = [P.columns, P.rows]
     fits = z == [c[0], "zeros", *sizes] and c == [c[0], "circular", *sizes]
     fits = fits and (Z.rows, Z.columns, C.rows, C.columns) == (sizes[0], sizes[0], sizes[1], sizes[1])
-    fits = fits and theorem.meaning(names[2], "crop") == []
-    require(fits, "not a convolution with zero padding, the circular one of its kernel and the crop between them")
+    require(fits and theorem.meaning(names[2], "crop") == [], "not the convolutions of one kernel and their crop")
     return Statement.of("zero", letter(Z).plus(letter(P).T.times(letter(C)).times(letter(P)), -1))
 
 

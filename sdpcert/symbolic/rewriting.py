@@ -28,13 +28,11 @@ LONGEST_WORD = 60
 
 @dataclass(frozen=True, eq=False)
 class Equality:
-    """`expression = 0`, and where that comes from: an entry of a statement (number, row, column), or other equalities.
-
-    In the second case the expression is the sum of the uses.
-    """
+    """`expression = 0`, and where that comes from: the `entry` (statement, row, column), or else the sum of `uses`."""
 
     expression: Expression
-    origin: tuple[int, int, int] | tuple[Use, ...]
+    entry: tuple[int, int, int] | None = None
+    uses: tuple[Use, ...] = ()
 
 
 class Use(NamedTuple):
@@ -88,7 +86,7 @@ class Rules:
                 take_up(equality.expression, _use(equality))
             ((scalars, _), scale) = next(iter(factor.terms.items()))
             traces = [*origin, *(use.scaled(Fraction(-1)) for use in uses)]
-            rule = Equality(difference * factor, tuple(use.scaled(scale, scalars) for use in traces))
+            rule = Equality(difference * factor, uses=tuple(use.scaled(scale, scalars) for use in traces))
             self.rules[word] = rule
             self.replacements[word] = _of(word, difference) - rule.expression
             # The transpose comes next, whatever its size: it is as simple as the rule itself.
@@ -180,7 +178,7 @@ def _oriented_numbers(equality: Equality) -> dict[Monomial, Equality]:
     if not greatest:
         return {}
     scale = 1 / terms[greatest]
-    return {greatest: Equality(equality.expression * scale, (_use(equality).scaled(scale),))}
+    return {greatest: Equality(equality.expression * scale, uses=(_use(equality).scaled(scale),))}
 
 
 def _degree(monomial: Monomial) -> tuple[Any, ...]:

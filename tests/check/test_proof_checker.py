@@ -188,6 +188,23 @@ WRONG: dict[str, dict[str, Any]] = {
     "a citation of nothing": {
         "steps": [{"by": "cite", "theorem": "0" * 64, "replaced": {}, "sizes": {}, "hypotheses": []}]
     },
+    "a trace beside what may be negative": {
+        "symbols": {"W": "general n x m", "Q": "general m x m", "T": "positive diagonal m x m"},
+        "meanings": {
+            "T": {
+                "rule": [
+                    {"scale": "1", "entry": "jj", "without": False, "absolute": False, "matrix": matrix}
+                    | {"size": "m", "weights": []}
+                    for matrix in ("W'*W", "Q")
+                ]
+            }
+        },
+        "conclusion": said("T - W'*W"),
+        "steps": [
+            steps(states=said("W'*W"), terms=minimal()["theorems"][0]["steps"][0]["terms"][:1])[0],
+            {"by": "trace", "symbol": "T", "fact": 0},
+        ],
+    },
     "dominance without a rule": {"steps": [{"by": "dominance", "symbol": "t"}]},
 }
 
@@ -211,6 +228,45 @@ def test_a_key_twice_is_rejected(tmp_path: Path) -> None:
     path.write_text(text.replace('"steps"', '"steps": [], "steps"', 1))
     with pytest.raises(Rejected, match="twice"):
         proof_checker.read_proof(path)
+
+
+# ------------------------------------------------------------ axioms on random rules
+def random_part(dice: random.Random) -> dict[str, Any]:
+    weights = [["q", dice.choice(["1", "-1", "1/2"]), dice.choice("ij")] for _ in range(dice.choice([0, 0, 1, 2]))]
+    return {
+        "scale": dice.choice(["1", "1", "1", "1/2", "2", "-1"]),
+        "entry": dice.choice(["ij", "ij", "ii", "jj"]),
+        "without": dice.random() < 0.3,
+        "absolute": dice.random() < 0.7,
+        "matrix": dice.choice(["W'*W", "W'*W", "W'*W", "-W'*W", "Q", "Q'*Q"]),
+        "size": "m",
+        "weights": weights,
+    }
+
+
+@pytest.mark.parametrize("axiom", ["dominance", "trace"])
+@pytest.mark.parametrize("declared", ["positive diagonal m x m", "positive scalar"])
+def test_axioms_accept_no_rule_that_is_too_small(axiom: str, declared: str) -> None:
+    dice, accepted = random.Random(axiom + declared), 0
+    square = steps(states=said("W'*W"), terms=minimal()["theorems"][0]["steps"][0]["terms"][:1])
+    step = {"by": axiom, "symbol": "T"} | ({"fact": 0} if axiom == "trace" else {})
+    for k in range(600):
+        rule = {"rule": [random_part(dice) for _ in range(dice.choice([1, 1, 2, 3]))]}
+        traced = {"trace": {"matrix": dice.choice(["W'*W", "Q'*Q", "-W'*W"]), "size": "m"}}
+        changes = {
+            "symbols": {"W": "general n x m", "Q": "general m x m", "q": "positive diagonal m x m", "T": declared},
+            "meanings": {"T": traced if axiom == "trace" and declared == "positive scalar" else rule},
+            "conclusion": said("T*I - W'*W"),
+            "steps": [*square, step],
+        }
+        try:
+            (theorem,) = minimal(**changes)["theorems"]
+            check_proof(minimal(**changes))
+        except Rejected:
+            continue
+        accepted += 1
+        assert not is_false(theorem, k, 60), json.dumps(theorem)
+    assert accepted > 5
 
 
 # ------------------------------------------------------------ changed proofs

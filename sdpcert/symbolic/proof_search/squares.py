@@ -114,8 +114,8 @@ def _products(factors: tuple[Expression, ...]) -> list[Step]:
     return steps
 
 
-def _plain(scale: Expression) -> Expression | int:
+def _plain(scale: Expression) -> Expression | Fraction:
     """A scalar expression as a number where it is one."""
     if list(scale.terms) == [((), ())]:
-        return scale.terms[(), ()]  # type: ignore[return-value]
+        return scale.terms[(), ()]
     return scale

@@ -210,11 +210,11 @@ class Record:
     def _reference(self, equality: Equality) -> tuple[int, int, int]:
         """Number, row and column of an equality; what follows from others is written as a step first."""
         if equality not in self._equalities:
-            if equality.origin and isinstance(equality.origin[0], int):
-                self._equalities[equality] = equality.origin  # type: ignore[assignment]
+            if equality.entry is not None:
+                self._equalities[equality] = equality.entry
             else:
                 block = as_block(equality.expression)
-                rewrites = {"rewrites": [[self._uses(equality.origin)]]}  # type: ignore[arg-type]
+                rewrites = {"rewrites": [[self._uses(equality.uses)]]}
                 step = {"by": "equality", "states": self.stated("zero", block)} | rewrites
                 self._equalities[equality] = (self.take(Statement(block, "zero"), step), 0, 0)
         return self._equalities[equality]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from sdpcert.errors import StepRejected
 from sdpcert.symbolic.claim import Statement
 from sdpcert.symbolic.steps.known import Known
 from sdpcert.symbolic.steps.record import Record
@@ -28,7 +29,7 @@ class Step(ABC):
 
     def expanded(self) -> Step:
         """The sum or equality that the step stands for."""
-        raise NotImplementedError(f"{type(self).__name__} has no form in a proof object")
+        raise StepRejected(f"the step {type(self).__name__} has no form in a proof object")
 
     @abstractmethod
     def explanation(self) -> str:
