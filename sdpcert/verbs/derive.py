@@ -19,6 +19,7 @@ from sdpcert.errors import CommandInterrupted
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 from sdpcert.version import __version__
 
 app = typer.Typer()
@@ -72,7 +73,7 @@ def derive(
     work = Work(chosen, seed, numbers, effort, time_limit)
     results, finished = work.settled(shown=not as_json)
     if as_json:
-        print(json.dumps(listing(results, finished)))
+        print_object("derive", listing(results, finished))
     if finished:
         _write(results, tex if folder is not None else None, compiled if as_pdf else None)
         if output is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.extras import needed_by
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer(name="layers", help="1-Lipschitz layer families: list them, prove them.", invoke_without_command=True)
 
@@ -25,7 +25,8 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
         return
     families = _layers().FAMILIES
     if as_json:
-        print(json.dumps([{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]))
+        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
+        print_object("layers", {"families": listed})
         return
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
@@ -67,7 +68,7 @@ def layers_check(
                 )
         finished = True
     if as_json:
-        print(json.dumps(results))
+        print_object("layers check", {"results": results})
     else:
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     if not finished:
