@@ -19,28 +19,43 @@ from sdpcert.verbs import bounds, certify, check, derive, evaluate, export, json
 NOTHING = "interrupted before there was a result"
 #: Exit codes beside 0 (done and proved) and that of an interrupt.
 NOT_PROVED, BAD_INPUT = 1, 2
-app = typer.Typer(add_completion=True, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for verb in (certify, check, bounds, layers, derive, train, evaluate, table, report, export):
+#: What a first try needs; `\\b` keeps the lines as they are.
+FIRST = """\b
+Try:
+  sdpcert certify MODEL.onnx                 a proved bound, and its proof
+  sdpcert certify MODEL.onnx --around X.npy --radius 0.1
+                                             the same, near one input
+  sdpcert check MODEL.cert.json              prove it again, from the file
+  sdpcert evaluate MODEL.onnx --data X.npz   how far inputs may move
+  sdpcert train digits                       train; then: sdpcert evaluate
+  sdpcert certify --help                     options of a verb, an example
+
+\b
+Results go to stdout, everything else to stderr; --json prints one object.
+Exit codes: 0 done and proved, 1 not proved or rejected, 2 bad input,
+130 interrupted."""
+#: In the order of the help: bounds, layers and what is proved of them, training, what comes of saved files.
+VERBS = (certify, check, bounds, evaluate, layers, derive, train, table, report, export)
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in VERBS:
     app.add_typer(verb.app)
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, epilog=FIRST)
 def root(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
 ) -> None:
-    """Prove Lipschitz bounds of neural networks, and check the proofs."""
+    """Prove bounds on the Lipschitz constant of trained neural networks, and check the proofs."""
     if version:
         print(f"sdpcert {sdpcert.__version__}")
     elif context.invoked_subcommand is None:
-        print("sdpcert proves bounds on the Lipschitz constant of trained neural networks.\n")
-        print("Try:  sdpcert certify MODEL.onnx        prove a bound and write the certificate")
-        print("      sdpcert check CERT.json           prove it again, from the certificate alone")
-        print("      sdpcert certify MODEL.onnx --around X.npy --radius 0.1      a bound near one input")
-        print("      sdpcert bounds MODEL.onnx         the whole ladder of bounds")
-        print("      sdpcert evaluate MODEL.onnx --data X.npz      radii within which inputs keep their class")
-        print("      sdpcert derive                    results on Lipschitz layers, proved for all weights")
-        print("      sdpcert train digits              train a network of 1-Lipschitz layers; then sdpcert evaluate")
-        print("      sdpcert certify --help            all options, with an example")
+        print(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -81,7 +96,7 @@ def _failure(error: BaseException, interrupted: bool) -> tuple[str, int]:
     if broken or isinstance(error, KeyboardInterrupt | typer.Abort):
         return NOTHING, INTERRUPTED
     if isinstance(error, typer.TyperException):
-        return getattr(error, "format_message", error.__str__)(), BAD_INPUT
+        return getattr(error, "format_message", error.__str__)().replace("Value error, ", ""), BAD_INPUT
     if isinstance(error, NotVerified):
         return str(error), NOT_PROVED
     if isinstance(error, EvaluationRejected):

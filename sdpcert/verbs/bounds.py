@@ -16,7 +16,10 @@ from sdpcert.verbs.json_output import print_object
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")
+@app.command(
+    short_help="Print the ladder of bounds: attained, neuron, layer, product.",
+    epilog="Example: sdpcert bounds model.onnx --rows 7",
+)
 def bounds(
     net: options.NetworkFile,
     solver: options.SolverName = "native",

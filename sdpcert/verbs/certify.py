@@ -20,7 +20,10 @@ app = typer.Typer()
 PIECES = ("pieces", "nodes", "open")
 
 
-@app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
+@app.command(
+    short_help="Prove a bound, for all inputs or on a region; write its proof.",
+    epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json",
+)
 def certify(
     net: options.NetworkFile,
     method: options.Method = "auto",

@@ -24,7 +24,10 @@ app = typer.Typer()
 Array = np.ndarray
 
 
-@app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
+@app.command(
+    short_help="Prove a certificate, radii or a proof again, from the file alone.",
+    epilog="Example: sdpcert check model.cert.json --network model.onnx",
+)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="certificate, or file of radii")],
     network: Annotated[

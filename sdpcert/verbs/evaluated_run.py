@@ -25,7 +25,7 @@ class RunOptions:
     """The options that only an evaluation of a run has, None or False where they were not given."""
 
     bounds: str | None = None
-    pairs: str | None = None
+    pairs: choices.Pairs | None = None
     device: str | None = None
     again: bool = False
 
