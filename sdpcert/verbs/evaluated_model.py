@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -22,6 +21,7 @@ from sdpcert.report.rounding import as_stated
 from sdpcert.running import choices
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
+from sdpcert.verbs.json_output import print_object
 
 #: Seconds for one input, unless told otherwise.
 TIME_LIMIT = 60.0
@@ -126,7 +126,7 @@ def evaluate_model(
             interrupted = result.notes[-1] if result.notes else "interrupted"
     result.save(output)
     if as_json:
-        print(json.dumps(_summary(result, network.source, output, within, normalisation)))
+        print_object("evaluate", _summary(result, network.source, output, within, normalisation))
     else:
         _print(result, network, data, within, normalisation is not None)
         advice = _advice(result, within, radii is not None, normalisation is not None)
