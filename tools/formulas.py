@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -30,11 +31,16 @@ BARS = {
     r"\lvert": ("\ue002", "|", "prefix"),
     r"\rvert": ("\ue003", "|", "postfix"),
 }
-RELATIONS = set("=≤≥<>≈∈⪰⪯→⟹,;:")
-#: Space on both sides where browsers' dictionary of operators has another.
-SPACES = {"⪰": "0.2778em", "⪯": "0.2778em", "/": "0em"}
+RELATIONS = set("=≤≥<>≈∈⪰⪯≻→⟹,;:")
+SIGNS = ("−", "+")
+#: What a sign, and no sum, stands after.
+OPENING = RELATIONS | set("([{")
+#: Signs that the converter takes for letters, or browsers for others than they are, and the space on both sides.
+SPACES = {"⪰": "0.2778em", "⪯": "0.2778em", "≻": "0.2778em", "/": "0em"}
 #: A formula within a line longer than this many signs may be divided after a relation of its own level, as TeX does.
 LONG = 12
+#: The sign of a root, which is drawn around what stands under it and is no character of a page.
+ROOT = 0x221A
 FONT = "assets/mathematics.woff"
 
 
@@ -43,32 +49,41 @@ def tokens(element: Element) -> int:
     return sum(1 for part in element.iter() if part.tag in ("mi", "mn", "mo", "mtext"))
 
 
-def named(element: Element) -> None:
-    """Operators that are words become identifiers, bars know which side they stand on, and relations keep their space."""
+def corrected(element: Element) -> None:
+    """Words become identifiers, bars know their side, relations have their space, and a sign is no difference."""
     for part in element.iter():
-        # The converter escapes once by itself.
-        text = part.text = html.unescape(part.text or "")
+        part.text = html.unescape(part.text or "")  # the converter escapes once by itself
+    for part in element.iter():
+        text = part.text or ""
         for letter, bar, form in BARS.values():
             if text == letter:
                 part.tag, part.text = "mo", bar
                 part.attrib = {"form": form, "stretchy": "false"}
         if part.tag == "mo" and len(text) > 1 and text.isalpha():
             part.tag = "mi"
-        if part.tag == "mo" and text in SPACES:
+        if text in SPACES:
+            part.tag = "mo"
             part.attrib |= {"lspace": SPACES[text], "rspace": SPACES[text]}
+        for before, sign in pairwise(part):
+            opening = before.text in OPENING or before.get("form") == "prefix"
+            if before.tag == sign.tag == "mo" and opening and sign.text in SIGNS:
+                sign.set("form", "prefix")
 
 
 def divided(row: Element) -> Iterator[list[Element]]:
-    """The parts of a row, each up to a relation outside of all brackets, or a comma there."""
+    """The parts of a row, each up to a relation or a comma outside of all brackets, or a sum where they are long."""
     part: list[Element] = []
     depth = 0
     for child in row:
         part.append(child)
-        if child.tag != "mo":
+        for bracket in child.iter("mo"):
+            form = bracket.get("form") if bracket.text in ("‖", "|") else None
+            depth += bracket.text in ("(", "[", "{") or form == "prefix"
+            depth -= bracket.text in (")", "]", "}") or form == "postfix"
+        if child.tag != "mo" or depth:
             continue
-        depth += (child.text in ("(", "[", "{")) - (child.text in (")", "]", "}"))
-        depth += (child.get("form") == "prefix") - (child.get("form") == "postfix")
-        if depth == 0 and child.text in RELATIONS:
+        added = child.text in SIGNS and child.get("form") != "prefix" and sum(map(tokens, part)) > LONG
+        if child.text in RELATIONS or added:
             child.set("form", "infix")
             yield part
             part = []
@@ -81,7 +96,7 @@ def mathml(latex: str, display: bool) -> str:
     for command, (letter, _, _) in BARS.items():
         latex = re.sub(re.escape(command) + r"(?![a-zA-Z])", letter, latex)
     whole = convert_to_element(latex, display="block" if display else "inline")
-    named(whole)
+    corrected(whole)
     left = [part.text for part in whole.iter() if "\\" in (part.text or "")]
     if left:
         raise ValueError(f"{left[0]} of the formula {latex!r} is not understood")
@@ -128,11 +143,14 @@ def font(characters: set[str]) -> bytes:
     """STIX Two Math with these characters and all letters that mathematics writes them in, as WOFF."""
     with files("ziamath.fonts").joinpath("STIXTwoMath-Regular.ttf").open("rb") as source:
         face = TTFont(io.BytesIO(source.read()))
-    options = Options(layout_features=["*"], flavor="woff", notdef_outline=True)
-    subset = Subsetter(options)
+    # Chromium leaves the width of the widest root behind every root; those of the pages are one line high.
+    variants = face["MATH"].table.MathVariants
+    root = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(face.getBestCmap()[ROOT])]
+    del root.MathGlyphVariantRecord[1:]
+    root.VariantCount, root.GlyphAssembly = 1, None
+    subset = Subsetter(Options(layout_features=["*"], notdef_outline=True))
     letters = [*range(0x20, 0x7F), *range(0x391, 0x3F6), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C), 0x210E]
-    root = 0x221A  # drawn around what stands under it, and not a character of the page
-    subset.populate(unicodes=[*letters, root, *map(ord, characters)])
+    subset.populate(unicodes=[*letters, ROOT, *map(ord, characters)])
     subset.subset(face)
     face.flavor = "woff"
     made = io.BytesIO()
