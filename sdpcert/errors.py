@@ -62,6 +62,10 @@ class ProcessFailed(SdpcertError, RuntimeError):
     """A process that this one started died; the message is the last line that it wrote."""
 
 
+class WorkersLost(SdpcertError, RuntimeError):
+    """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
+
+
 class AlgebraError(SdpcertError, ValueError):
     """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 
