@@ -21,7 +21,8 @@ app = typer.Typer()
     epilog="Example: sdpcert bounds model.onnx --rows 7",
 )
 def bounds(
-    net: options.NetworkFile,
+    net: options.NetworkFile = None,
+    example: options.Example = None,
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
     rows: options.Rows = None,
@@ -35,7 +36,7 @@ def bounds(
     as_json: options.AsJson = False,
 ) -> int:
     """Print the ladder of bounds: attained, one multiplier per neuron, one per layer, product of norms."""
-    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    network = options.network_of(net, example, options.array_options(activation, orientation))
     methods: tuple[Method, ...] = ("neuron", "layer", "product")
     ladder, stopped = [], False
     for method in methods:

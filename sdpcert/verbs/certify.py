@@ -25,7 +25,8 @@ PIECES = ("pieces", "nodes", "open")
     epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json",
 )
 def certify(
-    net: options.NetworkFile,
+    net: options.NetworkFile = None,
+    example: options.Example = None,
     method: options.Method = "auto",
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
@@ -58,9 +59,9 @@ def certify(
     asked = regions.RegionOptions(around, radius, norm, within, index, box)
     chosen_pair = regions.chosen_pair(pair, rows)
     regions.check_together(asked.given, exact, nodes, jobs, method, form, head)
-    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    network = options.network_of(net, example, options.array_options(activation, orientation))
     region = asked.chosen(math.prod(network.input_shape))
-    output = output or Path(f"{net.stem}.cert.json")
+    output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
     with options.progress() as progress, regions.workers(jobs) as executor:
         certificate = sdpcert.certify(

@@ -21,8 +21,14 @@ app = typer.Typer()
 )
 def evaluate(
     subject: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="folder of a finished run, or a model file as certify reads it")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="folder of a finished run, or a model file as certify reads it",
+            show_default=False,
+        ),
+    ] = None,
+    example: options.Example = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -95,9 +101,11 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> int:
     """Certified accuracy, with proofs: of a model on inputs of your own, or of a finished run, saved in its folder."""
-    of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation)
+    of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation, example)
     of_run = RunOptions(bounds, pairs, device, again)
     wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
+    if subject is None:
+        return evaluate_model(None, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
     folder = subject.is_dir() or not (subject.suffix or subject.exists())  # perhaps of a run that is not there
     if folder and not (data is not None and data.is_file()):
         _refuse(of_model.given, "evaluations of a model", "with --data X.npz the run's network is one")

@@ -1,4 +1,4 @@
-"""`sdpcert layers`: the families of 1-Lipschitz layers, and their proofs."""
+"""`sdpcert layers`: the families of 1-Lipschitz layers and their proofs, and the layers of a model."""
 
 from __future__ import annotations
 
@@ -8,19 +8,52 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
 
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.extras import needed_by
 from sdpcert.verbs import completion, options
 from sdpcert.verbs.json_output import print_object
+from sdpcert.verbs.layers_of_model import layers_of_model
 
-app = typer.Typer(name="layers", short_help="List the families of 1-Lipschitz layers, and prove them.")
+#: The command that reads a model; it need not be named.
+MODEL = "MODEL"
 
 
-@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers check aol")
+class ModelOrCommand(TyperGroup):
+    """A group whose arguments are a command's, or a model and options: then the command `MODEL` reads them all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with `MODEL` in front where they name no command and are no options of the group."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        word = next((a for a in args if not a.startswith("-")), None)
+        if word not in self.commands and not own.issuperset(args):
+            args = [MODEL, *args]
+        return super().parse_args(ctx, args)
+
+
+class OfModel(TyperCommand):
+    """The command that need not be named."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """As it is called."""
+        formatter.write_usage(ctx.parent.command_path, " ".join(self.collect_usage_pieces(ctx)))
+
+
+app = typer.Typer(
+    name="layers",
+    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
+    cls=ModelOrCommand,
+    invoke_without_command=True,
+    subcommand_metavar="[MODEL | check FAMILY]",
+)
+app.command(MODEL, cls=OfModel, epilog="Example: sdpcert layers model.onnx")(layers_of_model)
+
+
+@app.callback(invoke_without_command=True, epilog="Examples: sdpcert layers model.onnx; sdpcert layers check aol")
 def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
-    """List the families of 1-Lipschitz layers; `sdpcert layers check` proves them."""
+    """List the families of 1-Lipschitz layers, prove one of them, or prove the norms of a model's layers."""
     if context.invoked_subcommand is not None:
         return
     families = _layers().FAMILIES

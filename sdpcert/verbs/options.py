@@ -12,11 +12,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from sdpcert.network import Network
+from sdpcert.readers import load
+from sdpcert.readers.examples import EXAMPLES, ExampleName, example_network, load_example
 from sdpcert.running import choices
 from sdpcert.running.extras import needed_by
 from sdpcert.verbs import completion
 
-NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
+NetworkFile = Annotated[
+    Path | None, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors", show_default=False)
+]
+Example = Annotated[
+    ExampleName | None, typer.Option("--example", help="in place of NET: a network that comes with sdpcert")
+]
 Method = Annotated[
     choices.Method, typer.Option(help="product of norms, one multiplier per layer or per neuron, or the best that fits")
 ]
@@ -62,6 +70,23 @@ Form = Annotated[choices.Form, typer.Option(help="every pixel a neuron, or over 
 HeadOption = Annotated[choices.Head, typer.Option("--head", help="dense head after convolutions: with them, or apart")]
 Level = Annotated[choices.Level, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def network_path(net: Path | None, example: ExampleName | None) -> Path:
+    """The model file; ValueError with one line unless it is given either as a file or as an example."""
+    if net is None and example is not None:
+        return example_network(example)
+    if net is not None and example is None:
+        return net
+    if net is None:
+        raise ValueError(f"a model is missing: give its file, or --example with one of {', '.join(EXAMPLES)}")
+    raise ValueError(f"{net} and --example {example} are two models; leave one of them out")
+
+
+def network_of(net: Path | None, example: ExampleName | None, given: dict[str, str]) -> Network:
+    """The network of a model file or of an example; ValueError with one line unless one of them is given."""
+    path = network_path(net, example)
+    return load(path, **given) if example is None else load_example(example, **given)
 
 
 def array_options(activation: str | None, orientation: str | None) -> dict[str, str]:
