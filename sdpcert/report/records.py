@@ -21,7 +21,7 @@ from sdpcert.regions.region import AllInputs, Region
 from sdpcert.report.radii_file import FORMAT as RADII
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.regional import Moment
-from sdpcert.report.rounding import as_stated
+from sdpcert.report.rounding import radius_text
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -318,7 +318,7 @@ def where(record: Record) -> str:
     if not region.bounded:
         return region.shape
     what = "half-width" if region.shape == "box" else "radius"
-    return f"the {region.shape} of {what} {as_stated(region.size)} that the file states"
+    return f"the {region.shape} of {what} {radius_text(region.size)} that the file states"
 
 
 def by_network(records: Sequence[Record]) -> list[list[Record]]:

@@ -43,7 +43,7 @@ class OfModel(TyperCommand):
 
 app = typer.Typer(
     name="layers",
-    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
+    short_help="Prove the norms of a model's layers; list or prove families.",
     cls=ModelOrCommand,
     invoke_without_command=True,
     subcommand_metavar="[MODEL | check FAMILY]",
@@ -51,15 +51,15 @@ app = typer.Typer(
 app.command(MODEL, cls=OfModel, epilog="Example: sdpcert layers model.onnx")(layers_of_model)
 
 
-@app.callback(invoke_without_command=True, epilog="Examples: sdpcert layers model.onnx; sdpcert layers check aol")
+@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers model.onnx")
 def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List the families of 1-Lipschitz layers, prove one of them, or prove the norms of a model's layers."""
     if context.invoked_subcommand is not None:
         return
     families = _layers().FAMILIES
     if as_json:
-        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
-        print_object("layers", {"families": listed})
+        kinds = [{"name": f.name, "dense": bool(f.dense), "convolution": bool(f.convolution)} for f in families]
+        print_object("layers", {"families": [kind | {"source": f.source} for kind, f in zip(kinds, families)]})
         return
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
@@ -106,15 +106,14 @@ def layers_check(
                     "proved" if result.ok else "NOT PROVED",
                 )
         finished = True
+    families = len({r["family"] for r in results})
+    stopped = f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
     if as_json:
-        print_object("layers check", {"results": results})
+        print_object("layers check", {"results": results, "interrupted": None if finished else stopped})
     else:
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     if not finished:
-        families = len({r["family"] for r in results})
-        raise CommandInterrupted(
-            f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
-        )
+        raise CommandInterrupted(stopped)
     return 0 if all(r["ok"] for r in results) else 1
 
 
