@@ -134,9 +134,14 @@ class Shape(ShortRepr):
         products += order * (PRODUCTS * self.weights + SOLVES * self.elimination.entries)
         return Work(products, PASSES * order**2, blocks * (BLOCK + BLOCK_AND_GROUP * self.groups))
 
+    @property
+    def iterations(self) -> int:
+        """Iterations of the primal-dual method to an accuracy of 1e-6."""
+        return ITERATIONS + self.groups
+
     def solving(self, variables: int) -> Work:
         """A run to an accuracy of 1e-6 with so many variables."""
-        return self.iteration(variables) * (ITERATIONS + self.groups)
+        return self.iteration(variables) * self.iterations
 
     def proof(self) -> Work:
         """A proof by a factor."""
