@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_allowance
+from sdpcert.layers.cayley import contracted, orthonormal_columns
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.torus import rounding_allowance
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator
