@@ -1,5 +1,6 @@
 """1-Lipschitz torch layers, feasible by construction, and checked to be."""
 
+from sdpcert.layers.aoc import AOCConv2d, AOCConvTranspose2d
 from sdpcert.layers.aol import AOLConv2d, AOLLinear
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear
 from sdpcert.layers.block_reflector import BROConv2d, BROLinear
@@ -35,6 +36,8 @@ from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 
 __all__ = [
     "FAMILIES",
+    "AOCConv2d",
+    "AOCConvTranspose2d",
     "AOLConv2d",
     "AOLLinear",
     "Abs",

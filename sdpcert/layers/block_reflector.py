@@ -2,8 +2,8 @@
 
 `I - 2 V (V'V)^-1 V'` is orthogonal for every V of full column rank m: it reflects the m directions of V's columns and
 keeps all others. A guard on the diagonal of V'V keeps its norm at most one for every V; sections of it (the first
-outputs, the first inputs) are contractions as well. m, the rank, is the number of eigenvalues -1. A product and a factor
-of order m per layer: no iteration, and no factor of the order of the channels.
+outputs, the first inputs) are contractions as well. m, the rank, is the number of eigenvalues -1. A layer takes a
+product and a factor of order m: no iteration, and no factor of the order of the channels.
 
 Source: Lai, Huang, Kung, Chen, "Enhancing Certified Robustness via Block Reflector Orthogonal Layers and Logit
 Annealing Loss", ICML 2025. Proofs: `sdpcert derive block_reflector`.

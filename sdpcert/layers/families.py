@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sdpcert.layers import (
+    aoc,
     aol,
     bjorck,
     block_reflector,
@@ -37,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     exponential.SOC,
     bjorck.BJORCK,
     bjorck.BCOP,
+    aoc.FAMILY,
     block_reflector.FAMILY,
     cholesky.FAMILY,
     linear_residual.FAMILY,
