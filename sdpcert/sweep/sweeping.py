@@ -148,7 +148,8 @@ def _losses() -> Iterator[None]:
     try:
         yield
     except (BrokenExecutor, CancelledError, ProcessEnded, OSError) as error:
-        raise WorkersLost(f"the workers are lost ({' '.join(str(error).split()) or type(error).__name__})") from error
+        why = " ".join(str(error.__cause__ or error).split()) or "what was handed out was cancelled"
+        raise WorkersLost(f"the workers are lost: {why}") from error
 
 
 def _write_index(folder: Folder) -> None:

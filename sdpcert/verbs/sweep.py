@@ -67,11 +67,11 @@ def sweep(
         return 0
     if scheduler is not None and jobs is not None:
         raise ValueError("--jobs counts processes of this machine, and --scheduler works elsewhere; give one")
-    if scheduler is not None:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said here, in one line
     share = (1, 1) if array is None else _share(array)
     workers = jobs or min(_cores(), max(1, len(stated.share(*share))))
     with executor(workers, scheduler) as chosen, _shown() as report:
+        for library in ("distributed", "tornado.application"):  # what a lost connection means is said here, in one line
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         try:
             summary = run(stated, output, chosen, share=share, report=report)
         except KeyboardInterrupt:
