@@ -19,6 +19,7 @@ from sdpcert.certify.ladder import Ladder
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.repair import repair
 from sdpcert.certify.request import Request
+from sdpcert.certify.short_values import prove_short
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
@@ -68,6 +69,7 @@ class DensePoint(Candidate):
         started = time.perf_counter()
         with first_interrupt_waits():
             proof, notes = self._proof()
+            proof = (None if proof is None else prove_short(self.form, self.solution, proof)) or proof
         self.proved, self.proof_seconds = proof is not None, time.perf_counter() - started
         dual = self.solution.dual
         if proof is None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 import sdpcert
 from sdpcert.errors import CommandInterrupted
-from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.report import rounded_apart, rounded_up, seconds
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 
@@ -70,12 +70,12 @@ def _print(ladder: list[sdpcert.Certificate], as_json: bool) -> None:
         print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
         return
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
-    table.add_row(
-        "attained", rounded_down(ladder[0].lower), "attained by two inputs", "", seconds(ladder[0].attained_seconds)
-    )
+    attained = rounded_apart(ladder[0].lower, min(c.upper for c in ladder))[0]
+    table.add_row("attained", attained, "attained by two inputs", "", seconds(ladder[0].attained_seconds))
     for c in ladder:
         gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
-        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
+        upper = rounded_apart(ladder[0].lower, c.upper)[1]
+        table.add_row(c.method, upper, c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
     Console(width=max(Console().width, 100)).print(table)
     for note in dict.fromkeys(note for c in ladder for note in c.notes):
         print(f"note  {note}")

@@ -95,7 +95,7 @@ def layers_check(
                     f"{result.eigenvalue:.1e}",
                     f"{result.margin:.1e}",
                     seconds(result.seconds),
-                    "proved" if result.ok else "NOT PROVED",
+                    f"proved: at most {rounded_up(result.claimed)}" if result.ok else "NOT PROVED",
                 )
         finished = True
     if as_json:

@@ -14,7 +14,7 @@ import sdpcert
 from sdpcert.certify.layerwise import LayerBounds, layer_bounds
 from sdpcert.errors import CommandInterrupted
 from sdpcert.network.graph import Network
-from sdpcert.report import rounded_down, rounded_up
+from sdpcert.report import rounded_apart, rounded_down, rounded_up
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 
@@ -70,14 +70,17 @@ def _print(bounds: LayerBounds) -> None:
     ends = {stage.layers[-1].value: stage for stage in bounds.stages}
     for layer in bounds.layers:
         stage = ends.get(layer.value)
+        upper, attained = rounded_up(layer.upper, DIGITS), ""
+        if layer.lower is not None:
+            attained, upper = rounded_apart(layer.lower, layer.upper, DIGITS)
         up_to = "" if stage is None or stage.whole is None else rounded_up(stage.whole, DIGITS)
         table.add_row(
             str(layer.value),
             layer.kind,
             " + ".join("x".join(map(str, shape)) for shape in layer.inputs),
             "x".join(map(str, layer.output)),
-            rounded_up(layer.upper, DIGITS),
-            "" if layer.lower is None else rounded_down(layer.lower, DIGITS),
+            upper,
+            attained,
             rounded_up(layer.product, DIGITS),
             up_to,
             "" if stage is None or len(stage.layers) == 1 else f"{stage.inside:.3f}",
