@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -14,7 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.extras import needed_by
-from sdpcert.verbs import options
+from sdpcert.verbs import completion, options
+from sdpcert.verbs.json_output import print_object
 from sdpcert.verbs.layers_of_model import layers_of_model
 
 #: The command that reads a model; it need not be named.
@@ -43,6 +43,7 @@ class OfModel(TyperCommand):
 
 app = typer.Typer(
     name="layers",
+    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
     cls=ModelOrCommand,
     invoke_without_command=True,
     subcommand_metavar="[MODEL | check FAMILY]",
@@ -57,7 +58,8 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
         return
     families = _layers().FAMILIES
     if as_json:
-        print(json.dumps([{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]))
+        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
+        print_object("layers", {"families": listed})
         return
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
@@ -65,9 +67,15 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
     Console(width=max(Console().width, 120)).print(table)
 
 
-@app.command("check", epilog="Example: sdpcert layers check sll")
+@app.command(
+    "check",
+    short_help="Prove a family on fresh, random, trained and degenerate weights.",
+    epilog="Example: sdpcert layers check sll",
+)
 def layers_check(
-    name: Annotated[str, typer.Argument(metavar="FAMILY", help="name of a family, or all")],
+    name: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="name of a family, or all", autocompletion=completion.families)
+    ],
     double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
     seed: Annotated[int, typer.Option(help="seed of the random weights", **options.SEEDS)] = 0,
     as_json: options.AsJson = False,
@@ -99,7 +107,7 @@ def layers_check(
                 )
         finished = True
     if as_json:
-        print(json.dumps(results))
+        print_object("layers check", {"results": results})
     else:
         Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
     if not finished:

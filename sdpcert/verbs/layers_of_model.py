@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from sdpcert.network.graph import Network
 from sdpcert.report import rounded_apart, rounded_down, rounded_up
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="model file (.onnx, .npz, .mat, .safetensors), or a run's folder")
@@ -47,7 +47,7 @@ def layers_of_model(
         except sdpcert.Interrupted as interrupted:
             bounds, stopped = interrupted.result, str(interrupted)
     if as_json:
-        print(json.dumps(bounds.summary()))
+        print_object("layers MODEL", bounds.summary())
     else:
         _print(bounds)
     if stopped:
