@@ -198,6 +198,7 @@ class DensePlan(Plan):
             self.method, self.last = "layer" if self.asked == "layer" else "neuron", None
             yield from self._whole(ladder, budget, climbed)
         else:
+            self.left_rungs = ladder.whole.memory <= self.memory_limit
             self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
 
     def _recursion(self, budget: Budget) -> Callable[[StackedForm], Solution]:

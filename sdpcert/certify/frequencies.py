@@ -135,6 +135,7 @@ class FrequencyPlan(Plan):
             yield from self._offer(product, search, at_once=True)
             search = replace(search, seconds=search.seconds - RESERVE * (search.elapsed - started))
             if search.spent:
+                self.left_rungs = True
                 self.failures.append("product of norms: the time limit leaves no time to search more and to prove it")
         else:
             left.append(product)

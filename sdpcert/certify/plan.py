@@ -114,6 +114,8 @@ class Plan(ABC):
     searched: Network | StackedForm
     claimed: StackedForm | None = None
     found: Attained | None = None
+    #: Whether something that would have been tried was not for want of time.
+    left_rungs: bool = False
 
     @abstractmethod
     def candidates(self, budget: Budget) -> Iterator[Candidate]:
