@@ -25,7 +25,7 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute_values import absolute
-from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.effort import Effort, choose_method, estimate
 from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.forward import lowest_form
 from sdpcert.solvers.segments import sweep
@@ -64,6 +64,10 @@ class DensePoint(Candidate):
     def __post_init__(self) -> None:
         self.bound, self.status = self.solution.bound, self.solution.status
         self.iterations, self.history = self.solution.iterations, self.solution.history
+
+    @property
+    def estimated_proof(self) -> float:
+        return estimate(self.form, "layer").proof
 
     def prove(self, below: float, budget: Budget) -> Proven:
         started = time.perf_counter()

@@ -211,6 +211,10 @@ class _Front(Candidate):
     def __post_init__(self) -> None:
         self.way = str(self.how)
 
+    @property
+    def estimated_proof(self) -> float:
+        return estimate_frequencies(self.plan.form, self.plan.head, self.how.method).proof
+
     def _with_head(self, proven: Proven, proof: TorusProof, d: Array, t: Array, known: Solution | None) -> Proven:
         """The tree of the front, proved in the metric `d`, and of the head, which reads it in the scales `t`."""
         plan = self.plan

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sdpcert.running import choices
+from sdpcert.running.phases import phases_shown
 
 app = typer.Typer()
 
@@ -35,8 +35,8 @@ def table(
     """Make a table of saved certificates, radii or runs, each proved again; one that is not makes no table."""
     from sdpcert.report import write_table
 
-    with Console(stderr=True).status("proving again"):
-        text = write_table(files, kind, columns, form, output, caption, times)
+    with phases_shown("proving again") as show:
+        text = write_table(files, kind, columns, form, output, caption, times, show)
     if output is None:
         print(text, end="")
     return 0
