@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,14 @@ def phases_shown(first: str) -> Iterator[Callable[[str], None]]:
 
 def expected(seconds: float) -> str:
     """What to add to a phase that is estimated to take so long; nothing for a short one."""
-    if not SHORT <= seconds < float("inf"):
-        return ""
-    return f", estimated at {seconds:.0f} s" if seconds < 120 else f", estimated at {seconds / 60:.0f} min"
+    return f", estimated at {_duration(seconds)}" if SHORT <= seconds < float("inf") else ""
+
+
+def to_go(started: float, done: int, count: int) -> str:
+    """What to add to a phase of which so many things of `count` are done since `started` (`time.perf_counter`)."""
+    left = (time.perf_counter() - started) / done * (count - done) if done else 0.0
+    return f", about {_duration(left)} to go" if left >= SHORT else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
