@@ -30,7 +30,7 @@ def phases_shown(first: str) -> Iterator[Callable[[str], None]]:
         shown = line.add_task(first, total=None)
 
         def show(text: str) -> None:
-            line.update(shown, description=text)
+            line.update(shown, description=text, refresh=True)
 
         yield show
 

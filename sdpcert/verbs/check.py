@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
+from sdpcert.running.phases import SHORT, phases_shown
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
 
@@ -46,25 +48,43 @@ def check(
         raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
     reads(file)
     given = options.array_options(activation, orientation)
-    if network is None and data is None:
-        result = sdpcert.check(file)
-    else:
-        try:
-            document = document_of(file)
-        except (Unreadable, Rejected):
-            document = None  # what is wrong with it the checker says
-        if isinstance(document, dict) and document.get("format") == FORMAT:
-            result = _with_model(file, document, network, data, given)
-        elif data is not None:
-            raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
-        else:
-            assert network is not None
-            result = _with_network(file, network, given)
+    with phases_shown(f"proving {file.name} again{_took(file)}"):
+        result = _verdict(file, network, data, given)
     if as_json:
         print_object("check", {"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
+
+
+def _verdict(file: Path, network: Path | None, data: Path | None, given: dict[str, str]) -> CheckResult:
+    """What the checkers say of the file, and of the model and the data that it has to be about."""
+    if network is None and data is None:
+        return sdpcert.check(file)
+    try:
+        document = document_of(file)
+    except (Unreadable, Rejected):
+        document = None  # what is wrong with it the checker says
+    if isinstance(document, dict) and document.get("format") == FORMAT:
+        return _with_model(file, document, network, data, given)
+    if data is not None:
+        raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
+    assert network is not None
+    return _with_network(file, network, given)
+
+
+def _took(file: Path) -> str:
+    """What the file says that its proof took when it was made, for whoever waits at a terminal."""
+    if not sys.stderr.isatty():
+        return ""
+    try:
+        document = document_of(file)
+    except (Unreadable, Rejected):
+        return ""
+    stated = document.get("information") if isinstance(document, dict) else None
+    took = stated.get("proof_seconds") if isinstance(stated, dict) else None
+    long = isinstance(took, float) and SHORT <= took < math.inf
+    return f", whose proof took {took:.0f} s when it was made" if long else ""
 
 
 def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:

@@ -8,14 +8,16 @@ import os
 import pty
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdpcert import Network, certify, cli
-from sdpcert.running.phases import expected, phases_shown
+from sdpcert.running.phases import expected, phases_shown, to_go
 from sdpcert.solvers.solution import Progress
 
 NETWORKS = Path(__file__).parents[2] / "examples" / "networks"
@@ -119,3 +121,16 @@ def test_only_what_is_long_has_an_estimate() -> None:
     assert expected(0.5) == expected(float("inf")) == ""
     assert expected(7.4) == ", estimated at 7 s"
     assert expected(600) == ", estimated at 10 min"
+
+
+def test_check_says_what_the_proof_took_when_it_was_made(terminal: Terminal, tmp_path: Path) -> None:
+    certificate = replace(certify(Network.mlp([np.eye(2)])), proof_seconds=7.3)
+    certificate.save(tmp_path / "a.json")
+    assert command(terminal, "check", str(tmp_path / "a.json"))[0] == 0
+    assert "proving a.json again, whose proof took 7 s when it was made" in terminal.text()
+
+
+def test_what_is_left_is_estimated_from_what_is_done() -> None:
+    started = time.perf_counter() - 10
+    assert to_go(started, 0, 5) == to_go(started, 5, 5) == ""
+    assert to_go(started, 2, 5) == ", about 15 s to go"
