@@ -62,10 +62,6 @@ class ProcessEnded(SdpcertError, RuntimeError):
     """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
-class ProcessFailed(SdpcertError, RuntimeError):
-    """A process that this one started died; the message is the last line that it wrote."""
-
-
 class AlgebraError(SdpcertError, ValueError):
     """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 

@@ -11,6 +11,7 @@ import typer
 
 import sdpcert
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 from sdpcert.verbs.json_output import print_object
@@ -63,7 +64,7 @@ def certify(
     region = asked.chosen(math.prod(network.input_shape))
     output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
-    with options.progress() as progress, regions.workers(jobs) as executor:
+    with options.progress() as progress, executor(jobs) as workers:
         certificate = sdpcert.certify(
             network,
             method,
@@ -82,7 +83,7 @@ def certify(
             exact=exact,
             nodes=nodes,
             output_pair=chosen_pair,
-            executor=executor,
+            executor=workers,
         )
     proved = certificate.status == "proved"
     if proved:

@@ -19,6 +19,7 @@ from sdpcert.readers.examples import ExampleName, example_inputs
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.report import percent_down, percent_up, radius_text, seconds
 from sdpcert.running import choices
+from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 from sdpcert.verbs.json_output import print_object
@@ -107,7 +108,7 @@ def evaluate_model(
     output = asked.output or Path(f"{model.resolve().name if model.is_dir() else model.stem}.radii.json")
     check_output(output)
     interrupted = ""
-    with regions.workers(asked.jobs or 1) as executor:
+    with executor(asked.jobs or 1) as workers:
         try:
             result = sdpcert.radii(
                 network,
@@ -121,7 +122,7 @@ def evaluate_model(
                 time_limit=TIME_LIMIT if time_limit is None else time_limit,
                 attack=attack,
                 constants="auto" if asked.constants is None else asked.constants,
-                executor=executor,
+                executor=workers,
                 seed=seed,
                 progress=sys.stderr.isatty(),
             )

@@ -48,7 +48,7 @@ def evaluate_run(
     as_json: bool,
 ) -> int:
     """Evaluate a finished run or verify its saved evaluation, print it, and return the exit code."""
-    options.training_package()
+    options.training_package("evaluating a run")
     from sdpcert.evaluation.again import recertify
     from sdpcert.evaluation.trained import evaluate as measured
 
