@@ -69,6 +69,7 @@ SearchEffort = Annotated[
 Form = Annotated[choices.Form, typer.Option(help="every pixel a neuron, or over frequencies (convolutional networks)")]
 HeadOption = Annotated[choices.Head, typer.Option("--head", help="dense head after convolutions: with them, or apart")]
 Level = Annotated[choices.Level, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")]
+Jobs = Annotated[int, typer.Option(min=1, metavar="K", help="processes that work side by side")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
