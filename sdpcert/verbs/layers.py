@@ -61,12 +61,23 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
         return
     families = _layers().FAMILIES
     if as_json:
-        kinds = [{"name": f.name, "dense": bool(f.dense), "convolution": bool(f.convolution)} for f in families]
-        print_object("layers", {"families": [kind | {"source": f.source} for kind, f in zip(kinds, families)]})
+        listed = [
+            {
+                "name": f.name,
+                "description": f.description,
+                "dense": f.dense is not None,
+                "convolution": f.convolution is not None,
+                "source": f.source,
+            }
+            for f in families
+        ]
+        print_object("layers", {"families": listed})
         return
-    table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
+    headers = ("family", "what it is", "dense", "convolution", "source")
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for f in families:
-        table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
+        forms = ("yes" if form else "" for form in (f.dense, f.convolution))
+        table.add_row(f.name, f.description, *forms, f.source)
     Console(width=max(Console().width, 120)).print(table)
 
 
