@@ -54,8 +54,8 @@ class CommandInterrupted(SdpcertError):
     """A command was interrupted and has printed what was finished; the message says how much that is."""
 
 
-class ProcessEnded(SdpcertError):
-    """A process that this one started was ended from here; it has no result."""
+class ProcessEnded(SdpcertError, RuntimeError):
+    """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
 class ProcessFailed(SdpcertError, RuntimeError):

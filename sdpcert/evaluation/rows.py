@@ -12,10 +12,11 @@ import numpy as np
 from sdpcert.errors import MalformedEvaluation
 from sdpcert.evaluation.file import decode
 from sdpcert.robustness.from_logits import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
+from sdpcert.running import choices
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-BOUNDS = ("by-construction", "sdp", "pairwise")
+BOUNDS = choices.RUN_BOUNDS
 LEVELS = {
     "R": "the real function of the stored weights; logits evaluated in float64, their error added",
     "F": "every IEEE float32 evaluation, sums in any order, convolutions by their definition; its error added",

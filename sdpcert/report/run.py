@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdpcert.report.drawing import FORMATS as FIGURE_FORMATS
 from sdpcert.report.drawing import write_figures
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
 from sdpcert.report.table import make_table
+from sdpcert.running.choices import FIGURE_FORMATS
 from sdpcert.running.outputs import check_not_read, check_output, write_whole
 
 #: A path as text or as an object.

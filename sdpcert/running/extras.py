@@ -17,6 +17,7 @@ EXTRAS = {
     "safetensors": "train",
     "sklearn": "train",
     "PIL": "train",
+    "distributed": "dask",
 }
 
 

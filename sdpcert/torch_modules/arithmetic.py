@@ -5,7 +5,6 @@ Numbers of Python count in float64.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,9 @@ from sdpcert.network.affine import Dense
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.values import Dynamic
 from sdpcert.torch_modules.arguments import Handler
+from sdpcert.torch_modules.sorting import WithIndices
 from sdpcert.torch_modules.trace import NoForm, Trace
 from sdpcert.torch_modules.translation import translated
-
-#: What `x.max(dim)` returns; the indices are refused where they are used.
-Extremum = namedtuple("Extremum", "values indices")
 
 
 def _batch_norm(
@@ -110,7 +107,7 @@ def _greatest(of_two: str, of_many: str) -> Handler:
         if other is not None:
             return trace.call(of_two, source, other)
         values = reduced(trace, source=source, dim=dim, keepdim=keepdim)
-        return values if dim is None else Extremum(values, NoForm("the place of a maximum jumps with the data"))
+        return values if dim is None else WithIndices(values, NoForm("the place of a maximum jumps with the data"))
 
     return handle
 

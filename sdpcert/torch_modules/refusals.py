@@ -14,7 +14,7 @@ _DISTANCE = "a norm of several numbers is not an elementwise function of bounded
 _RECURRENT = "gates multiply values that depend on the input, so its slope is not bounded"
 _RANDOM = "it draws random numbers"
 _JUMPS = "it jumps"
-_SORT = "sorting has no form here; use sdpcert.layers.GroupSort, or torch.maximum and torch.minimum of pairs"
+_SORT = "it sorts all entries at once; use torch.sort along an axis"
 
 REASONS: dict[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp", "gumbel_softmax"), _LOGITS),
@@ -42,7 +42,7 @@ REASONS: dict[str, str] = {
     **dict.fromkeys(
         ("floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "hardshrink", "floor_divide"), _JUMPS
     ),
-    **dict.fromkeys(("sort", "topk", "kthvalue", "median", "msort", "nanmedian"), _SORT),
+    **dict.fromkeys(("msort", "nanmedian"), _SORT),
     "einsum": "write it with torch.matmul or torch.nn.functional.linear",
     "bmm": "both operands have a batch axis; use torch.matmul with a weight",
     "__setitem__": "it writes into a tensor; build the result with torch.cat or torch.stack",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -13,13 +11,18 @@ from sdpcert.errors import CommandInterrupted
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert bounds model.onnx --rows 7")
+@app.command(
+    short_help="Print the ladder of bounds: attained, neuron, layer, product.",
+    epilog="Example: sdpcert bounds model.onnx --rows 7",
+)
 def bounds(
-    net: options.NetworkFile,
+    net: options.NetworkFile = None,
+    example: options.Example = None,
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
     rows: options.Rows = None,
@@ -33,7 +36,7 @@ def bounds(
     as_json: options.AsJson = False,
 ) -> int:
     """Print the ladder of bounds: attained, one multiplier per neuron, one per layer, product of norms."""
-    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    network = options.network_of(net, example, options.array_options(activation, orientation))
     methods: tuple[Method, ...] = ("neuron", "layer", "product")
     ladder, stopped = [], False
     for method in methods:
@@ -67,7 +70,7 @@ def bounds(
 
 def _print(ladder: list[sdpcert.Certificate], as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}))
+        print_object("bounds", {"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]})
         return
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
     table.add_row(

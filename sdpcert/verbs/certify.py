@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +13,20 @@ import sdpcert
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 #: What is said of the pieces of a region: how many have a bound of their own, were looked at, and are open.
 PIECES = ("pieces", "nodes", "open")
 
 
-@app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
+@app.command(
+    short_help="Prove a bound, for all inputs or on a region; write its proof.",
+    epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json",
+)
 def certify(
-    net: options.NetworkFile,
+    net: options.NetworkFile = None,
+    example: options.Example = None,
     method: options.Method = "auto",
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
@@ -55,9 +59,9 @@ def certify(
     asked = regions.RegionOptions(around, radius, norm, within, index, box)
     chosen_pair = regions.chosen_pair(pair, rows)
     regions.check_together(asked.given, exact, nodes, jobs, method, form, head)
-    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    network = options.network_of(net, example, options.array_options(activation, orientation))
     region = asked.chosen(math.prod(network.input_shape))
-    output = output or Path(f"{net.stem}.cert.json")
+    output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
     with options.progress() as progress, regions.workers(jobs) as executor:
         certificate = sdpcert.certify(
@@ -86,7 +90,7 @@ def certify(
     if as_json:
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
         beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print(json.dumps(certificate.summary() | counts | beside))
+        print_object("certify", certificate.summary() | counts | beside)
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +18,16 @@ from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 Array = np.ndarray
 
 
-@app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
+@app.command(
+    short_help="Prove a certificate, radii or a proof again, from the file alone.",
+    epilog="Example: sdpcert check model.cert.json --network model.onnx",
+)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="certificate, or file of radii")],
     network: Annotated[
@@ -58,7 +61,7 @@ def check(
             assert network is not None
             result = _with_network(file, network, given)
     if as_json:
-        print(json.dumps({"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason}))
+        print_object("check", {"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1

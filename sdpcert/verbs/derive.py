@@ -18,16 +18,25 @@ from rich.table import Table
 from sdpcert.errors import CommandInterrupted
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
-from sdpcert.verbs import options
+from sdpcert.verbs import completion, options
+from sdpcert.verbs.json_output import print_object
 from sdpcert.version import __version__
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert derive sll --latex paper --pdf")
+@app.command(
+    short_help="Prove results on layers for all weights, or refute them.",
+    epilog="Example: sdpcert derive sll --latex paper --pdf",
+)
 def derive(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME|FILE|all", help="a result of the library, a file of your own, or all")
+        str | None,
+        typer.Argument(
+            metavar="NAME|FILE|all",
+            help="a result of the library, a file of your own, or all",
+            autocompletion=completion.derivations,
+        ),
     ] = None,
     folder: Annotated[Path | None, typer.Option("--latex", metavar="DIR", help="write a LaTeX document there")] = None,
     output: Annotated[
@@ -38,8 +47,10 @@ def derive(
     seed: Annotated[
         int, typer.Option(help="seed of the exact instances and of the search for counterexamples", **options.SEEDS)
     ] = 0,
-    effort: Annotated[float, typer.Option(help="seconds for each claim: search, counterexample, multipliers")] = 20.0,
-    time_limit: Annotated[float, typer.Option(help="seconds for all claims together")] = math.inf,
+    effort: Annotated[
+        float, typer.Option(metavar="S", help="seconds for each claim: search, counterexample, multipliers")
+    ] = 20.0,
+    time_limit: Annotated[float, typer.Option(metavar="S", help="seconds for all claims together")] = math.inf,
     as_json: options.AsJson = False,
 ) -> int:
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
@@ -72,7 +83,7 @@ def derive(
     work = Work(chosen, seed, numbers, effort, time_limit)
     results, finished = work.settled(shown=not as_json)
     if as_json:
-        print(json.dumps(listing(results, finished)))
+        print_object("derive", listing(results, finished))
     if finished:
         _write(results, tex if folder is not None else None, compiled if as_pdf else None)
         if output is not None:

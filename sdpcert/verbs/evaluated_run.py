@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from sdpcert.errors import CommandInterrupted
 from sdpcert.report import percent_down, percent_up, rounded_down
 from sdpcert.running import choices
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 #: Seconds that a bound's programs may take by estimate, unless told otherwise.
 TIME_LIMIT = 300.0
@@ -25,7 +25,7 @@ class RunOptions:
     """The options that only an evaluation of a run has, None or False where they were not given."""
 
     bounds: str | None = None
-    pairs: str | None = None
+    pairs: choices.Pairs | None = None
     device: str | None = None
     again: bool = False
 
@@ -49,16 +49,11 @@ def evaluate_run(
 ) -> int:
     """Evaluate a finished run or verify its saved evaluation, print it, and return the exit code."""
     options.training_package()
-    from sdpcert.errors import EvaluationRejected
     from sdpcert.evaluation.again import recertify
     from sdpcert.evaluation.trained import evaluate as measured
 
     if asked.again:
-        try:
-            result = recertify(run, data, asked.device or "cpu")
-        except EvaluationRejected as error:
-            print(f"sdpcert: rejected: {error}", file=sys.stderr)
-            return 1
+        result = recertify(run, data, asked.device or "cpu")
     else:
         result = measured(
             run,
@@ -85,7 +80,7 @@ def evaluate_run(
 
 def _print(result: Any, again: bool, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.summary()))
+        print_object("evaluate", result.summary())
         return
     print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
     headers = ("radius", "bound", "certified", "not attacked")

@@ -10,7 +10,10 @@ import typer
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert export model.cert.json --coq model.v")
+@app.command(
+    short_help="Write a certificate as a theorem for the proof assistant Coq.",
+    epilog="Example: sdpcert export model.cert.json --coq model.v",
+)
 def export(
     file: Annotated[Path, typer.Argument(metavar="CERT", help="certificate of dense layers")],
     coq: Annotated[Path, typer.Option("--coq", metavar="OUT.v", help="write the file for Coq there")],

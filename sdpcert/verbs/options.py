@@ -12,32 +12,81 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from sdpcert.network import Network
+from sdpcert.readers import load
+from sdpcert.readers.examples import EXAMPLES, ExampleName, example_network, load_example
 from sdpcert.running import choices
 from sdpcert.running.extras import needed_by
+from sdpcert.verbs import completion
 
-NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors")]
+NetworkFile = Annotated[
+    Path | None, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors", show_default=False)
+]
+Example = Annotated[
+    ExampleName | None, typer.Option("--example", help="in place of NET: a network that comes with sdpcert")
+]
 Method = Annotated[
     choices.Method, typer.Option(help="product of norms, one multiplier per layer or per neuron, or the best that fits")
 ]
 SolverName = Annotated[choices.SolverName, typer.Option(help="who solves the semidefinite program")]
-Tolerance = Annotated[float, typer.Option(help="relative accuracy asked of the bound")]
-Rows = Annotated[str | None, typer.Option(help="outputs to certify, counted from 0, as in 7,8")]
-Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda")]
-ActivationName = Annotated[str | None, typer.Option(help="activation of an array file (.npz, .mat, .safetensors)")]
-Orientation = Annotated[str | None, typer.Option(help="orientation of an array file's weights: out_in or in_out")]
-TimeLimit = Annotated[
-    float, typer.Option(help="seconds for search, proof and attained value together: what is best by then is proved")
+Tolerance = Annotated[float, typer.Option(metavar="EPS", help="relative accuracy asked of the bound")]
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        "--output-rows", "--rows", metavar="I,J,...", help="certify these outputs alone, counted from 0, as in 7,8"
+    ),
 ]
-#: What torch and NumPy both take as a seed.
-SEEDS: dict[str, Any] = {"min": 0, "max": 2**63 - 1}
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="cpu, or a torch device such as cuda", autocompletion=completion.devices)
+]
+ActivationName = Annotated[
+    choices.ActivationName | None,
+    typer.Option(metavar="NAME", help="activation of an array file (.npz, .mat, .safetensors): relu, tanh, maxmin ..."),
+]
+Orientation = Annotated[choices.Orientation | None, typer.Option(help="orientation of an array file's weights")]
+TimeLimit = Annotated[
+    float,
+    typer.Option(
+        metavar="S", help="seconds for search, proof and attained value together: what is best by then is proved"
+    ),
+]
+#: The largest seed that torch and NumPy both take.
+LARGEST_SEED = 2**63 - 1
+
+
+def checked_seed(seed: int) -> int:
+    """A seed that torch and NumPy both take; any other is refused by name."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise typer.BadParameter(f"{seed} is not in the range 0 to {LARGEST_SEED}")
+    return seed
+
+
+SEEDS: dict[str, Any] = {"metavar": "N", "callback": checked_seed}
 Seed = Annotated[int, typer.Option(help="seed of the search for an attained lower bound", **SEEDS)]
 SearchEffort = Annotated[
-    float, typer.Option(min=0, help="effort of that search: 0 the shortest, 10 at most ten times the work")
+    float, typer.Option(min=0, metavar="E", help="effort of that search: 0 the shortest, 10 at most ten times the work")
 ]
 Form = Annotated[choices.Form, typer.Option(help="every pixel a neuron, or over frequencies (convolutional networks)")]
 HeadOption = Annotated[choices.Head, typer.Option("--head", help="dense head after convolutions: with them, or apart")]
 Level = Annotated[choices.Level, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def network_path(net: Path | None, example: ExampleName | None) -> Path:
+    """The model file; ValueError with one line unless it is given either as a file or as an example."""
+    if net is None and example is not None:
+        return example_network(example)
+    if net is not None and example is None:
+        return net
+    if net is None:
+        raise ValueError(f"a model is missing: give its file, or --example with one of {', '.join(EXAMPLES)}")
+    raise ValueError(f"{net} and --example {example} are two models; leave one of them out")
+
+
+def network_of(net: Path | None, example: ExampleName | None, given: dict[str, str]) -> Network:
+    """The network of a model file or of an example; ValueError with one line unless one of them is given."""
+    path = network_path(net, example)
+    return load(path, **given) if example is None else load_example(example, **given)
 
 
 def array_options(activation: str | None, orientation: str | None) -> dict[str, str]:

@@ -44,7 +44,10 @@ Exact = Annotated[bool, typer.Option("--exact", help="branch and bound until upp
 Nodes = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="branch and bound, looking at so many pieces at most")
 ]
-Pair = Annotated[str | None, typer.Option(metavar="I,J", help="bound the difference of two outputs, f_I - f_J")]
+Pair = Annotated[
+    str | None,
+    typer.Option("--output-pair", "--pair", metavar="I,J", help="bound the difference of two outputs, f_I - f_J"),
+]
 Jobs = Annotated[int, typer.Option(min=1, metavar="K", help="processes of the branch and bound")]
 
 

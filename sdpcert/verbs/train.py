@@ -10,16 +10,20 @@ import typer
 
 from sdpcert.errors import CommandInterrupted
 from sdpcert.running.outputs import check_not_read
-from sdpcert.verbs import options
+from sdpcert.verbs import completion, options
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert train digits -o runs/digits")
+@app.command(short_help="Train a network of 1-Lipschitz layers.", epilog="Example: sdpcert train digits -o runs/digits")
 def train(
     config: Annotated[
         str | None,
-        typer.Argument(metavar="CONFIG", help="a TOML file, or the name of a preset; none lists the presets"),
+        typer.Argument(
+            metavar="CONFIG",
+            help="a TOML file, or the name of a preset; none lists the presets",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="RUN", help="run folder (default: runs/ and CONFIG's name)")
