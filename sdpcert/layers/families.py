@@ -6,13 +6,17 @@ import runpy
 from pathlib import Path
 
 from sdpcert.layers import (
+    aoc,
     aol,
     bjorck,
+    block_reflector,
     cayley,
+    cholesky,
     cpl,
     exponential,
     general_residual,
     gershgorin,
+    linear_residual,
     sandwich,
     sandwich_network,
     sll,
@@ -37,6 +41,10 @@ FAMILIES: tuple[Family, ...] = (
     exponential.SOC,
     bjorck.BJORCK,
     bjorck.BCOP,
+    aoc.FAMILY,
+    block_reflector.FAMILY,
+    cholesky.FAMILY,
+    linear_residual.FAMILY,
     sandwich.FAMILY,
     sandwich_network.FAMILY,
     general_residual.FAMILY,

@@ -174,6 +174,13 @@ def executor(jobs: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
         workers.end()
 
 
+def chosen(value: object) -> Executor:
+    """The executor that is given as an argument, `Here` for None; raises TypeError for anything else."""
+    if value is not None and not isinstance(value, Executor):
+        raise TypeError(f"executor is a concurrent.futures.Executor or None, not {type(value).__name__}")
+    return value or Here()
+
+
 # ---------------------------------------------------------------- how a process begins
 
 

@@ -11,6 +11,7 @@ import typer
 
 import sdpcert
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
 from sdpcert.verbs.json_output import print_object
@@ -63,7 +64,7 @@ def certify(
     region = asked.chosen(math.prod(network.input_shape))
     output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
-    with options.progress() as progress, regions.workers(jobs) as executor:
+    with options.progress() as progress, executor(jobs) as workers:
         certificate = sdpcert.certify(
             network,
             method,
@@ -82,15 +83,16 @@ def certify(
             exact=exact,
             nodes=nodes,
             output_pair=chosen_pair,
-            executor=executor,
+            executor=workers,
         )
     proved = certificate.status == "proved"
     if proved:
         certificate.save(output)
     if as_json:
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
-        beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print_object("certify", certificate.summary() | counts | beside)
+        about = {"network": network.source, "output_rows": options.chosen_rows(rows), "output_pair": chosen_pair}
+        beside = {"region": region.summary, "certificate": output if proved else None}
+        print_object("certify", about | certificate.summary() | counts | beside)
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -10,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 
-from sdpcert.errors import CommandInterrupted
+from sdpcert.errors import CommandInterrupted, ProcessEnded
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.executors import executor
 from sdpcert.running.extras import needed_by
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.verbs import completion, options
 from sdpcert.verbs.json_output import print_object
 from sdpcert.verbs.layers_of_model import layers_of_model
@@ -43,7 +46,7 @@ class OfModel(TyperCommand):
 
 app = typer.Typer(
     name="layers",
-    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
+    short_help="Prove the norms of a model's layers; list or prove families.",
     cls=ModelOrCommand,
     invoke_without_command=True,
     subcommand_metavar="[MODEL | check FAMILY]",
@@ -51,15 +54,15 @@ app = typer.Typer(
 app.command(MODEL, cls=OfModel, epilog="Example: sdpcert layers model.onnx")(layers_of_model)
 
 
-@app.callback(invoke_without_command=True, epilog="Examples: sdpcert layers model.onnx; sdpcert layers check aol")
+@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers model.onnx")
 def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List the families of 1-Lipschitz layers, prove one of them, or prove the norms of a model's layers."""
     if context.invoked_subcommand is not None:
         return
     families = _layers().FAMILIES
     if as_json:
-        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
-        print_object("layers", {"families": listed})
+        kinds = [{"name": f.name, "dense": bool(f.dense), "convolution": bool(f.convolution)} for f in families]
+        print_object("layers", {"families": [kind | {"source": f.source} for kind, f in zip(kinds, families)]})
         return
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
@@ -78,44 +81,62 @@ def layers_check(
     ],
     double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
     seed: Annotated[int, typer.Option(help="seed of the random weights", **options.SEEDS)] = 0,
+    jobs: options.Jobs = 1,
     as_json: options.AsJson = False,
 ) -> int:
     """Prove a family on fresh, random, trained and degenerate weights: its constant is at most the claimed one."""
     module = _layers()
     import torch
 
+    from sdpcert.layers.feasibility import check_weights, sets_of
+
     names = [f.name for f in module.FAMILIES] if name == "all" else [name]
     dtype = torch.float64 if double else torch.float32
-    results = []
+    sets = [(family, *chosen) for family in names for chosen in sets_of(family)]
+    found: dict[int, Any] = {}
+    lost: list[str] = []
+    with (
+        suppress(KeyboardInterrupt),  # what was proved is printed
+        Console(stderr=True).status("proving") as status,
+        executor(jobs) as workers,
+    ):
+        tasks = (Task(number, (*chosen, dtype, seed)) for number, chosen in enumerate(sets))
+        for outcome in outcomes(workers, check_weights, tasks):
+            if isinstance(outcome.error, ProcessEnded):
+                lost.append(f"{', '.join(sets[outcome.key])}: {outcome.error}")
+            else:
+                found[outcome.key] = outcome.result
+            status.update(f"{', '.join(sets[outcome.key])}: {len(found)} of {len(sets)}")
+    results = [{"family": sets[k][0], **vars(found[k]), "ok": found[k].ok} for k in sorted(found)]
+    finished = len(found) + len(lost) == len(sets)
+    families = len({r["family"] for r in results})
+    stopped = f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
+    if as_json:
+        print_object("layers check", {"results": results, "interrupted": None if finished else stopped})
+    else:
+        _print_checks(results)
+    for line in lost:
+        print(f"not proved: {line}", file=sys.stderr)
+    if not finished:
+        raise CommandInterrupted(stopped)
+    return 0 if all(r["ok"] for r in results) and not lost else 1
+
+
+def _print_checks(results: list[dict[str, Any]]) -> None:
     headers = ("family", "weights", "proved", "attained", "eigenvalue", "shrink", "time", "")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
-    finished = False
-    with suppress(KeyboardInterrupt), Console(stderr=True).status("proving") as status:  # what was proved is printed
-        for family in names:
-            for result in module.check_family(family, dtype, seed):
-                status.update(f"{family}: {result.weights}")
-                results.append({"family": family, **vars(result), "ok": result.ok})
-                table.add_row(
-                    family,
-                    result.weights,
-                    rounded_up(result.proved),
-                    rounded_down(result.attained, 6),
-                    f"{result.eigenvalue:.1e}",
-                    f"{result.margin:.1e}",
-                    seconds(result.seconds),
-                    "proved" if result.ok else "NOT PROVED",
-                )
-        finished = True
-    if as_json:
-        print_object("layers check", {"results": results})
-    else:
-        Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
-    if not finished:
-        families = len({r["family"] for r in results})
-        raise CommandInterrupted(
-            f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
+    for made in results:
+        table.add_row(
+            made["family"],
+            made["weights"],
+            rounded_up(made["proved"]),
+            rounded_down(made["attained"], 6),
+            f"{made['eigenvalue']:.1e}",
+            f"{made['margin']:.1e}",
+            seconds(made["seconds"]),
+            "proved" if made["ok"] else "NOT PROVED",
         )
-    return 0 if all(r["ok"] for r in results) else 1
+    Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
 
 
 def _layers() -> Any:

@@ -69,6 +69,7 @@ SearchEffort = Annotated[
 Form = Annotated[choices.Form, typer.Option(help="every pixel a neuron, or over frequencies (convolutional networks)")]
 HeadOption = Annotated[choices.Head, typer.Option("--head", help="dense head after convolutions: with them, or apart")]
 Level = Annotated[choices.Level, typer.Option(help="R: real arithmetic; F: float32 in any order of summation")]
+Jobs = Annotated[int, typer.Option(min=1, metavar="K", help="processes that work side by side")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -98,7 +99,7 @@ def network_of_run(folder: Path, given: dict[str, str]) -> Any:
     """The network of a run's folder; ValueError with one line for what is none, or if options of arrays are given."""
     if given:
         raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
-    training_package()
+    training_package("a run's network")
     from sdpcert.evaluation.bounds import networks_of
     from sdpcert.training.runs import load_run
 
@@ -146,7 +147,7 @@ def progress(label: str = "") -> Iterator[Any]:
         yield report
 
 
-def training_package() -> Any:
-    with needed_by("training"):
+def training_package(what: str = "training") -> Any:
+    with needed_by(what, "train"):
         import sdpcert.training as module
     return module

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +13,7 @@ import typer
 from sdpcert.arithmetic.exact import two_sum
 from sdpcert.readers.points import load_point
 from sdpcert.regions.region import Ball, Box, Region
+from sdpcert.report import radius_text
 from sdpcert.verbs import options
 
 Array = np.ndarray
@@ -98,12 +94,12 @@ class RegionOptions:
         within = chosen_within(self.within)
         point = load_point(self.around, inputs, self.index)
         if self.norm == "linf":
-            region, shape = self._cube(point, radius, within), f"box of half-width {radius!r}"
+            region, shape = self._cube(point, radius, within), f"box of half-width {radius_text(radius)}"
         else:
             self._check_meets(point, radius, within)
             region, shape = (
                 Ball(point, radius, None if within is None else Box(np.array(within[0]), np.array(within[1]))),
-                f"ball of radius {radius!r}",
+                f"ball of radius {radius_text(radius)}",
             )
         place = str(self.around) if self.index is None else f"input {self.index} of {self.around}"
         cut = "" if within is None else f", within [{within[0]:g}, {within[1]:g}]"
@@ -202,45 +198,3 @@ def check_together(given: bool, exact: bool, nodes: int | None, jobs: int, metho
             raise ValueError(f"{what} needs the network as a whole: leave out --head composed")
     if jobs > 1 and not exact and nodes is None:
         raise ValueError("--jobs is for branch and bound: add --exact or --nodes")
-
-
-@contextmanager
-def workers(count: int) -> Iterator[Executor | None]:
-    """Processes for a branch and bound, None for one; what they still do at the end is given up."""
-    if count == 1:
-        yield None
-        return
-    before = set(multiprocessing.active_children())
-    spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=spawn, initializer=leave_signals_to_the_parent)
-    with _interrupts_held_back():
-        for _ in range(count):  # each starts one
-            executor.submit(int)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        children = set(multiprocessing.active_children()) - before
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join()
-
-
-def leave_signals_to_the_parent() -> None:
-    """Let Ctrl-C, which the terminal sends to every process of the command, interrupt the first one alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block: processes that start in it are deaf to it while they import."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
