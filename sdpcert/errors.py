@@ -46,6 +46,10 @@ class NotVerified(SdpcertError):
     """A certificate or a run that a table or a page is asked for and that does not verify; the message says why."""
 
 
+class CertificateRejected(NotVerified, ValueError):
+    """A certificate that was read and does not hold; the message names the file and says why."""
+
+
 class TrainingInterrupted(SdpcertError):
     """A run that was asked to stop: its checkpoint is written; the message is one line that says how to go on."""
 
@@ -56,6 +60,10 @@ class CommandInterrupted(SdpcertError):
 
 class ProcessEnded(SdpcertError, RuntimeError):
     """A process that was to do a task died before it had a result: it was killed, or out of memory."""
+
+
+class WorkersLost(SdpcertError, RuntimeError):
+    """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
 
 
 class AlgebraError(SdpcertError, ValueError):

@@ -15,6 +15,8 @@ from sdpcert.running.phases import expected
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
+#: Iterations after which a run knows its pace.
+PACED = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Budget:
     """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback.
 
     The native solver also stops once its bound is not above `low_enough`, or its dual bound, roughly known, is not
-    below `high_enough`.
+    below `high_enough`; and after its first iterations if at their pace less than `needed` of them fit the time.
     """
 
     tol: float = 1e-6
@@ -66,6 +68,7 @@ class Budget:
     started: float = field(default_factory=time.perf_counter)
     low_enough: float = 0.0
     high_enough: float = float("inf")
+    needed: float = 0.0
 
     def begin(self, phase: str, seconds: float = 0.0) -> None:
         """Tell whoever follows what is begun, and the seconds that it is estimated to take."""
@@ -81,6 +84,12 @@ class Budget:
     def spent(self) -> bool:
         """Whether the time is over."""
         return self.elapsed > self.seconds
+
+    def ends(self, iteration: int, began: float) -> bool:
+        """Whether a run ends that `began` at some seconds and has made so many iterations."""
+        now = self.elapsed
+        late = iteration == PACED and now + (self.needed - iteration) * (now - began) / iteration > self.seconds
+        return late or now > self.seconds
 
 
 @dataclass(frozen=True, eq=False)

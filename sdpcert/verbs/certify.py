@@ -90,8 +90,9 @@ def certify(
         certificate.save(output)
     if as_json:
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
-        beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print_object("certify", certificate.summary() | counts | beside)
+        about = {"network": network.source, "output_rows": options.chosen_rows(rows), "output_pair": chosen_pair}
+        beside = {"region": region.summary, "certificate": output if proved else None}
+        print_object("certify", about | certificate.summary() | counts | beside)
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1
@@ -116,7 +117,7 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
     )
     if certificate.advice:
         ratio = rounded_up(certificate.upper / certificate.lower * (1 + 1e-15), 4)
-        print(f"ratio       {ratio}    upper / lower: the constant lies between")
+        print(f"ratio       {ratio}    upper / lower: the constant is somewhere between them")
         print(f"advice      {'; or '.join(certificate.advice)}")
     if certificate.sdp_lower is None:
         _print_pieces(certificate)

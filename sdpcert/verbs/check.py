@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 import sdpcert
 from sdpcert.certify.binding import check_with_network
-from sdpcert.check import CheckResult, Rejected, Unreadable, document_of
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness.binding import check_with_model
@@ -48,43 +47,45 @@ def check(
         raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
     reads(file)
     given = options.array_options(activation, orientation)
-    with phases_shown(f"proving {file.name} again{_took(file)}"):
-        result = _verdict(file, network, data, given)
+    try:
+        document = document_of(file)
+    except Unreadable as error:
+        raise ValueError(f"{file}: {error}") from None
+    except Rejected as error:
+        result = CheckResult(False, None, str(error))
+    else:
+        with phases_shown(f"proving {file.name} again{_took(document)}"):
+            result = _verdict(file, document, network, data, given)
     if as_json:
-        print_object("check", {"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason})
+        print_object("check", {"file": file, **_summary(result)})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
 
 
-def _verdict(file: Path, network: Path | None, data: Path | None, given: dict[str, str]) -> CheckResult:
+def _verdict(file: Path, document: Any, network: Path | None, data: Path | None, given: dict[str, str]) -> CheckResult:
     """What the checkers say of the file, and of the model and the data that it has to be about."""
     if network is None and data is None:
-        return sdpcert.check(file)
-    try:
-        document = document_of(file)
-    except (Unreadable, Rejected):
-        document = None  # what is wrong with it the checker says
+        return check_document(document)
     if isinstance(document, dict) and document.get("format") == FORMAT:
         return _with_model(file, document, network, data, given)
-    if data is not None:
+    if network is None or data is not None:
         raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
-    assert network is not None
     return _with_network(file, network, given)
 
 
-def _took(file: Path) -> str:
+def _took(document: Any) -> str:
     """What the file says that its proof took when it was made, for whoever waits at a terminal."""
-    if not sys.stderr.isatty():
-        return ""
-    try:
-        document = document_of(file)
-    except (Unreadable, Rejected):
-        return ""
     stated = document.get("information") if isinstance(document, dict) else None
     took = stated.get("proof_seconds") if isinstance(stated, dict) else None
     long = isinstance(took, float) and SHORT <= took < math.inf
     return f", whose proof took {took:.0f} s when it was made" if long else ""
+
+
+def _summary(result: CheckResult) -> dict[str, Any]:
+    """The attributes as plain values."""
+    rows = [{"radius": r.radius, "certified": r.certified, "under_attack": r.attacked} for r in result.radii]
+    return {**vars(result), "radii": rows}
 
 
 def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sdpcert.errors import CommandInterrupted
+from sdpcert.report import seconds
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
 from sdpcert.verbs import completion, options
@@ -60,7 +61,7 @@ def derive(
     from sdpcert.symbolic.listing import listing
 
     if name is None:
-        _print_library()
+        _print_library(as_json)
         return 0
     chosen = [d for known in (names() if name == "all" else [name]) for d in load(known)]
     if not chosen:
@@ -82,28 +83,35 @@ def derive(
         check_output(compiled)
     work = Work(chosen, seed, numbers, effort, time_limit)
     results, finished = work.settled(shown=not as_json)
-    if as_json:
-        print_object("derive", listing(results, finished))
+    written = []
     if finished:
-        _write(results, tex if folder is not None else None, compiled if as_pdf else None)
-        if output is not None:
-            _write_proofs(results, output)
+        written += _write(results, tex if folder is not None else None, compiled if as_pdf else None)
+        written += [] if output is None else _write_proofs(results, output)
     proved = sum(r.status == PROVED for r in results)
-    if len(results) > 1 and not as_json:
+    stopped = f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results"
+    if as_json:
+        found = {"results": listing(results), "written": written, "interrupted": None if finished else stopped}
+        print_object("derive", found)
+    elif len(results) > 1:
         print(f"{proved} of {len(results)} results proved")
     if not finished:
-        raise CommandInterrupted(f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results")
+        raise CommandInterrupted(stopped)
+    print(f"finished: {len(results)} settled in {seconds(sum(r.seconds for r in results))}", file=sys.stderr)
     return 0 if proved == len(chosen) else 1
 
 
-def _print_library() -> None:
+def _print_library(as_json: bool) -> None:
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.printing import plain
 
+    known = [(name, derivation) for name in names() for derivation in load(name)]
+    rows = [(name, plain(derivation.title), plain(derivation.source)) for name, derivation in known]
+    if as_json:
+        print_object("derive", {"library": [dict(zip(("name", "title", "source"), row, strict=True)) for row in rows]})
+        return
     table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
-    for known in names():
-        for derivation in load(known):
-            table.add_row(known, plain(derivation.title), plain(derivation.source))
+    for row in rows:
+        table.add_row(*row)
     Console(width=max(Console().width, 160)).print(table)
 
 
@@ -166,25 +174,28 @@ def _interrupted(derivation: Any, known: list[Any]) -> Any:
     return Result(derivation, tuple(known[:parts]), tuple(known[parts:]), (), seconds, note, whole=False)
 
 
-def _write_proofs(results: list[Any], output: Path) -> None:
-    """One file with the proofs of all results, or a line that says which of them has none."""
+def _write_proofs(results: list[Any], output: Path) -> list[Path]:
+    """One file with the proofs of all results, or a line that says which of them has none; what was written."""
     from sdpcert.symbolic.proof_object import document
 
     try:
         each = [result.document() for result in results]
     except ValueError as missing:
         print(f"{output} is not written: {missing}", file=sys.stderr)
-        return
+        return []
     whole = each[0] if len(each) == 1 else document("Derivations", "", [t for one in each for t in one["theorems"]])
     write_whole(output, json.dumps(whole, indent=1) + "\n")
     print(f"written {output}; check it with: sdpcert check {output}", file=sys.stderr)
+    return [output]
 
 
-def _write(results: list[Any], tex: Path | None, compiled: Path | None) -> None:
+def _write(results: list[Any], tex: Path | None, compiled: Path | None) -> list[Path]:
+    """The document as LaTeX and compiled, each if it has a name; what was written."""
     from sdpcert.symbolic.document import document, pdf
 
-    if tex is None and compiled is None:
-        return
+    written = [path for path in (tex, compiled) if path is not None]
+    if not written:
+        return []
     source = document(results, "Derivations" if len(results) != 1 else results[0].derivation.title, __version__)
     if tex is not None:
         write_whole(tex, source)
@@ -192,3 +203,4 @@ def _write(results: list[Any], tex: Path | None, compiled: Path | None) -> None:
     if compiled is not None:
         pdf(source, compiled)
         print(f"written {compiled}", file=sys.stderr)
+    return written

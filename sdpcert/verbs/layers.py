@@ -48,7 +48,7 @@ class OfModel(TyperCommand):
 
 app = typer.Typer(
     name="layers",
-    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
+    short_help="Prove the norms of a model's layers; list or prove families.",
     cls=ModelOrCommand,
     invoke_without_command=True,
     subcommand_metavar="[MODEL | check FAMILY]",
@@ -56,19 +56,30 @@ app = typer.Typer(
 app.command(MODEL, cls=OfModel, epilog="Example: sdpcert layers model.onnx")(layers_of_model)
 
 
-@app.callback(invoke_without_command=True, epilog="Examples: sdpcert layers model.onnx; sdpcert layers check aol")
+@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers model.onnx")
 def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List the families of 1-Lipschitz layers, prove one of them, or prove the norms of a model's layers."""
     if context.invoked_subcommand is not None:
         return
     families = _layers().FAMILIES
     if as_json:
-        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
+        listed = [
+            {
+                "name": f.name,
+                "description": f.description,
+                "dense": f.dense is not None,
+                "convolution": f.convolution is not None,
+                "source": f.source,
+            }
+            for f in families
+        ]
         print_object("layers", {"families": listed})
         return
-    table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
+    headers = ("family", "what it is", "dense", "convolution", "source")
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for f in families:
-        table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
+        forms = ("yes" if form else "" for form in (f.dense, f.convolution))
+        table.add_row(f.name, f.description, *forms, f.source)
     Console(width=max(Console().width, 120)).print(table)
 
 
@@ -79,7 +90,12 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
 )
 def layers_check(
     name: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="name of a family, or all", autocompletion=completion.families)
+        str,
+        typer.Argument(
+            metavar="FAMILY",
+            help="name of a family, a Python file that defines FAMILY, or all",
+            autocompletion=completion.families,
+        ),
     ],
     double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
     seed: Annotated[int, typer.Option(help="seed of the random weights", **options.SEEDS)] = 0,
@@ -112,17 +128,17 @@ def layers_check(
             left = to_go(started, len(found), len(sets))
             show(f"proving {sets[outcome.key][0]}, {len(found)} of {len(sets)} sets of weights{left}")
     results = [{"family": sets[k][0], **vars(found[k]), "ok": found[k].ok} for k in sorted(found)]
+    finished = len(found) + len(lost) == len(sets)
+    families = len({r["family"] for r in results})
+    stopped = f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
     if as_json:
-        print_object("layers check", {"results": results})
+        print_object("layers check", {"results": results, "interrupted": None if finished else stopped})
     else:
         _print_checks(results)
     for line in lost:
         print(f"not proved: {line}", file=sys.stderr)
-    if len(found) + len(lost) < len(sets):
-        families = len({r["family"] for r in results})
-        raise CommandInterrupted(
-            f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
-        )
+    if not finished:
+        raise CommandInterrupted(stopped)
     return 0 if all(r["ok"] for r in results) and not lost else 1
 
 
