@@ -17,10 +17,16 @@ FORMAT, VERSION = "sdpcert-verdicts", 1
 
 def listing(results: Sequence[Result], finished: bool = True) -> dict[str, Any]:
     """All results; exact numbers are strings such as "-4/9", `finished` is false if some were left out."""
-    return {"format": FORMAT, "version": VERSION, "finished": finished, "results": [_result(r) for r in results]}
+    return listed([entry(result) for result in results], finished)
 
 
-def _result(result: Result) -> dict[str, Any]:
+def listed(entries: Sequence[dict[str, Any]], finished: bool) -> dict[str, Any]:
+    """All results, each as its entry."""
+    return {"format": FORMAT, "version": VERSION, "finished": finished, "results": list(entries)}
+
+
+def entry(result: Result) -> dict[str, Any]:
+    """One result."""
     derivation = result.derivation
     numbers = [
         {"what": n.what, "value": n.value, "relation": n.relation, "other": n.other, "agrees": n.agrees}

@@ -33,7 +33,7 @@ from sdpcert.symbolic.diagnosis import diagnosis, missing_hypothesis
 from sdpcert.symbolic.document import document
 from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
-from sdpcert.symbolic.listing import listing
+from sdpcert.symbolic.listing import listed, listing
 from sdpcert.verbs.derive import Work
 
 i, j = indices("i j")
@@ -227,13 +227,13 @@ def test_an_interrupt_leaves_what_was_settled(monkeypatch, capsys):
 
     settled = []
     monkeypatch.setattr(deriving, "settle", second_is_interrupted)
-    results, finished = Work([derivation], 0, False, 20.0, math.inf).settled(shown=True)
+    results, finished = Work({("mine", 0): derivation}, 0, False, 20.0, math.inf).settled(shown=True)
     assert not finished
     (result,) = results
     assert result.status == OPEN  # although all that was settled is proved
-    assert [part.status for part in result.parts] == [PROVED]
+    assert [claim["status"] for claim in result.entry["claims"]] == [PROVED]
     assert "interrupted after 1 of 2 claims" in capsys.readouterr().out
-    assert listing(results, finished)["finished"] is False
+    assert listed([one.entry for one in results], finished)["finished"] is False
 
 
 def test_a_statement_is_printed_as_what_it_is_about():
