@@ -46,6 +46,10 @@ class NotVerified(SdpcertError):
     """A certificate or a run that a table or a page is asked for and that does not verify; the message says why."""
 
 
+class CertificateRejected(NotVerified, ValueError):
+    """A certificate that was read and does not hold; the message names the file and says why."""
+
+
 class TrainingInterrupted(SdpcertError):
     """A run that was asked to stop: its checkpoint is written; the message is one line that says how to go on."""
 

@@ -306,7 +306,7 @@ def radii_whole(read: Read) -> Table:
 def certified_accuracy(read: Read) -> Table:
     radii = ("0.5", "1.0")
     header = ("data", "network", "bound", "constant", "right", "margin", "over product")
-    header += tuple(f"{what} {radius}" for radius in radii for what in ("certified", "attacked"))
+    header += tuple(f"{what} {radius}" for radius in radii for what in ("certified", "under attack"))
     rows = []
     for result in read("certified_accuracy")["results"]:
         product = next(r["margin"] for r in result["rows"] if r["bound"] == "product")
@@ -332,7 +332,7 @@ def stored(document: Result) -> Table:
 
 def digits_accuracy(read: Read) -> Table:
     rows = [{name: cell["text"] for name, cell in row.items()} for row in read("shipped")["accuracy"]["rows"]]
-    shown = [(r["radius"], f"{r['accuracy']} %", f"{r['attacked']} %", f"{r['clean']} %") for r in rows]
+    shown = [(r["radius"], f"{r['accuracy']} %", f"{r['accuracy_under_attack']} %", f"{r['clean']} %") for r in rows]
     return Table(("radius", "certified, proved", "under attack", "right"), shown)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -184,6 +184,8 @@ class DensePlan(Plan):
         if not any(point.proved for point in climbed):
             climbed.append(DensePoint(self.form, product(self.form), inflated=True, way=PRODUCT))
             yield climbed[-1]
+        if ladder.tries_whole(budget.elapsed) and (yield from self._whole_tried(ladder, budget, climbed)):
+            return
         if start is not None and ladder.begins_sweeps(budget.elapsed):
             self.method = "neuron"
             for point in self._sweeps(start, ladder, self._kept(ladder.sweep, budget, climbed)):
@@ -197,6 +199,20 @@ class DensePlan(Plan):
             yield from self._whole(ladder, budget, climbed)
         else:
             self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
+
+    def _whole_tried(
+        self, ladder: Ladder, budget: Budget, climbed: list[DensePoint]
+    ) -> Generator[DensePoint, None, bool]:
+        """The solver's point and True; False where its first iterations say that there is no time for it."""
+        before, self.method = self.method, "layer" if self.asked == "layer" else "neuron"
+        kept, tried = replace(self._kept(ladder.whole, budget, climbed), needed=ladder.needed), False
+        for point in self._solved(ladder, kept):
+            if point.status == "time limit" and not kept.spent:
+                break
+            tried = True
+            yield point
+        self.method = self.method if tried else before
+        return tried
 
     def _recursion(self, budget: Budget) -> Callable[[StackedForm], Solution]:
         """The closed form, of the best share where trying some takes little of the time."""
@@ -231,7 +247,10 @@ class DensePlan(Plan):
 
     def _whole(self, ladder: Ladder, budget: Budget, climbed: list[DensePoint]) -> Iterator[DensePoint]:
         """The solver's point for the whole condition; if it stalls, that with one multiplier per layer as well."""
-        native, kept = SOLVERS["native"], self._kept(ladder.whole, budget, climbed)
+        yield from self._solved(ladder, self._kept(ladder.whole, budget, climbed))
+
+    def _solved(self, ladder: Ladder, kept: Budget) -> Iterator[DensePoint]:
+        native = SOLVERS["native"]
         try:
             in_blocks = ladder.in_blocks
             lead = layer_optimum(self.form, kept) if in_blocks else native(self.form, self.method, kept, self.device)

@@ -129,7 +129,7 @@ class LayerBounds(ShortRepr):
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
         return {
-            "source": self.source,
+            "network": self.source,
             "method": self.method,
             "layers": [
                 {

@@ -76,6 +76,11 @@ class Row:
     attacked: int | None
     attacked_accuracy: float | None
 
+    def summary(self) -> dict[str, Any]:
+        """The row as plain values, for JSON."""
+        counts = {"certified": self.certified, "accuracy": self.accuracy, "under_attack": self.attacked}
+        return {"radius": self.radius, "bound": self.bound} | counts | {"accuracy_under_attack": self.attacked_accuracy}
+
 
 def accuracy_down(count: int, samples: int) -> float:
     """`count / samples` rounded down to six decimals."""

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_allowance, wrapped
+from sdpcert.layers.cayley import contracted, cut
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
+from sdpcert.layers.torus import centred, pair_of_sizes, rounding_allowance
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer, margin_of
-from sdpcert.torch_modules.geometry import Geometry, Operator
+from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 
 
 class ExponentialLinear(LipschitzLayer):

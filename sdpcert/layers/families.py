@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from sdpcert.layers import (
+    aoc,
     aol,
     bjorck,
+    block_reflector,
     cayley,
+    cholesky,
     cpl,
     exponential,
     general_residual,
     gershgorin,
+    linear_residual,
     sandwich,
     sandwich_network,
     sll,
@@ -34,6 +38,10 @@ FAMILIES: tuple[Family, ...] = (
     exponential.SOC,
     bjorck.BJORCK,
     bjorck.BCOP,
+    aoc.FAMILY,
+    block_reflector.FAMILY,
+    cholesky.FAMILY,
+    linear_residual.FAMILY,
     sandwich.FAMILY,
     sandwich_network.FAMILY,
     general_residual.FAMILY,

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.cayley import cayley, centred, pair_of_sizes
+from sdpcert.layers.cayley import cayley
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
+from sdpcert.layers.torus import centred, pair_of_sizes
 from sdpcert.torch_modules.block import Block, Hidden
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped

@@ -14,7 +14,7 @@ from sdpcert.report.figures import figures_of
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.radii_page import of_radii
 from sdpcert.report.records import Record, Run, read_all, same_network, where
-from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
+from sdpcert.report.rounding import percent_down, radius_text, rounded_down, rounded_up, seconds
 from sdpcert.report.table import LEVELS, versions_of
 
 FURTHER_RUNGS = (
@@ -130,11 +130,13 @@ def _evidence(record: Record, anchor: str, folder: Path, times: bool) -> Evidenc
 def _of_run(run: Run, folder: Path, command: str, times: bool) -> Report:
     figure, evaluation = accuracy(run), run.evaluation
     level = LEVELS.get(evaluation.level, f"Execution level {evaluation.level}")
-    numbers = [Number("clean accuracy", f"{percent_down(evaluation.clean_accuracy)} %", "without a proof", "run-1")]
+    numbers = [
+        Number("right", f"{percent_down(evaluation.clean_accuracy)} %", f"of {evaluation.samples} inputs", "run-1")
+    ]
     for row in run.rows:
         numbers.append(
             Number(
-                f"certified at radius {rounded_down(row.radius, 4)}",
+                f"certified at {radius_text(row.radius)}",
                 f"{percent_down(row.accuracy)} %",
                 f"bound {row.bound}",
                 f"bound-{row.bound}",

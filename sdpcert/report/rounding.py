@@ -16,8 +16,11 @@ def rounded_down(value: float, digits: int = 10) -> str:
     return _rounded(value, digits, ROUND_FLOOR)
 
 
-def as_stated(value: float, digits: int = 6) -> str:
-    """A number that somebody chose: the decimal that stands for it, rounded down if that has more digits."""
+def radius_text(value: float, digits: int = 6) -> str:
+    """A radius, chosen or proved: the decimal that stands for it, rounded down if that has more digits.
+
+    What is printed, read as a float64, is the radius or less.
+    """
     if not math.isfinite(value):
         return str(value)
     exact = Context(prec=digits, rounding=ROUND_FLOOR).create_decimal(Decimal(repr(float(value))))

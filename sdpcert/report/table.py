@@ -170,8 +170,8 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Read]) -> list[s
 def _notes_on_radii(files: Sequence[RadiiFile]) -> list[str]:
     notes = [
         "Certified are the inputs that have the right class and are proved to keep it within the radius; others that "
-        "are not attacked are open. Every file was proved again when the table was made; certified shares and radii "
-        "are rounded down, shares not attacked up."
+        "no attack moved are open. Every file was proved again when the table was made; certified shares and radii "
+        "are rounded down, those under attack up."
     ]
     notes += [f"{LEVELS[level]}." for level in sorted({f.level for f in files}, reverse=True)]
     if not all(f.largest_tried for f in files):

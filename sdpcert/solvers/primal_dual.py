@@ -141,6 +141,7 @@ class _Run:
         self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None, start: Matrix
     ) -> None:
         self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
+        self.began = budget.elapsed
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.best_rho = float("inf")
@@ -191,7 +192,7 @@ class _Run:
             if measured.gap < target:
                 self._update_dual(now.pairs)
             done = measured.gap < self.margin * target or patience.is_over(measured.gap < target)
-            if not done and self.budget.spent:
+            if not done and self.budget.ends(iteration, self.began):
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"
                 return

@@ -14,6 +14,8 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
+#: Iterations after which a run knows its pace.
+PACED = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Budget:
     """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback.
 
     The native solver also stops once its bound is not above `low_enough`, or its dual bound, roughly known, is not
-    below `high_enough`.
+    below `high_enough`; and after its first iterations if at their pace less than `needed` of them fit the time.
     """
 
     tol: float = 1e-6
@@ -61,6 +63,7 @@ class Budget:
     started: float = field(default_factory=time.perf_counter)
     low_enough: float = 0.0
     high_enough: float = float("inf")
+    needed: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -71,6 +74,12 @@ class Budget:
     def spent(self) -> bool:
         """Whether the time is over."""
         return self.elapsed > self.seconds
+
+    def ends(self, iteration: int, began: float) -> bool:
+        """Whether a run ends that `began` at some seconds and has made so many iterations."""
+        now = self.elapsed
+        late = iteration == PACED and now + (self.needed - iteration) * (now - began) / iteration > self.seconds
+        return late or now > self.seconds
 
 
 @dataclass(frozen=True, eq=False)

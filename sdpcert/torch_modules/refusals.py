@@ -52,9 +52,8 @@ REASONS: dict[str, str] = {
 
 _COMPARE = "use torch.relu, torch.maximum or torch.clamp"
 _COMPARISONS = """
-    gt lt ge le eq ne greater less greater_equal less_equal not_equal __gt__ __lt__ __ge__ __le__ __eq__ __ne__ isnan
-    isinf isfinite isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not __and__
-    __or__ __invert__ __xor__ any all sign sgn heaviside signbit
+    eq ne not_equal __eq__ __ne__ isnan isinf isfinite isclose logical_and logical_or logical_xor bitwise_and bitwise_or
+    __and__ __or__ __xor__ any all heaviside signbit
 """
 #: Functions whose result jumps between values, and what to do instead: the result is refused only if it is used.
 CHOICES: dict[str, str] = {

@@ -23,7 +23,7 @@ def _top(trace: Trace, source: Dynamic, count: int, dim: int, largest: bool) -> 
     return result
 
 
-def _sort(trace: Trace, source: Dynamic, dim: int = -1, descending: bool = False, stable: bool = False) -> WithIndices:
+def _sort(trace: Trace, source: Dynamic, dim: int = -1, descending: bool = False) -> WithIndices:
     count = source.shape[axis_of(dim, len(source.shape))]
     return WithIndices(_top(trace, source, count, dim, descending), NoForm(_JUMPS))
 

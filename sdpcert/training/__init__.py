@@ -13,4 +13,5 @@ from sdpcert.training.presets import preset_names as preset_names
 from sdpcert.training.runs import LoadedRun as LoadedRun
 from sdpcert.training.runs import is_finished as is_finished
 from sdpcert.training.runs import load_run as load_run
+from sdpcert.training.runs import reached as reached
 from sdpcert.training.settings import Config as Config

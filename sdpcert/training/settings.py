@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from sdpcert.running.extras import needed_by
 
-with needed_by("training"):
+with needed_by("training", "train"):
     from pydantic import BaseModel, ConfigDict, Field, model_validator
     from pydantic import ValidationError as ValidationError
 

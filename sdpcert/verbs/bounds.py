@@ -60,18 +60,19 @@ def bounds(
         ladder.append(made)
         if stopped:
             break
-    _print(ladder, as_json)
+    said = f"interrupted in bound {len(ladder)} of {len(methods)}, which is that of the best point by then"
+    if as_json:
+        found = {"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]}
+        beside = {"network": network.source, "output_rows": options.chosen_rows(rows)}
+        print_object("bounds", beside | found | {"interrupted": said if stopped else None})
+    else:
+        _print(ladder)
     if stopped:
-        raise CommandInterrupted(
-            f"interrupted in bound {len(ladder)} of {len(methods)}, which is that of the best point by then"
-        )
+        raise CommandInterrupted(said)
     return 0 if all(c.status == "proved" for c in ladder) else 1
 
 
-def _print(ladder: list[sdpcert.Certificate], as_json: bool) -> None:
-    if as_json:
-        print_object("bounds", {"lower": ladder[0].lower, "bounds": [c.summary() for c in ladder]})
-        return
+def _print(ladder: list[sdpcert.Certificate]) -> None:
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
     table.add_row(
         "attained", rounded_down(ladder[0].lower), "attained by two inputs", "", seconds(ladder[0].attained_seconds)

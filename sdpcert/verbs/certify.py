@@ -90,8 +90,9 @@ def certify(
         certificate.save(output)
     if as_json:
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
-        beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print_object("certify", certificate.summary() | counts | beside)
+        about = {"network": network.source, "output_rows": options.chosen_rows(rows), "output_pair": chosen_pair}
+        beside = {"region": region.summary, "certificate": output if proved else None}
+        print_object("certify", about | certificate.summary() | counts | beside)
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1

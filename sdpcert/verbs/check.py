@@ -11,7 +11,7 @@ import typer
 
 import sdpcert
 from sdpcert.certify.binding import check_with_network
-from sdpcert.check import CheckResult, Rejected, Unreadable, document_of
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness.binding import check_with_model
@@ -46,25 +46,32 @@ def check(
         raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
     reads(file)
     given = options.array_options(activation, orientation)
-    if network is None and data is None:
-        result = sdpcert.check(file)
+    try:
+        document = document_of(file)
+    except Unreadable as error:
+        raise ValueError(f"{file}: {error}") from None
+    except Rejected as error:
+        result = CheckResult(False, None, str(error))
     else:
-        try:
-            document = document_of(file)
-        except (Unreadable, Rejected):
-            document = None  # what is wrong with it the checker says
-        if isinstance(document, dict) and document.get("format") == FORMAT:
+        if network is None and data is None:
+            result = check_document(document)
+        elif isinstance(document, dict) and document.get("format") == FORMAT:
             result = _with_model(file, document, network, data, given)
-        elif data is not None:
+        elif network is None or data is not None:
             raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
         else:
-            assert network is not None
             result = _with_network(file, network, given)
     if as_json:
-        print_object("check", {"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason})
+        print_object("check", {"file": file, **_summary(result)})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
+
+
+def _summary(result: CheckResult) -> dict[str, Any]:
+    """The attributes as plain values."""
+    rows = [{"radius": r.radius, "certified": r.certified, "under_attack": r.attacked} for r in result.radii]
+    return {**vars(result), "radii": rows}
 
 
 def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:

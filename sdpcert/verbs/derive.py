@@ -19,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 
 from sdpcert.errors import CommandInterrupted, ProcessEnded
+from sdpcert.report import seconds
 from sdpcert.running.executors import executor
 from sdpcert.running.interrupts import interrupts_noticed
 from sdpcert.running.outputs import check_output, reads, write_whole
@@ -65,10 +66,9 @@ def derive(
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
     from sdpcert.symbolic.document import tex_engine
-    from sdpcert.symbolic.listing import listed
 
     if name is None:
-        _print_library()
+        _print_library(as_json)
         return 0
     chosen = {(known, k): d for known in (names() if name == "all" else [name]) for k, d in enumerate(load(known))}
     if not chosen:
@@ -90,28 +90,39 @@ def derive(
         check_output(compiled)
     work = Work(chosen, seed, numbers, effort, time_limit, jobs)
     results, finished = work.settled(shown=not as_json)
-    if as_json:
-        print_object("derive", listed([one.entry for one in results], finished))
+    written = []
     if finished:
-        _write(results, work, tex if folder is not None else None, compiled if as_pdf else None)
-        if output is not None:
-            _write_proofs(results, output)
+        written += _write(results, work, tex if folder is not None else None, compiled if as_pdf else None)
+        written += [] if output is None else _write_proofs(results, output)
     proved = sum(r.status == PROVED for r in results)
-    if len(results) > 1 and not as_json:
+    stopped = f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results"
+    if as_json:
+        found = {
+            "results": [one.entry for one in results],
+            "written": written,
+            "interrupted": None if finished else stopped,
+        }
+        print_object("derive", found)
+    elif len(results) > 1:
         print(f"{proved} of {len(results)} results proved")
     if not finished:
-        raise CommandInterrupted(f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results")
+        raise CommandInterrupted(stopped)
+    print(f"finished: {len(results)} settled in {seconds(sum(r.entry['seconds'] for r in results))}", file=sys.stderr)
     return 0 if proved == len(chosen) else 1
 
 
-def _print_library() -> None:
+def _print_library(as_json: bool) -> None:
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.printing import plain
 
+    known = [(name, derivation) for name in names() for derivation in load(name)]
+    rows = [(name, plain(derivation.title), plain(derivation.source)) for name, derivation in known]
+    if as_json:
+        print_object("derive", {"library": [dict(zip(("name", "title", "source"), row, strict=True)) for row in rows]})
+        return
     table = Table("name", "result", "source", box=None, pad_edge=False, header_style="bold")
-    for known in names():
-        for derivation in load(known):
-            table.add_row(known, plain(derivation.title), plain(derivation.source))
+    for row in rows:
+        table.add_row(*row)
     Console(width=max(Console().width, 160)).print(table)
 
 
@@ -218,25 +229,28 @@ def _interrupted(derivation: Any, known: list[Any]) -> Any:
     return Told.of(Result(derivation, tuple(known[:parts]), tuple(known[parts:]), (), seconds, note, whole=False))
 
 
-def _write_proofs(told: list[Any], output: Path) -> None:
-    """One file with the proofs of all results, or a line that says which of them has none."""
+def _write_proofs(told: list[Any], output: Path) -> list[Path]:
+    """One file with the proofs of all results, or a line that says which of them has none; what was written."""
     from sdpcert.symbolic.proof_object import document
 
     missing = next((one.missing for one in told if one.proof is None), None)
     if missing is not None:
         print(f"{output} is not written: {missing}", file=sys.stderr)
-        return
+        return []
     each = [one.proof for one in told]
     whole = each[0] if len(each) == 1 else document("Derivations", "", [t for one in each for t in one["theorems"]])
     write_whole(output, json.dumps(whole, indent=1) + "\n")
     print(f"written {output}; check it with: sdpcert check {output}", file=sys.stderr)
+    return [output]
 
 
-def _write(told: list[Any], work: Work, tex: Path | None, compiled: Path | None) -> None:
+def _write(told: list[Any], work: Work, tex: Path | None, compiled: Path | None) -> list[Path]:
+    """The document as LaTeX and compiled, each if it has a name; what was written."""
     from sdpcert.symbolic.document import assembled, pdf
 
-    if tex is None and compiled is None:
-        return
+    written = [path for path in (tex, compiled) if path is not None]
+    if not written:
+        return []
     title = "Derivations" if len(told) != 1 else told[0].entry["title"]
     source = assembled([one.section for one in told], work.papers, title, __version__)
     if tex is not None:
@@ -245,3 +259,4 @@ def _write(told: list[Any], work: Work, tex: Path | None, compiled: Path | None)
     if compiled is not None:
         pdf(source, compiled)
         print(f"written {compiled}", file=sys.stderr)
+    return written

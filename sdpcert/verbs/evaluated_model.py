@@ -17,8 +17,7 @@ import sdpcert
 from sdpcert.errors import CommandInterrupted, Interrupted
 from sdpcert.readers.examples import ExampleName, example_inputs
 from sdpcert.readers.labelled import load_labelled
-from sdpcert.report import percent_down, rounded_down, seconds
-from sdpcert.report.rounding import as_stated
+from sdpcert.report import percent_down, percent_up, radius_text, seconds
 from sdpcert.running import choices
 from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
@@ -132,7 +131,8 @@ def evaluate_model(
             interrupted = result.notes[-1] if result.notes else "interrupted"
     result.save(output)
     if as_json:
-        print_object("evaluate", _summary(result, network.source, output, within, normalisation))
+        found = _summary(result, network.source, output, within, normalisation)
+        print_object("evaluate", {"subject": "model", "interrupted": interrupted or None} | found)
     else:
         _print(result, network, data, within, normalisation is not None)
         advice = _advice(result, within, radii is not None, normalisation is not None)
@@ -175,7 +175,7 @@ def _summary(
         "correct": result.correct.tolist(),
         "distance": [d if math.isfinite(d) else None for d in result.distance.tolist()],
         "labels": result.labels.tolist(),
-        "rows": [{"radius": r.radius, "certified": r.certified, "attacked": r.attacked} for r in result.rows],
+        "rows": [row.summary() for row in result.rows],
         "median_radius": statistics.median_low(result.radius.tolist()),
         "seconds": result.seconds,
         "notes": list(result.notes),
@@ -195,16 +195,15 @@ def _print(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("radius")
     attacked = any(row.attacked is not None for row in result.rows)
-    for header in ("certified", "not attacked") if attacked else ("certified",):
+    for header in ("certified", "under attack") if attacked else ("certified",):
         table.add_column(header, justify="right")
     for row in result.rows:
-        left = (str(row.attacked),) if attacked else ()
-        table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", *left)
+        share = "" if row.attacked_accuracy is None else f"{row.attacked}  {percent_up(row.attacked_accuracy)} %"
+        left = (share,) if attacked else ()
+        table.add_row(radius_text(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", *left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
-    print(
-        f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0"
-    )
+    print(f"median    {radius_text(median)}    at least half of the inputs have this radius; that of wrong ones is 0")
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
 
 

@@ -64,5 +64,6 @@ def _options(arguments: Sequence[str]) -> Sequence[str]:
 def _verb(arguments: Sequence[str]) -> str | None:
     """The verb as the objects name it, None if there is none."""
     words = [word for word in arguments if not word.startswith("-")]
-    checks = words[:2] == ["layers", "check"]
-    return "layers check" if checks else words[0] if words else None
+    if words[:1] == ["layers"] and len(words) > 1:
+        return "layers check" if words[1] == "check" else "layers MODEL"
+    return words[0] if words else None

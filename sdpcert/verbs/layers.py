@@ -46,7 +46,7 @@ class OfModel(TyperCommand):
 
 app = typer.Typer(
     name="layers",
-    short_help="List families of 1-Lipschitz layers, prove them, or the layers of a model.",
+    short_help="Prove the norms of a model's layers; list or prove families.",
     cls=ModelOrCommand,
     invoke_without_command=True,
     subcommand_metavar="[MODEL | check FAMILY]",
@@ -54,15 +54,15 @@ app = typer.Typer(
 app.command(MODEL, cls=OfModel, epilog="Example: sdpcert layers model.onnx")(layers_of_model)
 
 
-@app.callback(invoke_without_command=True, epilog="Examples: sdpcert layers model.onnx; sdpcert layers check aol")
+@app.callback(invoke_without_command=True, epilog="Example: sdpcert layers model.onnx")
 def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List the families of 1-Lipschitz layers, prove one of them, or prove the norms of a model's layers."""
     if context.invoked_subcommand is not None:
         return
     families = _layers().FAMILIES
     if as_json:
-        listed = [{"name": f.name, "source": f.source, "convolution": bool(f.convolution)} for f in families]
-        print_object("layers", {"families": listed})
+        kinds = [{"name": f.name, "dense": bool(f.dense), "convolution": bool(f.convolution)} for f in families]
+        print_object("layers", {"families": [kind | {"source": f.source} for kind, f in zip(kinds, families)]})
         return
     table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
     for f in families:
@@ -108,17 +108,17 @@ def layers_check(
                 found[outcome.key] = outcome.result
             status.update(f"{', '.join(sets[outcome.key])}: {len(found)} of {len(sets)}")
     results = [{"family": sets[k][0], **vars(found[k]), "ok": found[k].ok} for k in sorted(found)]
+    finished = len(found) + len(lost) == len(sets)
+    families = len({r["family"] for r in results})
+    stopped = f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
     if as_json:
-        print_object("layers check", {"results": results})
+        print_object("layers check", {"results": results, "interrupted": None if finished else stopped})
     else:
         _print_checks(results)
     for line in lost:
         print(f"not proved: {line}", file=sys.stderr)
-    if len(found) + len(lost) < len(sets):
-        families = len({r["family"] for r in results})
-        raise CommandInterrupted(
-            f"interrupted after {len(results)} sets of weights, in family {families} of {len(names)}"
-        )
+    if not finished:
+        raise CommandInterrupted(stopped)
     return 0 if all(r["ok"] for r in results) and not lost else 1
 
 

@@ -47,7 +47,7 @@ def layers_of_model(
         except sdpcert.Interrupted as interrupted:
             bounds, stopped = interrupted.result, str(interrupted)
     if as_json:
-        print_object("layers MODEL", bounds.summary())
+        print_object("layers MODEL", bounds.summary() | {"interrupted": stopped or None})
     else:
         _print(bounds)
     if stopped:

@@ -99,7 +99,7 @@ def network_of_run(folder: Path, given: dict[str, str]) -> Any:
     """The network of a run's folder; ValueError with one line for what is none, or if options of arrays are given."""
     if given:
         raise ValueError(f"--{next(iter(given))} is for array files; a run states its own")
-    training_package()
+    training_package("a run's network")
     from sdpcert.evaluation.bounds import networks_of
     from sdpcert.training.runs import load_run
 
@@ -147,7 +147,7 @@ def progress(label: str = "") -> Iterator[Any]:
         yield report
 
 
-def training_package() -> Any:
-    with needed_by("training"):
+def training_package(what: str = "training") -> Any:
+    with needed_by(what, "train"):
         import sdpcert.training as module
     return module

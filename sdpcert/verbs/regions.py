@@ -13,6 +13,7 @@ import typer
 from sdpcert.arithmetic.exact import two_sum
 from sdpcert.readers.points import load_point
 from sdpcert.regions.region import Ball, Box, Region
+from sdpcert.report import radius_text
 from sdpcert.verbs import options
 
 Array = np.ndarray
@@ -93,12 +94,12 @@ class RegionOptions:
         within = chosen_within(self.within)
         point = load_point(self.around, inputs, self.index)
         if self.norm == "linf":
-            region, shape = self._cube(point, radius, within), f"box of half-width {radius!r}"
+            region, shape = self._cube(point, radius, within), f"box of half-width {radius_text(radius)}"
         else:
             self._check_meets(point, radius, within)
             region, shape = (
                 Ball(point, radius, None if within is None else Box(np.array(within[0]), np.array(within[1]))),
-                f"ball of radius {radius!r}",
+                f"ball of radius {radius_text(radius)}",
             )
         place = str(self.around) if self.index is None else f"input {self.index} of {self.around}"
         cut = "" if within is None else f", within [{within[0]:g}, {within[1]:g}]"

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 from sdpcert.running import choices
+from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 
@@ -30,12 +32,16 @@ def report(
     ] = None,
     figure_format: Annotated[choices.FigureFormat, typer.Option(help="format of the figures that stand alone")] = "pdf",
     times: Annotated[bool, typer.Option("--times/--no-times", help="durations and hashes of files")] = True,
+    as_json: options.AsJson = False,
 ) -> int:
     """Write one self-contained HTML page on a certificate, a file of radii or a run, everything in it proved again."""
     from sdpcert.report import write_report
 
     with Console(stderr=True).status("proving again"):
         written = write_report(files, output, figures, figure_format, times)
+    if as_json:
+        print_object("report", {"written": written})
+        return 0
     for path in written:
         print(path)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 from rich.console import Console
 
 from sdpcert.running import choices
+from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 
@@ -31,12 +34,17 @@ def table(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the table there")] = None,
     caption: Annotated[str | None, typer.Option(metavar="TEXT", help="caption in place of the usual one")] = None,
     times: Annotated[bool, typer.Option("--times/--no-times", help="columns with durations")] = True,
+    as_json: options.AsJson = False,
 ) -> int:
     """Make a table of saved certificates, radii or runs, each proved again; one that is not makes no table."""
     from sdpcert.report import write_table
 
+    inside = as_json and output is None  # the table is part of the object
     with Console(stderr=True).status("proving again"):
-        text = write_table(files, kind, columns, form, output, caption, times)
-    if output is None:
+        text = write_table(files, kind, columns, "json" if inside else form, output, caption, times)
+    if as_json:
+        written = [] if output is None else [output]
+        print_object("table", {"written": written, "table": json.loads(text) if inside else None})
+    elif output is None:
         print(text, end="")
     return 0

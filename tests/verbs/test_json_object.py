@@ -68,7 +68,7 @@ def test_an_interrupted_command_has_one_object(
             raise CommandInterrupted("interrupted after one")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sdpcert.load", interrupted)
+    monkeypatch.setattr("sdpcert.certify", interrupted)
     with pytest.raises(SystemExit) as ended:
         cli.main(["certify", str(MLP), "--json"])
     lines = capsys.readouterr().out.splitlines()
