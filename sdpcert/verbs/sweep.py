@@ -69,9 +69,7 @@ def sweep(
         raise ValueError("--jobs counts processes of this machine, and --scheduler works elsewhere; give one")
     share = (1, 1) if array is None else _share(array)
     workers = jobs or min(_cores(), max(1, len(stated.share(*share))))
-    with executor(workers, scheduler) as chosen, _shown() as report:
-        for library in ("distributed", "tornado.application"):  # what a lost connection means is said here, in one line
-            logging.getLogger(library).setLevel(logging.CRITICAL)
+    with _libraries_silent(), executor(workers, scheduler) as chosen, _shown() as report:
         try:
             summary = run(stated, output, chosen, share=share, report=report)
         except KeyboardInterrupt:
@@ -79,6 +77,17 @@ def sweep(
         except WorkersLost as error:
             raise CommandInterrupted(f"{error}; {GOES_ON} {output}") from None
     return _print_summary(summary, as_json)
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Keep libraries from logging: what a lost connection means is said here, in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _share(text: str) -> tuple[int, int]:
