@@ -80,6 +80,7 @@ class LinearResidualConv2d(ScaledConv2d):
 FAMILY = Family(
     "linear-residual",
     "Hu, Zou, Wang, Leino, Fredrikson 2023, with a bound of every layer's norm",
+    "(x + V x) / |I + V|: one linear map, with gradients at any depth",
     lambda inputs, outputs: LinearResidual(min(inputs, outputs)),
     lambda inputs, outputs, size: LinearResidualConv2d(min(inputs, outputs), size),
 )
