@@ -18,7 +18,7 @@ Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 MOMENTUM = 0.75
 #: The share of steps between two checkpoints that have to raise the loss.
 RISING = 0.75
-#: The first checkpoint, by how much the steps between checkpoints become fewer, and to what at least, in percent of all.
+#: The first checkpoint, by how much the steps between two become fewer, and to what at least, in percent.
 FIRST, SHORTER, SHORTEST = 22, 3, 6
 #: Points of a ball are kept this much inside of it, so that rounding leaves them there.
 INSIDE = 1 - 1e-6
@@ -74,7 +74,7 @@ class _State:
     def begin(objective: Objective, images: Tensor, radius: float, start: Tensor) -> _State:
         points = projected(start, images, radius)
         loss, slope, wrong = objective(points)
-        length = torch.fulllike(loss, 2 * radius)
+        length = torch.full_like(loss, 2 * radius)
         return _State(
             images,
             radius,
@@ -88,7 +88,7 @@ class _State:
             points,
             wrong,
             length,
-            torch.zeroslike(loss),
+            torch.zeros_like(loss),
             0,
             (length, loss),
         )
@@ -125,7 +125,7 @@ class _State:
         self.before = torch.where(back, self.best, self.before)
         self.slope = torch.where(back, self.best_slope, self.slope)
         self.loss = torch.where(halved, self.best_loss, self.loss)
-        self.risen, self.since = torch.zeroslike(self.risen), 0
+        self.risen, self.since = torch.zeros_like(self.risen), 0
 
 
 def projected(points: Tensor, images: Tensor, radius: float) -> Tensor:

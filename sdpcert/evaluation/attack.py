@@ -147,7 +147,7 @@ class _Search:
         logits = self.network(points).flatten(1)
         rows = torch.arange(len(points), device=points.device)
         least = torch.full((len(points),), torch.inf, dtype=points.dtype, device=points.device)
-        self.nearest = torch.zeroslike(self.targets)
+        self.nearest = torch.zeros_like(self.targets)
         for other in range(logits.shape[1]):
             margin = logits[rows, self.targets] - logits[:, other]
             (slope,) = torch.autograd.grad(margin.sum(), points, retain_graph=True)
@@ -176,8 +176,8 @@ class _Search:
         if not len(at) or not steps:
             return
         images = self.images[at]
-        step, norm = torch.zeroslike(images), torch.ones(len(at), dtype=images.dtype, device=images.device)
-        best, nearest = images.clone(), torch.fulllike(norm, torch.inf)
+        step, norm = torch.zeros_like(images), torch.ones(len(at), dtype=images.dtype, device=images.device)
+        best, nearest = images.clone(), torch.full_like(norm, torch.inf)
         for k in range(steps):
             direction, wrong = self.gradient(images + step, at, loss)
             size = norms(step).flatten()
@@ -245,7 +245,7 @@ class _Search:
     def _start(images: Tensor, radius: float, restart: int, generator: torch.Generator) -> Tensor:
         """Where a search begins: at the images, or after a restart at random in the ball."""
         if not restart:
-            return torch.zeroslike(images)
+            return torch.zeros_like(images)
         noise = torch.randn(images.shape, generator=generator).to(images)
         share = torch.rand(len(images), generator=generator).to(images)
         return noise / norms(noise) * (radius * like(share, images))
