@@ -135,7 +135,7 @@ class _Hands(Generic[Key, Result]):
             if isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt
             task = self.begun.pop(future)
-            if isinstance(error, BrokenExecutor) and self.renew is not None:
+            if isinstance(error, BrokenExecutor | CancelledError) and self.renew is not None:  # nobody here cancelled it
                 self.broken = True
                 if not self.alone:
                     self.again.append(task)
