@@ -77,7 +77,12 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
 )
 def layers_check(
     name: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="name of a family, a Python file that defines FAMILY, or all", autocompletion=completion.families)
+        str,
+        typer.Argument(
+            metavar="FAMILY",
+            help="name of a family, a Python file that defines FAMILY, or all",
+            autocompletion=completion.families,
+        ),
     ],
     double: Annotated[bool, typer.Option("--float64", help="float64 weights instead of float32")] = False,
     seed: Annotated[int, typer.Option(help="seed of the random weights", **options.SEEDS)] = 0,
