@@ -14,7 +14,20 @@ import sdpcert
 from sdpcert.errors import CommandInterrupted, EvaluationRejected, NotVerified
 from sdpcert.running import outputs, starting
 from sdpcert.running.interrupts import INTERRUPTED, interrupts_of_a_command
-from sdpcert.verbs import bounds, certify, check, derive, evaluate, export, json_output, layers, report, table, train
+from sdpcert.verbs import (
+    bounds,
+    certify,
+    check,
+    derive,
+    evaluate,
+    export,
+    json_output,
+    layers,
+    report,
+    sweep,
+    table,
+    train,
+)
 
 NOTHING = "interrupted before there was a result"
 #: Exit codes beside 0 (done and proved) and that of an interrupt.
@@ -35,7 +48,7 @@ Results go to stdout, everything else to stderr; --json prints one object.
 Exit codes: 0 done and proved, 1 not proved or rejected, 2 bad input,
 130 interrupted."""
 #: In the order of the help: bounds, layers and what is proved of them, training, what comes of saved files.
-VERBS = (certify, check, bounds, evaluate, layers, derive, train, table, report, export)
+VERBS = (certify, check, bounds, evaluate, sweep, layers, derive, train, table, report, export)
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=False,

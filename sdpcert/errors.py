@@ -62,6 +62,10 @@ class ProcessEnded(SdpcertError, RuntimeError):
     """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
+class WorkersLost(SdpcertError, RuntimeError):
+    """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
+
+
 class AlgebraError(SdpcertError, ValueError):
     """An expression that makes no sense: shapes that do not fit, or a power that is not available."""
 

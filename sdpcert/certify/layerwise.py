@@ -206,11 +206,12 @@ class _Prover:
     options: dict[str, Any]
 
     def __post_init__(self) -> None:
-        self.started = time.perf_counter()
+        self.started, self.number = time.perf_counter(), 0
 
     def norm(self, layer: Network, form: Form) -> Certificate:
         """The certificate of one affine layer."""
-        return certify(layer, "product", form=form, progress=self.progress, **self.options)
+        self.number += 1
+        return certify(layer, "product", form=form, progress=self._told(f"norm {self.number}"), **self.options)
 
     def part(self, start: int, end: int, left: int) -> Certificate:
         """The certificate of the part between two values, the first of `left` that are to come."""
@@ -218,7 +219,17 @@ class _Prover:
         limit = None
         if self.time_limit is not None:
             limit = max(self.time_limit - (time.perf_counter() - self.started), 0.0) / left
-        return certify(part, self.method, time_limit=limit, progress=self.progress, **self.options)
+        told = self._told(f"layers {start + 1} to {end}, {left} bounds to go")
+        return certify(part, self.method, time_limit=limit, progress=told, **self.options)
+
+    def _told(self, what: str) -> Callable[[Progress], None] | None:
+        """Progress that says what is bounded as well."""
+        report = self.progress
+        if report is None:
+            return None
+        return lambda line: report(
+            replace(line, message=line.message and f"{what}: {line.message}", phase=f"{what}: {line.text}")
+        )
 
 
 def _stages(network: Network, layers: list[LayerBound]) -> list[Stage]:

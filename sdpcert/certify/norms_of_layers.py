@@ -15,10 +15,11 @@ from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Shape
 from sdpcert.network.graph import Network
 from sdpcert.network.nodes import Node
+from sdpcert.running.choices import Form
 from sdpcert.running.short_repr import ShortRepr
 
 #: Proves the norm of a network of one affine layer, in this form.
-Prover = Callable[[Network, str], Certificate]
+Prover = Callable[[Network, Form], Certificate]
 #: Coefficients above which the norm of a layer between images is found over frequencies: unrolled it is a matrix.
 LARGEST_MATRIX = 2**21
 

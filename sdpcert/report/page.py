@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,20 @@ FURTHER_REGIONS = (
 
 
 def make_report(
-    paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None, times: bool = True
+    paths: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    times: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Read a certificate, a file of radii or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
-    `output`. Raises `NotVerified` if a file does not verify, ValueError if files do not belong together.
+    `output`; `progress` is told which file is proved again. Raises `NotVerified` if a file does not
+    verify, ValueError if files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json), radii (*.radii.json) or a run (evaluation.json)")
-    read = read_all(paths)
+    read = read_all(paths, progress)
     folder = Path(output).parent if output is not None else Path()
     command = shlex.join(["sdpcert", "report", *map(str, paths)] + ([] if times else ["--no-times"]))
     if isinstance(read[0], Run):

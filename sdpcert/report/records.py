@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -267,9 +267,17 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Read]:
-    """Read files in the order given; raises as `read` does for the first one that does not verify."""
-    return [read(path) for path in paths]
+def read_all(paths: Sequence[str | os.PathLike[str]], progress: Callable[[str], None] | None = None) -> list[Read]:
+    """Read files in the order given; raises as `read` does for the first one that does not verify.
+
+    `progress` is told which file is proved again.
+    """
+    done: list[Read] = []
+    for number, path in enumerate(paths, 1):
+        if progress is not None:
+            progress(f"proving again, file {number} of {len(paths)}: {Path(path).name}")
+        done.append(read(path))
+    return done
 
 
 def _format_of(data: bytes) -> str:

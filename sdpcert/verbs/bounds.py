@@ -8,7 +8,7 @@ from rich.table import Table
 
 import sdpcert
 from sdpcert.errors import CommandInterrupted
-from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.report import rounded_apart, rounded_up, seconds
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
@@ -74,12 +74,12 @@ def bounds(
 
 def _print(ladder: list[sdpcert.Certificate]) -> None:
     table = Table("bound", "value", "status", "gap", "time", box=None, pad_edge=False, header_style="bold")
-    table.add_row(
-        "attained", rounded_down(ladder[0].lower), "attained by two inputs", "", seconds(ladder[0].attained_seconds)
-    )
+    attained = rounded_apart(ladder[0].lower, min(c.upper for c in ladder))[0]
+    table.add_row("attained", attained, "attained by two inputs", "", seconds(ladder[0].attained_seconds))
     for c in ladder:
         gap = "" if c.sdp_lower == 0 else rounded_up(c.gap, 2)
-        table.add_row(c.method, rounded_up(c.upper), c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
+        upper = rounded_apart(ladder[0].lower, c.upper)[1]
+        table.add_row(c.method, upper, c.status, gap, seconds(c.solve_seconds + c.proof_seconds))
     Console(width=max(Console().width, 100)).print(table)
     for note in dict.fromkeys(note for c in ladder for note in c.notes):
         print(f"note  {note}")

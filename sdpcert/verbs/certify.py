@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 import sdpcert
-from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.report import rounded_apart, rounded_up, seconds
 from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
@@ -104,16 +104,21 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
     neurons = form.neurons if form is not None else certificate.neurons
     outputs = form.outputs if form is not None else sizes[1]
     print(f"network     {network.source}: {sizes[0]} inputs, {neurons} neurons, {outputs} outputs")
+    lower, upper = rounded_apart(certificate.lower, certificate.upper)
     if certificate.status == "proved":
         how = "in exact arithmetic" if certificate.level == "exact" else "with rigorous floating-point bounds"
-        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, {region.words}")
+        print(f"upper       {upper}    proved {how}, l2 to l2, {region.words}")
     else:
         print("upper       unproved: the solver's point could not be proved")
     inside = "" if region.region is None else " of the region"
     print(
-        f"lower       {rounded_down(certificate.lower)}    attained by two inputs{inside} in the certificate, "
+        f"lower       {lower}    attained by two inputs{inside} in the certificate, "
         f"found in {seconds(certificate.attained_seconds)}"
     )
+    if certificate.advice:
+        ratio = rounded_up(certificate.upper / certificate.lower * (1 + 1e-15), 4)
+        print(f"ratio       {ratio}    upper / lower: the constant is somewhere between them")
+        print(f"advice      {'; or '.join(certificate.advice)}")
     if certificate.sdp_lower is None:
         _print_pieces(certificate)
     elif certificate.sdp_lower > 0 and certificate.status == "proved":

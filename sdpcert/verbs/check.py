@@ -17,6 +17,7 @@ from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
+from sdpcert.running.phases import SHORT, phases_shown
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
 
@@ -53,19 +54,32 @@ def check(
     except Rejected as error:
         result = CheckResult(False, None, str(error))
     else:
-        if network is None and data is None:
-            result = check_document(document)
-        elif isinstance(document, dict) and document.get("format") == FORMAT:
-            result = _with_model(file, document, network, data, given)
-        elif network is None or data is not None:
-            raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
-        else:
-            result = _with_network(file, network, given)
+        with phases_shown(f"proving {file.name} again{_took(document)}"):
+            result = _verdict(file, document, network, data, given)
     if as_json:
         print_object("check", {"file": file, **_summary(result)})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
+
+
+def _verdict(file: Path, document: Any, network: Path | None, data: Path | None, given: dict[str, str]) -> CheckResult:
+    """What the checkers say of the file, and of the model and the data that it has to be about."""
+    if network is None and data is None:
+        return check_document(document)
+    if isinstance(document, dict) and document.get("format") == FORMAT:
+        return _with_model(file, document, network, data, given)
+    if network is None or data is not None:
+        raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
+    return _with_network(file, network, given)
+
+
+def _took(document: Any) -> str:
+    """What the file says that its proof took when it was made, for whoever waits at a terminal."""
+    stated = document.get("information") if isinstance(document, dict) else None
+    took = stated.get("proof_seconds") if isinstance(stated, dict) else None
+    long = isinstance(took, float) and SHORT <= took < math.inf
+    return f", whose proof took {took:.0f} s when it was made" if long else ""
 
 
 def _summary(result: CheckResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from sdpcert.errors import CommandInterrupted, ProcessEnded
 from sdpcert.report import rounded_down, rounded_up, seconds
 from sdpcert.running.executors import executor
 from sdpcert.running.extras import needed_by
+from sdpcert.running.phases import phases_shown, to_go
 from sdpcert.running.tasks import Task, outcomes
 from sdpcert.verbs import completion, options
 from sdpcert.verbs.json_output import print_object
@@ -61,12 +63,23 @@ def layers(context: typer.Context, as_json: options.AsJson = False) -> None:
         return
     families = _layers().FAMILIES
     if as_json:
-        kinds = [{"name": f.name, "dense": bool(f.dense), "convolution": bool(f.convolution)} for f in families]
-        print_object("layers", {"families": [kind | {"source": f.source} for kind, f in zip(kinds, families)]})
+        listed = [
+            {
+                "name": f.name,
+                "description": f.description,
+                "dense": f.dense is not None,
+                "convolution": f.convolution is not None,
+                "source": f.source,
+            }
+            for f in families
+        ]
+        print_object("layers", {"families": listed})
         return
-    table = Table("family", "dense", "convolution", "source", box=None, pad_edge=False, header_style="bold")
+    headers = ("family", "what it is", "dense", "convolution", "source")
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for f in families:
-        table.add_row(f.name, "yes" if f.dense else "", "yes" if f.convolution else "", f.source)
+        forms = ("yes" if form else "" for form in (f.dense, f.convolution))
+        table.add_row(f.name, f.description, *forms, f.source)
     Console(width=max(Console().width, 120)).print(table)
 
 
@@ -99,10 +112,11 @@ def layers_check(
     dtype = torch.float64 if double else torch.float32
     sets = [(family, *chosen) for family in names for chosen in sets_of(family)]
     found: dict[int, Any] = {}
+    started = time.perf_counter()
     lost: list[str] = []
     with (
         suppress(KeyboardInterrupt),  # what was proved is printed
-        Console(stderr=True).status("proving") as status,
+        phases_shown(f"proving, 0 of {len(sets)} sets of weights") as show,
         executor(jobs) as workers,
     ):
         tasks = (Task(number, (*chosen, dtype, seed)) for number, chosen in enumerate(sets))
@@ -111,7 +125,8 @@ def layers_check(
                 lost.append(f"{', '.join(sets[outcome.key])}: {outcome.error}")
             else:
                 found[outcome.key] = outcome.result
-            status.update(f"{', '.join(sets[outcome.key])}: {len(found)} of {len(sets)}")
+            left = to_go(started, len(found), len(sets))
+            show(f"proving {sets[outcome.key][0]}, {len(found)} of {len(sets)} sets of weights{left}")
     results = [{"family": sets[k][0], **vars(found[k]), "ok": found[k].ok} for k in sorted(found)]
     finished = len(found) + len(lost) == len(sets)
     families = len({r["family"] for r in results})
@@ -139,7 +154,7 @@ def _print_checks(results: list[dict[str, Any]]) -> None:
             f"{made['eigenvalue']:.1e}",
             f"{made['margin']:.1e}",
             seconds(made["seconds"]),
-            "proved" if made["ok"] else "NOT PROVED",
+            f"proved: at most {rounded_up(made['claimed'])}" if made["ok"] else "NOT PROVED",
         )
     Console(width=max(Console().width, 120)).print(table)  # numbers are never cut off
 

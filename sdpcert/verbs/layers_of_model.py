@@ -13,33 +13,38 @@ import sdpcert
 from sdpcert.certify.layerwise import LayerBounds, layer_bounds
 from sdpcert.errors import CommandInterrupted
 from sdpcert.network.graph import Network
-from sdpcert.report import rounded_down, rounded_up
+from sdpcert.readers.examples import ExampleName
+from sdpcert.report import rounded_apart, rounded_down, rounded_up
 from sdpcert.running.choices import Method
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="model file (.onnx, .npz, .mat, .safetensors), or a run's folder")
+    Path | None,
+    typer.Argument(
+        metavar="MODEL", help="model file (.onnx, .npz, .mat, .safetensors), or a run's folder", show_default=False
+    ),
 ]
 #: Digits of the numbers in the table.
 DIGITS = 6
 
 
 def layers_of_model(
-    model: Model,
+    model: Model = None,
+    example: options.Example = None,
     method: Annotated[
         Method, typer.Option(help="how the whole, and every stage up to it, is bounded; see sdpcert certify")
     ] = "layer",
     activation: options.ActivationName = None,
     orientation: options.Orientation = None,
     time_limit: Annotated[
-        float, typer.Option(help="seconds for the bounds that the product of norms is compared with")
+        float, typer.Option(metavar="S", help="seconds for the bounds that the product of norms is compared with")
     ] = float("inf"),
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Prove the norm of every layer of a model, and say where their product loses."""
-    network = _network(model, options.array_options(activation, orientation))
+    network = _network(model, example, options.array_options(activation, orientation))
     stopped = ""
     with options.progress() as progress:
         try:
@@ -54,12 +59,13 @@ def layers_of_model(
         raise CommandInterrupted(stopped)
 
 
-def _network(model: Path, given: dict[str, str]) -> Network:
-    if model.is_dir():
-        return options.network_of_run(model, given)
-    if not model.exists() and not model.suffix:
-        raise ValueError(f"{model}: no such file; a family of layers is proved by: sdpcert layers check {model}")
-    return sdpcert.load(model, **given)
+def _network(model: Path | None, example: ExampleName | None, given: dict[str, str]) -> Network:
+    path = options.network_path(model, example)
+    if path.is_dir():
+        return options.network_of_run(path, given)
+    if not path.exists() and not path.suffix:
+        raise ValueError(f"{path}: no such file; a family of layers is proved by: sdpcert layers check {path}")
+    return options.network_of(model, example, given)
 
 
 def _print(bounds: LayerBounds) -> None:
@@ -70,14 +76,17 @@ def _print(bounds: LayerBounds) -> None:
     ends = {stage.layers[-1].value: stage for stage in bounds.stages}
     for layer in bounds.layers:
         stage = ends.get(layer.value)
+        upper, attained = rounded_up(layer.upper, DIGITS), ""
+        if layer.lower is not None:
+            attained, upper = rounded_apart(layer.lower, layer.upper, DIGITS)
         up_to = "" if stage is None or stage.whole is None else rounded_up(stage.whole, DIGITS)
         table.add_row(
             str(layer.value),
             layer.kind,
             " + ".join("x".join(map(str, shape)) for shape in layer.inputs),
             "x".join(map(str, layer.output)),
-            rounded_up(layer.upper, DIGITS),
-            "" if layer.lower is None else rounded_down(layer.lower, DIGITS),
+            upper,
+            attained,
             rounded_up(layer.product, DIGITS),
             up_to,
             "" if stage is None or len(stage.layers) == 1 else f"{stage.inside:.3f}",

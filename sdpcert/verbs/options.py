@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from sdpcert.network import Network
 from sdpcert.readers import load
 from sdpcert.readers.examples import EXAMPLES, ExampleName, example_network, load_example
 from sdpcert.running import choices
 from sdpcert.running.extras import needed_by
+from sdpcert.running.phases import phases_shown
 from sdpcert.verbs import completion
 
 NetworkFile = Annotated[
@@ -87,7 +87,8 @@ def network_path(net: Path | None, example: ExampleName | None) -> Path:
 def network_of(net: Path | None, example: ExampleName | None, given: dict[str, str]) -> Network:
     """The network of a model file or of an example; ValueError with one line unless one of them is given."""
     path = network_path(net, example)
-    return load(path, **given) if example is None else load_example(example, **given)
+    with phases_shown(f"reading {path.name}, and comparing it with the original"):
+        return load(path, **given) if example is None else load_example(example, **given)
 
 
 def array_options(activation: str | None, orientation: str | None) -> dict[str, str]:
@@ -131,18 +132,14 @@ def numbers(text: str, option: str, example: str, count: int | None = None) -> l
 
 @contextmanager
 def progress(label: str = "") -> Iterator[Any]:
-    """What a long run is estimated to take, on stderr; on a terminal a line on how far it is as well."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda line: print(f"{label}{line.message}", file=sys.stderr) if line.message else None
-        return
-    with console.status("solving ...") as status:
+    """What a long run is estimated to take, on stderr; on a terminal a line on what is being done as well."""
+    before = f"{label}: " if label else ""
+    with phases_shown(f"{before}planning") as show:
 
         def report(line: Any) -> None:
             if line.message:
-                console.print(f"{label}{line.message}", highlight=False)
-                return
-            status.update(f"{label} {line.text}")
+                print(f"{before}{line.message}", file=sys.stderr)
+            show(f"{before}{line.text}")
 
         yield report
 

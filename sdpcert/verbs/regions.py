@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from sdpcert.arithmetic.exact import two_sum
 from sdpcert.readers.points import load_point
-from sdpcert.regions.region import Ball, Box, Region
+from sdpcert.regions.around import apart, region_around
+from sdpcert.regions.region import Box, Region
 from sdpcert.report import radius_text
 from sdpcert.verbs import options
 
@@ -93,47 +93,23 @@ class RegionOptions:
             raise ValueError(f"--radius must be a positive finite number, not {self.radius}")
         within = chosen_within(self.within)
         point = load_point(self.around, inputs, self.index)
-        if self.norm == "linf":
-            region, shape = self._cube(point, radius, within), f"box of half-width {radius_text(radius)}"
-        else:
-            self._check_meets(point, radius, within)
-            region, shape = (
-                Ball(point, radius, None if within is None else Box(np.array(within[0]), np.array(within[1]))),
-                f"ball of radius {radius_text(radius)}",
+        norm = self.norm or "l2"
+        entry = apart(point, radius, norm, within)
+        if entry is not None:
+            raise ValueError(
+                f"--within {self.within}: entry {entry} of {self.around} is farther from it than --radius "
+                f"{self.radius}; widen one of them"
             )
+        try:
+            region = region_around(point, radius, norm, within)
+        except ValueError as error:
+            raise ValueError(f"--radius {self.radius} around {self.around}: {error}") from None
+        shape = f"{'box of half-width' if norm == 'linf' else 'ball of radius'} {radius_text(radius)}"
         place = str(self.around) if self.index is None else f"input {self.index} of {self.around}"
         cut = "" if within is None else f", within [{within[0]:g}, {within[1]:g}]"
         summary = {"kind": "box" if self.norm == "linf" else "ball", "radius": radius, "norm": self.norm or "l2"}
         summary |= {"around": str(self.around), "index": self.index, "within": None if within is None else list(within)}
         return ChosenRegion(region, f"on the {shape} around {place}{cut}", summary)
-
-    def _cube(self, point: Array, radius: float, within: tuple[float, float] | None) -> Box:
-        """All entries within `radius` of the point's, the ends rounded outward."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            low, below = two_sum(point, np.full_like(point, -radius))
-            high, above = two_sum(point, np.full_like(point, radius))
-            low = np.where(below < 0, np.nextafter(low, -np.inf), low)
-            high = np.where(above > 0, np.nextafter(high, np.inf), high)
-        if not np.all(np.isfinite(low) & np.isfinite(high)):
-            raise ValueError(f"--radius {self.radius}: the box around {self.around} leaves the range of float64")
-        if within is not None:
-            low, high = np.maximum(low, within[0]), np.minimum(high, within[1])
-        if np.any(low > high):
-            raise self._apart(int(np.argmax(low > high)))
-        return Box(low, high)
-
-    def _check_meets(self, point: Array, radius: float, within: tuple[float, float] | None) -> None:
-        """ValueError where some entry alone keeps the ball away from `within`; the ball itself checks the rest."""
-        if within is not None:
-            apart = np.maximum(within[0] - point, point - within[1])
-            if np.max(apart) >= radius:
-                raise self._apart(int(np.argmax(apart)))
-
-    def _apart(self, entry: int) -> ValueError:
-        return ValueError(
-            f"--within {self.within}: entry {entry} of {self.around} is farther from it than --radius {self.radius}; "
-            "widen one of them"
-        )
 
     def _box(self, ends: tuple[str, str], inputs: int) -> ChosenRegion:
         low, high = (_end(text, inputs) for text in ends)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sdpcert.running import choices
+from sdpcert.running.phases import phases_shown
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
 
@@ -37,8 +37,8 @@ def report(
     """Write one self-contained HTML page on a certificate, a file of radii or a run, everything in it proved again."""
     from sdpcert.report import write_report
 
-    with Console(stderr=True).status("proving again"):
-        written = write_report(files, output, figures, figure_format, times)
+    with phases_shown("proving again") as show:
+        written = write_report(files, output, figures, figure_format, times, show)
     if as_json:
         print_object("report", {"written": written})
         return 0

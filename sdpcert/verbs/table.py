@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sdpcert.running import choices
+from sdpcert.running.phases import phases_shown
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
 
@@ -40,8 +40,8 @@ def table(
     from sdpcert.report import write_table
 
     inside = as_json and output is None  # the table is part of the object
-    with Console(stderr=True).status("proving again"):
-        text = write_table(files, kind, columns, "json" if inside else form, output, caption, times)
+    with phases_shown("proving again") as show:
+        text = write_table(files, kind, columns, "json" if inside else form, output, caption, times, show)
     if as_json:
         written = [] if output is None else [output]
         print_object("table", {"written": written, "table": json.loads(text) if inside else None})

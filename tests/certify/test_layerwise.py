@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def norm(matrix: np.ndarray) -> float:
 
 def chain(sizes: list[int], seed: int) -> Network:
     draw = np.random.default_rng(seed)
-    return Network.mlp([draw.normal(size=(b, a)) for a, b in zip(sizes, sizes[1:], strict=False)])
+    return Network.mlp([draw.normal(size=(b, a)) for a, b in pairwise(sizes)])
 
 
 def assert_accounted_for(bounds: LayerBounds) -> None:

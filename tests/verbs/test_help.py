@@ -19,7 +19,7 @@ from sdpcert.report.formats import FORMATS
 from sdpcert.running import choices
 from sdpcert.verbs import completion
 
-VERBS = ("certify", "check", "bounds", "evaluate", "layers", "derive", "train", "table", "report", "export")
+VERBS = ("certify", "check", "bounds", "evaluate", "sweep", "layers", "derive", "train", "table", "report", "export")
 ROOT = Path(__file__).parents[2]
 
 
