@@ -19,12 +19,13 @@ from sdpcert.certify.ladder import Ladder
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.repair import repair
 from sdpcert.certify.request import Request
+from sdpcert.certify.short_values import prove_short
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute_values import absolute
-from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.effort import Effort, choose_method, estimate
 from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.forward import lowest_form
 from sdpcert.solvers.segments import sweep
@@ -64,10 +65,15 @@ class DensePoint(Candidate):
         self.bound, self.status = self.solution.bound, self.solution.status
         self.iterations, self.history = self.solution.iterations, self.solution.history
 
+    @property
+    def estimated_proof(self) -> float:
+        return estimate(self.form, "layer").proof
+
     def prove(self, below: float, budget: Budget) -> Proven:
         started = time.perf_counter()
         with first_interrupt_waits():
             proof, notes = self._proof()
+            proof = (None if proof is None else prove_short(self.form, self.solution, proof)) or proof
         self.proved, self.proof_seconds = proof is not None, time.perf_counter() - started
         dual = self.solution.dual
         if proof is None:
@@ -198,6 +204,7 @@ class DensePlan(Plan):
             self.method, self.last = "layer" if self.asked == "layer" else "neuron", None
             yield from self._whole(ladder, budget, climbed)
         else:
+            self.left_rungs = ladder.whole.memory <= self.memory_limit
             self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
 
     def _whole_tried(

@@ -7,8 +7,6 @@ constraint for GroupSort, which uses only that sorting preserves norm and sum.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from sdpcert.layers.elementwise import STRICT, Nonexpansive
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
 from sdpcert.network.graph import Graph
+from sdpcert.network.sorting import sorting_network
 
 
 class GroupSort(Nonexpansive):
@@ -74,24 +73,3 @@ class FullSort(GroupSort):
     def _check(self, channels: int) -> None:
         if channels != self.size:
             raise ValueError(f"this FullSort sorts {self.size} channels, not {channels}")
-
-
-@cache
-def sorting_network(size: int) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Stages of disjoint pairs (i, j), i < j, which sort any `size` numbers if the smaller one always goes to i.
-
-    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, section 5.2.2, algorithm M) for any size:
-    t (t + 1) / 2 stages with t the logarithm of the size, rounded up.
-    """
-    stages = []
-    top = 1 << max((size - 1).bit_length() - 1, 0)
-    p = top
-    while p > 0 and size > 1:
-        q, r, d = top, 0, p
-        while True:
-            stages.append(tuple((i, i + d) for i in range(size - d) if i & p == r))
-            if q == p:
-                break
-            d, q, r = q - p, q // 2, p
-        p //= 2
-    return tuple(stages)

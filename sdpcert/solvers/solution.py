@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.errors import SolverError as SolverError
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.phases import expected
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
@@ -22,8 +23,9 @@ PACED = 2
 class Progress:
     """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant.
 
-    A line with a `message` comes before the first iteration, when nothing is known yet. In a branch and bound
-    `iteration` counts the pieces that were looked at, `lower` is attained, and `open` pieces are left.
+    A line with a `message` comes before the first iteration, when nothing is known yet. One with a `phase` says what is
+    begun, and what that is estimated to take if it is long. In a branch and bound `iteration` counts the pieces that
+    were looked at, `lower` is attained, and `open` pieces are left.
     """
 
     iteration: int
@@ -32,10 +34,13 @@ class Progress:
     seconds: float
     message: str = ""
     open: int | None = None
+    phase: str = ""
 
     @property
     def text(self) -> str:
         """The line as a terminal shows it."""
+        if self.message or self.phase:
+            return self.message or self.phase
         if self.open is None:
             return f"iteration {self.iteration}  bound {self.upper:.9g}  gap {self.gap:.1e}  {self.seconds:.1f} s"
         both = f"upper {self.upper:.9g}  attained {self.lower:.9g}"
@@ -64,6 +69,11 @@ class Budget:
     low_enough: float = 0.0
     high_enough: float = float("inf")
     needed: float = 0.0
+
+    def begin(self, phase: str, seconds: float = 0.0) -> None:
+        """Tell whoever follows what is begun, and the seconds that it is estimated to take."""
+        if self.report is not None:
+            self.report(Progress(0, float("inf"), 0.0, self.elapsed, phase=phase + expected(seconds)))
 
     @property
     def elapsed(self) -> float:

@@ -27,6 +27,7 @@ HARMLESS = {
     "dtype": "the type of the result, which is compared with the module's",
     "momentum": "statistics of training",
     "cudnn_enabled": "which library computes",
+    "stable": "the order of equal numbers, which have no names",
 }
 #: Other names that torch has for arguments, after NumPy.
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}

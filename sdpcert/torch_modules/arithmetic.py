@@ -5,7 +5,6 @@ Numbers of Python count in float64.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,11 @@ from torch import Tensor
 
 from sdpcert.network.affine import Dense
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.operators.values import Dynamic
+from sdpcert.readers.operators.values import Choice, Dynamic
 from sdpcert.torch_modules.arguments import Handler
+from sdpcert.torch_modules.sorting import WithIndices
 from sdpcert.torch_modules.trace import NoForm, Trace
 from sdpcert.torch_modules.translation import translated
-
-#: What `x.max(dim)` returns; the indices are refused where they are used.
-Extremum = namedtuple("Extremum", "values indices")
 
 
 def _batch_norm(
@@ -69,7 +66,7 @@ def _sub(trace: Trace, source: Any, other: Any, alpha: float = 1) -> Dynamic:
 def _times(trace: Trace, value: Any, factor: float) -> Any:
     if factor == 1:
         return value
-    return trace.call("Mul", value, float(factor)) if isinstance(value, Dynamic) else value * factor
+    return trace.call("Mul", value, float(factor)) if isinstance(value, Dynamic | Choice) else value * factor
 
 
 def _lerp(trace: Trace, source: Any, end: Any, weight: Any) -> Dynamic:
@@ -77,20 +74,14 @@ def _lerp(trace: Trace, source: Any, end: Any, weight: Any) -> Dynamic:
 
 
 def _where(trace: Trace, condition: Any, input: Any, other: Any) -> Dynamic:
-    if isinstance(condition, Dynamic) and isinstance(input, Tensor) and input.dtype == torch.bool:
-        condition, input = input, condition  # the method of a tensor, which comes first there
-    if not isinstance(condition, Tensor):
+    is_method = isinstance(input, Choice) or (isinstance(input, Tensor) and input.dtype == torch.bool)
+    if isinstance(condition, Dynamic) and is_method:  # of a tensor, which comes first there
+        condition, input = input, condition
+    if not isinstance(condition, Tensor | Choice):
         raise UnsupportedModel(
             "a choice that depends on the input may jump; use torch.relu, torch.maximum or torch.clamp"
         )
-    mask = condition.to(torch.float64)
-    return trace.call("Add", _kept(trace, input, mask), _kept(trace, other, 1 - mask))
-
-
-def _kept(trace: Trace, value: Any, mask: Tensor) -> Any:
-    if isinstance(value, Dynamic):
-        return trace.call("Mul", value, mask)
-    return torch.where(mask > 0, torch.as_tensor(value, dtype=torch.float64), 0.0)
+    return trace.call("Where", condition, input, other)
 
 
 def _masked_fill(trace: Trace, source: Any, mask: Any, value: Any) -> Dynamic:
@@ -110,7 +101,7 @@ def _greatest(of_two: str, of_many: str) -> Handler:
         if other is not None:
             return trace.call(of_two, source, other)
         values = reduced(trace, source=source, dim=dim, keepdim=keepdim)
-        return values if dim is None else Extremum(values, NoForm("the place of a maximum jumps with the data"))
+        return values if dim is None else WithIndices(values, NoForm("the place of a maximum jumps with the data"))
 
     return handle
 

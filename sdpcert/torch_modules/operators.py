@@ -9,7 +9,9 @@ from __future__ import annotations
 from sdpcert.torch_modules.activations import ACTIVATIONS
 from sdpcert.torch_modules.arguments import Handler
 from sdpcert.torch_modules.arithmetic import ARITHMETIC
+from sdpcert.torch_modules.choices import CHOOSING
 from sdpcert.torch_modules.moves import JOINS
+from sdpcert.torch_modules.sorting import SORTING
 from sdpcert.torch_modules.windows import WINDOWS
 
-OPERATIONS: dict[str, Handler] = {**ACTIVATIONS, **ARITHMETIC, **WINDOWS, **JOINS}
+OPERATIONS: dict[str, Handler] = {**ACTIVATIONS, **ARITHMETIC, **WINDOWS, **JOINS, **SORTING, **CHOOSING}

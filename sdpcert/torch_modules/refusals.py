@@ -14,7 +14,7 @@ _DISTANCE = "a norm of several numbers is not an elementwise function of bounded
 _RECURRENT = "gates multiply values that depend on the input, so its slope is not bounded"
 _RANDOM = "it draws random numbers"
 _JUMPS = "it jumps"
-_SORT = "sorting has no form here; use sdpcert.layers.GroupSort, or torch.maximum and torch.minimum of pairs"
+_SORT = "it sorts all entries at once; use torch.sort along an axis"
 
 REASONS: dict[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "logsumexp", "gumbel_softmax"), _LOGITS),
@@ -42,7 +42,7 @@ REASONS: dict[str, str] = {
     **dict.fromkeys(
         ("floor", "ceil", "round", "trunc", "frac", "fmod", "remainder", "hardshrink", "floor_divide"), _JUMPS
     ),
-    **dict.fromkeys(("sort", "topk", "kthvalue", "median", "msort", "nanmedian"), _SORT),
+    **dict.fromkeys(("msort", "nanmedian"), _SORT),
     "einsum": "write it with torch.matmul or torch.nn.functional.linear",
     "bmm": "both operands have a batch axis; use torch.matmul with a weight",
     "__setitem__": "it writes into a tensor; build the result with torch.cat or torch.stack",
@@ -52,9 +52,8 @@ REASONS: dict[str, str] = {
 
 _COMPARE = "use torch.relu, torch.maximum or torch.clamp"
 _COMPARISONS = """
-    gt lt ge le eq ne greater less greater_equal less_equal not_equal __gt__ __lt__ __ge__ __le__ __eq__ __ne__ isnan
-    isinf isfinite isclose logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not __and__
-    __or__ __invert__ __xor__ any all sign sgn heaviside signbit
+    eq ne not_equal __eq__ __ne__ isnan isinf isfinite isclose logical_and logical_or logical_xor bitwise_and bitwise_or
+    __and__ __or__ __xor__ any all heaviside signbit
 """
 #: Functions whose result jumps between values, and what to do instead: the result is refused only if it is used.
 CHOICES: dict[str, str] = {

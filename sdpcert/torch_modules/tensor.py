@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sdpcert.readers.errors import UnsupportedModel
-from sdpcert.readers.operators.values import Dynamic
+from sdpcert.readers.operators.values import Choice, Dynamic
 
 _NAMES = """
     size dim ndimension numel nelement stride storage_offset is_floating_point is_complex is_contiguous is_signed
@@ -28,7 +28,8 @@ class Interpreter(Protocol):
 
 
 class Traced(Tensor):
-    """A tensor without numbers: `dynamic` is its place in the graph; if it has none, None, and `reason` says why.
+    """A tensor without numbers: `dynamic` is its place in the graph, or the choice that it is; if it has none,
+    None, and `reason` says why.
 
     Its type is the one that torch gives to the result of the same operations.
 
@@ -37,13 +38,17 @@ class Traced(Tensor):
     """
 
     interpreter: Interpreter
-    dynamic: Dynamic | None
+    dynamic: Dynamic | Choice | None
     reason: str
     sharing: list[Traced]
 
     @staticmethod
     def __new__(
-        cls, interpreter: Interpreter, dynamic: Dynamic | None, reason: str = "", dtype: torch.dtype | None = None
+        cls,
+        interpreter: Interpreter,
+        dynamic: Dynamic | Choice | None,
+        reason: str = "",
+        dtype: torch.dtype | None = None,
     ) -> Traced:
         shape, dtype = ((), torch.bool) if dynamic is None else (dynamic.shape, dtype)
         made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype)  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sdpcert.readers.errors import UnsupportedModel, quoted
-from sdpcert.readers.operators.table import OPERATORS
-from sdpcert.readers.operators.values import Builder, Call, Constant, Dynamic
+from sdpcert.readers.operators.table import apply
+from sdpcert.readers.operators.values import Builder, Call, Choice, Constant, Dynamic
 
 #: The version of ONNX's operators that the shared ones follow here.
 OPSET = 22
@@ -32,21 +32,24 @@ class Trace:
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, names: Mapping[int, str]) -> None:
-        self.builder = Builder((1, *shape))
+        self.builder = Builder((1, *shape), unit=torch.finfo(dtype).eps / 2)
         self.current = dtype
         self._names = names
 
     def call(self, operator: str, *inputs: Any, **attributes: Any) -> Dynamic:
-        """What a shared operator makes of inputs: `Dynamic`, constants in any form, or None; attributes may be None."""
-        values = [None if x is None else x if isinstance(x, Dynamic) else self.constant(x) for x in inputs]
+        """What a shared operator makes of inputs: tensors, choices, constants in any form, or None.
+
+        Attributes may be None, too.
+        """
+        values = [x if x is None or isinstance(x, Dynamic | Choice) else self.constant(x) for x in inputs]
         given = {k: v for k, v in attributes.items() if v is not None}
-        return OPERATORS[operator](Call(operator, values, given, OPSET, 1, self.builder))  # type: ignore[return-value]
+        return apply(Call(operator, values, given, OPSET, 1, self.builder))  # type: ignore[return-value]
 
     def constant(self, value: Any) -> Constant:
         """A number or a tensor of the module as an exact constant in float64."""
         if isinstance(value, Constant):
             return value
-        if isinstance(value, Dynamic):
+        if isinstance(value, Dynamic | Choice):
             raise UnsupportedModel("a weight is computed from the network's input; only constants fit there")
         name = self._names.get(id(value), "without a name")
         if isinstance(value, Tensor):

@@ -24,9 +24,11 @@ from torch import Tensor, nn
 
 from sdpcert.network.graph import Network
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
-from sdpcert.readers.operators.values import Dynamic
+from sdpcert.readers.operators.choices import resolved
+from sdpcert.readers.operators.values import Choice, Dynamic
 from sdpcert.torch_modules.arguments import FIRST, taken
 from sdpcert.torch_modules.chain import Step, is_link
+from sdpcert.torch_modules.choices import CHOOSING, ON_CHOICES
 from sdpcert.torch_modules.leaves import Form, own_form
 from sdpcert.torch_modules.moves import COPIES, MOVES, move
 from sdpcert.torch_modules.operators import OPERATIONS
@@ -86,7 +88,10 @@ class Tracer:
             raise UnsupportedModel("the module's output does not depend on its input")
         if result.dynamic is None:
             raise UnsupportedModel(f"the module's output cannot be represented: {result.reason}")
-        return result.dynamic
+        try:
+            return self._unwrapped(result)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(f"the module's output cannot be represented: {error}") from None
 
     def network(self, output: Dynamic, source: str) -> Network:
         """What was traced up to `output`, without values that nothing reads."""
@@ -131,7 +136,11 @@ class Tracer:
                         leaf.shares(source)
             return wrapped
         target = source_of(args, kwargs)
-        if not isinstance(target, Traced) or not isinstance(result, Dynamic) or result.shape != tuple(target.shape):
+        if (
+            not isinstance(target, Traced)
+            or not isinstance(result, Dynamic | Choice)
+            or result.shape != tuple(target.shape)
+        ):
             raise self._refusal(name, "it writes into a tensor of another shape or of constants; use its result")
         target.dynamic = result
         target.others_changed(f"{name} changed a tensor that shares memory with it in place{line_of_user()}")
@@ -139,7 +148,8 @@ class Tracer:
 
     def _read(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, torch.dtype]:
         """What a move or a handler makes of a call, and the type of the result according to torch."""
-        given, named = mapped(args, self._unwrapped), mapped(kwargs, self._unwrapped)
+        unwrap = self._number if name in ON_CHOICES else self._unwrapped
+        given, named = mapped(args, unwrap), mapped(kwargs, unwrap)
         if name in MOVES:
             source = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced))
             first = [named.pop(k) for k in FIRST if k in named]
@@ -152,9 +162,10 @@ class Tracer:
             handler(self.trace, **values)  # which may know a better reason
             raise
         theirs = next(leaf for leaf in leaves(theirs) if isinstance(leaf, Tensor))
-        self.trace.current = kept(theirs.dtype, self._widest, leaves((args, kwargs)))
+        if name not in CHOOSING:  # a truth value is no rounded number
+            self.trace.current = kept(theirs.dtype, self._widest, leaves((args, kwargs)))
         result = handler(self.trace, **values)
-        ours = next(leaf for leaf in leaves(result) if isinstance(leaf, Dynamic))
+        ours = next(leaf for leaf in leaves(result) if isinstance(leaf, Dynamic | Choice))
         if ours.shape != tuple(theirs.shape):
             raise UnsupportedModel(f"its result would have the shape {ours.shape}, torch's has {tuple(theirs.shape)}")
         return result, theirs.dtype
@@ -169,12 +180,14 @@ class Tracer:
         result, source = cast_type(func, args, kwargs), source_of(args, kwargs)
         if not isinstance(result, Tensor) or not isinstance(source, Traced):  # a type's name, or a constant's cast
             return result
-        value = self._unwrapped(source)
+        value = self._number(source)
         return Traced(self, value, dtype=kept(result.dtype, self._widest, [source])).shares(source)
 
     def _wrapped(self, value: Any, kind: torch.dtype) -> Any:
         if isinstance(value, NoForm):
             return Traced(self, None, value.reason)
+        if isinstance(value, Choice):  # where it was chosen, should it jump
+            return Traced(self, value, line_of_user(), kind)
         return Traced(self, value, dtype=kind) if isinstance(value, Dynamic) else value
 
     def _count(self) -> None:
@@ -183,12 +196,23 @@ class Tracer:
         self._counted = len(nodes)
         check_size((self._total,), "all tensors up to here")
 
-    def _unwrapped(self, value: Any) -> Any:
+    def _number(self, value: Any) -> Any:
+        """What a traced tensor stands for, a choice as such."""
         if not isinstance(value, Traced):
             return value
         if value.dynamic is None:
             raise UnsupportedModel(value.reason)
         return value.dynamic
+
+    def _unwrapped(self, value: Any) -> Any:
+        """The same, a choice as the tensor that it is."""
+        number = self._number(value)
+        if not isinstance(number, Choice):
+            return number
+        try:
+            return resolved(self.trace.builder, number)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(f"{error}{value.reason}") from None
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -220,7 +244,12 @@ class Tracer:
         value = args[0] if len(args) == 1 and not kwargs and isinstance(args[0], Traced) else None
         patched = id(module) in self._patched
         form = None if value is None or patched else own_form(module)
-        start = None if value is None or value.dynamic is None else value.dynamic.number
+        if value is not None and isinstance(value.dynamic, Choice) and (form is not None or is_link(module)):
+            try:
+                value.dynamic = self._unwrapped(value)
+            except UnsupportedModel as error:
+                raise UnsupportedModel(f"{self._where()}: its argument cannot be represented: {error}") from None
+        start = value.dynamic.number if value is not None and isinstance(value.dynamic, Dynamic) else None
         graph = self.trace.builder.graph
         first = len(graph.nodes)
         self._inside = outer or (start is not None and not patched and is_link(module))
@@ -230,8 +259,8 @@ class Tracer:
             result = self._formed(form, value)
         if self._inside and not outer and isinstance(result, Traced) and result.dynamic is not None:
             assert start is not None
-            nodes = range(first, len(graph.nodes))
-            self.steps.append(Step(path, module, start, result.dynamic.number, nodes))
+            number = self._unwrapped(result).number
+            self.steps.append(Step(path, module, start, number, range(first, len(graph.nodes))))
         self._inside = outer
         del self._path[depth:]
         return result
@@ -243,7 +272,7 @@ class Tracer:
         except ValueError as error:
             raise UnsupportedModel(f"{self._where()} cannot be represented: {first_line(error)}") from None
         made = Traced(self, result, dtype=value.dtype)
-        return made.shares(value) if value.dynamic is not None and result.number == value.dynamic.number else made
+        return made.shares(value) if result == value.dynamic else made
 
     def _where(self) -> str:
         path, module = self._path[-1]

@@ -11,7 +11,8 @@ from torch import nn
 
 import sdpcert
 from sdpcert.layers.elementwise import MaxMin
-from sdpcert.layers.group_sort import FullSort, GroupSort, sorting_network
+from sdpcert.layers.group_sort import FullSort, GroupSort
+from sdpcert.network.sorting import sorting_network
 
 
 @pytest.mark.parametrize("size", range(1, 13))

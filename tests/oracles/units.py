@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, permutations
 
-from sdpcert.layers.group_sort import sorting_network
 from sdpcert.network import Activation, Graph
 from sdpcert.network.activations import absolute, clip, leaky_relu, relu
 from sdpcert.network.affine import Rearrange
 from sdpcert.network.piecewise import maximum, sorted_pairs
+from sdpcert.network.sorting import sorting_network
 
 Vector = tuple[Fraction, ...]
 

@@ -165,7 +165,7 @@ def test_external_data_of_unread_weights_is_not_opened(tmp_path):
         (of("LogSoftmax"), ["operator LogSoftmax", "'n'"]),
         (of("Exp"), ["operator Exp", "'n'", "slope"]),
         (of("Sqrt"), ["operator Sqrt"]),
-        (of("Sign"), ["operator Sign", "jumps"]),
+        (of("Sign"), ["output 'y'", "jumps"]),
         (of("ThresholdedRelu"), ["operator ThresholdedRelu"]),
         (of("ArgMax"), ["operator ArgMax"]),
         (of("Pow", constants={"e": np.float32(2)}), ["operator Pow"]),
@@ -223,8 +223,13 @@ def test_products_of_computed_values(tmp_path):
         nodes = [node("Relu", ["x"], ["r"]), node(operator, ["x", "r"], ["y"], "both")]
         refused(save(model(nodes, (3, 3)), tmp_path), f"operator {operator}", "'both'", kind=UnsupportedModel)
     refused(save(model([node("Div", ["c", "x"], ["y"], "inverse")], (1, 3), {"c": np.ones(3)}), tmp_path), "'inverse'")
-    nodes = [node("Greater", ["x", "c"], ["g"], "gate"), node("Where", ["g", "x", "c"], ["y"])]
-    refused(save(model(nodes, (1, 3), {"c": np.ones(3)}), tmp_path), "operator Greater", "'gate'")
+    nodes = [
+        node("Greater", ["x", "c"], ["g"]),
+        node("Where", ["g", "x", "d"], ["z"]),
+        node("Relu", ["z"], ["y"], "after"),
+    ]
+    constants = {"c": np.ones(3), "d": np.zeros(3)}
+    refused(save(model(nodes, (1, 3), constants), tmp_path), "operator Relu", "'after'", "where the choice switches")
     nodes = [node("MaxPool", ["x"], ["y0", "i"], "pool", kernel_shape=[2]), node("Cast", ["i"], ["y"], to=1)]
     refused(save(model(nodes, (1, 1, 4)), tmp_path), "operator MaxPool", "indices")
 

@@ -20,8 +20,10 @@ from sdpcert.readers.operators.values import Dynamic  # noqa: E402
 from sdpcert.torch_modules.activations import ACTIVATIONS  # noqa: E402
 from sdpcert.torch_modules.arguments import ALIASES, FIRST, HARMLESS, parameters_of, taken  # noqa: E402
 from sdpcert.torch_modules.arithmetic import ARITHMETIC  # noqa: E402
+from sdpcert.torch_modules.choices import CHOOSING, ON_CHOICES  # noqa: E402
 from sdpcert.torch_modules.moves import JOINS, MOVES  # noqa: E402
 from sdpcert.torch_modules.operators import OPERATIONS  # noqa: E402
+from sdpcert.torch_modules.sorting import SORTING  # noqa: E402
 from sdpcert.torch_modules.trace import Trace  # noqa: E402
 from sdpcert.torch_modules.windows import WINDOWS  # noqa: E402
 
@@ -103,9 +105,10 @@ def test_declared_arguments_have_the_names_of_torch(name: str) -> None:
 
 
 def test_no_function_stands_in_two_tables() -> None:
-    tables = (ACTIVATIONS, ARITHMETIC, WINDOWS, JOINS)
+    tables = (ACTIVATIONS, ARITHMETIC, WINDOWS, JOINS, SORTING, CHOOSING)
     assert len(OPERATIONS) == sum(map(len, tables)) > 100
     assert not MOVES & set(OPERATIONS)
+    assert set(OPERATIONS) > ON_CHOICES
 
 
 def test_what_a_table_line_makes_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,9 +40,8 @@ REASONS = {
     "GroupNormalization": "it divides by a norm of its input",
     "LpNormalization": "it divides by a norm of its input",
     **dict.fromkeys(("Exp", "Sqrt", "Reciprocal", "Log", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atanh"), _STEEP),
-    **dict.fromkeys(("Sign", "Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN"), "it jumps"),
+    **dict.fromkeys(("Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN", "Equal", "And", "Or", "Xor"), "it jumps"),
     **dict.fromkeys(_ROUNDING, "it rounds what depends on the input, so it jumps; quantise the weights alone"),
-    "Where": "a choice that depends on the input may jump",
     "If": "control flow is not read",
     "Loop": "control flow is not read",
     "Scan": "control flow is not read",
@@ -97,7 +96,7 @@ def _read(model: Any, path: Path) -> Network:
     nodes = _needed(graph, output, producers, {*tensors, source.name})
     _refuse(nodes, source.name, {(f.domain, f.name) for f in model.functions})
     _embed(graph, nodes, tensors, path.parent)
-    file = File(nodes, tensors, opset, source.name, output, shape, _HOLD[precision.number])
+    file = File(nodes, tensors, opset, source.name, output, shape, _HOLD[precision.number], precision.unit)
     result, builder = samplewise(file)
     network = _pruned(builder.graph.network(result.number, source=str(path)))
     if builder.batch > 1:

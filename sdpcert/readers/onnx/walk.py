@@ -14,8 +14,9 @@ import numpy as np
 from sdpcert.readers.errors import UnsupportedModel, check_size, first_line, quoted
 from sdpcert.readers.onnx.constants import fold
 from sdpcert.readers.onnx.tensors import tensor_array
-from sdpcert.readers.operators.table import OPERATORS
-from sdpcert.readers.operators.values import Builder, Call, Constant, Dynamic, NotSamplewise, Value
+from sdpcert.readers.operators.choices import resolved
+from sdpcert.readers.operators.table import apply
+from sdpcert.readers.operators.values import Builder, Call, Choice, Constant, Dynamic, NotSamplewise, Value
 
 SHAPES = ("Shape", "Size")
 
@@ -31,6 +32,7 @@ class File:
     output: str
     shape: tuple[int, ...]
     casts: tuple[int, ...]
+    unit: float
 
 
 def samplewise(file: File) -> tuple[Dynamic, Builder]:
@@ -53,7 +55,7 @@ def samplewise(file: File) -> tuple[Dynamic, Builder]:
 
 
 def _build(file: File, batch: int) -> tuple[Dynamic, Builder]:
-    builder = Builder(file.shape, batch, file.casts)
+    builder = Builder(file.shape, batch, file.casts, file.unit)
     values: dict[str, Value] = {"": Constant(np.zeros(0)), file.source: builder.input}
     counted = total = 0
     for node in file.nodes:
@@ -62,6 +64,11 @@ def _build(file: File, batch: int) -> tuple[Dynamic, Builder]:
         counted = len(builder.graph.nodes)
         check_size((total,), "all tensors up to " + label(node))
     result = values.get(file.output)
+    if isinstance(result, Choice):
+        try:
+            result = resolved(builder, result)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(f"the output {quoted(file.output)} cannot be represented: {error}") from None
     if not isinstance(result, Dynamic):
         raise UnsupportedModel(f"the output {quoted(file.output)} does not depend on the input")
     return result, builder
@@ -112,8 +119,8 @@ def _evaluate(node: Any, values: dict[str, Value], tensors: dict[str, Any], opse
             results = [_constant(attributes)]
         elif node.op_type in SHAPES:
             results = [_shape(call)]
-        elif any(isinstance(value, Dynamic) for value in inputs):
-            result = OPERATORS[node.op_type](call)
+        elif any(isinstance(value, Dynamic | Choice) for value in inputs):
+            result = apply(call)
             results = result if isinstance(result, list) else [result]
         else:
             results = list(fold(call))

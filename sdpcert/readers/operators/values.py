@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,20 @@ class Dynamic:
     shape: Shape
 
 
-Value = Constant | Dynamic
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A tensor of the given shape: `above` where `source` is positive, `below` where it is negative.
+
+    All three broadcast to the shape. Where the source is zero a continuous choice has one value, others have no form.
+    """
+
+    source: Dynamic
+    above: Dynamic | Constant
+    below: Dynamic | Constant
+    shape: Shape
+
+
+Value = Constant | Dynamic | Choice
 
 
 class NotSamplewise(UnsupportedModel):
@@ -112,14 +125,19 @@ class Builder:
     With a `batch` above one, every tensor holds the samples one after the other, along its first axis of that length or
     a multiple of it, and the graph holds one sample. Each layer is then applied to every sample alike. Moves could mix
     samples, and constants could differ between them: they are checked entry by entry, and `NotSamplewise` is raised if
-    they do. `casts` are the float types that hold the input's numbers.
+    they do. `casts` are the float types that hold the input's numbers, `unit` is the roundoff of the type that is
+    computed in.
     """
 
-    def __init__(self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11)) -> None:
+    def __init__(
+        self, input_shape: Shape, batch: int = 1, casts: tuple[int | str, ...] = (1, 11), unit: float = 2.0**-24
+    ) -> None:
         check_size(input_shape, "the input")
-        self.batch, self.casts = batch, casts
+        self.batch, self.casts, self.unit = batch, casts, unit
         self.graph = Graph(self.inner(input_shape))
         self.input = Dynamic(0, input_shape)
+        #: Differences that comparisons look at, by what is compared.
+        self.compared: dict[Hashable, Dynamic] = {}
 
     def sample(self, shape: Shape) -> Shape:
         """The shape of one sample, with a first axis of length one if that is the batch axis."""
@@ -180,11 +198,11 @@ class Builder:
         """The same graph, for tensors whose batch axis has length one."""
         if self.batch == 1:
             return self
-        single = Builder((1,), casts=self.casts)
+        single = Builder((1,), casts=self.casts, unit=self.unit)
         single.graph = self.graph
         return single
 
-    def one_sample(self, value: Value) -> Value:
+    def one_sample(self, value: Dynamic | Constant) -> Dynamic | Constant:
         """A tensor or constant with a batch axis as one of those."""
         if isinstance(value, Dynamic):
             return Dynamic(value.number, self.sample(value.shape))
@@ -292,7 +310,7 @@ class Call:
 
 
 #: What makes the result of an operator, or its results, of a call.
-Handler = Callable[[Call], Dynamic | list[Dynamic]]
+Handler = Callable[[Call], Value | list[Dynamic]]
 
 
 def axis_of(axis: int, rank: int) -> int:
