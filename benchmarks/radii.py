@@ -34,8 +34,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import nullcontext
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +59,8 @@ from sdpcert.robustness.enclosure import Enclosure
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.needed import Needed
 from sdpcert.robustness.normalisation import Normalisation
+from sdpcert.running.executors import Here
+from sdpcert.running.tasks import Task, outcomes
 
 Array = np.ndarray
 RESULTS = Path(__file__).parent / "results"
@@ -180,7 +181,7 @@ class Constants:
             (y, j) for y, j in pairs_of_classes(math.prod(subject.network.output_shape)) if f"{y},{j}" not in self.pairs
         ]
 
-    def prove(self, subject: Subject, executor: Executor | None) -> Iterator[None]:
+    def prove(self, subject: Subject, executor: Executor) -> Iterator[None]:
         """Prove those that are missing, one after the other."""
         if subject.construction and self.whole is None:
             self.whole = _by_construction(subject.network)
@@ -188,7 +189,7 @@ class Constants:
         missing = self.missing(subject)
         if seconds_of(subject.form, len(missing)) > MOST_SECONDS:
             return
-        for (y, j), found in zip(missing, constants_of(subject.form, missing, executor), strict=True):
+        for (y, j), found in constants_of(subject.form, missing, executor):
             self.pairs[f"{y},{j}"] = math.inf if found is None else found.upper
             self.seconds, started = self.seconds + time.perf_counter() - started, time.perf_counter()
             yield
@@ -273,14 +274,11 @@ def measure(subject: Subject, number: int, constants: Constants, settings: Setti
 
 
 def measured(
-    subject: Subject, numbers: list[int], constants: Constants, settings: Settings, executor: Executor | None
+    subject: Subject, numbers: list[int], constants: Constants, settings: Settings, executor: Executor
 ) -> Iterator[dict[str, Any]]:
     """The rows of some inputs as they come."""
-    if executor is None:
-        yield from (measure(subject, number, constants, settings) for number in numbers)
-        return
-    for future in as_completed([executor.submit(measure, subject, k, constants, settings) for k in numbers]):
-        yield future.result()
+    tasks = (Task(number, (subject, number, constants, settings)) for number in numbers)
+    yield from (outcome.result for outcome in outcomes(executor, measure, tasks))
 
 
 def summary(subject: Subject, rows: list[dict[str, Any]]) -> str:
@@ -302,7 +300,7 @@ def shown(rows: list[dict[str, Any]], name: str, radius: float) -> str:
 
 
 def run(
-    part: str, source: Source, settings: Settings, executor: Executor | None, output: Path, keep: bool, machine: Any
+    part: str, source: Source, settings: Settings, executor: Executor, output: Path, keep: bool, machine: Any
 ) -> None:
     """All inputs of a part, each written as soon as it is measured."""
     target = output / f"radii_{part}.json"
@@ -372,7 +370,7 @@ def main(
     machine |= {"processes": processes, "blas_threads": 1, "load_before": os.getloadavg()[0]}
     machine |= {"sdpcert": sdpcert.__version__}
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, fresh) if processes > 1 else nullcontext() as executor:
+    with ProcessPoolExecutor(processes, fresh) if processes > 1 else Here() as executor:
         for part in chosen:
             run(part, source, settings, executor, output, keep, machine)
 

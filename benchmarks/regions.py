@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +39,7 @@ from sdpcert.network import Network
 from sdpcert.network.activations import leaky_relu
 from sdpcert.regions import Ball, Box, Region
 from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.running.executors import Here
 
 Array = np.ndarray
 SHARED = Path(__file__).parents[2] / "shared"
@@ -263,7 +263,7 @@ class Settings:
     check_limit: float
 
 
-def measure(case: Case, settings: Settings, executor: Executor | None, folder: Path) -> dict[str, Any]:
+def measure(case: Case, settings: Settings, executor: Executor, folder: Path) -> dict[str, Any]:
     """A row: the bound, the attained value, and what finding, storing and checking them costs."""
     limit = settings.time_limit or case.time_limit
     row: dict[str, Any] = {"name": case.name, "where": case.where, "time_limit": limit} | case.facts
@@ -323,7 +323,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def run(
-    part: str, source: Source, settings: Settings, executor: Executor | None, output: Path, keep: bool, machine: Any
+    part: str, source: Source, settings: Settings, executor: Executor, output: Path, keep: bool, machine: Any
 ) -> None:
     """All cases of a part, each written as soon as it is measured."""
     target = output / f"regions_{part}.json"
@@ -367,7 +367,7 @@ def main(
     machine |= {"processes": processes, "blas_threads": 1, "load_before": os.getloadavg()[0], "tol": tol}
     machine |= {"nodes": nodes, "undivided": undivided, "sdpcert": sdpcert.__version__}
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, fresh) if processes > 1 else nullcontext() as executor:
+    with ProcessPoolExecutor(processes, fresh) if processes > 1 else Here() as executor:
         for part in chosen:
             run(part, source, settings, executor, output, keep, machine)
 

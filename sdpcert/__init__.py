@@ -46,7 +46,7 @@ _PACKAGES = ("derivations", "evaluation", "layers", "network", "report", "solver
 def __getattr__(name: str) -> Any:
     if name not in _PACKAGES:
         raise AttributeError(f"module 'sdpcert' has no attribute {name!r}")
-    with _needed_by(f"sdpcert.{name}"):
+    with _needed_by(f"sdpcert.{name}", "train" if name == "training" else None):
         return importlib.import_module(f"sdpcert.{name}")
 
 

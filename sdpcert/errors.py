@@ -46,6 +46,10 @@ class NotVerified(SdpcertError):
     """A certificate or a run that a table or a page is asked for and that does not verify; the message says why."""
 
 
+class CertificateRejected(NotVerified, ValueError):
+    """A certificate that was read and does not hold; the message names the file and says why."""
+
+
 class TrainingInterrupted(SdpcertError):
     """A run that was asked to stop: its checkpoint is written; the message is one line that says how to go on."""
 
@@ -54,12 +58,12 @@ class CommandInterrupted(SdpcertError):
     """A command was interrupted and has printed what was finished; the message says how much that is."""
 
 
-class ProcessEnded(SdpcertError):
-    """A process that this one started was ended from here; it has no result."""
+class ProcessEnded(SdpcertError, RuntimeError):
+    """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
-class ProcessFailed(SdpcertError, RuntimeError):
-    """A process that this one started died; the message is the last line that it wrote."""
+class WorkersLost(SdpcertError, RuntimeError):
+    """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
 
 
 class AlgebraError(SdpcertError, ValueError):

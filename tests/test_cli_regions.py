@@ -185,7 +185,7 @@ def test_a_ball(folder: Path) -> None:
     assert made.region.center.tolist() == np.load("image.npy").astype(float).ravel().tolist()
     assert made.region.radius == 8 / 255
     assert (float(np.min(made.region.within.low)), float(np.max(made.region.within.high))) == (0, 1)
-    assert made.words == f"on the ball of radius {8 / 255!r} around image.npy, within [0, 1]"
+    assert made.words == "on the ball of radius 0.0313725 around image.npy, within [0, 1]"
     assert json.loads(json.dumps(made.summary)) == {
         "kind": "ball",
         "radius": 8 / 255,
@@ -200,7 +200,7 @@ def test_one_of_several_points(folder: Path) -> None:
     made = region(around=Path("images.npz"), radius="1", index=1)
     assert isinstance(made.region, Ball)
     assert made.region.center.tolist() == (np.load("image.npy") / 2).astype(float).ravel().tolist()
-    assert made.words == "on the ball of radius 1.0 around input 1 of images.npz"
+    assert made.words == "on the ball of radius 1 around input 1 of images.npz"
     np.savez("single.npz", inputs=np.load("image.npy"))
     assert np.array_equal(load_point("single.npz", INPUTS), np.load("image.npy").astype(float).ravel())
 
@@ -298,7 +298,7 @@ def test_a_divided_region_in_json_and_on_the_screen(tiny: Path, capsys: pytest.C
     assert values["gap"] == (values["upper"] - values["lower"]) / values["upper"] <= 1e-6
     shown = done(capsys, *asked)
     assert "(upper - lower) / upper" in shown and "looked at, 0 open" in shown
-    assert "on the box of half-width 1.0 around origin.npy" in shown
+    assert "on the box of half-width 1 around origin.npy" in shown
     gap = next(float(line.split()[1]) for line in shown.splitlines() if line.startswith("gap"))
     assert gap >= values["gap"]
 

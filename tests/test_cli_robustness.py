@@ -130,7 +130,7 @@ def test_a_file_that_is_no_data_is_named(
         ((*MODEL, "--time-limit", "nan"), "--time-limit wants a positive number of seconds, not nan"),
         ((*MODEL, "--count", "0"), "Input should be greater than or equal to 1"),
         ((*MODEL, "--jobs", "0"), "Input should be greater than or equal to 1"),
-        ((*MODEL, "--seed", "-1"), "Input should be greater than or equal to 0"),
+        ((*MODEL, "--seed", "-1"), "-1 is not in the range 0 to"),
         ((*MODEL, "-o", "no/such/radii.json"), "the folder no/such does not exist"),
         ((*MODEL, "-o", "run"), "it is a folder; name a file"),
         ((*MODEL, "-o", "link.json"), "it is a link or a device; name a file"),
@@ -216,7 +216,7 @@ def test_what_is_printed_is_what_is_saved(
     for row, shown in zip(saved.rows, ("0.01 ", "0.015625 "), strict=True):
         (line,) = [line for line in out.splitlines() if line.startswith(shown)]
         assert line.split()[1] == str(row.certified) and line.split()[4] == str(row.attacked)
-    assert "prove them again: sdpcert check small.radii.json" in out and "not attacked" in out
+    assert "prove them again: sdpcert check small.radii.json" in out and "under attack" in out
     assert [line for line in out.splitlines() if line.startswith("note")] == [
         "note      only the radii asked for were tried: without --radii the largest ones are looked for"
     ]
@@ -225,7 +225,7 @@ def test_what_is_printed_is_what_is_saved(
     assert code == 0 and values["radii"] == "j.json" and values["labels"] == saved.labels.tolist()
     assert values["correct"] == saved.correct.tolist() and values["distance"] == [None] * 5
     assert values["within"] == [0, 1] and values["normalisation"] is None
-    assert [row["attacked"] for row in values["rows"]] == [None, None]
+    assert [row["under_attack"] for row in values["rows"]] == [None, None]
     assert values["radius"] == Radii.load("j.json").radius.tolist()
 
 

@@ -99,9 +99,9 @@ def test_evaluations_are_read_without_torch() -> None:
         (
             "torch",
             "sdpcert.evaluation.evaluate",
-            "sdpcert.evaluation.evaluate needs torch: pip install 'sdpcert[torch]'",
+            "sdpcert.evaluation.evaluate needs torch: pip install 'sdpcert[train]'",
         ),
-        ("torch", "sdpcert.training", "sdpcert.training needs torch: pip install 'sdpcert[torch]'"),
+        ("torch", "sdpcert.training", "sdpcert.training needs torch: pip install 'sdpcert[train]'"),
         ("pydantic", "sdpcert.training", "sdpcert.training needs pydantic: pip install 'sdpcert[train]'"),
     ],
 )

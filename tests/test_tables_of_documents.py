@@ -84,7 +84,7 @@ def test_certified_accuracies_are_rounded_down_and_attacked_ones_up() -> None:
     for radius in ("0.5", "1.0"):
         for cell, row in zip(cells(made, f"certified {radius}"), rows, strict=True):
             assert float(cell.removesuffix(" %")) <= 100 * row["certified"][radius] + 1e-12
-        for cell, row in zip(cells(made, f"attacked {radius}"), rows, strict=True):
+        for cell, row in zip(cells(made, f"under attack {radius}"), rows, strict=True):
             assert not cell or float(cell.removesuffix(" %")) >= 100 * row["attacked"][radius] - 1e-12
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up, seconds
+from tools import json_tables
 from tools.documents import ROOT, Table
 
 Read = Callable[[str], Any]
@@ -306,7 +307,7 @@ def radii_whole(read: Read) -> Table:
 def certified_accuracy(read: Read) -> Table:
     radii = ("0.5", "1.0")
     header = ("data", "network", "bound", "constant", "right", "margin", "over product")
-    header += tuple(f"{what} {radius}" for radius in radii for what in ("certified", "attacked"))
+    header += tuple(f"{what} {radius}" for radius in radii for what in ("certified", "under attack"))
     rows = []
     for result in read("certified_accuracy")["results"]:
         product = next(r["margin"] for r in result["rows"] if r["bound"] == "product")
@@ -332,7 +333,7 @@ def stored(document: Result) -> Table:
 
 def digits_accuracy(read: Read) -> Table:
     rows = [{name: cell["text"] for name, cell in row.items()} for row in read("shipped")["accuracy"]["rows"]]
-    shown = [(r["radius"], f"{r['accuracy']} %", f"{r['attacked']} %", f"{r['clean']} %") for r in rows]
+    shown = [(r["radius"], f"{r['accuracy']} %", f"{r['accuracy_under_attack']} %", f"{r['clean']} %") for r in rows]
     return Table(("radius", "certified, proved", "under attack", "right"), shown)
 
 
@@ -416,7 +417,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
     for kind in ("ladder", "solvers", "accuracy"):
         made[f"shipped_{kind}"] = lambda read, kind=kind: stored(read("shipped")[kind])
     texts: dict[str, Callable[[], str]] = {name: partial(_text, function, read) for name, function in made.items()}
-    return texts | {"shipped_figures": partial(shipped_figures, read), "papers": papers}
+    return texts | {"shipped_figures": partial(shipped_figures, read), "papers": papers} | json_tables.tables()
 
 
 def _text(function: Callable[[Read], Table], read: Read) -> str:

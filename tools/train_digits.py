@@ -1,4 +1,4 @@
-"""Train the small networks of `examples/networks/` on scikit-learn's handwritten digits.
+"""Train the small networks of `examples/networks/` on scikit-learn's handwritten digits, and write 20 of these.
 
     python tools/train_digits.py [--out examples/networks]
 
@@ -26,6 +26,8 @@ SEED = 0
 OPSET = 17
 IR_VERSION = 8  # the one that belongs to opset 17: old runtimes read the files too
 TOLERANCE = 1e-5
+#: The file of labelled images that no network was trained on, and how many it has: the first of the test images.
+INPUTS, INPUTS_COUNT = "digits_inputs.npz", 20
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,12 @@ def write_npz(path: Path, model: nn.Sequential, x: torch.Tensor) -> float:
     return compare(path, value, expected)
 
 
+def write_inputs(path: Path, data: Digits) -> None:
+    """Arrays `inputs` (n, 8, 8), float32, pixels from 0 to 1, and `labels` (n,), as `sdpcert evaluate` reads them."""
+    images = (data.x_test[:INPUTS_COUNT] / 16).reshape(-1, 8, 8)
+    np.savez(path, inputs=images.numpy(), labels=data.y_test[:INPUTS_COUNT].numpy())
+
+
 def compare(path: Path, outputs: np.ndarray, expected: np.ndarray) -> float:
     difference = float(np.abs(outputs - expected).max() / np.abs(expected).max())
     if not difference <= TOLERANCE:
@@ -293,8 +301,15 @@ The command that makes every file of this folder:
 Measured with torch {torch}, onnx {onnx}, onnxruntime {onnxruntime}. Other versions or another machine may round
 differently while training, and then give slightly different weights.
 
+`{inputs}` has the first {inputs_count} of those {count} images, which no network was trained on, and their classes:
+arrays `inputs` ({inputs_count} x 8 x 8, float32, pixels 0 to 1) and `labels`. `sdpcert evaluate` reads them.
+
+`sdpcert certify --example NAME` finds the networks of this folder that read pixels from 0 to 1 in every installation:
+digits_mlp (the .npz file, so that no package for ONNX is needed), digits_cnn and digits_residual. `sdpcert evaluate
+--example NAME` takes those images with them.
+
 The data set is the test set of the "Optical Recognition of Handwritten Digits" collection (E. Alpaydin and C. Kaynak,
-UCI Machine Learning Repository), as distributed with scikit-learn.
+UCI Machine Learning Repository), as distributed with scikit-learn under the BSD 3-clause licence: `LICENSE.digits`.
 """
 
 
@@ -317,9 +332,12 @@ def main() -> None:
         score, size = accuracy(model, x_test, data.y_test), path.stat().st_size
         rows.append(f"| `{job.file}` | {job.architecture} | {job.input} | {size:,} | {score:.4f} | {difference:.1e} |")
         print(f"{job.file:22} {size:7,} bytes   test accuracy {score:.4f}   difference to torch {difference:.1e}")
+    write_inputs(out / INPUTS, data)
     text = README.format(
         seed=SEED,
         count=len(data.y_test),
+        inputs=INPUTS,
+        inputs_count=INPUTS_COUNT,
         rows="\n".join(rows),
         opset=OPSET,
         torch=torch.__version__.split("+")[0],

@@ -268,7 +268,7 @@ class TorchArrays:
         try:
             import torch
         except ImportError:
-            raise ImportError("device needs torch: pip install 'sdpcert[torch]'") from None
+            raise ImportError(f"device {device!r} needs torch: pip install 'sdpcert[torch]'") from None
         self.torch = torch
         try:
             self.device = torch.device(device)

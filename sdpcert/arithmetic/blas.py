@@ -217,6 +217,15 @@ def triangular_inverse(factor: Array) -> Array:
     return result
 
 
+def congruence(triangular: Array, matrix: Array) -> Array:
+    """`T matrix T*` for a lower triangular T (column major) and a Hermitian matrix."""
+    if 0 < len(matrix) <= WRAPPED_ORDER and triangular.dtype == matrix.dtype == np.float64:
+        # A Hermitian matrix by rows is itself by columns.
+        left = _WRAPPED_BLAS.dtrmm(1.0, triangular, matrix.T, lower=1)
+        return _WRAPPED_BLAS.dtrmm(1.0, triangular, left, side=1, lower=1, trans_a=1, overwrite_b=1).T
+    return product(product(triangular, matrix), triangular.conj().T)
+
+
 def triangular_solve(factor: Array, right: Array, adjoint: bool = False) -> Array:
     """Solve `L x = right`, or `L* x = right` with `adjoint`, for a matrix; L is lower triangular."""
     kind = np.result_type(factor, right)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -36,23 +36,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(WORKERS, thread_name_prefix="sdpcert-blas")
 
 
-_undivided = False
-
-
-@contextmanager
-def undivided() -> Iterator[None]:
-    """Leave work whole, for a library that uses threads of its own."""
-    global _undivided
-    before, _undivided = _undivided, True
-    try:
-        yield
-    finally:
-        _undivided = before
-
-
 def threads() -> int:
     """How many threads the caller may divide its work among: one if it is not the main thread."""
-    return WORKERS if not _undivided and threading.current_thread() is threading.main_thread() else 1
+    return WORKERS if threading.current_thread() is threading.main_thread() else 1
 
 
 def panels(size: int, count: int) -> list[slice]:
@@ -66,3 +52,16 @@ def each(function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
     if len(arguments) == 1 or threads() == 1:
         return [function(argument) for argument in arguments]
     return list(_pool().map(function, arguments))
+
+
+@contextmanager
+def mapping(count: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` by so many threads of the block's own; what they have not begun at its end is given up."""
+    if count == 1:
+        yield map
+        return
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -7,6 +7,8 @@ derivative of its own wherever the interval reaches a kink. With w going to zero
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from sdpcert.attained.maps import SearchedMap, norms, unit
@@ -36,8 +38,8 @@ def stretch(searched: SearchedMap, points: Array, directions: Array, iterations:
 
 def averaged_gradients(
     searched: SearchedMap, points: Array, directions: Array, widths: Array, spreads: list[Array] | None = None
-) -> tuple[Array, Array]:
-    """Gradients of |J v| with averaged slopes, by the point and by the direction v, for every row.
+) -> Array:
+    """Gradients of |J v| with averaged slopes, by the point for every row, and then by the direction v for every row.
 
     `widths` (rows, 1) are half the length of the intervals, relative to the root mean square of a group's
     preactivations, or to the `spreads` of its neurons. One sweep and one sweep back over twice the rows: points and
@@ -45,29 +47,36 @@ def averaged_gradients(
     """
     count = len(points)
     saved: list[tuple[Array, Array]] = []
+    at_least = np.maximum(widths, LEAST_WIDTH)
 
     def forward(group: int, rows: Array) -> Array:
         neurons = searched.groups[group]
         values, tangents = rows[:count], rows[count:]
-        at_least = np.maximum(widths, LEAST_WIDTH)
         if spreads is None:
             flat = values.reshape(count, -1)
-            typical = norms(flat)[:, None] / np.sqrt(flat.shape[1])
+            typical = norms(flat)[:, None] / sqrt(flat.shape[1])
             half = (at_least * np.where(typical > 0, typical, 1.0)).reshape(-1, *[1] * (rows.ndim - 1))
         else:
             half = at_least.reshape(-1, *[1] * (rows.ndim - 1)) * spreads[group]
         slopes, growth = neurons.averaged(values, half)
-        saved.append((slopes, growth * tangents))
-        return np.concatenate([neurons(values), slopes * tangents])
+        growth *= tangents
+        saved.append((slopes, growth))
+        through = np.empty_like(rows)
+        through[:count] = neurons(values)
+        np.multiply(slopes, tangents, out=through[count:])
+        return through
 
     def backward(group: int, rows: Array) -> Array:
         slopes, growth = saved[group]
         through_values, through_tangents = rows[:count], rows[count:]
-        return np.concatenate([through_values * slopes + through_tangents * growth, through_tangents * slopes])
+        result = np.empty_like(rows)
+        np.multiply(through_values, slopes, out=result[:count])
+        result[:count] += through_tangents * growth
+        np.multiply(through_tangents, slopes, out=result[count:])
+        return result
 
     image = unit(searched.sweep(np.concatenate([points, directions]), count, forward)[count:])
-    gradients = searched.back(np.concatenate([np.zeros_like(image), image]), backward)
-    return gradients[:count], gradients[count:]
+    return searched.back(np.concatenate([np.zeros_like(image), image]), backward)
 
 
 def typical_size(searched: SearchedMap) -> float:

@@ -139,6 +139,7 @@ class Kinked(Neurons):
 
     def __init__(self, below: Array, above: Array) -> None:
         self.below, self.bend = below, above - below
+        self.half_bend = 0.5 * self.bend
         self.flat_below = not np.any(below)
 
     def __call__(self, values: Array) -> Array:
@@ -151,8 +152,11 @@ class Kinked(Neurons):
 
     def averaged(self, values: Array, half: Array) -> tuple[Array, Array]:
         places = values / half
-        growth = (np.abs(places) < 1) * (0.5 * self.bend / half)
-        return self.below + np.clip(places + 1.0, 0.0, 2.0) * (0.5 * self.bend), growth
+        growth = (np.abs(places) < 1) * (self.half_bend / half)
+        places += 1.0
+        bent = np.minimum(np.maximum(places, 0.0, out=places), 2.0, out=places)
+        bent *= self.half_bend
+        return bent if self.flat_below else self.below + bent, growth
 
 
 #: Norms between these come from squares that neither overflow nor lose digits.
@@ -272,13 +276,24 @@ def unit(rows: Array, instead: Array | None = None) -> Array:
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     if _are_safe(lengths):
         return rows / lengths[:, None]
+    safe = (lengths > SAFE[0]) & (lengths < SAFE[1])
+    result = rows / np.where(safe, lengths, 1.0)[:, None]
+    rest = np.flatnonzero(~safe)
+    result[rest] = _unit_of_any(rows[rest], 0.0 if instead is None else instead[rest])
+    return result
+
+
+def _unit_of_any(rows: Array, instead: Array | float) -> Array:
+    """The same where squares may leave the range of float64."""
+    if not np.any(rows):
+        return np.broadcast_to(instead, rows.shape)
     lengths = norms(rows)
     usable = (lengths > 0) & (lengths < np.inf)
     # denormal lengths have few digits: first by the largest entry
     scaled = np.where(usable[:, None], rows, 1.0)
     scaled = scaled / np.max(np.abs(scaled), axis=1, initial=0.0, keepdims=True)
     scaled = scaled / np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
-    return np.where(usable[:, None], scaled, 0.0 if instead is None else instead)
+    return np.where(usable[:, None], scaled, instead)
 
 
 def _are_safe(lengths: Array) -> bool:

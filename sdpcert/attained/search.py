@@ -186,11 +186,13 @@ class Search:
         """Gradient steps while the averaged intervals shrink, and the steps in proportion."""
         self.work.spend(self._cost_of_round(len(points), steps))
         wide, first = 10.0 ** settings[:, :1], 10.0 ** settings[:, 1:]
+        narrowed, still = np.minimum(NARROW / wide, 1.0), np.zeros_like(directions)
         for k in range(steps):
-            shrunk = np.minimum(NARROW / wide, 1.0) ** (k / max(steps - 1, 1))
-            by_points, by_directions = averaged_gradients(self.map, points, directions, wide * shrunk, self.spreads)
-            directions = unit(by_directions, directions)
-            moves = first * shrunk * self.domain.lengths(points, self.size)[:, None] * unit(by_points)
+            shrunk = narrowed ** (k / max(steps - 1, 1))
+            gradients = averaged_gradients(self.map, points, directions, wide * shrunk, self.spreads)
+            gradients = unit(gradients, np.concatenate([still, directions]))
+            moves, directions = gradients[: len(points)], gradients[len(points) :]
+            moves *= first * shrunk * self.domain.lengths(points, self.size)[:, None]
             points = self.domain.project(points + moves)
         return Found(points, *stretch(self.map, points, directions, 3), settings)
 

@@ -25,7 +25,8 @@ class Certificate(ShortRepr):
     `tree` is what was proved, part by part; None if nothing was. `upper` is its bound (infinite where `status` is
     "unproved"), `lower` is attained by the two points in `attained`, `sdp_lower` bounds the optimum of the condition
     from below (at least `lower`; None for a cover, which has many). `notes` says what a reader of the number has to
-    know, `assumptions` what the model's file left open and its reader assumed. `seconds` is for everything, of which
+    know, `assumptions` what the model's file left open and its reader assumed;
+    `advice` what to ask for instead where `upper` is well above `lower`. `seconds` is for everything, of which
     `attained_seconds` went into the search for `lower`. A certificate that came from a file has the file's content in
     `saved`, and no tree.
     """
@@ -49,6 +50,7 @@ class Certificate(ShortRepr):
     neurons: int = 0
     attained_seconds: float = 0.0
     saved: Saved | None = field(repr=False, default=None)
+    advice: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
@@ -123,7 +125,9 @@ class Certificate(ShortRepr):
             return copy.deepcopy(self.saved.document)
         if self.tree is None:
             raise ValueError("nothing was proved, so there is no certificate to save")
-        return build_document(self.tree, self.attained, self.summary() | self.information, self.assumptions)
+        stated = self.summary() | self.information
+        del stated["advice"]  # it is for whoever asked
+        return build_document(self.tree, self.attained, stated, self.assumptions)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate file (see docs/certificate-format.md); raises ValueError if nothing was proved."""
@@ -151,4 +155,5 @@ class Certificate(ShortRepr):
             "sha256": self.sha256,
             "level": self.level,
             "notes": list(self.notes),
+            "advice": list(self.advice),
         }

@@ -38,6 +38,8 @@ REPAIRS = (0.0, *(10.0 ** (k / 2) for k in range(-28, -7)))
 LONGEST_CHECK = 60.0
 #: In floating point only every so many repairs are tried: an attempt takes as long as a check.
 COARSE = 3
+#: What is taken off a diagonal between a half and two, so that no other repair has a factor if it starts with that.
+HOPELESS = 0.5
 #: How often a proof by scaling is repaired, and by how much at most.
 SCALINGS, LARGEST_REPAIR = 6, 1e-4
 
@@ -105,6 +107,8 @@ class ProofProblem:
             evidence = self._attempt(rho * (1 + tau), tuple(weights))
             if evidence is not None:
                 return Proof(rho * (1 + tau), tuple(weights), self.exponent, tau, evidence)
+            if self.more is not None and self.more >= HOPELESS:
+                self.more = None if self.in_integers else 0.0
         return None
 
     def prove_by_scaling(self, rho: float, multipliers: tuple[Array, ...], vector: Array) -> Proof | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from sdpcert.attained import Attained
 from sdpcert.check import Rejected, Unreadable, check_document, document_of
+from sdpcert.errors import CertificateRejected
 from sdpcert.regions.region import AllInputs, Ball, Box, Region
 from sdpcert.running.arguments import path as as_path
 from sdpcert.running.messages import first_line, quoted
@@ -49,7 +50,7 @@ def load_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{name}: is no certificate: its format is not 'sdpcert-certificate'")
     result = check_document(document)
     if not result.ok or result.upper is None or result.level is None:
-        raise ValueError(f"{name}: is a certificate that does not hold: {result.reason}")
+        raise CertificateRejected(f"{name}: is a certificate that does not hold: {result.reason}")
     try:
         attained = _attained(document["attained"])
     except ValueError as error:

@@ -7,12 +7,11 @@ left is tested with the floating-point Cholesky factor of D M D - room I, and th
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 
 import numpy as np
 
+from sdpcert.arithmetic import threads
 from sdpcert.condition.factor import Factor
 from sdpcert.condition.frequency import Frequency, FrequencyCondition
 from sdpcert.network.torus import TorusForm
@@ -116,9 +115,8 @@ def _has_room(condition: FrequencyCondition, y: Array, frequencies: list[Frequen
 
     if condition.inequalities[0].order < PARALLEL_ORDER:
         return all(map(definite, frequencies))
-    workers = cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        for first in range(0, len(frequencies), 8 * workers):
-            if not all(pool.map(definite, frequencies[first : first + 8 * workers])):
+    with threads.mapping(threads.WORKERS) as mapped:
+        for first in range(0, len(frequencies), 8 * threads.WORKERS):
+            if not all(mapped(definite, frequencies[first : first + 8 * threads.WORKERS])):
                 return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -19,12 +19,13 @@ from sdpcert.certify.ladder import Ladder
 from sdpcert.certify.plan import Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.repair import repair
 from sdpcert.certify.request import Request
+from sdpcert.certify.short_values import prove_short
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.interrupts import first_interrupt_waits
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.absolute_values import absolute
-from sdpcert.solvers.effort import Effort, choose_method
+from sdpcert.solvers.effort import Effort, choose_method, estimate
 from sdpcert.solvers.family import layer_optimum
 from sdpcert.solvers.forward import lowest_form
 from sdpcert.solvers.segments import sweep
@@ -64,10 +65,15 @@ class DensePoint(Candidate):
         self.bound, self.status = self.solution.bound, self.solution.status
         self.iterations, self.history = self.solution.iterations, self.solution.history
 
+    @property
+    def estimated_proof(self) -> float:
+        return estimate(self.form, "layer").proof
+
     def prove(self, below: float, budget: Budget) -> Proven:
         started = time.perf_counter()
         with first_interrupt_waits():
             proof, notes = self._proof()
+            proof = (None if proof is None else prove_short(self.form, self.solution, proof)) or proof
         self.proved, self.proof_seconds = proof is not None, time.perf_counter() - started
         dual = self.solution.dual
         if proof is None:
@@ -184,6 +190,8 @@ class DensePlan(Plan):
         if not any(point.proved for point in climbed):
             climbed.append(DensePoint(self.form, product(self.form), inflated=True, way=PRODUCT))
             yield climbed[-1]
+        if ladder.tries_whole(budget.elapsed) and (yield from self._whole_tried(ladder, budget, climbed)):
+            return
         if start is not None and ladder.begins_sweeps(budget.elapsed):
             self.method = "neuron"
             for point in self._sweeps(start, ladder, self._kept(ladder.sweep, budget, climbed)):
@@ -196,7 +204,22 @@ class DensePlan(Plan):
             self.method, self.last = "layer" if self.asked == "layer" else "neuron", None
             yield from self._whole(ladder, budget, climbed)
         else:
+            self.left_rungs = ladder.whole.memory <= self.memory_limit
             self.notes.append(ladder.next_rung(swept=any(point.asked for point in climbed)))
+
+    def _whole_tried(
+        self, ladder: Ladder, budget: Budget, climbed: list[DensePoint]
+    ) -> Generator[DensePoint, None, bool]:
+        """The solver's point and True; False where its first iterations say that there is no time for it."""
+        before, self.method = self.method, "layer" if self.asked == "layer" else "neuron"
+        kept, tried = replace(self._kept(ladder.whole, budget, climbed), needed=ladder.needed), False
+        for point in self._solved(ladder, kept):
+            if point.status == "time limit" and not kept.spent:
+                break
+            tried = True
+            yield point
+        self.method = self.method if tried else before
+        return tried
 
     def _recursion(self, budget: Budget) -> Callable[[StackedForm], Solution]:
         """The closed form, of the best share where trying some takes little of the time."""
@@ -231,7 +254,10 @@ class DensePlan(Plan):
 
     def _whole(self, ladder: Ladder, budget: Budget, climbed: list[DensePoint]) -> Iterator[DensePoint]:
         """The solver's point for the whole condition; if it stalls, that with one multiplier per layer as well."""
-        native, kept = SOLVERS["native"], self._kept(ladder.whole, budget, climbed)
+        yield from self._solved(ladder, self._kept(ladder.whole, budget, climbed))
+
+    def _solved(self, ladder: Ladder, kept: Budget) -> Iterator[DensePoint]:
+        native = SOLVERS["native"]
         try:
             in_blocks = ladder.in_blocks
             lead = layer_optimum(self.form, kept) if in_blocks else native(self.form, self.method, kept, self.device)

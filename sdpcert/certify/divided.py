@@ -55,6 +55,7 @@ class DividedPlan(Plan):
             return
         for group in self._groups():
             if search.spent:
+                self.left_rungs = True
                 self.notes.append("the time limit left no time to solve for all parts")
                 return
             self._tell(budget, f"values {group.start} to {group.end}, {self.method}: {group.fitting.solved}")

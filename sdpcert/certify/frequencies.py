@@ -135,6 +135,7 @@ class FrequencyPlan(Plan):
             yield from self._offer(product, search, at_once=True)
             search = replace(search, seconds=search.seconds - RESERVE * (search.elapsed - started))
             if search.spent:
+                self.left_rungs = True
                 self.failures.append("product of norms: the time limit leaves no time to search more and to prove it")
         else:
             left.append(product)
@@ -209,6 +210,10 @@ class _Front(Candidate):
 
     def __post_init__(self) -> None:
         self.way = str(self.how)
+
+    @property
+    def estimated_proof(self) -> float:
+        return estimate_frequencies(self.plan.form, self.plan.head, self.how.method).proof
 
     def _with_head(self, proven: Proven, proof: TorusProof, d: Array, t: Array, known: Solution | None) -> Proven:
         """The tree of the front, proved in the metric `d`, and of the head, which reads it in the scales `t`."""

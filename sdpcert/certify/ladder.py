@@ -28,6 +28,9 @@ WORTH = 4.0
 #: How many times what is left of a time limit the condition as a whole may be estimated at: every iterate is a bound,
 #: and after 77 percent of the iterations it was within 8e-5 of the optimum on six networks (after 60 within 0.16).
 ANYTIME = 1.3
+#: How many times what is left of a time limit it may be estimated at for its first iterations to be made: they show its
+#: pace, and estimates are true within a factor of two.
+DOUBT = 2.0
 #: One multiplier per layer in blocks: iterations, seconds of Python for a group in each, and operations in each for
 #: every vector, over the squares of the groups, with as many vectors as groups within bounds.
 ITERATIONS, OVERHEAD, SQUARES, LEAST_VECTORS, MOST_VECTORS = 22, 2e-3, 80.0, 32, 128
@@ -38,8 +41,8 @@ class Ladder:
     """What the rungs of a form are estimated to cost, and what they may.
 
     `method` is "auto", "neuron" or "layer"; limits are in seconds and bytes, infinite for none. `whole` is the last
-    rung, with `in_blocks` by the blocks of the network; `assumed` are its seconds at the assumed pace, which decide
-    what is solved at once: the same network climbs the same way whatever the load.
+    rung, with `in_blocks` by the blocks of the network, or in so many `iterations`; `assumed` are its seconds at the
+    assumed pace, which decide what is solved at once: the same network climbs the same way whatever the load.
     """
 
     method: str
@@ -50,6 +53,7 @@ class Ladder:
     memory_limit: float = inf
     in_blocks: bool = False
     assumed: float = inf
+    iterations: int = 0
 
     @staticmethod
     def of(form: StackedForm, method: str, time_limit: float = inf, memory_limit: float = inf) -> Ladder:
@@ -61,8 +65,10 @@ class Ladder:
             blocks = estimate_layers(form)
             in_blocks = blocks.total < whole.total or whole.memory > memory_limit
             whole = blocks if in_blocks else whole
-        count = len(segments_of(form))
-        return Ladder(method, whole, estimate_sweep(form), count, time_limit, memory_limit, in_blocks, assumed)
+        count, iterations = len(segments_of(form)), Shape.solved(form).iterations
+        return Ladder(
+            method, whole, estimate_sweep(form), count, time_limit, memory_limit, in_blocks, assumed, iterations
+        )
 
     @property
     def is_quick(self) -> bool:
@@ -80,6 +86,17 @@ class Ladder:
         """Whether the condition as a whole fits the memory and nearly fits what is left of the time."""
         left = self.longest if self.time_limit == inf else ANYTIME * (self.time_limit - elapsed)
         return self.whole.fits(left, self.memory_limit)
+
+    def tries_whole(self, elapsed: float) -> bool:
+        """Whether the condition as a whole does not nearly fit what is left of the time, and might nevertheless."""
+        left = DOUBT * (self.time_limit - elapsed)
+        doubtful = not self.takes_whole(elapsed) and self.whole.fits(left, self.memory_limit)
+        return self.time_limit < inf and doubtful and not self.in_blocks
+
+    @property
+    def needed(self) -> float:
+        """Iterations of a run that is tried without which it is not worth its time."""
+        return self.iterations / ANYTIME
 
     @property
     def sweeps(self) -> bool:

@@ -65,6 +65,11 @@ class Candidate(ABC):
         """Whether nothing was solved for it."""
         return self.status == "closed form"
 
+    @property
+    def estimated_proof(self) -> float:
+        """Seconds that the proof is estimated to take, 0 if nobody knows."""
+        return 0.0
+
     @abstractmethod
     def prove(self, below: float, budget: Budget) -> Proven:
         """Prove the tree, or what of it is worth a proof if a bound `below` is proved already."""
@@ -114,6 +119,8 @@ class Plan(ABC):
     searched: Network | StackedForm
     claimed: StackedForm | None = None
     found: Attained | None = None
+    #: Whether something that would have been tried was not for want of time.
+    left_rungs: bool = False
 
     @abstractmethod
     def candidates(self, budget: Budget) -> Iterator[Candidate]:
@@ -130,6 +137,7 @@ class Plan(ABC):
 
 def announce(how: str, estimated: Effort, budget: Budget) -> list[str]:
     """Tell whoever follows the progress what a long run is estimated to take; the same as a note."""
+    budget.begin(f"solving, {how}", min(estimated.seconds, budget.seconds))
     if estimated.total < LONG and budget.seconds == inf:
         return []
     text = f"{how}: estimated at {estimated}"

@@ -81,6 +81,8 @@ class _Search:
         below = min((t.upper for t in self.tried), default=inf)
         if candidate.bound >= below < inf:
             return
+        if self.budget.report is not None:
+            self.budget.begin(f"proving {candidate.way or self.plan.method}", candidate.estimated_proof)
         try:
             proven = candidate.prove(below, self.budget)
         except FAILURES as error:
@@ -101,6 +103,8 @@ class _Search:
     def _accept(self, tried: Tried, seconds: float) -> bool:
         """Whether a checker accepts the tree: the exact one if it is estimated to take `seconds` at most."""
         tree = tried.proven.tree
+        if tree is not None and self.checked:
+            self.budget.begin("a checker looks at the proof")
         found = tree if tree is None or not self.checked else accepted(tree, seconds, tried.accepted)
         if found is None:
             tried.rejected = True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from sdpcert.regions.region import Region
-from sdpcert.running import arguments
+from sdpcert.running import arguments, executors
 from sdpcert.running.choices import FORMS, HEADS, METHODS
 from sdpcert.solvers import SOLVERS
 from sdpcert.solvers.solution import Progress
@@ -40,7 +40,7 @@ class Request:
     exact: bool = False
     nodes: int | None = None
     output_pair: tuple[int, int] | None = None
-    executor: Executor | None = None
+    executor: Executor = field(default_factory=executors.Here)
 
     @property
     def on_region(self) -> bool:
@@ -90,7 +90,7 @@ class Request:
             arguments.flag(exact, "exact"),
             None if nodes is None else arguments.integer(nodes, "nodes", 1),
             _pair(output_pair),
-            _executor(executor),
+            executors.chosen(executor),
         )
         if not 0 < request.tol < 1:
             raise ValueError(f"tol must lie between 0 and 1, not {tol!r}")
@@ -127,9 +127,3 @@ def _pair(value: object) -> tuple[int, int] | None:
     if len(found) != 2:
         raise ValueError(f"output_pair is two numbers of outputs, as in (3, 7) for f_3 - f_7, not {value!r}")
     return found[0], found[1]
-
-
-def _executor(value: object) -> Executor | None:
-    if value is not None and not isinstance(value, Executor):
-        raise TypeError(f"executor is a concurrent.futures.Executor or None, not {type(value).__name__}")
-    return value

@@ -15,6 +15,7 @@ from sdpcert.certificate.certificate import Certificate
 from sdpcert.certificate.document import assumption, printable
 from sdpcert.certificate.sequence import Sequence
 from sdpcert.certificate.stacked_condition import StackedCondition
+from sdpcert.certify.advice import Case, advice
 from sdpcert.certify.plan import Plan
 from sdpcert.certify.proved import Proved
 from sdpcert.certify.request import CLOSED_FORMS, Request
@@ -32,6 +33,7 @@ def certificate_of(
     closed = plan.method in CLOSED_FORMS or (isinstance(tree, Sequence) and bool(tree.cuts))
     details = plan.searched.details if isinstance(plan.searched, Network) else {}
     assumed = assumption(details)
+    seconds = proved.solve_seconds + proved.proof_seconds
     return Certificate(
         upper=proved.upper,
         lower=attained.lower,
@@ -51,6 +53,7 @@ def certificate_of(
         assumptions=(printable(details["assumed"]),) if assumed else (),
         neurons=tree.form.neurons if isinstance(tree, StackedCondition) else plan.neurons,
         attained_seconds=attained.seconds,
+        advice=advice(Case(plan, request, told, proved.upper, attained.lower, seconds)),
     )
 
 

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from sdpcert.attained import Attained, attained_lower_bound
-from sdpcert.attained.work import LEAST, RATE
+from sdpcert.attained.work import LEAST, RATE, default_operations
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certify.plan import SHARE_OF_SEARCH, Plan
 from sdpcert.certify.proved import Proved
@@ -37,6 +37,7 @@ def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interru
         options["operations"] = LEAST
     search = partial(attained_lower_bound, plan.searched, seed=request.seed, **options)
     attained = None
+    budget.begin("searching two inputs that attain much", _longest(plan, request, options))
     if not interrupted.is_set():
         with suppress(KeyboardInterrupt):
             attained = search(effort=request.effort)
@@ -45,6 +46,13 @@ def attain(plan: Plan, proved: Proved, request: Request, budget: Budget, interru
         note = "interrupted: the search for two inputs of the attained value was cut short"
         proved = replace(proved, told=replace(proved.told, notes=(*proved.told.notes, note)))
     return _below(attained, proved), proved
+
+
+def _longest(plan: Plan, request: Request, options: dict[str, Any]) -> float:
+    """Seconds that the search is estimated to take at the most."""
+    claim = options.get("claimed") or plan.searched
+    planned = options.get("operations", default_operations(claim)) * max(request.effort, 0.0)
+    return min(planned, options["most"]) / RATE
 
 
 def _below(attained: Attained, proved: Proved) -> Attained:

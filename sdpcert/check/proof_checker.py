@@ -33,6 +33,10 @@ class Rejected(Exception):
     """The proof is wrong or malformed; the message says where."""
 
 
+class Unreadable(Exception):
+    """The file cannot be read as JSON at all."""
+
+
 def require(holds: Any, message: str) -> Any:
     """What holds; raise `Rejected` if it does not."""
     if not holds:
@@ -658,12 +662,13 @@ def check_proof(document: Any) -> list[Theorem]:
 
 
 def read_proof(path: str | Path) -> Any:
-    """The document of a file; raises `Rejected`."""
+    """The document of a file; raises `Unreadable` if there is none, `Rejected` if an object has a key twice."""
     try:
-        require(Path(path).stat().st_size <= MAX_BYTES, f"larger than {MAX_BYTES} bytes")
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise Unreadable(f"{path}: larger than {MAX_BYTES} bytes")
         return json.loads(Path(path).read_bytes(), object_pairs_hook=unrepeated)
-    except (Rejected, OSError, ValueError, RecursionError) as error:
-        raise Rejected(f"{path}: cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: cannot be read: {error}") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -671,13 +676,10 @@ def main(arguments: list[str]) -> int:
     worst = 0 if arguments else 2
     for path in arguments:
         try:
-            document = read_proof(path)
-        except Rejected as reason:
+            print("\n\n".join(f"{theorem}\n  proved" for theorem in check_proof(read_proof(path))))
+        except Unreadable as reason:
             print(reason, file=sys.stderr)
             worst = 2
-            continue
-        try:
-            print("\n\n".join(f"{theorem}\n  proved" for theorem in check_proof(document)))
         except Rejected as reason:
             print(f"{path}: REJECTED: {reason}", file=sys.stderr)
             worst = max(worst, 1)

@@ -72,6 +72,8 @@ def read_document(path: str | os.PathLike[str]) -> Any:
             raise Unreadable(f"larger than {MAX_FILE_BYTES} bytes")
         with open(path, "rb") as file:
             text = file.read(MAX_FILE_BYTES).decode("utf-8")
+        if not text.strip():
+            raise Unreadable("empty")
         return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=not_finite)
     except OSError as error:
         raise Unreadable(error.strerror or "cannot be read") from None

@@ -38,11 +38,11 @@ def equilibrate(form: StackedForm, first: int = 0) -> tuple[dict[tuple[int, int]
     The scale of a group follows from the largest norm of its incoming blocks after the scales of its sources are known;
     that of the input is 2^first.
     """
-    norms = {key: norm_exponent(_weights(block)) for key, block in form.blocks.items()}
+    norms = {key: norm_exponent(known_weights(block)) for key, block in form.blocks.items()}
     exponents = scale_exponents(norms, form.output_row, first)
     output = -exponents[-1]
     blocks = {
-        (to, source): np.ldexp(_weights(block), exponents[to] - exponents[source])
+        (to, source): np.ldexp(known_weights(block), exponents[to] - exponents[source])
         for (to, source), block in form.blocks.items()
     }
     return blocks, Scaling(tuple(exponents[1:-1]), output)
@@ -61,7 +61,7 @@ def scale_exponents(norms: dict[tuple[int, int], float], output_row: int, first:
     return exponents
 
 
-def _weights(block: Block) -> Array:
+def known_weights(block: Block) -> Array:
     """The weights to solve for; a block that is nothing but its uncertainty becomes a matrix far above that."""
     if block.radius == 0 or np.any(block.weights):
         return block.weights
@@ -105,7 +105,7 @@ def reduce_input(blocks: dict[tuple[int, int], Array], inputs: int) -> tuple[dic
     if inputs <= rank or rank == 0:
         return blocks, inputs
     factor = np.zeros((len(stacked), rank))
-    factor[nonzero] = np.linalg.qr(stacked[nonzero].T)[1].T
+    factor[nonzero] = np.linalg.qr(stacked[nonzero].T, mode="r").T
     reduced = dict(blocks)
     first = 0
     for key in readers:

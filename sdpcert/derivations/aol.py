@@ -4,7 +4,6 @@ from fractions import Fraction
 
 from sdpcert.certify import certify
 from sdpcert.symbolic import Comparison, Derivation, Layer, Part, indices, matrix, rule, total
-from sdpcert.torch_modules.reader import from_torch
 
 P, square = matrix("P", "n", "m"), matrix("P", "n", "n")
 i, j = indices("i j")
@@ -30,6 +29,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import AOLLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     found = []

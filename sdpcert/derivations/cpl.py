@@ -18,7 +18,6 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
-from sdpcert.torch_modules.reader import from_torch
 
 # A convex function with L-Lipschitz gradient; instances are f(x) = |P x|^2 / 2 with L hardly above |P|^2.
 P = matrix("P", "n", "n")
@@ -94,6 +93,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import CPLLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     made = CPLLinear(5, 8, dtype=torch.float64)

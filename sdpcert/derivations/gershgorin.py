@@ -31,7 +31,6 @@ from sdpcert.symbolic import (
 from sdpcert.symbolic.steps import Dominance, Monotonicity, Sandwiches, Term
 from sdpcert.symbolic.steps.cauchy_schwarz import CauchySchwarz
 from sdpcert.symbolic.written import written
-from sdpcert.torch_modules.reader import from_torch
 
 W, square, q = matrix("W", "n", "m"), matrix("W", "m", "m"), diagonal("q", "m")
 i, j, k = indices("i j k")
@@ -60,6 +59,7 @@ def certified(what, *rules):
         import torch
 
         from sdpcert.layers import ScaledLinear
+        from sdpcert.torch_modules.reader import from_torch
 
         found = []
         for seed, made_of in enumerate(rules):

@@ -21,7 +21,6 @@ from sdpcert.symbolic import (
     vector,
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
-from sdpcert.torch_modules.reader import from_torch
 
 
 def ones(instance):
@@ -139,6 +138,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import GroupSort
+    from sdpcert.torch_modules.reader import from_torch
 
     sort = certify(from_torch(GroupSort(3), (6,)), method="by-construction")
     torch.manual_seed(0)

@@ -18,7 +18,6 @@ from sdpcert.symbolic import (
     sqrt2,
     vector,
 )
-from sdpcert.torch_modules.reader import from_torch
 
 # Order 1: the columns of V, at right angles, are the vectors w of all pairs of channels.
 V = orthonormal("V", "n", "m")
@@ -62,6 +61,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import Householder, Householder2
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     compared = []

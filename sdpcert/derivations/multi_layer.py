@@ -23,7 +23,6 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Sandwiches, Term
 from sdpcert.symbolic.written import written
-from sdpcert.torch_modules.reader import from_torch
 
 
 def tame(name, rows, columns, latex=None):
@@ -198,6 +197,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import AOLLinear, SLLLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(

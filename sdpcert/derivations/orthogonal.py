@@ -5,7 +5,6 @@ import numpy as np
 from sdpcert.certify import certify
 from sdpcert.symbolic import Claim, Comparison, Derivation, Layer, Part, equal, identity, matrix, orthonormal, vector
 from sdpcert.symbolic.steps import Congruence
-from sdpcert.torch_modules.reader import from_torch
 
 W = orthonormal("W", "n", "m")
 dx = vector("dx", "m", latex=r"\Delta x")
@@ -35,6 +34,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import CayleyLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     tall, wide = (CayleyLinear(n, m, dtype=torch.float64) for n, m in ((4, 7), (8, 4)))

@@ -24,7 +24,6 @@ from sdpcert.symbolic import (
 )
 from sdpcert.symbolic.steps import Congruence, Sandwiches, Term
 from sdpcert.symbolic.written import written
-from sdpcert.torch_modules.reader import from_torch
 
 # The condition: two runs with the sector inequality dz'Lambda(dv - dz) >= 0.
 H = matrix("F", "k", "n", latex="H", definition=small("H", "k", "n"))
@@ -132,6 +131,7 @@ def numbers():
 
     from sdpcert.layers import GeneralResidual
     from sdpcert.layers.rules import AOL
+    from sdpcert.torch_modules.reader import from_torch
 
     found = []
     for features, outputs, hidden in ((5, 5, 4), (3, 6, 5)):

@@ -19,7 +19,6 @@ from sdpcert.symbolic import (
     rule,
     total,
 )
-from sdpcert.torch_modules.reader import from_torch
 
 W, q = matrix("W", "n", "m"), diagonal("q", "m")
 i, j = indices("i j")
@@ -52,6 +51,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import SLLLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     rng = np.random.default_rng(0)
     weight, scale = rng.standard_normal((6, 4)), np.exp(rng.standard_normal(4))

@@ -7,7 +7,6 @@ import numpy as np
 from sdpcert.certify import certify
 from sdpcert.network import Network
 from sdpcert.symbolic import Comparison, Derivation, Layer, Part, indices, largest, matrix, rule, scalar, squared_norm
-from sdpcert.torch_modules.reader import from_torch
 
 W = matrix("W", "n", "m")
 i, k = indices("i k")
@@ -38,6 +37,7 @@ def numbers():
     import torch
 
     from sdpcert.layers import SpectralLinear
+    from sdpcert.torch_modules.reader import from_torch
 
     torch.manual_seed(0)
     layer = SpectralLinear(7, 5, dtype=torch.float64)

@@ -19,7 +19,7 @@ __all__ = ["Evaluation", "EvaluationRejected", "evaluate", "load_evaluation", "r
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'sdpcert.evaluation' has no attribute {name!r}")
-    with needed_by(f"sdpcert.evaluation.{name}"):
+    with needed_by(f"sdpcert.evaluation.{name}", "train"):
         from sdpcert.evaluation.again import recertify
         from sdpcert.evaluation.trained import evaluate
     return evaluate if name == "evaluate" else recertify

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdpcert.arithmetic import threads
 from sdpcert.certify import certify
 from sdpcert.check import CheckResult, check
-from sdpcert.errors import ProcessFailed
+from sdpcert.errors import ProcessEnded
+from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
-from sdpcert.running import processes
 from sdpcert.running.choices import Method
+from sdpcert.running.executors import WORKERS, executor
 from sdpcert.running.outputs import reads
+from sdpcert.running.tasks import Task, outcomes
 
 #: From so many certificates on, they are proved again in processes of their own.
 TOGETHER = 4
@@ -25,21 +25,9 @@ def can_go_apart(form: StackedForm) -> bool:
     return all(type(group.activation).__module__.startswith("sdpcert.") for group in form.groups)
 
 
-def certify_apart(form: StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
-    """Certify in another process and save the certificate to `path` if it was proved; the certificate's summary.
-
-    Raises what `certify` raises, and ValueError if the process died.
-    """
-    try:
-        return processes.call(certify_and_save, form, method, tol, seed, path.resolve())
-    except ProcessFailed as error:
-        raise ValueError(f"a process that was to prove {path.stem} ended: {error}") from None
-
-
-def certify_and_save(form: StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
-    """Certify a form, interrupted or not, and save the certificate if it was proved; its summary."""
-    with threads.undivided():
-        made = certify(form, method, tol=tol, seed=seed, on_interrupt="prove")
+def certify_and_save(net: Network | StackedForm, method: Method, tol: float, seed: int, path: Path) -> dict[str, Any]:
+    """Certify, interrupted or not, and save the certificate to `path` if it was proved; its summary."""
+    made = certify(net, method, tol=tol, seed=seed, on_interrupt="prove")
     if made.status == "proved":
         made.save(path)
     return made.summary()
@@ -49,16 +37,10 @@ def check_all(paths: Sequence[Path]) -> list[CheckResult]:
     """Prove certificates again; many of them in processes of their own."""
     for path in paths:
         reads(path)
-    if len(paths) < TOGETHER:
-        return [check(path) for path in paths]
     results: dict[int, CheckResult] = {}
-    jobs = {number: partial(_check_apart, path.resolve()) for number, path in enumerate(paths)}
-    processes.side_by_side(jobs, results.__setitem__)
+    tasks = (Task(number, (path.resolve(),)) for number, path in enumerate(paths))
+    with executor(WORKERS if len(paths) >= TOGETHER else 1) as workers:
+        for outcome in outcomes(workers, check, tasks):
+            died = isinstance(outcome.error, ProcessEnded)
+            results[outcome.key] = check(paths[outcome.key]) if died else outcome.result
     return [results[number] for number in range(len(paths))]
-
-
-def _check_apart(path: Path) -> CheckResult:
-    try:
-        return processes.call(check, path)
-    except ProcessFailed:
-        return check(path)

@@ -9,31 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from sdpcert.certify import certify
-from sdpcert.evaluation.apart import can_go_apart, certify_apart
+from sdpcert.errors import ProcessEnded
+from sdpcert.evaluation.apart import can_go_apart, certify_and_save
 from sdpcert.evaluation.file import CERTIFICATES
 from sdpcert.network.affine import Dense
 from sdpcert.network.graph import Network
-from sdpcert.running import processes
 from sdpcert.running.choices import Method
+from sdpcert.running.executors import WORKERS, executor
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.solvers.effort import estimate
 from sdpcert.torch_modules.reader import from_torch
 
 Array = np.ndarray
 #: Inputs and neurons above which no semidefinite program of the unrolled network is solved.
 LARGEST = 5000
-WORKERS = processes.WORKERS
 #: Told the bound's name and the share that is done.
 Report = Callable[[str, float], None]
 
@@ -105,31 +103,27 @@ def prove(name: str, work: Sequence[Subject], folder: Path, seed: int, tol: floa
     done, started = Proved(name, []), time.perf_counter()
     (folder / CERTIFICATES).mkdir(exist_ok=True)
     report(name, 0.0)
+    several = len(work) > 1 and can_go_apart(work[0].network.stacked)
 
-    def one(subject: Subject) -> dict[str, Any]:
-        path = folder / CERTIFICATES / f"{subject.name}.json"
-        if len(work) > 1 and can_go_apart(subject.network.stacked):
-            return certify_apart(subject.network.stacked, method, tol, seed, path)
-        with lock:
-            certificate = certify(subject.network, method, tol=tol, seed=seed, on_interrupt="prove")
-        if certificate.status == "proved":
-            certificate.save(path)
-        return certificate.summary()
+    def tasks() -> Iterator[Task[Subject]]:
+        for subject in work:
+            if done.finished:
+                net = subject.network.stacked if several else subject.network
+                yield Task(
+                    subject, (net, method, tol, seed, (folder / CERTIFICATES / f"{subject.name}.json").resolve())
+                )
 
-    def keep(subject: Subject, summary: dict[str, Any]) -> None:
-        if summary["status"] != "proved":
-            raise ValueError(f"the bound {subject.name} could not be proved")
-        done.entries.append(_entry(subject, summary, folder))
-        report(name, len(done.entries) / len(work))
-        if summary["solver_status"] == "interrupted":
-            raise KeyboardInterrupt
-
-    lock = threading.Lock()
     try:
-        if len(work) == 1:
-            keep(work[0], one(work[0]))
-        else:
-            processes.side_by_side({subject: partial(one, subject) for subject in work}, keep, WORKERS, finish=True)
+        with executor(WORKERS if several else 1) as workers:
+            for outcome in outcomes(workers, certify_and_save, tasks(), finish=True):
+                if isinstance(outcome.error, ProcessEnded):
+                    raise ValueError(f"the bound {outcome.key.name} could not be proved: {outcome.error}")
+                summary = outcome.result
+                if summary["status"] != "proved":
+                    raise ValueError(f"the bound {outcome.key.name} could not be proved")
+                done.entries.append(_entry(outcome.key, summary, folder))
+                report(name, len(done.entries) / len(work))
+                done.finished &= summary["solver_status"] != "interrupted"
     except KeyboardInterrupt:
         done.finished = False
     done.entries.sort(key=lambda entry: entry["pair"] or [])

@@ -12,10 +12,11 @@ import numpy as np
 from sdpcert.errors import MalformedEvaluation
 from sdpcert.evaluation.file import decode
 from sdpcert.robustness.from_logits import ErrorBound, curvature_bounds, curved_radii, linear_radii, pair_constants
+from sdpcert.running import choices
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-BOUNDS = ("by-construction", "sdp", "pairwise")
+BOUNDS = choices.RUN_BOUNDS
 LEVELS = {
     "R": "the real function of the stored weights; logits evaluated in float64, their error added",
     "F": "every IEEE float32 evaluation, sums in any order, convolutions by their definition; its error added",
@@ -74,6 +75,11 @@ class Row:
     accuracy: float
     attacked: int | None
     attacked_accuracy: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """The row as plain values, for JSON."""
+        counts = {"certified": self.certified, "accuracy": self.accuracy, "under_attack": self.attacked}
+        return {"radius": self.radius, "bound": self.bound} | counts | {"accuracy_under_attack": self.attacked_accuracy}
 
 
 def accuracy_down(count: int, samples: int) -> float:

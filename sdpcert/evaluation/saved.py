@@ -81,7 +81,7 @@ class Evaluation(ShortRepr):
         """Everything but the samples, as plain values for JSON."""
         keys = ("seconds", "versions", "command", "seed", "attack")
         return {
-            "path": str(self.path),
+            "evaluation": str(self.path),
             "level": self.level,
             "level_means": LEVELS[self.level],
             "model": dict(self.model),
@@ -95,7 +95,7 @@ class Evaluation(ShortRepr):
                 | {"median_radius": float(np.median(b.radii)), "mean_radius": float(np.mean(b.radii))}
                 for b in self.bounds
             ],
-            "rows": [vars(row).copy() for row in self.rows],
+            "rows": [row.summary() for row in self.rows],
             "left_out": dict(self.left_out),
             "notes": list(self.notes),
         } | {key: self.document[key] for key in keys}

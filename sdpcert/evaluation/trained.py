@@ -34,6 +34,7 @@ from sdpcert.network.graph import Network
 from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.robustness.from_logits import ErrorBound, surely_wrong
 from sdpcert.robustness.links import prove_links
+from sdpcert.running import choices
 from sdpcert.running.arguments import choice
 from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
@@ -47,7 +48,6 @@ from sdpcert.version import __version__
 Array = np.ndarray
 #: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
 RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
-PAIRS = ("auto", "all", "none")
 #: Points count as adversarial with so many times the error of evaluation: logits that another machine evaluates differ
 #: by at most twice the error, so that it can prove them with the error as it is.
 ROOM = 4.0
@@ -137,8 +137,8 @@ def _check_arguments(bounds: Sequence[str], level: str, pairs: str, count: int |
         raise ValueError(f"unknown bound {unknown[0] if unknown else ''!r}; choose of {', '.join(BOUNDS)}")
     if level not in LEVELS:
         raise ValueError(f"unknown level {level!r}; choose R or F")
-    if pairs not in PAIRS:
-        raise ValueError(f"unknown choice of pairs {pairs!r}; choose of {', '.join(PAIRS)}")
+    if pairs not in choices.PAIRS:
+        raise ValueError(f"unknown choice of pairs {pairs!r}; choose of {', '.join(choices.PAIRS)}")
     if count is not None and count < 1:
         raise ValueError(f"count must be positive, not {count}")
     if not time_limit > 0:

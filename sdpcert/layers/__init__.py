@@ -1,8 +1,11 @@
 """1-Lipschitz torch layers, feasible by construction, and checked to be."""
 
+from sdpcert.layers.aoc import AOCConv2d, AOCConvTranspose2d
 from sdpcert.layers.aol import AOLConv2d, AOLLinear
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear
+from sdpcert.layers.block_reflector import BROConv2d, BROLinear
 from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear
+from sdpcert.layers.cholesky import CholeskyLinear
 from sdpcert.layers.cpl import CPLConv2d, CPLLinear
 from sdpcert.layers.elementwise import Abs, Elementwise, Householder, Householder2, MaxMin
 from sdpcert.layers.exponential import ExponentialLinear, SOCConv2d
@@ -13,6 +16,7 @@ from sdpcert.layers.general_residual import GeneralResidual
 from sdpcert.layers.group_sort import FullSort, GroupSort
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
 from sdpcert.layers.linear import ScaledConv2d, ScaledLinear
+from sdpcert.layers.linear_residual import LinearResidual, LinearResidualConv2d
 from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.layers.parametrization import lipschitz
 from sdpcert.layers.pooling import (
@@ -32,17 +36,22 @@ from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 
 __all__ = [
     "FAMILIES",
+    "AOCConv2d",
+    "AOCConvTranspose2d",
     "AOLConv2d",
     "AOLLinear",
     "Abs",
     "AveragePooling2d",
     "BCOPConv2d",
+    "BROConv2d",
+    "BROLinear",
     "BjorckLinear",
     "CPLConv2d",
     "CPLLinear",
     "CayleyConv2d",
     "CayleyLinear",
     "Certified",
+    "CholeskyLinear",
     "Elementwise",
     "ExponentialLinear",
     "Family",
@@ -52,6 +61,8 @@ __all__ = [
     "Householder",
     "Householder2",
     "LayerCheck",
+    "LinearResidual",
+    "LinearResidualConv2d",
     "LipschitzLayer",
     "MLPHead",
     "MaxMin",

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.layers.cayley import contracted, orthonormal_columns, rounding_allowance
+from sdpcert.layers.cayley import contracted, orthonormal_columns
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.torus import rounding_allowance
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator
@@ -89,24 +90,34 @@ class BCOPConv2d(LipschitzLayer):
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The explicit kernel."""
-        kernel = orthonormal_columns(values["weight"], certified)[None, None]
+        turn = orthonormal_columns(values["weight"], certified)
         if self.projectors is None:
-            bases = kernel.new_zeros(2 * (self.kernel_size - 1), kernel.shape[-1], 0)
+            bases = turn.new_zeros(2 * (self.kernel_size - 1), len(turn), 0)
         else:
             # A basis of norm at most one gives 0 <= P <= I, and P + (I - P) z is then a mean of contractions, whatever
             # the rounding.
             bases = orthonormal_columns(values["projectors"], certified)
-        identity = torch.eye(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-        for step, basis in enumerate(bases):
-            first = basis @ basis.mT
-            second = identity - first
-            # Down and across by turns. P comes first in one pair of steps and last in the next, which keeps the kernel
-            # centred.
-            kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
+        kernel = isometric_kernel(turn, bases)
         kernel = kernel.permute(2, 3, 0, 1)[: self.out_channels, : self.in_channels].contiguous()
         if certified:
             kernel = kernel / (1 + rounding_allowance(kernel, self.weight.dtype))
         return Block(Operator(kernel, self.geometry), None, values.get("bias"))
+
+
+def isometric_kernel(turn: Tensor, bases: Tensor) -> Tensor:
+    """The kernel (size, size, out, in) of an orthogonal matrix and a pair of taps for each of 2 (size - 1) bases.
+
+    A basis (channels, columns) has orthonormal columns and makes the projector of its span.
+    """
+    kernel = turn[None, None]
+    identity = torch.eye(len(turn), dtype=turn.dtype, device=turn.device)
+    for step, basis in enumerate(bases):
+        first = basis @ basis.mT
+        second = identity - first
+        # Down and across by turns. P comes first in one pair of steps and last in the next, which keeps the kernel
+        # centred.
+        kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
+    return kernel
 
 
 def joined(first: Tensor, second: Tensor, kernel: Tensor, axis: int) -> Tensor:
@@ -130,5 +141,11 @@ def bjorck(weight: Tensor, iterations: int) -> Tensor:
     return turned.mT if wide else turned
 
 
-BJORCK = Family("bjorck", "Anil, Lucas, Grosse 2019", BjorckLinear)
-BCOP = Family("bcop", "Li et al. 2019, with bases by Cayley's transform", None, BCOPConv2d)
+BJORCK = Family("bjorck", "Anil, Lucas, Grosse 2019", "V x with V made orthogonal by Björck's iteration", BjorckLinear)
+BCOP = Family(
+    "bcop",
+    "Li et al. 2019, with bases by Cayley's transform",
+    "orthogonal convolution, a product of 1 x 2 and 2 x 1 ones",
+    None,
+    BCOPConv2d,
+)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
-from sdpcert.network.graph import Graph
+from sdpcert.layers.torus import TorusConv2d
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
-from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
-from sdpcert.torch_modules.norms import ROUNDING, norm_upper_bound
+from sdpcert.torch_modules.geometry import Operator
+from sdpcert.torch_modules.norms import norm_upper_bound
 
 #: Frobenius norm that Y is cut to; that of the skew part is cut to its square. So large a Y moves the bottom by less
 #: than 1/100, and float32 still tells `I + Z` from Z, so that it can be solved with.
@@ -58,7 +58,7 @@ class CayleyLinear(LipschitzLayer):
         return Block(Operator(weight), None, values.get("bias"))
 
 
-class CayleyConv2d(LipschitzLayer):
+class CayleyConv2d(TorusConv2d):
     """An orthogonal circular convolution of images of one size: (batch, in_channels, height, width).
 
     `image_size` is (height, width) or one number for both; other images raise ValueError. `kernel` of shape
@@ -76,46 +76,16 @@ class CayleyConv2d(LipschitzLayer):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(in_channels=in_channels, out_channels=out_channels)
-        Geometry.same(kernel_size)  # raises ValueError for even sizes
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.image_size = pair_of_sizes(image_size)
+        check_sizes(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         free = torch.randn(out_channels, in_channels, kernel_size, kernel_size, device=device, dtype=dtype)
-        self.kernel = nn.Parameter(free / (max(in_channels, out_channels) ** 0.5 * kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype)) if bias else None
+        free /= max(in_channels, out_channels) ** 0.5 * kernel_size
+        super().__init__(in_channels, out_channels, kernel_size, image_size, free, bias)
 
-    def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
-        """The full circular kernel."""
-        free = values["kernel"].to(torch.promote_types(values["kernel"].dtype, torch.float32))
-        symbols = torch.fft.rfft2(wrapped(free, self.image_size)).permute(2, 3, 0, 1)
+    def orthonormal(self, symbols: Tensor) -> Tensor:
+        """Cayley's transform of every symbol."""
         wide = self.in_channels > self.out_channels
         columns = orthonormal_columns(symbols.mH if wide else symbols, False)
-        symbols = columns.mH if wide else columns
-        kernel = torch.fft.irfft2(symbols.permute(2, 3, 0, 1), s=self.image_size)
-        if certified:
-            # The real part at opposite frequencies is a mean of the two symbols: the norm is at most the largest one's.
-            norm = torch.linalg.matrix_norm(symbols, 2).amax() * (1 + ROUNDING * max(symbols.shape[-2:]))
-            kernel = kernel / norm.clamp_min(1)
-        kernel = centred(centred(kernel, 2), 3)
-        if certified:
-            kernel = kernel / (1 + rounding_allowance(kernel, self.kernel.dtype))
-        geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=True)
-        return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; raises ValueError for images of another size."""
-        self._check_image(tuple(inputs.shape[-2:]))
-        return super().forward(inputs)
-
-    def add_to(self, graph: Graph, value: int) -> int:
-        """Append the kernel; raises ValueError for images of another size."""
-        self._check_image(graph.shape(value)[1:])
-        return super().add_to(graph, value)
-
-    def _check_image(self, size: tuple[int, ...]) -> None:
-        if size != self.image_size:
-            raise ValueError(f"this layer was made for images of {self.image_size}, not {size}")
+        return columns.mH if wide else columns
 
 
 def cayley(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,40 +131,10 @@ def cut(matrix: Tensor, largest: float) -> Tensor:
     return matrix / unit * (largest / norm.clamp_min(1e-30)).clamp_max(unit)
 
 
-def rounding_allowance(kernel: Tensor, dtype: torch.dtype) -> Tensor:
-    """What rounding a kernel to `dtype` can add to its norm beyond half of the margin that every layer has.
-
-    Taps change by a unit roundoff relative to their Frobenius norms, which add up. Small kernels are within the margin;
-    those as large as an image may not be.
-    """
-    unit = torch.finfo(dtype).eps / 2
-    total = kernel.square().sum((0, 1)).sqrt().sum()
-    return unit * (total - 4 * kernel.shape[0] ** 0.5).clamp_min(0)
-
-
-def centred(kernel: Tensor, axis: int) -> Tensor:
-    """A kernel on a torus with offset zero in the middle, of odd size.
-
-    On an even side n the offsets -n/2 and n/2 are the same: each gets half of the tap.
-    """
-    side = kernel.shape[axis]
-    kernel = torch.roll(kernel, side // 2, axis)
-    if side % 2:
-        return kernel
-    half = kernel.narrow(axis, 0, 1) / 2
-    return torch.cat([half, kernel.narrow(axis, 1, side - 1), half], dim=axis)
-
-
-def pair_of_sizes(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width; raises ValueError if one is not positive."""
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    check_sizes(height=height, width=width)
-    return int(height), int(width)
-
-
 FAMILY = Family(
     "cayley",
     "Trockman, Kolter 2021; Wang, Manchester 2023, for rectangular weights",
+    "Q x with orthogonal Q, by Cayley's transform; convolutions are circular and as large as the image",
     CayleyLinear,
     lambda inputs, outputs, size: CayleyConv2d(inputs, outputs, size, image_size=4),
 )

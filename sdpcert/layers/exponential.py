@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from sdpcert.layers.cayley import centred, contracted, cut, pair_of_sizes, rounding_allowance, wrapped
+from sdpcert.layers.cayley import contracted, cut
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
+from sdpcert.layers.torus import centred, pair_of_sizes, rounding_allowance
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer, margin_of
-from sdpcert.torch_modules.geometry import Geometry, Operator
+from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 
 
 class ExponentialLinear(LipschitzLayer):
@@ -222,11 +223,13 @@ def reshaped_bound(kernel: Tensor) -> Tensor:
 ROTATION = Family(
     "exponential",
     "Lezcano-Casado, Martinez-Rubio 2019",
+    "Q x with orthogonal Q, the exponential of a skew matrix",
     lambda inputs, outputs: ExponentialLinear(min(inputs, outputs)),
 )
 SOC = Family(
     "soc",
     "Singla, Feizi 2021, with a bound of the terms left out",
+    "exponential of a skew convolution, orthogonal up to the terms left out",
     None,
     lambda inputs, outputs, size: SOCConv2d(min(inputs, outputs), size),
 )

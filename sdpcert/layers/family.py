@@ -12,10 +12,12 @@ from sdpcert.torch_modules.certified import LipschitzLayer
 class Family:
     """A family by name. `dense(in_features, out_features)` and `convolution(in_channels, out_channels, kernel_size)`
     make a layer, None if there is none; residual families read and write the smaller of the two sizes and take the
-    larger one as hidden size.
+    larger one as hidden size. `description` is one line on what the layer does to an input x: V is its free matrix, abs
+    entrywise, |.| the largest singular value.
     """
 
     name: str
     source: str
+    description: str
     dense: Callable[[int, int], LipschitzLayer] | None
     convolution: Callable[[int, int, int], LipschitzLayer] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sdpcert.network.stacked import StackedForm
 from sdpcert.torch_modules.certified import Certified, LipschitzLayer
 from sdpcert.torch_modules.reader import from_torch
 
+Kind = Literal["dense", "convolution"]
 #: Images on which convolutional families are checked, unrolled: every border and the inside of a 3 x 3 kernel occur.
 IMAGE = 4
 
@@ -85,16 +87,25 @@ def smallest_eigenvalue(form: StackedForm, construction: Construction, rho: floa
 
 def check_family(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Iterator[LayerCheck]:
     """Prove a family on every set of weights of `WEIGHTS`, dense and convolutional."""
+    for kind, weights in sets_of(name):
+        yield check_weights(name, kind, weights, dtype, seed)
+
+
+def sets_of(name: str) -> list[tuple[Kind, str]]:
+    """The sets of weights that a family is proved on: dense or a convolution, and a name of `WEIGHTS`."""
     found = family(name)
-    for kind, make in (("dense", found.dense), ("convolution", found.convolution)):
-        if make is None:
-            continue
-        for weights, change in WEIGHTS.items():
-            torch.manual_seed(seed)
-            layer = make(6, 8) if kind == "dense" else make(2, 4, 3)  # type: ignore[call-arg]
-            layer = layer.to(dtype)
-            change(layer)
-            yield check(layer, weights=f"{kind}, {weights}")
+    kinds: list[Kind] = [*(["dense"] if found.dense else []), *(["convolution"] if found.convolution else [])]
+    return [(kind, weights) for kind in kinds for weights in WEIGHTS]
+
+
+def check_weights(name: str, kind: Kind, weights: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> LayerCheck:
+    """Prove a family on one set of weights; a function of plain data, which can be called in another process."""
+    found = family(name)
+    torch.manual_seed(seed)
+    layer = found.dense(6, 8) if kind == "dense" else found.convolution(2, 4, 3)  # type: ignore[misc]
+    layer = layer.to(dtype)
+    WEIGHTS[weights](layer)
+    return check(layer, weights=f"{kind}, {weights}")
 
 
 def _input_shape(layer: Certified) -> tuple[int, ...]:

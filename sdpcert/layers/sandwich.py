@@ -18,10 +18,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.cayley import cayley, centred, pair_of_sizes
+from sdpcert.layers.cayley import cayley
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
+from sdpcert.layers.torus import centred, pair_of_sizes
 from sdpcert.torch_modules.block import Block, Hidden
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
@@ -207,6 +208,7 @@ def _largest_norm(matrices: Tensor) -> Tensor:
 FAMILY = Family(
     "sandwich",
     "Wang, Manchester 2023, Theorem 3.2",
+    "√2 A' Psi phi(√2 Psi^-1 B x + b) with A A' + B B' = I",
     SandwichLinear,
     lambda n, m, k: SandwichConv2d(n, m, k, image_size=4),
 )

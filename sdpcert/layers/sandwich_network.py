@@ -244,4 +244,9 @@ class SandwichNetwork(LipschitzLayer):
         return made
 
 
-FAMILY = Family("sandwich-network", "Wang, Manchester 2023, Theorem 3.1", lambda n, m: SandwichNetwork([n, m, m, n]))
+FAMILY = Family(
+    "sandwich-network",
+    "Wang, Manchester 2023, Theorem 3.1",
+    "a whole network of sandwich layers with coupled weights and one constant",
+    lambda n, m: SandwichNetwork([n, m, m, n]),
+)

@@ -32,4 +32,10 @@ class SpectralConv2d(ScaledConv2d):
         super().__init__(in_channels, out_channels, kernel_size, Spectral(), bias, **kwargs)
 
 
-FAMILY = Family("spectral", "Miyato et al. 2018, with an upper bound of the norm", SpectralLinear, SpectralConv2d)
+FAMILY = Family(
+    "spectral",
+    "Miyato et al. 2018, with an upper bound of the norm",
+    "V x divided by a proved bound of |V|",
+    SpectralLinear,
+    SpectralConv2d,
+)

@@ -61,7 +61,7 @@ class Neuron:
 
     node: int
     place: int
-    scale: Fraction
+    scale: float | Fraction
     left: float
     right: float
 
@@ -93,7 +93,7 @@ def by_pieces(earlier: Neuron, neuron: Neuron) -> tuple[Fraction, Fraction, floa
 
     With v the earlier preactivation, `relu(v) = (z - l v) / (r - l)`, and the neuron reads w = t v.
     """
-    ratio = neuron.scale / earlier.scale
+    ratio = Fraction(neuron.scale) / Fraction(earlier.scale)
     bend = (Fraction(neuron.right) - Fraction(neuron.left)) / (Fraction(earlier.right) - Fraction(earlier.left))
     if ratio > 0:
         return ratio * bend, Fraction(neuron.left) - bend * Fraction(earlier.left), 0.0

@@ -1,73 +1,151 @@
-"""Entries of tensors as short sums of atoms, the rows of a sparse matrix, and what can be done to them exactly."""
+"""Entries of tensors as short sums of atoms, and what can be done to them exactly."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+
+from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-#: Columns of every matrix of sums: more atoms than a network can have.
-WIDTH = 2**31 - 1
+#: The type of atoms' numbers, and the bits that it has.
+ATOM, ATOM_BITS = np.int32, 32
+#: Bits of a float64 that its fraction takes, and what its exponent is counted from where the fraction is an integer.
+FRACTION, BIAS = 52, 1075
 
-#: Entries (rows) as sums of atoms (columns): a canonical `scipy.sparse.csr_array` without stored zeros.
-Sums = Any
+
+@dataclass(frozen=True, eq=False)
+class Sums(ShortRepr):
+    """Entries (rows): row k has the atoms `atoms[ends[k] : ends[k + 1]]`, ascending, each times its factor, never zero.
+
+    They are the arrays of a sparse matrix by rows; most have a row or two of one entry, where the calls of a library
+    for large ones would cost more than all that is done.
+    """
+
+    ends: Array
+    atoms: Array
+    factors: Array
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __rmul__(self, sign: float) -> Sums:
+        """Every row times 1 or -1."""
+        return Sums(self.ends, self.atoms, sign * self.factors)
+
+    @cached_property
+    def lengths(self) -> Array:
+        """The number of atoms of every row."""
+        return np.diff(self.ends)
+
+    @property
+    def owners(self) -> Array:
+        """The row of every factor."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def rows(self, chosen: Array) -> Sums:
+        """The rows of the given numbers, an empty one for -1."""
+        lengths = np.where(chosen < 0, 0, self.lengths[chosen]) if len(self) else np.zeros(len(chosen), dtype=int)
+        ends = _ends(lengths)
+        places = np.arange(ends[-1]) + np.repeat(self.ends[chosen] - ends[:-1], lengths)
+        return Sums(ends, self.atoms[places], self.factors[places])
+
+    def key(self, row: Any) -> tuple[bytes, bytes]:
+        """What distinguishes a row."""
+        start, end = self.ends[row], self.ends[row + 1]
+        return self.atoms[start:end].tobytes(), self.factors[start:end].tobytes()
+
+    def terms(self, row: Any) -> dict[int, Fraction]:
+        """The factors of a row by atom."""
+        start, end = self.ends[row], self.ends[row + 1]
+        named = zip(self.atoms[start:end].tolist(), self.factors[start:end].tolist(), strict=True)
+        return {atom: Fraction(factor) for atom, factor in named}
+
+    @property
+    def digest(self) -> bytes:
+        """What distinguishes a value."""
+        digest = hashlib.sha256()
+        for part in (self.ends.astype("<i8"), self.atoms.astype("<i8"), self.factors.astype("<f8")):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.digest()
 
 
-def canonical(sums: Sums) -> Sums:
-    """A canonical copy: SciPy works in place, on arrays that others may hold too."""
-    sums = sums.copy()
-    sums.sum_duplicates()
-    sums.eliminate_zeros()
-    return sums
+def _ends(lengths: Array) -> Array:
+    ends = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
+
+
+def without_zeros(count: int, owners: Array, atoms: Array, factors: Array) -> Sums:
+    """The sums of so many rows, of entries in their order."""
+    kept = factors != 0
+    if not np.all(kept):
+        owners, atoms, factors = owners[kept], atoms[kept], factors[kept]
+    return Sums(_ends(np.bincount(owners, minlength=count)), atoms, factors)
 
 
 def units(atoms: Array, factors: Array | None = None) -> Sums:
     """One atom a row, times a factor each."""
-    rows = len(atoms)
-    data = np.ones(rows) if factors is None else np.asarray(factors, dtype=float)
-    return canonical(sparse.csr_array((data, atoms.astype(np.int32), np.arange(rows + 1)), shape=(rows, WIDTH)))
+    count = len(atoms)
+    factors = np.ones(count) if factors is None else np.array(factors, dtype=float)
+    if np.all(factors):
+        return Sums(np.arange(count + 1), np.array(atoms, dtype=ATOM), factors)
+    return without_zeros(count, np.arange(count), np.array(atoms, dtype=ATOM), factors)
 
 
 def constants(values: Array) -> Sums:
-    return units(np.zeros(len(values), dtype=np.int32), values)
+    return units(np.zeros(len(values), dtype=ATOM), values)
 
 
 def nothing(rows: int) -> Sums:
-    return units(np.zeros(rows, dtype=np.int32), np.zeros(rows))
+    return Sums(np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=ATOM), np.zeros(0))
+
+
+def matrix_rows(matrix: Array) -> Sums:
+    """The rows of a matrix as sums of its columns."""
+    count, columns = matrix.shape
+    factors = matrix.ravel()
+    if np.all(factors):
+        return Sums(columns * np.arange(count + 1), np.tile(np.arange(columns, dtype=ATOM), count), factors)
+    kept = np.flatnonzero(factors)
+    owners, atoms = np.divmod(kept, columns)
+    return Sums(_ends(np.bincount(owners, minlength=count)), atoms.astype(ATOM), factors[kept])
 
 
 def stack_rows(parts: Sequence[Sums]) -> Sums:
-    return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
+    if len(parts) == 1:
+        return parts[0]
+    lengths, atoms, factors = (
+        np.concatenate(column) for column in zip(*((p.lengths, p.atoms, p.factors) for p in parts), strict=True)
+    )
+    return Sums(_ends(lengths), atoms, factors)
 
 
-def gather(sums: Sums, indices: Array) -> Sums:
-    """The rows of the given numbers, an empty one for -1."""
-    if np.any(indices < 0):
-        sums, indices = stack_rows([sums, nothing(1)]), np.where(indices < 0, sums.shape[0], indices)
-    return sums[indices]
+def added(left: Sums, right: Sums, sign: float = 1.0) -> Sums:
+    """`left + sign right`, in float64."""
+    owners, atoms, factors = (
+        np.concatenate(pair)
+        for pair in ((left.owners, right.owners), (left.atoms, right.atoms), (left.factors, sign * right.factors))
+    )
+    places = (owners << ATOM_BITS) | atoms
+    order = np.argsort(places, kind="stable")  # two ascending runs, which are merged
+    places, factors = places[order], factors[order]
+    first = np.flatnonzero(np.append(True, places[1:] != places[:-1])[: len(places)])
+    if len(first) < len(places):
+        places, factors = places[first], np.add.reduceat(factors, first)
+    return without_zeros(len(left), places >> ATOM_BITS, places.astype(ATOM), factors)
 
 
-def row_key(sums: Sums, row: Any) -> tuple[bytes, bytes]:
-    """What distinguishes a row."""
-    start, end = sums.indptr[row], sums.indptr[row + 1]
-    return sums.indices[start:end].tobytes(), sums.data[start:end].tobytes()
-
-
-def terms(sums: Sums, row: Any) -> dict[int, Fraction]:
-    """The factors of a row by atom."""
-    start, end = sums.indptr[row], sums.indptr[row + 1]
-    return {int(a): Fraction(float(c)) for a, c in zip(sums.indices[start:end], sums.data[start:end], strict=True)}
-
-
-def added(row: dict[int, Fraction], other: dict[int, Fraction], factor: Fraction) -> dict[int, Fraction]:
+def added_terms(row: dict[int, Fraction], other: dict[int, Fraction], factor: Fraction) -> dict[int, Fraction]:
     """`row + factor other`, without terms that cancel."""
-    added = {a: row.get(a, Fraction(0)) + factor * c for a, c in other.items()}
-    return {a: c for a, c in (row | added).items() if c}
+    changed = {a: row.get(a, Fraction(0)) + factor * c for a, c in other.items()}
+    return {a: c for a, c in (row | changed).items() if c}
 
 
 def is_stored_exactly(row: dict[int, Fraction]) -> bool:
@@ -75,36 +153,33 @@ def is_stored_exactly(row: dict[int, Fraction]) -> bool:
 
 
 def from_terms(rows: list[dict[int, Fraction]]) -> Sums:
-    """Rows of terms whose factors are float64s."""
-    lengths = np.cumsum([0, *map(len, rows)])
-    atoms = np.array([a for row in rows for a in sorted(row)], dtype=np.int32)
+    """Rows of terms whose factors are float64s, none of them zero."""
+    atoms = np.array([a for row in rows for a in sorted(row)], dtype=ATOM)
     factors = np.array([float(row[a]) for row in rows for a in sorted(row)])
-    return canonical(sparse.csr_array((factors, atoms, lengths), shape=(len(rows), WIDTH)))
-
-
-def digest_of(sums: Sums) -> bytes:
-    """What distinguishes a value."""
-    digest = hashlib.sha256()
-    for part in (sums.indptr.astype("<i8"), sums.indices.astype("<i8"), sums.data.astype("<f8")):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.digest()
+    return Sums(_ends(np.array([len(row) for row in rows], dtype=np.int64)), atoms, factors)
 
 
 def is_product(a: Array, b: Array, product: Array) -> Array:
     """Whether each float64 product is sure to be exact: the odd parts of the factors fit into 53 bits together."""
-    odd_a, odd_b = np.abs(_odd_parts(a)[0]).astype(float), np.abs(_odd_parts(b)[0]).astype(float)
+    odd_a, odd_b = _odd_parts(a)[0].astype(float), _odd_parts(b)[0].astype(float)
     short = (np.frexp(odd_a)[1] + np.frexp(odd_b)[1] <= 53) | (odd_a <= 1) | (odd_b <= 1)
     normal = (np.abs(product) >= np.finfo(float).tiny) | (a == 0) | (b == 0)
     return short & normal & np.isfinite(product)
 
 
 def _odd_parts(values: Array) -> tuple[Array, Array]:
-    """Odd integers and exponents with `values = odd 2^exponent` (0 for 0)."""
-    mantissa, exponent = np.frexp(values)
-    integer = np.ldexp(mantissa, 53).astype(np.int64)
-    lowest = integer & -integer
-    shift = np.where(integer == 0, 0, np.frexp(lowest.astype(float))[1] - 1)
-    return integer >> shift, exponent - 53 + shift
+    """Odd integers and exponents with `|values| = odd 2^exponent` (0 for 0), from the bits of float64s."""
+    bits = np.ascontiguousarray(values).view(np.int64)
+    exponent, integer = (bits >> FRACTION) & 0x7FF, bits & (2**FRACTION - 1)
+    normal = exponent > 0
+    integer |= normal.astype(np.int64) << FRACTION
+    # the lowest bit that is set is a power of two, whose float64 has the exponent that is looked for
+    shift = ((integer & -integer).astype(float).view(np.int64) >> FRACTION) - (BIAS - FRACTION)
+    shift[integer == 0] = 0
+    exponent += shift
+    exponent -= BIAS
+    exponent += ~normal
+    return integer >> shift, exponent
 
 
 def primitive_rows(sums: Sums) -> tuple[Sums, Array]:
@@ -113,18 +188,19 @@ def primitive_rows(sums: Sums) -> tuple[Sums, Array]:
     The primitive row has odd integers without common factor times powers of two, the first entry positive, the least
     exponent zero. Rows whose entries span more than float64 holds are only made positive at their first entry.
     """
-    lengths = np.diff(sums.indptr)
-    scales = np.ones(sums.shape[0])
-    full = np.flatnonzero(lengths)
+    scales = np.ones(len(sums))
+    full = np.flatnonzero(sums.lengths)
     if not len(full):
         return sums, scales
-    starts, owner = sums.indptr[full], np.repeat(np.arange(len(full)), lengths[full])
-    odd, exponent = _odd_parts(sums.data)
-    sign = np.sign(sums.data[starts])
-    divisor = np.gcd.reduceat(np.abs(odd), starts)
+    starts, lengths = sums.ends[full], sums.lengths[full]
+    odd, exponent = _odd_parts(sums.factors)
+    sign = np.sign(sums.factors[starts])
+    divisor = np.gcd.reduceat(odd, starts)
     least = np.minimum.reduceat(exponent, starts)
     wide = np.maximum.reduceat(exponent, starts) - least > 900
     divisor, least = np.where(wide, 1, divisor), np.where(wide, 0, least)
-    data = np.ldexp((odd // divisor[owner]).astype(float), exponent - least[owner]) * sign[owner]
+    factors = np.ldexp(sums.factors, np.repeat(-least, lengths)) * np.repeat(sign, lengths)
+    if np.any(divisor > 1):  # both are integers times the same power of two, so that the quotient is exact
+        factors = factors / np.repeat(divisor.astype(float), lengths)
     scales[full] = np.ldexp(divisor.astype(float), least) * sign
-    return sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape), scales
+    return Sums(sums.ends, sums.atoms, factors), scales

@@ -15,7 +15,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer
@@ -24,19 +23,17 @@ from sdpcert.network.sharing import Correction, Neuron, Sharing, Table, by_piece
 from sdpcert.network.sums import (
     Sums,
     added,
-    canonical,
+    added_terms,
     constants,
-    digest_of,
     from_terms,
-    gather,
     is_product,
     is_stored_exactly,
+    matrix_rows,
     nothing,
     primitive_rows,
-    row_key,
     stack_rows,
-    terms,
     units,
+    without_zeros,
 )
 
 Array = np.ndarray
@@ -102,9 +99,9 @@ class _Numbering:
         atoms = np.array([self._atom(key) for key in keys], dtype=int)
         if not len(rows):
             return sums, atoms
-        order = np.arange(sums.shape[0])
-        order[rows] = sums.shape[0] + np.arange(len(rows))
-        return stack_rows([sums, units(atoms, factors)])[order], atoms
+        order = np.arange(len(sums))
+        order[rows] = len(sums) + np.arange(len(rows))
+        return stack_rows([sums, units(atoms, factors)]).rows(order), atoms
 
     # ------------------------------------------------------------ affine layers
 
@@ -126,58 +123,57 @@ class _Numbering:
 
     def gathered(self, given: Sequence[Sums], places: Array) -> Sums:
         """See `Numbering`, as for the methods that follow."""
-        return gather(stack_rows(given), places)
+        return stack_rows(given).rows(places)
 
     def shifted(self, sums: Sums, shift: Array) -> Sums:
         return self.plus(sums, constants(shift))
 
     def plus(self, left: Sums, right: Sums) -> Sums:
         """The sums of two values; rows that float64 would round, and long ones, become atoms."""
-        total = canonical(left + right)
-        wrong = np.diff(total.indptr) > LONGEST_SUM
-        if total.nnz < left.nnz + right.nnz:  # otherwise no two numbers were added
+        total = added(left, right)
+        wrong = total.lengths > LONGEST_SUM
+        if len(total.atoms) < len(left.atoms) + len(right.atoms):  # otherwise no two numbers were added
             # Of two floats, the larger one subtracted first leaves what the addition lost.
-            for residual in (canonical((total - left) - right), canonical((total - right) - left)):
-                wrong |= np.diff(residual.indptr) > 0
+            for first, second in ((left, right), (right, left)):
+                wrong |= added(added(total, first, -1.0), second, -1.0).lengths > 0
         rows = np.flatnonzero(wrong)
-        return self._replace(total, rows, [("sum", row_key(left, k), row_key(right, k)) for k in rows])[0]
+        return self._replace(total, rows, [("sum", left.key(k), right.key(k)) for k in rows])[0]
 
     def scaled(self, sums: Sums, factors: Array) -> Sums:
         """Every row times a factor; rows whose products float64 would round become atoms."""
-        lengths = np.diff(sums.indptr)
-        spread = np.repeat(factors, lengths)
+        owners = sums.owners
+        spread = factors[owners]
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            data = sums.data * spread
-        exact = is_product(sums.data, spread, data)
-        scaled = canonical(sparse.csr_array((data, sums.indices, sums.indptr), shape=sums.shape))
-        owner = np.repeat(np.arange(len(factors)), lengths)
-        rows = np.unique(owner[~exact])
-        result, atoms = self._replace(scaled, rows, [("row", row_key(sums, k)) for k in rows], factors[rows])
+            data = sums.factors * spread
+        exact = is_product(sums.factors, spread, data)
+        scaled = without_zeros(len(sums), owners, sums.atoms, data)
+        rows = np.unique(owners[~exact])
+        result, atoms = self._replace(scaled, rows, [("row", sums.key(k)) for k in rows], factors[rows])
         self._rows |= {int(atom): (sums, k) for atom, k in zip(atoms, rows, strict=True)}
         return result
 
     def multiplied(self, weight: Array, bias: Array | None, sums: Sums) -> Sums:
-        weights = canonical(sparse.csr_array(np.asarray(weight, dtype=float)))
+        weights = matrix_rows(np.asarray(weight, dtype=float))
         outputs, inputs = weight.shape
-        lengths = np.diff(weights.indptr)
+        lengths = weights.lengths
         long_rows = np.flatnonzero(lengths > SHORT_ROW)
         primitive, scales = primitive_rows(weights)
         results = []
-        for start in range(0, sums.shape[0], inputs):
-            read = sums if sums.shape[0] == inputs else sums[np.arange(start, start + inputs)]
+        for start in range(0, len(sums), inputs):
+            read = sums if len(sums) == inputs else sums.rows(np.arange(start, start + inputs))
             total = nothing(outputs)
             for term in range(int(lengths[lengths <= SHORT_ROW].max(initial=0))):
-                at = np.minimum(weights.indptr[:-1] + term, max(len(weights.indices) - 1, 0))
+                at = np.minimum(weights.ends[:-1] + term, max(len(weights.atoms) - 1, 0))
                 used = (lengths > term) & (lengths <= SHORT_ROW)
-                chosen = gather(read, np.where(used, weights.indices[at], -1))
-                total = self.plus(total, self.scaled(chosen, np.where(used, weights.data[at], 0.0)))
+                chosen = read.rows(np.where(used, weights.atoms[at], -1))
+                total = self.plus(total, self.scaled(chosen, np.where(used, weights.factors[at], 0.0)))
             if len(long_rows):
-                identity = digest_of(read)
-                atoms = np.array([self._atom(("dense", identity, row_key(primitive, k))) for k in long_rows])
+                identity = read.digest
+                atoms = np.array([self._atom(("dense", identity, primitive.key(k))) for k in long_rows])
                 named = units(atoms, scales[long_rows])
                 order = np.arange(outputs)
                 order[long_rows] = outputs + np.arange(len(long_rows))
-                total = named if len(long_rows) == outputs else stack_rows([total, named])[order]
+                total = named if len(long_rows) == outputs else stack_rows([total, named]).rows(order)
             if bias is not None:
                 total = self.plus(total, constants(np.asarray(bias, dtype=float).ravel()))
             results.append(total)
@@ -187,16 +183,16 @@ class _Numbering:
         self, rows: Array, bias: Array | None, geometry: Hashable, pixels: int, groups: int, sums: Sums
     ) -> Sums:
         channels = len(rows)
-        kernel = canonical(sparse.csr_array(np.asarray(rows, dtype=float)))
+        kernel = matrix_rows(np.asarray(rows, dtype=float))
         primitive, scales = primitive_rows(kernel)
-        identity = (digest_of(sums), geometry)
+        identity = (sums.digest, geometry)
         parts = []
         for channel in range(channels):
-            if kernel.indptr[channel] == kernel.indptr[channel + 1]:
+            if not kernel.lengths[channel]:
                 parts.append(nothing(pixels))
                 continue
             group = channel // (channels // groups)
-            first = self._atom(("windows", *identity, group, row_key(primitive, channel)), pixels)
+            first = self._atom(("windows", *identity, group, primitive.key(channel)), pixels)
             parts.append(units(np.arange(first, first + pixels), np.full(pixels, scales[channel])))
         total = stack_rows(parts)
         if bias is None:
@@ -206,7 +202,7 @@ class _Numbering:
     # ------------------------------------------------------------ neurons
 
     def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
-        size = read.shape[0]
+        size = len(read)
         made, pieces = Table(number, size), kind.pieces
         left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in pieces or (0.0, 1.0))
         parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]
@@ -214,21 +210,19 @@ class _Numbering:
         read = self._corrected(read, relus, made)
         signs = np.zeros(size) if pieces is None else self._signs(read)
         primitive, scales = primitive_rows(read)
+        lengths, identity = read.lengths, kind.identity
         for k in range(size):
-            empty = read.indptr[k] == read.indptr[k + 1]
-            if pieces is None and empty:
+            if pieces is None and not lengths[k]:
                 continue
-            if pieces is not None and (left[k] == right[k] or signs[k] or empty):
+            if pieces is not None and (left[k] == right[k] or signs[k] or not lengths[k]):
                 made.linear(k, float(right[k] if signs[k] >= 0 else left[k]))
                 continue
             scale, row = self._direction(read, primitive, scales, k)
-            own = (kind.identity, *(float(p[k]) for p in parameters))
             if pieces is not None:
                 key: Hashable = ("pieces", row)
-            elif kind.reflection:
-                key = (own, abs(scale), row)
             else:
-                key = (own, scale, row)
+                own = (identity, *(float(p[k]) for p in parameters))
+                key = (own, abs(scale) if kind.reflection else scale, row)
             neuron = Neuron(number, k, scale, float(left[k]), float(right[k]))
             earlier = self._seen.setdefault(key, neuron)
             if earlier is neuron:
@@ -244,7 +238,7 @@ class _Numbering:
         new = made.sharing.new(number)
         atoms = np.full(size, -1)
         own_atoms = self.fresh(int(new.sum()), kind.nonnegative)
-        atoms[new] = own_atoms.indices
+        atoms[new] = own_atoms.atoms
         self._outputs[number] = atoms
         for k in np.flatnonzero(new & relus):
             self._compared[int(atoms[k])] = _Comparison(number, int(k), read)
@@ -252,27 +246,29 @@ class _Numbering:
             self.sharing[number] = made.sharing
         return own_atoms if np.all(new) else self._outcomes(made.sharing, read)
 
-    def _direction(self, read: Sums, primitive: Sums, scales: Array, k: int) -> tuple[Fraction, tuple[bytes, bytes]]:
+    def _direction(
+        self, read: Sums, primitive: Sums, scales: Array, k: int
+    ) -> tuple[float | Fraction, tuple[bytes, bytes]]:
         """The scale and the primitive row of a sum; a multiple of an atom that stands for a sum is one of that sum."""
-        scale, row = Fraction(float(scales[k])), row_key(primitive, k)
-        start, end = read.indptr[k], read.indptr[k + 1]
-        if end - start == 1 and int(read.indices[start]) in self._rows:
-            sums, at = self._rows[int(read.indices[start])]
-            inner, inner_scale = primitive_rows(sums[[at]])
-            return Fraction(float(read.data[start])) * Fraction(float(inner_scale[0])), row_key(inner, 0)
-        return scale, row
+        if self._rows and read.lengths[k] == 1:
+            start = read.ends[k]
+            stood = self._rows.get(int(read.atoms[start]))
+            if stood is not None:
+                sums, at = stood
+                inner, inner_scale = primitive_rows(sums.rows(np.array([at])))
+                return Fraction(float(read.factors[start])) * Fraction(float(inner_scale[0])), inner.key(0)
+        return float(scales[k]), primitive.key(k)
 
     def _signs(self, sums: Sums) -> Array:
         """For every row 1 where it is never negative, -1 where it is never positive, 0 where neither is known."""
-        nonnegative = np.array(self._nonnegative)[sums.indices]
-        lengths = np.diff(sums.indptr)
-        owner = np.repeat(np.arange(len(lengths)), lengths)
-        upward = np.bincount(owner, nonnegative & (sums.data > 0), len(lengths)) == lengths
-        downward = np.bincount(owner, nonnegative & (sums.data < 0), len(lengths)) == lengths
+        nonnegative = np.array(self._nonnegative)[sums.atoms]
+        lengths, owner = sums.lengths, sums.owners
+        upward = np.bincount(owner, nonnegative & (sums.factors > 0), len(lengths)) == lengths
+        downward = np.bincount(owner, nonnegative & (sums.factors < 0), len(lengths)) == lengths
         signs = np.where(lengths == 0, 0, upward.astype(int) - downward.astype(int))
-        for k in np.unique(owner[self._is_compared(sums.indices)]):
+        for k in np.unique(owner[self._is_compared(sums.atoms)]):
             if signs[k] == 0:
-                row = terms(sums, k)
+                row = sums.terms(k)
                 signs[k] = self._at_most_zero({a: -c for a, c in row.items()}) - self._at_most_zero(row)
         return signs
 
@@ -298,7 +294,7 @@ class _Numbering:
                     waiting.append(rest)
                     read = self._compared[atom].terms()
                     if any(a in rest for a in read):
-                        waiting.append(added(rest, read, factor))
+                        waiting.append(added_terms(rest, read, factor))
         return False
 
     def _corrected(self, read: Sums, relus: Array, made: Table) -> Sums:
@@ -307,17 +303,16 @@ class _Numbering:
         With u = relu(v), a row `r + u` is the maximum of r + v and r. Where one of the two is never positive, the
         neuron may read the other one: so `max(a, b, c) - max(a, b, d)` becomes `c - max(a, b, d)`.
         """
-        compared = self._is_compared(read.indices) & (read.data == 1)
-        owner = np.repeat(np.arange(read.shape[0]), np.diff(read.indptr))
+        compared = self._is_compared(read.atoms) & (read.factors == 1)
         changed: dict[int, dict[int, Fraction]] = {}
-        for k in np.unique(owner[compared]):
-            row, found = terms(read, k), relus[k]
+        for k in np.unique(read.owners[compared]):
+            row, found = read.terms(k), relus[k]
             while found:
                 found = False
                 for atom in sorted(a for a, c in row.items() if c == 1 and a in self._compared):
                     comparison = self._compared[atom]
                     rest = {a: c for a, c in row.items() if a != atom}
-                    above = added(rest, comparison.terms(), Fraction(1))
+                    above = added_terms(rest, comparison.terms(), Fraction(1))
                     reads = self._at_most_zero(rest)
                     if reads and not is_stored_exactly(above):
                         continue
@@ -328,9 +323,9 @@ class _Numbering:
                         break
         if not changed:
             return read
-        order = np.arange(read.shape[0])
-        order[list(changed)] = read.shape[0] + np.arange(len(changed))
-        return stack_rows([read, from_terms(list(changed.values()))])[order]
+        order = np.arange(len(read))
+        order[list(changed)] = len(read) + np.arange(len(changed))
+        return stack_rows([read, from_terms(list(changed.values()))]).rows(order)
 
     def _outcomes(self, sharing: Sharing, read: Sums) -> Sums:
         """The outputs of an activation as sums."""
@@ -354,4 +349,4 @@ class _Comparison:
 
     def terms(self) -> dict[int, Fraction]:
         """What the neuron reads."""
-        return terms(self.read, self.place)
+        return self.read.terms(self.place)

@@ -2,7 +2,15 @@
 
 from sdpcert.report.drawing import write_figures
 from sdpcert.report.page import make_report
-from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up, seconds
+from sdpcert.report.rounding import (
+    percent_down,
+    percent_up,
+    radius_text,
+    rounded_apart,
+    rounded_down,
+    rounded_up,
+    seconds,
+)
 from sdpcert.report.run import write_report, write_table
 from sdpcert.report.table import make_table
 
@@ -11,6 +19,8 @@ __all__ = [
     "make_table",
     "percent_down",
     "percent_up",
+    "radius_text",
+    "rounded_apart",
     "rounded_down",
     "rounded_up",
     "seconds",

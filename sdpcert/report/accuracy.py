@@ -6,7 +6,7 @@ import numpy as np
 
 from sdpcert.report.figure import Axis, Data, Figure, Series
 from sdpcert.report.records import Run
-from sdpcert.report.rounding import percent_down, percent_up, rounded_down
+from sdpcert.report.rounding import percent_down, percent_up, radius_text
 
 #: Points of a curve at most.
 MOST_POINTS = 400
@@ -27,7 +27,7 @@ def accuracy(run: Run) -> Figure | None:
         series.append(Series("under attack", places, [100 * attacked[r] for r in places], "points"))
     rows = tuple(
         (
-            rounded_down(row.radius, 6),
+            radius_text(row.radius),
             row.bound,
             percent_down(row.accuracy),
             "" if row.attacked_accuracy is None else percent_up(row.attacked_accuracy),
@@ -35,11 +35,12 @@ def accuracy(run: Run) -> Figure | None:
         for row in run.rows
     )
     best = max(run.rows, key=lambda row: (row.radius, row.accuracy))
+    right = percent_down(evaluation.clean_accuracy)
     return Figure(
         "accuracy",
         "Certified accuracy against radius",
-        f"Accuracy is {percent_down(evaluation.clean_accuracy)} % without a radius; at radius {best.radius:.3g} the "
-        f"bound {best.bound} certifies {percent_down(best.accuracy)} %.",
+        f"{right} % of the inputs are right; at radius {radius_text(best.radius)} the bound {best.bound} certifies "
+        f"{percent_down(best.accuracy)} %.",
         "Share of the test inputs that are classified correctly with a proof that no change of at most this l2 length "
         "alters the class, one curve per bound. Attacks look for such changes: the accuracy under attack is never "
         "below the certified one.",

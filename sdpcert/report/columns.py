@@ -8,7 +8,7 @@ from typing import Any
 
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
-from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, rounded_up
+from sdpcert.report.rounding import percent_down, percent_up, radius_text, rounded_down, rounded_up
 
 #: Significant digits of bounds; gaps and seconds need fewer.
 DIGITS = 7
@@ -46,7 +46,7 @@ class Cell:
 class Column:
     """One column: its name, its header, how its values are rounded and where they come from.
 
-    `rounding` is "up", "down", "" or, for a number that somebody chose, "stated".
+    `rounding` is "up", "down", "" or, for a radius, "radius", which is down too.
     """
 
     name: str
@@ -70,15 +70,15 @@ class Column:
             return Cell(None, "")
         if self.unit == "%":
             return Cell(value, (percent_up if self.rounding == "up" else percent_down)(value))
-        if self.rounding == "stated":
-            return Cell(value, as_stated(value))
+        if self.rounding == "radius":
+            return Cell(value, radius_text(value))
         if self.rounding and isinstance(value, int | float):
             rounded = rounded_up if self.rounding == "up" else rounded_down
             return Cell(value, rounded(float(value), self.digits or digits))
         return Cell(value, str(value))
 
 
-_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified", "not-attacked")
+_COUNTS = ("pieces", "nodes", "neurons", "inputs", "outputs", "iterations", "samples", "certified", "under_attack")
 _STATED = "Dual bounds and gaps are stated by the runs, not proved."
 _RADIUS = (
     "Regions are in the coordinates that the network reads; the radius of a box is its largest half-width, and a row "
@@ -156,7 +156,7 @@ CERTIFICATE_COLUMNS = (
     Column("network", "network", lambda s: s.best.name),
     Column("file", "file", lambda s: s.best.path.name),
     Column("region", "region", _region),
-    Column("radius", "radius", _radius, "stated", note=_RADIUS),
+    Column("radius", "radius", _radius, "radius", note=_RADIUS),
     Column("inputs", "inputs", _size(0)),
     Column("neurons", "neurons", _size(1)),
     Column("outputs", "outputs", _size(2)),
@@ -194,11 +194,12 @@ ACCURACY_COLUMNS = (
     Column("bound", "bound", _entry("bound")),
     Column("lower", "attained", _of_bound("lower"), "down"),
     Column("upper", "constant", _of_bound("upper"), "up"),
-    Column("radius", "radius", _entry("radius"), "down", digits=6),
+    Column("radius", "radius", _entry("radius"), "radius"),
     Column("certified", "certified inputs", _entry("certified")),
     Column("accuracy", "certified", _entry("accuracy"), "down", "%"),
-    Column("attacked", "under attack", _entry("attacked_accuracy"), "up", "%"),
-    Column("clean", "clean", _of_run("clean_accuracy"), "down", "%"),
+    Column("under_attack", "inputs under attack", _entry("attacked")),
+    Column("accuracy_under_attack", "under attack", _entry("attacked_accuracy"), "up", "%"),
+    Column("clean", "right", _of_run("clean_accuracy"), "down", "%"),
     Column("level", "level", _of_run("level")),
 )
 
@@ -210,13 +211,13 @@ RADII_COLUMNS = (
     Column("level", "level", _of_radii(lambda f: f.level)),
     Column("within", "within", _of_radii(lambda f: f.within)),
     Column("samples", "inputs", _of_radii(lambda f: len(f.radius))),
-    Column("radius", "radius", _entry("radius"), "stated"),
+    Column("radius", "radius", _entry("radius"), "radius"),
     Column("certified", "certified inputs", _entry("certified")),
-    Column("not-attacked", "inputs not attacked", _entry("attacked")),
+    Column("under_attack", "inputs under attack", _entry("attacked")),
     Column("accuracy", "certified", _entry("accuracy"), "down", "%"),
-    Column("attacked", "not attacked", _entry("attacked_accuracy"), "up", "%"),
+    Column("accuracy_under_attack", "under attack", _entry("attacked_accuracy"), "up", "%"),
     Column("clean", "right", _of_radii(lambda f: f.clean), "down", "%"),
-    Column("median", "median radius", _of_radii(lambda f: f.median), "down", digits=4, note=_MEDIAN),
+    Column("median", "median radius", _of_radii(lambda f: f.median), "radius", note=_MEDIAN),
     Column("seconds", "an input", _of_radii(lambda f: f.seconds_each), "up", "s", 3, _TIMES, True),
     Column("proof", "arithmetic of the proof", _of_radii(lambda f: f.verdict.level)),
     Column("sha256", "network's hash", _of_radii(lambda f: f.verdict.sha256[:16])),
@@ -264,12 +265,23 @@ KINDS = {
     "accuracy": Kind(
         "Certified accuracy",
         ACCURACY_COLUMNS,
-        ("run", "bound", "lower", "upper", "radius", "accuracy", "attacked", "clean", "level"),
+        ("run", "bound", "lower", "upper", "radius", "accuracy", "accuracy_under_attack", "clean", "level"),
     ),
     "radii": Kind(
         "Inputs that keep their class within a radius",
         RADII_COLUMNS,
-        ("network", "norm", "level", "within", "samples", "radius", "accuracy", "attacked", "median", "seconds"),
+        (
+            "network",
+            "norm",
+            "level",
+            "within",
+            "samples",
+            "radius",
+            "accuracy",
+            "accuracy_under_attack",
+            "median",
+            "seconds",
+        ),
     ),
 }
 

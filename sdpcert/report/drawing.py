@@ -16,10 +16,10 @@ from typing import Any
 
 from sdpcert.report.figure import Axis, Figure, Series, tick_labels, ticks
 from sdpcert.report.pictures import draw_pictures, height_of
+from sdpcert.running.choices import FIGURE_FORMATS
 from sdpcert.running.outputs import write_whole
 
 NEEDS = "figures need matplotlib: pip install 'sdpcert[report]'"
-FORMATS = ("pdf", "svg", "png")
 #: A point is the unit of everything below; paper has 28.3 of them in a centimetre, pages have pixels.
 POINT, CENTIMETRE = 1 / 72, 72 / 2.54
 #: Width, height without and of a row, and size of letters, by what is drawn on.
@@ -96,8 +96,8 @@ def write_figures(figures: Sequence[Figure], folder: str | os.PathLike[str], kin
 
     Raises ValueError for an unknown format, and if matplotlib is not installed or the folder cannot be written.
     """
-    if kind not in FORMATS:
-        raise ValueError(f"no format {kind!r} of figures; there are {', '.join(FORMATS)}")
+    if kind not in FIGURE_FORMATS:
+        raise ValueError(f"no format {kind!r} of figures; there are {', '.join(FIGURE_FORMATS)}")
     drawn = [_saved(figure, kind, PAPER, RC) for figure in figures]
     target = Path(folder)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sdpcert.report.figures import figures_of
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.radii_page import of_radii
 from sdpcert.report.records import Record, Run, read_all, same_network, where
-from sdpcert.report.rounding import percent_down, rounded_down, rounded_up, seconds
+from sdpcert.report.rounding import percent_down, radius_text, rounded_down, rounded_up, seconds
 from sdpcert.report.table import LEVELS, versions_of
 
 FURTHER_RUNGS = (
@@ -28,16 +28,20 @@ FURTHER_REGIONS = (
 
 
 def make_report(
-    paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None = None, times: bool = True
+    paths: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    times: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Read a certificate, a file of radii or a run, prove it again, and gather what the page shows.
 
     Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
-    `output`. Raises `NotVerified` if a file does not verify, ValueError if files do not belong together.
+    `output`; `progress` is told which file is proved again. Raises `NotVerified` if a file does not
+    verify, ValueError if files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json), radii (*.radii.json) or a run (evaluation.json)")
-    read = read_all(paths)
+    read = read_all(paths, progress)
     folder = Path(output).parent if output is not None else Path()
     command = shlex.join(["sdpcert", "report", *map(str, paths)] + ([] if times else ["--no-times"]))
     if isinstance(read[0], Run):
@@ -130,11 +134,13 @@ def _evidence(record: Record, anchor: str, folder: Path, times: bool) -> Evidenc
 def _of_run(run: Run, folder: Path, command: str, times: bool) -> Report:
     figure, evaluation = accuracy(run), run.evaluation
     level = LEVELS.get(evaluation.level, f"Execution level {evaluation.level}")
-    numbers = [Number("clean accuracy", f"{percent_down(evaluation.clean_accuracy)} %", "without a proof", "run-1")]
+    numbers = [
+        Number("right", f"{percent_down(evaluation.clean_accuracy)} %", f"of {evaluation.samples} inputs", "run-1")
+    ]
     for row in run.rows:
         numbers.append(
             Number(
-                f"certified at radius {rounded_down(row.radius, 4)}",
+                f"certified at {radius_text(row.radius)}",
                 f"{percent_down(row.accuracy)} %",
                 f"bound {row.bound}",
                 f"bound-{row.bound}",

@@ -10,7 +10,7 @@ import numpy as np
 from sdpcert.report.figure import Axis, Data, Figure, Series
 from sdpcert.report.pictures import COLUMNS, Picture, pixels_of
 from sdpcert.report.radii_file import RadiiFile
-from sdpcert.report.rounding import as_stated, percent_down, percent_up, rounded_down, rounded_up
+from sdpcert.report.rounding import percent_down, percent_up, radius_text, rounded_down, rounded_up
 
 Array = np.ndarray
 #: Bars of a histogram, and places of a curve at most.
@@ -32,14 +32,14 @@ def certified_accuracy(file: RadiiFile) -> Figure | str:
     places = _places(np.concatenate([radii, distances] if file.attacked else [radii]), end)
     series = [Series("certified", *_stairs(radii, places, end, above=False), "step")]
     if file.attacked:
-        series.append(Series("not attacked", *_stairs(distances, places, end, above=True), "step"))
+        series.append(Series("under attack", *_stairs(distances, places, end, above=True), "step"))
     best = max(file.rows, key=lambda row: (row.certified > 0, row.radius))
     return Figure(
         "accuracy",
         "Certified accuracy against the radius",
-        f"{percent_down(file.clean)} % of the inputs are right; at radius {as_stated(best.radius)} "
+        f"{percent_down(file.clean)} % of the inputs are right; at radius {radius_text(best.radius)} "
         f"{percent_down(best.accuracy)} % are certified"
-        + (f", and {percent_up(best.attacked_accuracy)} % not attacked" if best.attacked_accuracy is not None else "")
+        + (f", and {percent_up(best.attacked_accuracy)} % under attack" if best.attacked_accuracy is not None else "")
         + ".",
         "Share of the inputs that have the right class, with a proof that no change of at most this size alters it"
         + (
@@ -51,9 +51,9 @@ def certified_accuracy(file: RadiiFile) -> Figure | str:
         Axis("inputs", "%", low=0.0, high=100.0),
         tuple(series),
         Data(
-            ("radius", "certified [%]", *(("not attacked [%]",) if file.attacked else ())),
+            ("radius", "certified [%]", *(("under attack [%]",) if file.attacked else ())),
             tuple(
-                (as_stated(row.radius), percent_down(row.accuracy))
+                (radius_text(row.radius), percent_down(row.accuracy))
                 + (() if row.attacked_accuracy is None else (percent_up(row.attacked_accuracy),))
                 for row in file.rows
             ),
@@ -111,7 +111,7 @@ def least_robust(file: RadiiFile) -> Figure | str:
     found = [point for point in attacks if point is not None]
     pixels = pixels_of([*(file.center(k) for k in chosen), *found], shape)
     shown = tuple(
-        Picture(image, str(file.labels[k]), rounded_down(float(file.radius[k]), 3))
+        Picture(image, str(file.labels[k]), radius_text(float(file.radius[k]), 3))
         for k, image in zip(chosen, pixels, strict=False)
     )
     lines: list[tuple[str, tuple[Picture, ...]]] = [("input", shown)]
@@ -138,7 +138,7 @@ def least_robust(file: RadiiFile) -> Figure | str:
         "smallest",
         "The images with the smallest radii",
         f"The smallest radius is that of input {k}, an image of class {file.labels[k]}: "
-        f"{rounded_down(float(file.radius[k]), 3)}.",
+        f"{radius_text(float(file.radius[k]), 3)}.",
         "Of the inputs that have the right class, those with the smallest radii: above each its class, below it its "
         "proved radius."
         + (" The lower row has the points that the attack found: their class, and their distance." if found else ""),
@@ -148,7 +148,7 @@ def least_robust(file: RadiiFile) -> Figure | str:
         Data(
             ("input", "class", "radius", "attack's class", "attack's distance"),
             tuple(
-                (str(k), str(file.labels[k]), rounded_down(float(file.radius[k]), 7), label, far)
+                (str(k), str(file.labels[k]), radius_text(float(file.radius[k])), label, far)
                 for k, label, far in zip(chosen, reached, distances, strict=True)
             ),
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from sdpcert.report.contents import Evidence, Number, Report, link
 from sdpcert.report.radii_figures import figures_of_radii
 from sdpcert.report.radii_file import RadiiFile
-from sdpcert.report.rounding import as_stated, percent_down, rounded_down, seconds
+from sdpcert.report.rounding import percent_down, radius_text, seconds
 from sdpcert.report.table import LEVELS, versions_of
 
 ANCHOR = "radii-1"
@@ -51,13 +51,13 @@ def of_radii(file: RadiiFile, folder: Path, command: str, times: bool) -> Report
 def _numbers(file: RadiiFile, times: bool) -> list[Number]:
     numbers = [
         Number("right", f"{percent_down(file.clean)} %", f"of {len(file.radius)} inputs", ANCHOR),
-        Number("median radius", rounded_down(file.median, 4), "at least half of the inputs have it", ANCHOR),
+        Number("median radius", radius_text(file.median), "at least half of the inputs have it", ANCHOR),
     ]
     for row in (row for row in file.rows if row.radius > 0):
-        left = "" if row.attacked is None else f"; {row.attacked} not attacked"
+        left = "" if row.attacked is None else f"; {row.attacked} under attack"
         beside = f"{row.certified} of {row.count}{left}"
         numbers.append(
-            Number(f"certified at {as_stated(row.radius)}", f"{percent_down(row.accuracy)} %", beside, ANCHOR)
+            Number(f"certified at {radius_text(row.radius)}", f"{percent_down(row.accuracy)} %", beside, ANCHOR)
         )
     if times and file.seconds is not None and file.seconds_each is not None:
         numbers.append(Number("time", seconds(file.seconds), f"{seconds(file.seconds_each)} an input, stated", ANCHOR))

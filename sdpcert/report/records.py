@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,14 @@ from typing import Any
 
 from sdpcert.certificate.document import digest_of
 from sdpcert.certificate.saved import region_of
-from sdpcert.check import CheckResult, Part, check, read_content
+from sdpcert.check import CheckResult, Part, Rejected, Unreadable, check_document, document_of, read_content
 from sdpcert.check.condition import StackedCondition
-from sdpcert.errors import NotVerified
+from sdpcert.errors import EvaluationRejected, NotVerified
 from sdpcert.regions.region import AllInputs, Region
 from sdpcert.report.radii_file import FORMAT as RADII
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.regional import Moment
-from sdpcert.report.rounding import as_stated
+from sdpcert.report.rounding import radius_text
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -218,7 +218,7 @@ Read = Record | Run | RadiiFile
 def read(path: str | os.PathLike[str]) -> Read:
     """Read a certificate, a file of radii, an evaluation or a run's folder and prove it again.
 
-    Raises `NotVerified` if it does not verify, ValueError if there is no such file.
+    Raises `NotVerified` if it does not verify, ValueError if there is no such file or it cannot be read as JSON.
     """
     path = Path(path)
     if path.is_dir():
@@ -233,7 +233,7 @@ def read(path: str | os.PathLike[str]) -> Read:
     if stated == EVALUATION or path.name == "evaluation.json":
         return _read_run(path, file_hash)
     reads(path)
-    verdict = check(path)
+    verdict = _verdict(path)
     if not verdict.ok:
         raise NotVerified(f"{path}: {verdict.reason}")
     if path.read_bytes() != data:
@@ -250,6 +250,16 @@ def read(path: str | os.PathLike[str]) -> Read:
     return Record(path, verdict, document, file_hash, digest)
 
 
+def _verdict(path: Path) -> CheckResult:
+    """The checker's verdict on a file; ValueError with one line if it is no JSON."""
+    try:
+        return check_document(document_of(path))
+    except Unreadable as error:
+        raise ValueError(f"{path}: {error}") from None
+    except Rejected as error:
+        return CheckResult(False, None, str(error))
+
+
 def _integer(text: str) -> int:
     """An integer of a file; ValueError for one that no program wrote, and that no float64 holds either."""
     if len(text) > LONGEST_INTEGER:
@@ -257,9 +267,17 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Read]:
-    """Read files in the order given; raises as `read` does for the first one that does not verify."""
-    return [read(path) for path in paths]
+def read_all(paths: Sequence[str | os.PathLike[str]], progress: Callable[[str], None] | None = None) -> list[Read]:
+    """Read files in the order given; raises as `read` does for the first one that does not verify.
+
+    `progress` is told which file is proved again.
+    """
+    done: list[Read] = []
+    for number, path in enumerate(paths, 1):
+        if progress is not None:
+            progress(f"proving again, file {number} of {len(paths)}: {Path(path).name}")
+        done.append(read(path))
+    return done
 
 
 def _format_of(data: bytes) -> str:
@@ -276,7 +294,7 @@ def _read_run(path: Path, file_hash: str) -> Run:
 
     try:
         return Run(path, load_evaluation(path), file_hash)
-    except (ValueError, ArithmeticError) as error:
+    except (EvaluationRejected, ArithmeticError) as error:
         message = " ".join(str(error).split())
         raise NotVerified(message if str(path) in message else f"{path}: {message}") from None
 
@@ -308,7 +326,7 @@ def where(record: Record) -> str:
     if not region.bounded:
         return region.shape
     what = "half-width" if region.shape == "box" else "radius"
-    return f"the {region.shape} of {what} {as_stated(region.size)} that the file states"
+    return f"the {region.shape} of {what} {radius_text(region.size)} that the file states"
 
 
 def by_network(records: Sequence[Record]) -> list[list[Record]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdpcert.report.figure import Axis, Data, Figure, Series
-from sdpcert.report.rounding import as_stated, rounded_down, rounded_up, seconds
+from sdpcert.report.rounding import radius_text, rounded_down, rounded_up, seconds
 
 #: Ratios of the largest to the least value from which an axis is logarithmic.
 FAR_APART, FAR_RADII, FAR_IN_TIME = 8.0, 20.0, 100.0
@@ -72,7 +72,7 @@ def against_radius(points: Sequence[Local], shape: str, overall: float | None = 
             (what, "upper", "attained", "upper / attained", "pieces", "file"),
             tuple(
                 (
-                    as_stated(p.radius),
+                    radius_text(p.radius),
                     rounded_up(p.upper, 7),
                     rounded_down(p.lower, 7),
                     rounded_up(p.upper / p.lower * (1 + 1e-15), 4) if p.lower > 0 else "",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sdpcert.report.drawing import FORMATS as FIGURE_FORMATS
 from sdpcert.report.drawing import write_figures
 from sdpcert.report.formats import FORMATS, formatted
 from sdpcert.report.page import make_report
 from sdpcert.report.table import make_table
+from sdpcert.running.choices import FIGURE_FORMATS
 from sdpcert.running.outputs import check_not_read, check_output, write_whole
 
 #: A path as text or as an object.
@@ -25,11 +25,12 @@ def write_table(
     output: Name | None = None,
     caption: str | None = None,
     times: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> str:
     """Make a table of saved certificates, radii or runs; with `output` it is also written there, whole or not at all.
 
-    `columns` are names separated by commas. Returns the text. Raises `NotVerified` if a file does not verify,
-    ValueError for bad arguments; nothing is written then.
+    `columns` are names separated by commas; `progress` is told which file is proved again. Returns the text. Raises
+    `NotVerified` if a file does not verify, ValueError for bad arguments; nothing is written then.
     """
     if form not in FORMATS:
         raise ValueError(f"no format {form!r} of tables; there are {', '.join(FORMATS)}")
@@ -38,7 +39,7 @@ def write_table(
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     if names == []:
         raise ValueError("--columns wants names separated by commas, as in network,upper,lower")
-    text = formatted(make_table(files, kind, names, caption, times), form)
+    text = formatted(make_table(files, kind, names, caption, times, progress=progress), form)
     if output is not None:
         write_text(Path(output), text)
     return text
@@ -50,6 +51,7 @@ def write_report(
     figures: Name | None = None,
     figure_format: str = "pdf",
     times: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write the page of a certificate, a file of radii or a run, and with `figures` its figures in that folder;
     returns the paths.
@@ -69,7 +71,7 @@ def write_report(
     )
     page = Path(output or f"{stem}.html")
     check_output(page, files)
-    made = make_report(files, page, times)
+    made = make_report(files, page, times, progress)
     if figures is not None:
         for figure in made.figures:
             check_not_read(Path(figures) / f"{figure.key}.{figure_format}", files)

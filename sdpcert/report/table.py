@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,14 @@ def make_table(
     times: bool = True,
     digits: int = DIGITS,
     command: str | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Table:
     """Read the files, prove them again and arrange them.
 
     `kind` is one of `KINDS`; without it runs give "accuracy", files of radii "radii", certificates "ladder", and those
     of regions "regions".
-    `caption` replaces the title, `command` what the caption says about its origin. Raises `NotVerified` if a file does
+    `caption` replaces the title, `command` what the caption says about its origin; `progress` is told which file is
+    proved again. Raises `NotVerified` if a file does
     not verify, ValueError for a wrong kind, column or mixture of files.
     """
     if kind is not None and kind not in KINDS:
@@ -65,7 +67,7 @@ def make_table(
         raise ValueError("no files: give certificates (*.cert.json), radii (*.radii.json) or runs (evaluation.json)")
     if columns is not None and kind is not None:
         columns_of(kind, columns, (), True)  # a wrong name is said before files are proved
-    read = read_all(paths)
+    read = read_all(paths, progress)
     if kind is None:
         kind = _usual_kind(read)
     subjects = _subjects(kind, read)
@@ -170,8 +172,8 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Read]) -> list[s
 def _notes_on_radii(files: Sequence[RadiiFile]) -> list[str]:
     notes = [
         "Certified are the inputs that have the right class and are proved to keep it within the radius; others that "
-        "are not attacked are open. Every file was proved again when the table was made; certified shares and radii "
-        "are rounded down, shares not attacked up."
+        "no attack moved are open. Every file was proved again when the table was made; certified shares and radii "
+        "are rounded down, those under attack up."
     ]
     notes += [f"{LEVELS[level]}." for level in sorted({f.level for f in files}, reverse=True)]
     if not all(f.largest_tried for f in files):

@@ -57,7 +57,8 @@ def radii(
     shows on a terminal's stderr how far it is. `seed` is for the attack.
 
     After an interrupt (Ctrl-C) inputs that were not looked at have the radius that constants prove, which may be 0; an
-    executor finishes those that it has begun, unless a second interrupt comes.
+    executor finishes those that it has begun, unless a second interrupt comes (those of `--jobs` end at once with what
+    they have proved).
     Then `on_interrupt="raise"` raises `Interrupted`, a KeyboardInterrupt with that `result`; "prove" returns it, and
     counts SIGTERM too. An interrupt before it is known which inputs are right ends the call at once.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.arithmetic.pace import ASSUMED
 from sdpcert.certify.branching.bounding import Goals, bound_piece
-from sdpcert.errors import SolverError
+from sdpcert.errors import ProcessEnded, SolverError
 from sdpcert.network.differences import pairs_of_classes
 from sdpcert.network.stacked import Block, StackedForm
 from sdpcert.regions.pieces import Bounded
@@ -21,6 +22,7 @@ from sdpcert.regions.region import AllInputs
 from sdpcert.regions.state import State
 from sdpcert.regions.tighten import Effort
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.solvers.effort import estimate
 
 Array = np.ndarray
@@ -87,12 +89,13 @@ def _difference(form: StackedForm, pair: Pair) -> StackedForm:
     return replace(form, outputs=1, groups=groups, blocks=blocks, offset=np.zeros(1))
 
 
-def constants_of(form: StackedForm, pairs: Sequence[Pair], executor: Executor | None) -> Iterator[PairConstant | None]:
-    """The constants of pairs as they come, one after the other or by an executor."""
-    if executor is None:
-        yield from (constant_of(form, pair) for pair in pairs)
-    else:
-        yield from executor.map(constant_of, [form] * len(pairs), pairs)
+def constants_of(
+    form: StackedForm, pairs: Sequence[Pair], executor: Executor
+) -> Iterator[tuple[Pair, PairConstant | None]]:
+    """The constants of pairs as they come; None also where the process that worked on it died."""
+    with closing(outcomes(executor, constant_of, (Task(pair, (form, pair)) for pair in pairs))) as found:
+        for outcome in found:
+            yield outcome.key, None if isinstance(outcome.error, ProcessEnded) else outcome.result
 
 
 def rates_of(constants: Mapping[Pair, PairConstant], label: int, classes: int) -> Array:

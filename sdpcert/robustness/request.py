@@ -18,7 +18,7 @@ from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
 from sdpcert.robustness.regions_of_radii import Norm
 from sdpcert.robustness.statement import Statement
-from sdpcert.running import arguments
+from sdpcert.running import arguments, executors
 from sdpcert.running.choices import ON_INTERRUPT, Level
 from sdpcert.running.short_repr import ShortRepr
 
@@ -53,7 +53,7 @@ class Request(ShortRepr):
     nodes: int | None
     attack: bool
     constants: bool | None
-    executor: Executor | None
+    executor: Executor
     seed: int
     progress: bool
     returns: bool
@@ -129,7 +129,7 @@ class Request(ShortRepr):
             None if nodes is None else arguments.integer(nodes, "nodes", 1),
             arguments.flag(attack, "attack"),
             _constants(constants),
-            _executor(executor),
+            executors.chosen(executor),
             arguments.integer(seed, "seed", 0, arguments.LARGEST_SEED),
             arguments.flag(progress, "progress"),
             arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove",
@@ -232,12 +232,6 @@ def _radii(value: Any, norm: Norm) -> tuple[float, ...]:
 def _constants(value: Any) -> bool | None:
     """Whether constants of pairs are proved; None for where that is little work."""
     return None if isinstance(value, str) and value == "auto" else arguments.flag(value, "constants, if not 'auto',")
-
-
-def _executor(value: Any) -> Executor | None:
-    if value is not None and not isinstance(value, Executor):
-        raise TypeError(f"executor is a concurrent.futures.Executor or None, not {type(value).__name__}")
-    return value
 
 
 def _listed(shape: tuple[int, ...]) -> str:

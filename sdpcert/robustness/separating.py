@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from threading import Event
 
 import numpy as np
 
+from sdpcert.errors import ProcessEnded
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Piece, Side, Split
 from sdpcert.regions.region import Region
@@ -20,9 +22,10 @@ from sdpcert.robustness.looking import Look
 from sdpcert.robustness.margins import Margins
 from sdpcert.robustness.node import Goal, Node, bound_piece
 from sdpcert.robustness.sharpening import by_facts, sharpened
+from sdpcert.running.executors import Here
 from sdpcert.running.interrupts import interrupts_noticed
-from sdpcert.running.processes import WORKERS
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray
@@ -89,7 +92,7 @@ def separate(
         try:
             loop.begin(State.of(form, region), quick)
             nodes = 1 if quick else nodes
-            status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
+            status = loop.serve(executor or Here(), nodes)
         except KeyboardInterrupt:
             status = "interrupted"
     return loop.separation(status)
@@ -112,6 +115,8 @@ class _Search:
         self.splits: dict[int, Split] = {}
         #: Pieces that have to be divided, the least margin first.
         self.waiting: list[tuple[float, int]] = []
+        #: How many are being divided.
+        self.under_way = 0
         self.counterexample: Array | None = None
         self.is_stalled = False
 
@@ -168,44 +173,42 @@ class _Search:
 
     # ------------------------------------------------------------ the loop
 
-    def _over(self, nodes: int | None, under_way: int = 0) -> str:
+    def _over(self, nodes: int | None) -> str:
         """Why no further piece is divided, or nothing."""
         if self.counterexample is not None:
             return "counterexample"
         if self.is_stalled:
             return "stalled"
-        if not self.waiting and not under_way:
+        if not self.waiting and not self.under_way:
             return "separated"
-        if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
+        if nodes is not None and len(self.tree) + 2 * self.under_way + 2 > nodes:
             return "nodes"
         if self.interrupted.is_set():
             return "interrupted"
         return "time limit" if self.budget.spent else ""
 
-    def serve(self, nodes: int | None) -> str:
-        """Divide one piece after another; returns the status."""
-        while not (status := self._over(nodes)):
-            number = heapq.heappop(self.waiting)[1]
-            self.divided(number, divide(self.tree[number][0], self.goal()))
-        return status
+    def serve(self, executor: Executor, nodes: int | None) -> str:
+        """Divide pieces until the search is over; returns the status."""
+        with closing(outcomes(executor, divide, self._pieces(nodes))) as divisions:
+            for outcome in divisions:
+                self.under_way -= 1
+                if isinstance(outcome.error, ProcessEnded):
+                    self.is_stalled = True
+                else:
+                    self.divided(outcome.key, outcome.result)
+                if self._over(nodes) not in ("", "nodes"):
+                    break
+        return self._over(nodes)
 
-    def serve_by(self, executor: Executor, nodes: int | None) -> str:
-        """The same by an executor, several pieces at a time."""
-        futures: dict[Future[Division], int] = {}
-        try:
-            while True:
-                status = self._over(nodes, len(futures))
-                while not status and len(futures) < WORKERS and self.waiting:
-                    number = heapq.heappop(self.waiting)[1]
-                    futures[executor.submit(divide, self.tree[number][0], self.goal())] = number
-                    status = self._over(nodes, len(futures))
-                if status not in ("", "nodes") or not futures:
-                    return status
-                for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    self.divided(futures.pop(future), future.result())
-        finally:
-            for future in futures:
-                future.cancel()
+    def _pieces(self, nodes: int | None) -> Iterator[Task[int] | None]:
+        """The next piece to divide, None as long as only what is under way can give one."""
+        while (status := self._over(nodes)) in ("", "nodes"):
+            if status or not self.waiting:
+                yield None
+            else:
+                number = heapq.heappop(self.waiting)[1]
+                self.under_way += 1
+                yield Task(number, (self.tree[number][0], self.goal()))
 
     def _tell(self) -> None:
         if self.report is not None:

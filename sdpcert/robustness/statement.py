@@ -53,6 +53,11 @@ class Row:
         """The share that no attack found wrong, rounded up to six decimals."""
         return None if self.attacked is None else -(-self.attacked * 10**6 // self.count) / 10**6
 
+    def summary(self) -> dict[str, Any]:
+        """The row as plain values, for JSON."""
+        counts = {"certified": self.certified, "accuracy": self.accuracy, "under_attack": self.attacked}
+        return {"radius": self.radius} | counts | {"accuracy_under_attack": self.attacked_accuracy}
+
     def document(self) -> dict[str, Any]:
         """The row as the format page describes it."""
         return {"radius": self.radius.hex(), "certified": self.certified, "attacked": self.attacked}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Future, as_completed
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
 import numpy as np
 
 from sdpcert.check import check_document
-from sdpcert.errors import BoundContradiction
+from sdpcert.errors import BoundContradiction, ProcessEnded
 from sdpcert.robustness.attack import NAME, Attacker, Found, Settings
 from sdpcert.robustness.by_constants import radius_by_constants
 from sdpcert.robustness.constants import Pair, PairConstant, constants_of, pairs_with, rates_of, seconds_of
@@ -23,6 +22,8 @@ from sdpcert.robustness.one_input import Answer, Options, answer
 from sdpcert.robustness.request import Request
 from sdpcert.robustness.result import Radii
 from sdpcert.running.interrupts import first_interrupt_waits
+from sdpcert.running.messages import first_line
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.version import __version__
 
 Array = np.ndarray
@@ -99,9 +100,9 @@ class Steps:
             )
             return
         try:
-            for count, found in enumerate(constants_of(form, pairs, request.executor), start=1):
+            for count, (pair, found) in enumerate(constants_of(form, pairs, request.executor), start=1):
                 if found is not None:
-                    self.constants[found.classes] = found
+                    self.constants[pair] = found
                 self.report("constants", count / len(pairs))
         finally:
             for k in self.right:
@@ -147,34 +148,20 @@ class Steps:
         return Attacker(request.network, request.norm, self.enclosure.lost, request.within, single, settings)
 
     def search(self) -> None:
-        """The largest radius of every right input, one by one or by an executor."""
-        request, right = self.request, self.right
-        options = Options(request.tried, request.time_limit, request.nodes)
-        if request.executor is None:
-            for k in right:
-                self._answered(k, answer(request.statement, options, self.entries[k]))
+        """The largest radius of every right input; what is begun when an interrupt comes is finished."""
+        request, options = self.request, Options(self.request.tried, self.request.time_limit, self.request.nodes)
+
+        def tasks() -> Iterator[Task[int]]:
+            for k in self.right:
                 if self.came.is_set():
                     return
-            return
-        jobs = {request.executor.submit(answer, request.statement, options, self.entries[k]): k for k in right}
-        try:
-            self._collect(jobs)
-        except KeyboardInterrupt:
-            self.came.set()
-            for job in list(jobs):
-                if job.cancel():
-                    del jobs[job]
-            with suppress(TimeoutError):  # what is looked at already is finished; a second interrupt ends that
-                self._collect(jobs, request.time_limit)
-        finally:
-            for job in jobs:
-                job.cancel()
+                yield Task(k, (request.statement, options, self.entries[k]))
 
-    def _collect(self, jobs: dict[Future[Answer], int], seconds: float = np.inf) -> None:
-        """Take answers as they come, those that were taken out of the jobs."""
-        for job in as_completed(list(jobs), seconds if seconds < np.inf else None):
-            found = job.result()
-            self._answered(jobs.pop(job), found)
+        for outcome in outcomes(request.executor, answer, tasks(), finish=True):
+            if isinstance(outcome.error, ProcessEnded):
+                self._answered(outcome.key, Answer(self.entries[outcome.key], note=first_line(outcome.error)))
+            else:
+                self._answered(outcome.key, outcome.result)
 
     def _answered(self, k: int, found: Answer) -> None:
         """Take over what became of an input."""

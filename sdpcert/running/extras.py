@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: The extra that installs a package, by the name that it is imported by.
+#: The smallest extra that installs a package, by the name that it is imported by.
 EXTRAS = {
     "torch": "torch",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "safetensors": "safetensors",
     "jinja2": "report",
     "matplotlib": "report",
     "sympy": "symbolic",
     "pydantic": "train",
-    "safetensors": "train",
     "sklearn": "train",
     "PIL": "train",
 }
 
 
 @contextmanager
-def needed_by(what: str) -> Iterator[None]:
-    """Raise ModuleNotFoundError with one line that names the extra if an import in the block misses its package."""
+def needed_by(what: str, extra: str | None = None) -> Iterator[None]:
+    """Raise ModuleNotFoundError with one line that names the extra if an import in the block misses its package.
+
+    `extra` is the one to name for every package, where more of its packages are needed after the one that is missing.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        remedy = f"pip install 'sdpcert[{EXTRAS[error.name]}]'"
+        remedy = f"pip install 'sdpcert[{extra or EXTRAS[error.name]}]'"
         raise ModuleNotFoundError(f"{what} needs {error.name}: {remedy}", name=error.name) from None

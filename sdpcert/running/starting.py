@@ -12,6 +12,12 @@ import threading
 from itertools import pairwise
 from typing import Any
 
+#: What `--json` prints then, as `verbs/output.schema.json` has it; no library is there yet that could write it.
+NOTHING = (
+    b'{"schema": 1, "verb": null, "error": {"type": "KeyboardInterrupt", '
+    b'"message": "interrupted before there was a result"}, "exit_code": 130}\n'
+)
+
 
 def is_command() -> bool:
     """Whether this process is the command line: `sdpcert ...` or `python -m sdpcert.cli ...`."""
@@ -24,6 +30,8 @@ def is_command() -> bool:
 def end_quietly(number: int, frame: Any) -> None:
     """End the process with one line: there is no work yet that could be lost."""
     os.write(2, b"sdpcert: interrupted before there was a result\n")
+    if "--json" in sys.argv:
+        os.write(1, NOTHING)
     os._exit(130)
 
 

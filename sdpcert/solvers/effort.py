@@ -45,15 +45,19 @@ class Effort:
 
 def estimate(form: StackedForm, method: str, pace: Pace | None = None) -> Effort:
     """The effort of an unrolled network at a pace, by default that of this machine's processor (see `Work.pace`)."""
-    shape = Shape.of(form)
-    return estimate_of_shape(shape, shape.neurons if method == "neuron" else shape.groups, pace)
+    solved = Shape.solved(form)
+    return _effort(solved, Shape.of(form), solved.neurons if method == "neuron" else solved.groups, pace)
 
 
 def estimate_of_shape(shape: Shape, variables: int, pace: Pace | None = None) -> Effort:
     """The effort of the condition of a network of some shape."""
-    solving, proof = shape.solving(variables), shape.proof()
+    return _effort(shape, shape, variables, pace)
+
+
+def _effort(solved: Shape, proved: Shape, variables: int, pace: Pace | None) -> Effort:
+    solving, proof = solved.solving(variables), proved.proof()
     pace = pace or (solving + proof).pace
-    return Effort(solving.at(pace), shape.memory(variables), proof.at(pace))
+    return Effort(solving.at(pace), max(solved.memory(variables), proved.memory_of_proof()), proof.at(pace))
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def effort_over_frequencies(sizes: SizesOnTorus, method: str) -> Effort:
         own = neurons if method == "neuron" else groups
         variables += own + sizes.outputs
         shape = Shape.chain([inputs, *_divided(neurons, groups)])
-        head, kept_by_head = shape.solving(own) * 2.0 + shape.proof(), shape.memory(own)
+        head, kept_by_head = shape.solving(own) * 2.0 + shape.proof(), max(shape.memory(own), shape.memory_of_proof())
     one = Shape.chain((sizes.inputs, *sizes.groups)).iteration(0)
     # A complex multiplication is four real ones, a complex entry two.
     each = Work(4 * one.products, 2 * one.entries, one.python) * working

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sdpcert.arithmetic.arrays import arrays_on
+from sdpcert.condition.backwards import backwards, is_smaller_backwards, multipliers_forwards
 from sdpcert.condition.matrix import Condition
 from sdpcert.errors import SolverError
 from sdpcert.network.stacked import StackedForm
@@ -21,6 +22,8 @@ def interior_point(form: StackedForm, method: str, budget: Budget, device: str =
     `method` is "neuron" or "layer". The solution's status is "optimal", "stalled", "time limit" or "interrupted".
     """
     arrays = arrays_on(device)
+    turned = is_smaller_backwards(form)
+    form = backwards(form) if turned else form
     solved: Solution | None = None
     for theta, room in STARTS:
         condition = Condition(form, method, arrays)
@@ -31,10 +34,10 @@ def interior_point(form: StackedForm, method: str, budget: Budget, device: str =
             if solved is None:
                 raise
             break
-        multipliers = tuple(condition.multipliers(condition.arrays.asarray(point.y)))
-        solution = Solution(
-            float(point.y[0]), multipliers, point.exponent, point.dual, point.iterations, point.status, point.history
-        )
+        rho, multipliers = float(point.y[0]), tuple(condition.multipliers(condition.arrays.asarray(point.y)))
+        if turned:
+            multipliers = multipliers_forwards(rho, multipliers, point.exponent)
+        solution = Solution(rho, multipliers, point.exponent, point.dual, point.iterations, point.status, point.history)
         solved = solution if solved is None else _joined(solved, solution, budget.tol)
         if solved.status != "stalled":
             break

@@ -14,7 +14,6 @@ centred, and one that turns out to be slack leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -142,6 +141,7 @@ class _Run:
         self, condition: Conditions, budget: Budget, margin: float, watch: Watch | None, start: Matrix
     ) -> None:
         self.condition, self.budget, self.margin, self.watch = condition, budget, margin, watch
+        self.began = budget.elapsed
         self.arrays: Arrays = condition.arrays
         self.best: Matrix | None = None
         self.best_rho = float("inf")
@@ -158,26 +158,24 @@ class _Run:
         self.signed = self.arrays.indices(np.flatnonzero(signed))
         large = max(part.order for part in condition.inequalities) >= PARALLEL_ORDER
         several = watch is not None or len(condition.inequalities) > 1
-        workers = threads.WORKERS if self.arrays.parallel and large and several else 1
-        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self.workers = threads.WORKERS if self.arrays.parallel and large and several else 1
+        self.mapped: Callable[..., Iterable[Any]] = map
 
     def _map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
-        return list(map(function, *arguments) if self.pool is None else self.pool.map(function, *arguments))
+        return list(self.mapped(function, *arguments))
 
     def solve(self) -> Point:
         iteration, status = 0, "stalled"
         try:
-            for iteration, status in self._iterate():  # noqa: B007
-                pass
+            with threads.mapping(self.workers) as self.mapped:
+                for iteration, status in self._iterate():  # noqa: B007
+                    pass
         except KeyboardInterrupt:
             status = "interrupted"
         except SolverError:
             if self.best is None:
                 raise
             status = "stalled"
-        finally:
-            if self.pool is not None:
-                self.pool.shutdown(cancel_futures=True)
         y = self.start if self.best is None else self.best
         scale = self.condition.exponent
         dual = float(np.ldexp(np.sqrt(self.dual_bound), scale)) * (1 - 1e-15)
@@ -194,7 +192,7 @@ class _Run:
             if measured.gap < target:
                 self._update_dual(now.pairs)
             done = measured.gap < self.margin * target or patience.is_over(measured.gap < target)
-            if not done and self.budget.spent:
+            if not done and self.budget.ends(iteration, self.began):
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"
                 return

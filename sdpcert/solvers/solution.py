@@ -11,17 +11,21 @@ import numpy as np
 
 from sdpcert.errors import SolverError as SolverError
 from sdpcert.network.stacked import StackedForm
+from sdpcert.running.phases import expected
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
+#: Iterations after which a run knows its pace.
+PACED = 2
 
 
 @dataclass(frozen=True)
 class Progress:
     """One line of a solver's log: the bound and the dual bound are on the Lipschitz constant.
 
-    A line with a `message` comes before the first iteration, when nothing is known yet. In a branch and bound
-    `iteration` counts the pieces that were looked at, `lower` is attained, and `open` pieces are left.
+    A line with a `message` comes before the first iteration, when nothing is known yet. One with a `phase` says what is
+    begun, and what that is estimated to take if it is long. In a branch and bound `iteration` counts the pieces that
+    were looked at, `lower` is attained, and `open` pieces are left.
     """
 
     iteration: int
@@ -30,10 +34,13 @@ class Progress:
     seconds: float
     message: str = ""
     open: int | None = None
+    phase: str = ""
 
     @property
     def text(self) -> str:
         """The line as a terminal shows it."""
+        if self.message or self.phase:
+            return self.message or self.phase
         if self.open is None:
             return f"iteration {self.iteration}  bound {self.upper:.9g}  gap {self.gap:.1e}  {self.seconds:.1f} s"
         both = f"upper {self.upper:.9g}  attained {self.lower:.9g}"
@@ -52,7 +59,7 @@ class Budget:
     """When to stop and whom to tell: relative accuracy `tol` of the bound, wall-clock seconds, a progress callback.
 
     The native solver also stops once its bound is not above `low_enough`, or its dual bound, roughly known, is not
-    below `high_enough`.
+    below `high_enough`; and after its first iterations if at their pace less than `needed` of them fit the time.
     """
 
     tol: float = 1e-6
@@ -61,6 +68,12 @@ class Budget:
     started: float = field(default_factory=time.perf_counter)
     low_enough: float = 0.0
     high_enough: float = float("inf")
+    needed: float = 0.0
+
+    def begin(self, phase: str, seconds: float = 0.0) -> None:
+        """Tell whoever follows what is begun, and the seconds that it is estimated to take."""
+        if self.report is not None:
+            self.report(Progress(0, float("inf"), 0.0, self.elapsed, phase=phase + expected(seconds)))
 
     @property
     def elapsed(self) -> float:
@@ -71,6 +84,12 @@ class Budget:
     def spent(self) -> bool:
         """Whether the time is over."""
         return self.elapsed > self.seconds
+
+    def ends(self, iteration: int, began: float) -> bool:
+        """Whether a run ends that `began` at some seconds and has made so many iterations."""
+        now = self.elapsed
+        late = iteration == PACED and now + (self.needed - iteration) * (now - began) / iteration > self.seconds
+        return late or now > self.seconds
 
 
 @dataclass(frozen=True, eq=False)

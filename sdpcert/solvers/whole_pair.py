@@ -19,7 +19,7 @@ from sdpcert.solvers.step_length import length_to_least
 Array = np.ndarray
 #: Lengths of which the predictor takes the longest possible: it only chooses how far to centre, and a factor costs less
 #: than an eigenvalue.
-TRIED = (1.0, 0.9, 0.7, 0.4, 0.15)
+TRIED = (0.15, 0.4, 0.7, 0.9, 1.0)
 
 
 class WholePair:
@@ -73,7 +73,7 @@ class WholePair:
 
     def predict(self, affine_y: Array) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(affine_y)
-        self._make_step(blas.product(self.matrix_step, self.dual), 0.0)
+        self._make_step(self.whole.linear_times(affine_y, self.dual, self.joint), 0.0)
         return Unseen.known([_tried_length(self.matrix, self.matrix_step), _tried_length(self.dual, self.step)])
 
     def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
@@ -87,14 +87,14 @@ class WholePair:
 
     def correct(self, step_y: Array, centring: float) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(step_y)
-        product = blas.product(self.matrix_step, self.dual)
+        product = self.whole.linear_times(step_y, self.dual, self.joint)
         product += self.second
         self._make_step(product, centring)
         return Unseen.known([_length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)])
 
     def _make_step(self, product: Array, centring: float) -> None:
         """`centring M^-1 - X` less the Hermitian part of `M^-1 product`."""
-        solved = blas.product(self.whiten.conj().T, blas.product(self.whiten, product))
+        solved = blas.product(self.inverse, product)
         step = solved + solved.conj().T
         step *= -0.5
         step -= self.dual
@@ -129,10 +129,17 @@ def _inner(left: Array, right: Array) -> float:
 
 
 def _tried_length(matrix: Array, step: Array) -> float:
-    """How far a positive definite matrix can go along a step, roughly."""
-    return next((length for length in TRIED if blas.cholesky(matrix + length * step) is not None), 0.0)
+    """How far a positive definite matrix can go along a step, roughly: what is possible is so for shorter lengths."""
+    possible, impossible = -1, len(TRIED)
+    while impossible - possible > 1:
+        middle = (possible + impossible) // 2
+        if blas.cholesky(matrix + TRIED[middle] * step) is None:
+            impossible = middle
+        else:
+            possible = middle
+    return TRIED[possible] if possible >= 0 else 0.0
 
 
 def _length(whiten: Array, step: Array) -> float:
     """How far L L* can go along a step, from the inverse of L."""
-    return length_to_least(least_eigenvalue(blas.product(blas.product(whiten, step), whiten.conj().T)))
+    return length_to_least(least_eigenvalue(blas.congruence(whiten, step)))

@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from sdpcert.arithmetic import threads
 from sdpcert.arithmetic.arrays import HOST_PANEL
 from sdpcert.arithmetic.pace import ASSUMED, Pace, measured
+from sdpcert.condition.backwards import is_smaller_backwards, outer_size
 from sdpcert.condition.elimination import Elimination
 from sdpcert.network.stacked import StackedForm
 from sdpcert.running.short_repr import ShortRepr
@@ -84,6 +85,17 @@ class Shape(ShortRepr):
         return Shape(sizes, tuple(key for key in form.blocks if key[0] != form.output_row), rows)
 
     @staticmethod
+    def solved(form: StackedForm) -> Shape:
+        """The shape that is solved: of the form, or backwards (`condition/backwards.py`)."""
+        if not is_smaller_backwards(form):
+            return Shape.of(form)
+        last = form.output_row
+        keys = [(last - source, last - to) for to, source in form.blocks]
+        sizes = outer_size(form, last), *(g.size for g in reversed(form.groups))
+        rows = (tuple(source for to, source in keys if to == last),)
+        return Shape(sizes, tuple(key for key in keys if key[0] != last), rows)
+
+    @staticmethod
     def chain(sizes: Iterable[int]) -> Shape:
         """Sources of which each reads the one before."""
         sizes = tuple(sizes)
@@ -122,17 +134,25 @@ class Shape(ShortRepr):
         products += order * (PRODUCTS * self.weights + SOLVES * self.elimination.entries)
         return Work(products, PASSES * order**2, blocks * (BLOCK + BLOCK_AND_GROUP * self.groups))
 
+    @property
+    def iterations(self) -> int:
+        """Iterations of the primal-dual method to an accuracy of 1e-6."""
+        return ITERATIONS + self.groups
+
     def solving(self, variables: int) -> Work:
         """A run to an accuracy of 1e-6 with so many variables."""
-        return self.iteration(variables) * (ITERATIONS + self.groups)
+        return self.iteration(variables) * self.iterations
 
     def proof(self) -> Work:
         """A proof by a factor."""
         return Work(PROOF_FACTORS * self.elimination.operations, PROOF_PASSES * self.elimination.entries)
 
     def memory(self, variables: int) -> float:
-        """Bytes of a run with so many variables, and of a proof."""
+        """Bytes of a run with so many variables."""
         order, entries = float(self.order), self.elimination.entries
         panels = PANELS * HOST_PANEL * threads.WORKERS * order
-        solving = MATRICES * order**2 + float(variables) ** 2 + BLOCK_FACTORS * entries + panels
-        return 8.0 * max(solving, PROOF_BLOCK_FACTORS * entries)
+        return 8.0 * (MATRICES * order**2 + float(variables) ** 2 + BLOCK_FACTORS * entries + panels)
+
+    def memory_of_proof(self) -> float:
+        """Bytes of a proof by a factor."""
+        return 8.0 * PROOF_BLOCK_FACTORS * self.elimination.entries

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from sdpcert.errors import AlgebraError, KernelError, StepRejected
+from sdpcert.running.extras import EXTRAS, needed_by
 from sdpcert.symbolic.claim import Claim, Statement
 from sdpcert.symbolic.derivation import (
     OPEN,
@@ -80,10 +81,22 @@ def derive(
         limit = Effort(min(CONTROLS * effort, whole.left))
         controls.append(_late(control) if whole.spent else _contradict(control, seed, limit))
         tell(controls[-1])
-    compared: Sequence[Comparison] = ()
+    compared: tuple[Comparison, ...] = ()
+    note = ""
     if numbers and not whole.spent and derivation.numbers is not None and all(p.status == PROVED for p in parts):
-        compared = derivation.numbers()
-    return Result(derivation, tuple(parts), tuple(controls), tuple(compared), time.perf_counter() - start)
+        compared, note = _compared(derivation.numbers)
+    return Result(derivation, tuple(parts), tuple(controls), compared, time.perf_counter() - start, note)
+
+
+def _compared(numbers: Callable[[], Sequence[Comparison]]) -> tuple[tuple[Comparison, ...], str]:
+    """The comparisons, or why there are none: layers of random weights need a package that no proof needs."""
+    try:
+        with needed_by("left out: comparing with numbers"):
+            return tuple(numbers()), ""
+    except ModuleNotFoundError as missing:
+        if missing.name not in EXTRAS:
+            raise
+        return (), str(missing)
 
 
 def _late(part: Part) -> PartResult:

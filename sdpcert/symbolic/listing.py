@@ -1,8 +1,7 @@
-"""What became of derivations as one JSON value: claims, verdicts, counterexamples, multipliers, sizes of instances."""
+"""What became of derivations as JSON values: claims, verdicts, counterexamples, multipliers, sizes of instances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sdpcert.symbolic.derivation import PartResult
@@ -11,16 +10,9 @@ from sdpcert.symbolic.refutation import Witness
 from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.sentence import sentence
 
-#: The name of the format and its version, which is raised when a member changes its meaning.
-FORMAT, VERSION = "sdpcert-verdicts", 1
 
-
-def listing(results: Sequence[Result], finished: bool = True) -> dict[str, Any]:
-    """All results; exact numbers are strings such as "-4/9", `finished` is false if some were left out."""
-    return {"format": FORMAT, "version": VERSION, "finished": finished, "results": [_result(r) for r in results]}
-
-
-def _result(result: Result) -> dict[str, Any]:
+def entry(result: Result) -> dict[str, Any]:
+    """One result; exact numbers are strings such as "-4/9", and stand beside the nearest floats."""
     derivation = result.derivation
     numbers = [
         {"what": n.what, "value": n.value, "relation": n.relation, "other": n.other, "agrees": n.agrees}
@@ -81,8 +73,10 @@ def _witness(witness: Witness) -> dict[str, Any]:
         "sizes": witness.instance.sizes,
         "values": {symbol.name: _exact(value) for symbol, value in witness.values.items()},
         "against_samplers": sorted(symbol.name for symbol in witness.instance.unsampled),
+        "values_as_floats": {symbol.name: _floats(value) for symbol, value in witness.values.items()},
         "vector": None if witness.vector is None else [str(x) for x in witness.vector],
         "value": str(witness.value),
+        "value_as_float": float(witness.value),
     }
 
 
@@ -92,11 +86,18 @@ def _inputs(part: PartResult) -> dict[str, Any]:
         return {}
     return {
         "inputs": [["0"] * len(network.input), [str(x) for x in network.input]],
+        "inputs_as_floats": [[0.0] * len(network.input), [float(x) for x in network.input]],
         "biases": [str(b) for b in network.biases or ()],
         "slopes": [str(s) for s in network.slopes or ()],
         "squared_distance": str(network.stretched),
+        "squared_distance_as_float": float(network.stretched),
         "squared_distance_allowed": str(network.allowed),
+        "squared_distance_allowed_as_float": float(network.allowed),
     }
+
+
+def _floats(value: Any) -> list[list[float]]:
+    return [[float(x) for x in row] for row in value]
 
 
 def _exact(value: Any) -> list[list[str]]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sdpcert.errors import StepRejected
+from sdpcert.running.extras import needed_by
 from sdpcert.symbolic.exact import rational
 
 #: How far the degree is raised until all coefficients of Bernstein's form are nonnegative.
@@ -39,7 +40,8 @@ def nonnegative_form(coefficients: Sequence[Fraction], low: Fraction, high: Frac
 
     Raises `StepRejected` if none are found, as for a polynomial that is negative somewhere in between.
     """
-    import sympy
+    with needed_by("a proof with polynomials"):
+        import sympy
 
     t = sympy.Symbol("t")
     p = sympy.Poly([sympy.Rational(c.numerator, c.denominator) for c in reversed(list(coefficients))] or [0], t)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdpcert.network.affine import AffineLayer, Conv2d, Dense
+from sdpcert.network.affine import AffineLayer, Conv2d, ConvTranspose, Dense
 from sdpcert.network.affine.convolution import TAPS_BY_FREQUENCIES
 
 
@@ -124,6 +124,73 @@ class Operator:
         top, left = shape.padding
         padding = (top, left, top, left)
         return Conv2d(weight, shift, shape.stride, padding, shape.dilation, shape.groups, circular=shape.circular)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedOperator(Operator):
+    """The adjoint of a convolution: `weight` is the convolution's kernel (in, out / groups, height, width).
+
+    `beyond` says how many rows and columns more than the least the outputs have: `output_padding` of torch and ONNX.
+    """
+
+    beyond: tuple[int, int] = (0, 0)
+
+    def _shape(self) -> Geometry:
+        assert self.geometry is not None
+        assert not self.geometry.circular
+        return self.geometry
+
+    def __call__(self, inputs: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Apply to a batch (batch, in, height, width)."""
+        shape = self._shape()
+        return functional.conv_transpose2d(
+            inputs, self.weight, bias, shape.stride, shape.padding, self.beyond, shape.groups, shape.dilation
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Channels read."""
+        return self.weight.shape[0]
+
+    @property
+    def outputs(self) -> int:
+        """Channels written."""
+        return self.weight.shape[1] * self._shape().groups
+
+    def adjoint(self) -> Operator:
+        """The convolution."""
+        return Operator(self.weight, self.geometry)
+
+    def module(self, bias: Tensor | None) -> nn.Module:
+        """A stock `nn.ConvTranspose2d` with this weight."""
+        shape = self._shape()
+        module = nn.ConvTranspose2d(
+            self.inputs,
+            self.outputs,
+            (self.weight.shape[2], self.weight.shape[3]),
+            shape.stride,
+            shape.padding,
+            self.beyond,
+            shape.groups,
+            bias is not None,
+            shape.dilation,
+            dtype=self.weight.dtype,
+            device=self.weight.device,
+        )
+        with torch.no_grad():
+            module.weight.copy_(self.weight)
+            if bias is not None and module.bias is not None:
+                module.bias.copy_(bias)
+        return module
+
+    def layer(self, bias: Tensor | None) -> AffineLayer:
+        """The certifier's layer with the same numbers."""
+        shape, shift = self._shape(), None if bias is None else array(bias)
+        top, left = shape.padding
+        padding = (top, left, top, left)
+        return ConvTranspose(
+            array(self.weight), shift, shape.stride, padding, self.beyond, shape.dilation, shape.groups
+        )
 
 
 def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:

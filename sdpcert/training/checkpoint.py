@@ -22,7 +22,7 @@ from sdpcert.running.extras import needed_by
 from sdpcert.running.outputs import write_whole
 from sdpcert.running.short_repr import ShortRepr
 
-with needed_by("a checkpoint"):
+with needed_by("a checkpoint", "train"):
     import safetensors
     import safetensors.torch
 

@@ -1,7 +1,8 @@
 """Training configurations: TOML in, frozen and checked settings out; whatever is unknown is an error in one line.
 
-A configuration may name a `preset` and then only says what is different. Everything else has a default, so that the
-resolved configuration, written into every run folder, states every number that a run depends on.
+A configuration may name a `preset` and then only says what is different; a table `about` is for its readers. Everything
+else has a default, so that the resolved configuration, written into every run folder, states every number that a run
+depends on.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
 
 
 def _with_preset(table: dict[str, Any], source: str) -> dict[str, Any]:
-    """The table on top of its preset, and that on top of its own."""
+    """The table on top of its preset, and that on top of its own; without `about`, on which nothing depends."""
+    table.pop("about", None)
     if "preset" not in table:
         return table
     name = table.pop("preset")
@@ -128,7 +130,7 @@ def _line(error: ValidationError) -> str:
 def _known(place: list[str], kind: str | None) -> list[str]:
     """The keys of the table at a place."""
     if not place:
-        return sorted([*Config.model_fields, "preset"])
+        return sorted([*Config.model_fields, "about", "preset"])
     annotation = Config.model_fields[place[0]].annotation
     for section in get_args(annotation) or (annotation,):
         key = KINDS.get(place[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from sdpcert.layers.heads import NormalizedHead
 from sdpcert.torch_modules.geometry import Operator
-from sdpcert.training.settings import CrossEntropySettings, HKRSettings, MultiMarginSettings
+from sdpcert.training.settings import LossSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Gaps = Callable[[], Tensor | None]
@@ -47,6 +48,60 @@ def hkr(logits: Tensor, labels: Tensor, alpha: float = 0.95, margin: float = 1.0
     return (alpha * hinge.mean(1) - (1 - alpha) * apart).mean()
 
 
+def logit_annealing(
+    logits: Tensor, labels: Tensor, offset: float = 2 * math.sqrt(2), temperature: float = 0.75, exponent: float = 5.0
+) -> Tensor:
+    """`-T (1 - p)^beta log p`, p the softmax probability of the label in `(logits - offset at the label) / T`.
+
+    Samples whose margin is beyond the offset hardly count any more, so that a network of limited capacity spends its
+    slope on the others (Lai, Huang, Kung, Chen, ICML 2025, with the defaults given there). `exponent` 0 is
+    `cross_entropy`.
+    """
+    shift = offset * functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    each = functional.cross_entropy((logits - shift) / temperature, labels, reduction="none")
+    # 1 - p without cancellation.
+    return (temperature * (-torch.expm1(-each)) ** exponent * each).mean()
+
+
+def emma(
+    logits: Tensor, labels: Tensor, radius: float = 0.5, temperature: float = 1.0, gaps: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of logits in which every other class is ahead by what a perturbation may give it.
+
+    Class j gets `min(radius, its own certified radius) * gap`, at least a hundredth of `radius * gap`, without a
+    gradient of that: all classes are pushed away at once, and none further than it can follow. `gaps` (classes,
+    classes) are the distances of the rows of a last layer, None stands for sqrt(2). Divided and multiplied by the
+    temperature.
+    Source: Hu, Zou, Wang, Leino, Fredrikson, NeurIPS 2023 (EMMA).
+    """
+    margins = logits.gather(1, labels[:, None]) - logits
+    reach = radius * _between(logits, labels, gaps)
+    share = (margins.detach() / reach.detach().clamp_min(1e-8)).clamp(0.01, 1.0)
+    ahead = (share * reach).scatter(1, labels[:, None], 0.0)
+    return functional.cross_entropy((logits + ahead) / temperature, labels) * temperature
+
+
+def gloro(
+    logits: Tensor, labels: Tensor, radius: float = 0.5, weight: float = 1.0, gaps: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy plus `weight` times the divergence of the prediction from the one with a class "not robust".
+
+    That class has the largest logit that another class than the predicted one can reach within the radius; the
+    divergence is `-log(1 - its probability)`. Source: Leino, Wang, Fredrikson, ICML 2021 (GloRo, the TRADES form).
+    """
+    predicted = logits.argmax(1)
+    reached = logits + radius * _between(logits, predicted, gaps)
+    bottom = reached.scatter(1, predicted[:, None], -math.inf).amax(1, keepdim=True)
+    clean = torch.logsumexp(logits, 1)
+    divergence = torch.logsumexp(torch.cat([logits, bottom], 1), 1) - clean
+    return functional.cross_entropy(logits, labels) + weight * divergence.mean()
+
+
+def _between(logits: Tensor, classes: Tensor, gaps: Tensor | None) -> Tensor:
+    """The distances (samples, classes) of the row of each sample's class from all rows; sqrt(2) if they are unknown."""
+    return torch.full_like(logits, math.sqrt(2)) if gaps is None else gaps[classes]
+
+
 def certificate(logits: Tensor, labels: Tensor, gaps: Tensor | None = None) -> Tensor:
     """`relu` of the least `(f_y - f_j) / gap` over the other classes, a mean over samples: the certified radius.
 
@@ -54,7 +109,8 @@ def certificate(logits: Tensor, labels: Tensor, gaps: Tensor | None = None) -> T
     maximises it (Singla, Singla, Feizi 2022); nothing is proved here.
     """
     margins = logits.gather(1, labels[:, None]) - logits
-    margins = margins / (math.sqrt(2) if gaps is None else gaps[labels])
+    # A row's distance from itself may be zero: 0 / 0 would have no gradient, whatever replaces its value.
+    margins = margins / _between(logits, labels, gaps).scatter(1, labels[:, None], 1.0)
     margins = margins.scatter(1, labels[:, None], math.inf)
     return torch.relu(margins.amin(1)).mean()
 
@@ -71,19 +127,26 @@ def row_gaps(head: nn.Module | None) -> Tensor | None:
     return squares.clamp_min(1e-8).sqrt()
 
 
-def make_loss(settings: CrossEntropySettings | MultiMarginSettings | HKRSettings, gaps: Gaps = lambda: None) -> Loss:
-    """The loss of a configuration, with its certificate term; `gaps` gives what `certificate` divides by."""
+def make_loss(settings: LossSettings, gaps: Gaps = lambda: None) -> Loss:
+    """The loss of a configuration, with its certificate term; `gaps` gives what radii and `emma` divide by."""
+    chosen = _LOSSES[settings.name]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        logits = logits.float()
-        if isinstance(settings, CrossEntropySettings):
-            value = cross_entropy(logits, labels, settings.offset, settings.temperature)
-        elif isinstance(settings, MultiMarginSettings):
-            value = multi_margin(logits, labels, settings.margin)
-        else:
-            value = hkr(logits, labels, settings.alpha, settings.margin)
+        logits, between = logits.float(), gaps()
+        value = chosen(logits, labels, settings, between)
         if settings.certificate > 0:
-            value = value - settings.certificate * certificate(logits, labels, gaps())
+            value = value - settings.certificate * certificate(logits, labels, between)
         return value
 
     return loss
+
+
+#: How each kind of settings is applied, by name.
+_LOSSES: dict[str, Callable[[Tensor, Tensor, Any, Tensor | None], Tensor]] = {
+    "cross-entropy": lambda f, y, s, gaps: cross_entropy(f, y, s.offset, s.temperature),
+    "multi-margin": lambda f, y, s, gaps: multi_margin(f, y, s.margin),
+    "hkr": lambda f, y, s, gaps: hkr(f, y, s.alpha, s.margin),
+    "logit-annealing": lambda f, y, s, gaps: logit_annealing(f, y, s.offset, s.temperature, s.exponent),
+    "emma": lambda f, y, s, gaps: emma(f, y, s.radius, s.temperature, gaps),
+    "gloro": lambda f, y, s, gaps: gloro(f, y, s.radius, s.weight, gaps),
+}

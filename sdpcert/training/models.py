@@ -15,7 +15,7 @@ from sdpcert.training.settings import ConvolutionalModel, DenseModel, ResidualMo
 #: Families whose layers have their nonlinearity inside.
 NONLINEAR = ("sll", "cpl", "sandwich")
 #: Families whose layers return as many channels as they read.
-SQUARE = ("sll", "cpl", "soc")
+SQUARE = ("sll", "cpl", "soc", "linear-residual")
 
 AnyModel = DenseModel | ResidualModel | ConvolutionalModel
 
@@ -113,7 +113,7 @@ def _convolutional(settings: ConvolutionalModel, shape: tuple[int, ...]) -> tupl
     channels, height, width = shape
     chain: list[nn.Module] = []
     for inner, outer in zip(settings.channels, settings.outputs, strict=True):
-        for _ in range(settings.layers - (settings.halving == "convolution")):
+        for _ in range(settings.layers - (settings.halving != "selection")):
             chain += _convolution(settings, channels, inner, (height, width))
             channels = inner
         if height % 2 or width % 2:
@@ -122,11 +122,14 @@ def _convolutional(settings: ConvolutionalModel, shape: tuple[int, ...]) -> tupl
         if settings.halving == "convolution":
             chain.append(layers.SpaceToDepth(2))
             chain += _convolution(settings, 4 * channels, outer, (height, width))
+        elif settings.halving == "stride":
+            chain.append(layers.AOCConv2d(channels, outer, settings.kernel, 2, circular=settings.circular))
+            chain.append(_activation(settings.activation, outer))
         else:
             chain += [KeepChannels(outer // 4), layers.SpaceToDepth(2)]
         channels = outer
     chain.append(nn.Flatten())
-    dense = {"soc": "cayley", "bcop": "cayley"}.get(settings.family, settings.family)
+    dense = _DENSE_INSTEAD.get(settings.family, settings.family)
     made, size = _dense_chain(dense, channels * height * width, settings.dense, settings.activation)
     return [*chain, *made], size
 
@@ -150,6 +153,12 @@ def _convolution(settings: ConvolutionalModel, inputs: int, outputs: int, size: 
         chain.append(layers.SandwichConv2d(inputs, outputs, kernel, size))
     elif family == "cayley":
         chain.append(layers.CayleyConv2d(inputs, outputs, kernel, size))
+    elif family == "bro":
+        chain.append(layers.BROConv2d(inputs, outputs, kernel, size))
+    elif family == "aoc":
+        chain.append(layers.AOCConv2d(inputs, outputs, kernel, circular=circular))
+    elif family == "linear-residual":
+        chain.append(layers.LinearResidualConv2d(most, kernel, circular=circular))
     elif family == "bcop":
         chain.append(layers.BCOPConv2d(inputs, outputs, kernel, circular=circular))
     elif family == "spectral":
@@ -176,4 +185,8 @@ _LINEAR: dict[str, Callable[[int, int], LipschitzLayer]] = {
     "spectral": layers.SpectralLinear,
     "cayley": layers.CayleyLinear,
     "bjorck": layers.BjorckLinear,
+    "bro": layers.BROLinear,
+    "cholesky": layers.CholeskyLinear,
 }
+#: The family of dense layers after convolutions of a family that has none.
+_DENSE_INSTEAD = {"soc": "cayley", "bcop": "cayley", "aoc": "cayley", "linear-residual": "cholesky"}

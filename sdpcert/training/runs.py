@@ -32,6 +32,7 @@ from sdpcert.training.checkpoint import (
 )
 from sdpcert.training.config import load_config
 from sdpcert.training.datasets import Description
+from sdpcert.training.logs import read_records
 from sdpcert.training.models import build_model
 from sdpcert.training.modules import Normalisation
 from sdpcert.training.settings import Config
@@ -79,6 +80,23 @@ def save_model(folder: Path, module: nn.Sequential, config: Config, data: Descri
 def is_finished(folder: str | Path) -> bool:
     """Whether the folder has a finished network."""
     return (Path(folder) / "model.json").is_file()
+
+
+def reached(folder: str | Path) -> dict[str, Any]:
+    """How far a run has come by its log, as plain values: whether it is finished, epochs, steps, seconds, accuracies.
+
+    Accuracies are those that were measured last; of a run that has no log yet there are none, and nothing else either.
+    """
+    records = read_records(Path(folder) / "log.jsonl")
+    last: dict[str, Any] = records[-1] if records else {}
+    measured = {k: v for r in records for k, v in r.items() if k == "test_accuracy" or k.startswith("certified_")}
+    return {
+        "finished": is_finished(folder),
+        "epochs": last.get("epoch", 0),
+        "steps": last.get("step", 0),
+        "seconds": last.get("seconds", 0.0),
+        "reached": measured,
+    }
 
 
 def load_run(folder: str | Path, device: str | torch.device = "cpu") -> LoadedRun:

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 from sdpcert.running.extras import needed_by
 
-with needed_by("training"):
+with needed_by("training", "train"):
     from pydantic import BaseModel, ConfigDict, Field, model_validator
     from pydantic import ValidationError as ValidationError
 
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-Family = Literal["sll", "cpl", "aol", "spectral", "cayley", "bjorck", "bcop", "soc", "sandwich", "sandwich-network"]
 Activation = Literal["maxmin", "householder", "abs", "relu"]
 Head = Literal["normalized", "orthogonal", "mlp"]
 
@@ -43,7 +42,9 @@ class DenseModel(Section):
     """
 
     architecture: Literal["dense"]
-    family: Literal["sll", "cpl", "aol", "spectral", "cayley", "bjorck", "sandwich", "sandwich-network"] = "sll"
+    family: Literal[
+        "sll", "cpl", "aol", "spectral", "cayley", "bjorck", "bro", "cholesky", "sandwich", "sandwich-network"
+    ] = "sll"
     hidden: tuple[Positive, ...] = Field(default=(128, 128), min_length=1, max_length=1000)
     features: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     activation: Activation = "maxmin"
@@ -75,16 +76,19 @@ class ConvolutionalModel(Section):
     """Stages of `layers` convolutions that end with half the resolution, by space-to-depth; then `dense` layers.
 
     Stage k has `channels[k]` channels and leaves with `outputs[k]`. With `halving` "convolution" its last convolution
-    reads the image after space-to-depth; with "selection" a quarter of `outputs[k]` channels is kept before it.
+    reads the image after space-to-depth; with "selection" a quarter of `outputs[k]` channels is kept before it; with
+    "stride", for the family aoc, it has stride 2.
     `terms` and `fast_gradient` are those of skew orthogonal convolutions (`sdpcert.layers.SOCConv2d`).
     """
 
     architecture: Literal["convolutional"]
-    family: Literal["sll", "cpl", "aol", "spectral", "cayley", "bcop", "soc", "sandwich"] = "aol"
+    family: Literal[
+        "sll", "cpl", "aol", "spectral", "cayley", "bcop", "aoc", "bro", "soc", "linear-residual", "sandwich"
+    ] = "aol"
     channels: tuple[Positive, ...] = Field(default=(32, 64), min_length=1, max_length=20)
     outputs: tuple[Positive, ...] = Field(default=(32, 64), min_length=1, max_length=20)
     layers: Positive = 2
-    halving: Literal["convolution", "selection"] = "convolution"
+    halving: Literal["convolution", "selection", "stride"] = "convolution"
     kernel: Positive = 3
     circular: bool = False
     terms: Annotated[int, Field(ge=2, le=40)] = 12
@@ -100,6 +104,8 @@ class ConvolutionalModel(Section):
             raise ValueError(
                 f"channels and outputs need one number per stage, not {len(self.channels)} and {len(self.outputs)}"
             )
+        if self.halving == "stride" and self.family != "aoc":
+            raise ValueError(f"halving by stride is for the family 'aoc', not {self.family!r}")
         if self.halving == "selection":
             for inner, outer in zip(self.channels, self.outputs, strict=True):
                 if outer % 4 or outer > 4 * inner:
@@ -138,9 +144,40 @@ class HKRSettings(CertificateTerm):
     margin: Annotated[float, Field(gt=0)] = 1.0
 
 
-class OptimiserSettings(Section):
-    """What all optimisers have; weight decay applies to every parameter."""
+class LogitAnnealingSettings(CertificateTerm):
+    """`-T (1 - p)^exponent log p` with p as in the cross-entropy with offset (Lai, Huang, Kung, Chen 2025)."""
 
+    name: Literal["logit-annealing"]
+    offset: float = 2.8284271247461903
+    temperature: Annotated[float, Field(gt=0)] = 0.75
+    exponent: NotNegative = 5.0
+
+
+class EMMASettings(CertificateTerm):
+    """Cross-entropy with every other class ahead by what a perturbation up to `radius` may give it (Hu et al. 2023)."""
+
+    name: Literal["emma"]
+    radius: Annotated[float, Field(gt=0)] = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GloRoSettings(CertificateTerm):
+    """Cross-entropy plus `weight` times the divergence from the prediction that may be "not robust" (Leino 2021)."""
+
+    name: Literal["gloro"]
+    radius: Annotated[float, Field(gt=0)] = 0.5
+    weight: NotNegative = 1.0
+
+
+class OptimiserSettings(Section):
+    """What all optimisers have; weight decay applies to every parameter.
+
+    With `lookahead` k above 0 slow weights follow the others every k steps by the share `slow`, and the others go on
+    from there (Zhang, Lucas, Hinton, Ba 2019).
+    """
+
+    lookahead: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    slow: Annotated[float, Field(gt=0, le=1)] = 0.5
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     clip: NotNegative = 0.0
@@ -161,9 +198,9 @@ class SGDSettings(OptimiserSettings):
 
 
 class AdamSettings(OptimiserSettings):
-    """Adam, or with decoupled weight decay AdamW."""
+    """Adam, with decoupled weight decay AdamW, or with Nesterov's momentum NAdam."""
 
-    name: Literal["adam", "adamw"]
+    name: Literal["adam", "adamw", "nadam"]
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
 
@@ -230,7 +267,9 @@ class TrainingSettings(Section):
 
 
 ModelSettings = Annotated[DenseModel | ResidualModel | ConvolutionalModel, Field(discriminator="architecture")]
-LossSettings = Annotated[CrossEntropySettings | MultiMarginSettings | HKRSettings, Field(discriminator="name")]
+LossSettings = (
+    CrossEntropySettings | MultiMarginSettings | HKRSettings | LogitAnnealingSettings | EMMASettings | GloRoSettings
+)
 AnyOptimiser = Annotated[SGDSettings | AdamSettings, Field(discriminator="name")]
 ScheduleSettings = Annotated[
     ConstantSchedule | CosineSchedule | TriangularSchedule | StepSchedule, Field(discriminator="name")
@@ -245,7 +284,7 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: DataSettings = DataSettings()
     model: ModelSettings
-    loss: LossSettings = CrossEntropySettings(name="cross-entropy")
+    loss: Annotated[LossSettings, Field(discriminator="name")] = CrossEntropySettings(name="cross-entropy")
     optimiser: AnyOptimiser = AdamSettings(name="adam")
     schedule: ScheduleSettings = TriangularSchedule(name="triangular")
     augment: AugmentSettings = AugmentSettings()
@@ -270,4 +309,6 @@ class Config(Section):
         table = self.table()
         for section, key in (("data", "root"), ("data", "cache"), ("training", "checkpoint_seconds")):
             del table[section][key]
+        if not self.optimiser.lookahead:  # runs from before there were slow weights keep their fingerprint
+            del table["optimiser"]["lookahead"], table["optimiser"]["slow"]
         return table

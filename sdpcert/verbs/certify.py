@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,18 +10,24 @@ import numpy as np
 import typer
 
 import sdpcert
-from sdpcert.report import rounded_down, rounded_up, seconds
+from sdpcert.report import rounded_apart, rounded_up, seconds
+from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 #: What is said of the pieces of a region: how many have a bound of their own, were looked at, and are open.
 PIECES = ("pieces", "nodes", "open")
 
 
-@app.command(epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json")
+@app.command(
+    short_help="Prove a bound, for all inputs or on a region; write its proof.",
+    epilog="Example: sdpcert certify model.onnx --rows 7 -o model.cert.json",
+)
 def certify(
-    net: options.NetworkFile,
+    net: options.NetworkFile = None,
+    example: options.Example = None,
     method: options.Method = "auto",
     solver: options.SolverName = "native",
     tol: options.Tolerance = 1e-6,
@@ -55,11 +60,11 @@ def certify(
     asked = regions.RegionOptions(around, radius, norm, within, index, box)
     chosen_pair = regions.chosen_pair(pair, rows)
     regions.check_together(asked.given, exact, nodes, jobs, method, form, head)
-    network = sdpcert.load(net, **options.array_options(activation, orientation))
+    network = options.network_of(net, example, options.array_options(activation, orientation))
     region = asked.chosen(math.prod(network.input_shape))
-    output = output or Path(f"{net.stem}.cert.json")
+    output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
-    with options.progress() as progress, regions.workers(jobs) as executor:
+    with options.progress() as progress, executor(jobs) as workers:
         certificate = sdpcert.certify(
             network,
             method,
@@ -78,15 +83,16 @@ def certify(
             exact=exact,
             nodes=nodes,
             output_pair=chosen_pair,
-            executor=executor,
+            executor=workers,
         )
     proved = certificate.status == "proved"
     if proved:
         certificate.save(output)
     if as_json:
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
-        beside = {"region": region.summary, "certificate": str(output) if proved else None}
-        print(json.dumps(certificate.summary() | counts | beside))
+        about = {"network": network.source, "output_rows": options.chosen_rows(rows), "output_pair": chosen_pair}
+        beside = {"region": region.summary, "certificate": output if proved else None}
+        print_object("certify", about | certificate.summary() | counts | beside)
         return 0 if proved else 1
     _print_certificate(certificate, network, region, output)
     return 0 if proved else 1
@@ -98,16 +104,21 @@ def _print_certificate(certificate: Any, network: Any, region: regions.ChosenReg
     neurons = form.neurons if form is not None else certificate.neurons
     outputs = form.outputs if form is not None else sizes[1]
     print(f"network     {network.source}: {sizes[0]} inputs, {neurons} neurons, {outputs} outputs")
+    lower, upper = rounded_apart(certificate.lower, certificate.upper)
     if certificate.status == "proved":
         how = "in exact arithmetic" if certificate.level == "exact" else "with rigorous floating-point bounds"
-        print(f"upper       {rounded_up(certificate.upper)}    proved {how}, l2 to l2, {region.words}")
+        print(f"upper       {upper}    proved {how}, l2 to l2, {region.words}")
     else:
         print("upper       unproved: the solver's point could not be proved")
     inside = "" if region.region is None else " of the region"
     print(
-        f"lower       {rounded_down(certificate.lower)}    attained by two inputs{inside} in the certificate, "
+        f"lower       {lower}    attained by two inputs{inside} in the certificate, "
         f"found in {seconds(certificate.attained_seconds)}"
     )
+    if certificate.advice:
+        ratio = rounded_up(certificate.upper / certificate.lower * (1 + 1e-15), 4)
+        print(f"ratio       {ratio}    upper / lower: the constant is somewhere between them")
+        print(f"advice      {'; or '.join(certificate.advice)}")
     if certificate.sdp_lower is None:
         _print_pieces(certificate)
     elif certificate.sdp_lower > 0 and certificate.status == "proved":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,19 +11,24 @@ import typer
 
 import sdpcert
 from sdpcert.certify.binding import check_with_network
-from sdpcert.check import CheckResult, Rejected, Unreadable, document_of
+from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness.binding import check_with_model
 from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
+from sdpcert.running.phases import SHORT, phases_shown
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 Array = np.ndarray
 
 
-@app.command(epilog="Example: sdpcert check model.cert.json --network model.onnx")
+@app.command(
+    short_help="Prove a certificate, radii or a proof again, from the file alone.",
+    epilog="Example: sdpcert check model.cert.json --network model.onnx",
+)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="certificate, or file of radii")],
     network: Annotated[
@@ -43,25 +47,45 @@ def check(
         raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
     reads(file)
     given = options.array_options(activation, orientation)
-    if network is None and data is None:
-        result = sdpcert.check(file)
+    try:
+        document = document_of(file)
+    except Unreadable as error:
+        raise ValueError(f"{file}: {error}") from None
+    except Rejected as error:
+        result = CheckResult(False, None, str(error))
     else:
-        try:
-            document = document_of(file)
-        except (Unreadable, Rejected):
-            document = None  # what is wrong with it the checker says
-        if isinstance(document, dict) and document.get("format") == FORMAT:
-            result = _with_model(file, document, network, data, given)
-        elif data is not None:
-            raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
-        else:
-            assert network is not None
-            result = _with_network(file, network, given)
+        with phases_shown(f"proving {file.name} again{_took(document)}"):
+            result = _verdict(file, document, network, data, given)
     if as_json:
-        print(json.dumps({"ok": result.ok, "upper": result.upper, "level": result.level, "reason": result.reason}))
+        print_object("check", {"file": file, **_summary(result)})
     else:
         print(("proved: " if result.ok else "rejected: ") + result.reason)
     return 0 if result.ok else 1
+
+
+def _verdict(file: Path, document: Any, network: Path | None, data: Path | None, given: dict[str, str]) -> CheckResult:
+    """What the checkers say of the file, and of the model and the data that it has to be about."""
+    if network is None and data is None:
+        return check_document(document)
+    if isinstance(document, dict) and document.get("format") == FORMAT:
+        return _with_model(file, document, network, data, given)
+    if network is None or data is not None:
+        raise ValueError(f"--data compares the inputs of a file of radii, and {file} is none; leave it out")
+    return _with_network(file, network, given)
+
+
+def _took(document: Any) -> str:
+    """What the file says that its proof took when it was made, for whoever waits at a terminal."""
+    stated = document.get("information") if isinstance(document, dict) else None
+    took = stated.get("proof_seconds") if isinstance(stated, dict) else None
+    long = isinstance(took, float) and SHORT <= took < math.inf
+    return f", whose proof took {took:.0f} s when it was made" if long else ""
+
+
+def _summary(result: CheckResult) -> dict[str, Any]:
+    """The attributes as plain values."""
+    rows = [{"radius": r.radius, "certified": r.certified, "under_attack": r.attacked} for r in result.radii]
+    return {**vars(result), "radii": rows}
 
 
 def _with_network(certificate: Path, network: Path, given: dict[str, str]) -> CheckResult:

@@ -7,18 +7,28 @@ from typing import Annotated
 
 import typer
 
-from sdpcert.verbs import options, regions
+from sdpcert.running import choices
+from sdpcert.verbs import completion, options, regions
 from sdpcert.verbs.evaluated_model import ModelOptions, evaluate_model
 from sdpcert.verbs.evaluated_run import RunOptions, evaluate_run
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: sdpcert evaluate model.onnx --data images.npz --radii 0.1,0.2 --within 0,1")
+@app.command(
+    short_help="Prove how far inputs may move and keep their class.",
+    epilog="Example: sdpcert evaluate model.onnx --data images.npz --within 0,1",
+)
 def evaluate(
     subject: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="folder of a finished run, or a model file as certify reads it")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="RUN|MODEL",
+            help="folder of a finished run, or a model file as certify reads it",
+            show_default=False,
+        ),
+    ] = None,
+    example: options.Example = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -28,14 +38,19 @@ def evaluate(
         ),
     ] = None,
     radii: Annotated[
-        str | None, typer.Option(help="radii of the table, as in 0.5,36/255 (of a run for images of values 0 to 1)")
+        str | None,
+        typer.Option(
+            metavar="R,...", help="radii of the table, as in 0.5,36/255 (of a run for images of values 0 to 1)"
+        ),
     ] = None,
     level: options.Level = "R",
     attack: Annotated[bool, typer.Option(help="search adversarial points: the other side of every accuracy")] = True,
-    count: Annotated[int | None, typer.Option(min=1, help="only so many of the inputs, the first")] = None,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="only so many of the inputs, the first")] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="seconds an input (60), or of a run what a bound's programs may take by estimate (300)"),
+        typer.Option(
+            metavar="S", help="seconds an input (60), or of a run what a bound's programs may take by estimate (300)"
+        ),
     ] = None,
     seed: options.Seed = 0,
     norm: Annotated[regions.NormName | None, typer.Option(help="of a model: the norm of the radii (l2)")] = None,
@@ -62,21 +77,35 @@ def evaluate(
     activation: options.ActivationName = None,
     orientation: options.Orientation = None,
     bounds: Annotated[
-        str | None, typer.Option(help="of a run: some of by-construction,sdp,pairwise (by-construction)")
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="of a run: some of by-construction, sdp and pairwise (by-construction)",
+            autocompletion=completion.bounds_of_runs,
+        ),
     ] = None,
     pairs: Annotated[
-        str | None, typer.Option(help="of a run: certificates of pairs of classes, auto, all or none (auto)")
+        choices.Pairs | None, typer.Option(help="of a run: which pairs of classes have certificates (auto)")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="of a run: cpu, or a torch device such as cuda (cpu)")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="of a run: cpu, or a torch device such as cuda (cpu)",
+            autocompletion=completion.devices,
+        ),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="of a run: only verify the saved evaluation, from its files and the data")
     ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Certified accuracy, with proofs: of a model on inputs of your own, or of a finished run, saved in its folder."""
-    of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation)
+    of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation, example)
     of_run = RunOptions(bounds, pairs, device, again)
     wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
+    if subject is None:
+        return evaluate_model(None, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
     folder = subject.is_dir() or not (subject.suffix or subject.exists())  # perhaps of a run that is not there
     if folder and not (data is not None and data.is_file()):
         _refuse(of_model.given, "evaluations of a model", "with --data X.npz the run's network is one")

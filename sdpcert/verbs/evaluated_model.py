@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
@@ -16,12 +15,14 @@ from rich.table import Table
 
 import sdpcert
 from sdpcert.errors import CommandInterrupted, Interrupted
+from sdpcert.readers.examples import ExampleName, example_inputs
 from sdpcert.readers.labelled import load_labelled
-from sdpcert.report import percent_down, rounded_down, seconds
-from sdpcert.report.rounding import as_stated
+from sdpcert.report import percent_down, percent_up, radius_text, seconds
 from sdpcert.running import choices
+from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
 from sdpcert.verbs import options, regions
+from sdpcert.verbs.json_output import print_object
 
 #: Seconds for one input, unless told otherwise.
 TIME_LIMIT = 60.0
@@ -46,6 +47,7 @@ class ModelOptions:
     output: Path | None = None
     activation: str | None = None
     orientation: str | None = None
+    example: ExampleName | None = None
 
     @property
     def given(self) -> list[str]:
@@ -78,7 +80,7 @@ class ModelOptions:
 
 
 def evaluate_model(
-    model: Path,
+    subject: Path | None,
     asked: ModelOptions,
     radii: list[float] | None,
     level: choices.Level,
@@ -95,7 +97,10 @@ def evaluate_model(
         raise ValueError(f"--radii wants finite numbers that are not negative, not {','.join(map(str, radii))}")
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"--time-limit wants a positive number of seconds, not {time_limit:g}")
-    network = _network(model, asked)
+    model = options.network_path(subject, asked.example)
+    network = _network(subject, asked)
+    if data is None and asked.example is not None:
+        data = example_inputs()
     if data is None:
         raise ValueError("a model needs --data X.npz, with arrays `inputs` (n, ...) and `labels` (n,)")
     classes = math.prod(network.output_shape)
@@ -103,7 +108,7 @@ def evaluate_model(
     output = asked.output or Path(f"{model.resolve().name if model.is_dir() else model.stem}.radii.json")
     check_output(output)
     interrupted = ""
-    with regions.workers(asked.jobs or 1) as executor:
+    with executor(asked.jobs or 1) as workers:
         try:
             result = sdpcert.radii(
                 network,
@@ -117,7 +122,7 @@ def evaluate_model(
                 time_limit=TIME_LIMIT if time_limit is None else time_limit,
                 attack=attack,
                 constants="auto" if asked.constants is None else asked.constants,
-                executor=executor,
+                executor=workers,
                 seed=seed,
                 progress=sys.stderr.isatty(),
             )
@@ -126,7 +131,8 @@ def evaluate_model(
             interrupted = result.notes[-1] if result.notes else "interrupted"
     result.save(output)
     if as_json:
-        print(json.dumps(_summary(result, network.source, output, within, normalisation)))
+        found = _summary(result, network.source, output, within, normalisation)
+        print_object("evaluate", {"subject": "model", "interrupted": interrupted or None} | found)
     else:
         _print(result, network, data, within, normalisation is not None)
         advice = _advice(result, within, radii is not None, normalisation is not None)
@@ -142,10 +148,12 @@ def evaluate_model(
     return 0
 
 
-def _network(model: Path, asked: ModelOptions) -> sdpcert.Network:
-    """The network of a model file, or of a run's folder."""
+def _network(subject: Path | None, asked: ModelOptions) -> sdpcert.Network:
+    """The network of a model file, of an example, or of a run's folder."""
     given = options.array_options(asked.activation, asked.orientation)
-    return options.network_of_run(model, given) if model.is_dir() else sdpcert.load(model, **given)
+    if subject is not None and subject.is_dir():
+        return options.network_of_run(subject, given)
+    return options.network_of(subject, asked.example, given)
 
 
 def _summary(
@@ -167,7 +175,7 @@ def _summary(
         "correct": result.correct.tolist(),
         "distance": [d if math.isfinite(d) else None for d in result.distance.tolist()],
         "labels": result.labels.tolist(),
-        "rows": [{"radius": r.radius, "certified": r.certified, "attacked": r.attacked} for r in result.rows],
+        "rows": [row.summary() for row in result.rows],
         "median_radius": statistics.median_low(result.radius.tolist()),
         "seconds": result.seconds,
         "notes": list(result.notes),
@@ -187,16 +195,15 @@ def _print(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("radius")
     attacked = any(row.attacked is not None for row in result.rows)
-    for header in ("certified", "not attacked") if attacked else ("certified",):
+    for header in ("certified", "under attack") if attacked else ("certified",):
         table.add_column(header, justify="right")
     for row in result.rows:
-        left = (str(row.attacked),) if attacked else ()
-        table.add_row(as_stated(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", *left)
+        share = "" if row.attacked_accuracy is None else f"{row.attacked}  {percent_up(row.attacked_accuracy)} %"
+        left = (share,) if attacked else ()
+        table.add_row(radius_text(row.radius), f"{row.certified}  {percent_down(row.accuracy)} %", *left)
     Console(width=max(Console().width, 100)).print(table)
     median = statistics.median_low(result.radius.tolist())
-    print(
-        f"median    {rounded_down(median, 4)}    at least half of the inputs have this radius; that of wrong ones is 0"
-    )
+    print(f"median    {radius_text(median)}    at least half of the inputs have this radius; that of wrong ones is 0")
     print(f"time      {seconds(result.seconds)}, {seconds(result.seconds / total)} an input")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sdpcert.errors import CommandInterrupted
-from sdpcert.report import percent_down, percent_up, rounded_down
+from sdpcert.report import percent_down, percent_up, radius_text
 from sdpcert.running import choices
 from sdpcert.verbs import options
+from sdpcert.verbs.json_output import print_object
 
 #: Seconds that a bound's programs may take by estimate, unless told otherwise.
 TIME_LIMIT = 300.0
@@ -25,7 +25,7 @@ class RunOptions:
     """The options that only an evaluation of a run has, None or False where they were not given."""
 
     bounds: str | None = None
-    pairs: str | None = None
+    pairs: choices.Pairs | None = None
     device: str | None = None
     again: bool = False
 
@@ -48,17 +48,12 @@ def evaluate_run(
     as_json: bool,
 ) -> int:
     """Evaluate a finished run or verify its saved evaluation, print it, and return the exit code."""
-    options.training_package()
-    from sdpcert.errors import EvaluationRejected
+    options.training_package("evaluating a run")
     from sdpcert.evaluation.again import recertify
     from sdpcert.evaluation.trained import evaluate as measured
 
     if asked.again:
-        try:
-            result = recertify(run, data, asked.device or "cpu")
-        except EvaluationRejected as error:
-            print(f"sdpcert: rejected: {error}", file=sys.stderr)
-            return 1
+        result = recertify(run, data, asked.device or "cpu")
     else:
         result = measured(
             run,
@@ -76,26 +71,28 @@ def evaluate_run(
             command=" ".join(["sdpcert", *sys.argv[1:]]),
             on_interrupt="prove",
         )
-    _print(result, asked.again, as_json)
-    if result.notes and not asked.again:
-        raise CommandInterrupted("; ".join(result.notes))
+    interrupted = "; ".join(result.notes) if not asked.again else ""
+    if as_json:
+        beside = {"subject": "run", "again": asked.again, "interrupted": interrupted or None}
+        print_object("evaluate", beside | result.summary())
+    else:
+        _print(result, asked.again)
+    if interrupted:
+        raise CommandInterrupted(interrupted)
     # Notes tell of what was interrupted: what is there holds, and some is missing.
     return 1 if result.notes else 0
 
 
-def _print(result: Any, again: bool, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.summary()))
-        return
+def _print(result: Any, again: bool) -> None:
     print(f"{result.samples} test images, {percent_down(result.clean_accuracy)} % right, level {result.level}")
-    headers = ("radius", "bound", "certified", "not attacked")
+    headers = ("radius", "bound", "certified", "under attack")
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in result.rows:
         attacked = "" if row.attacked_accuracy is None else f"{percent_up(row.attacked_accuracy)} %"
-        table.add_row(rounded_down(row.radius, 4), row.bound, f"{percent_down(row.accuracy)} %", attacked)
+        table.add_row(radius_text(row.radius), row.bound, f"{percent_down(row.accuracy)} %", attacked)
     Console(width=max(Console().width, 100)).print(table)
     for name, reason in result.left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
     for note in result.notes if again else ():
         print(f"note: {note}", file=sys.stderr)
-    print(f"{'verified' if again else 'saved'} {result.path}", file=sys.stderr)
+    print(f"finished: {'verified' if again else 'saved'} {result.path}", file=sys.stderr)

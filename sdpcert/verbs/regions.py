@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,9 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from sdpcert.arithmetic.exact import two_sum
 from sdpcert.readers.points import load_point
-from sdpcert.regions.region import Ball, Box, Region
+from sdpcert.regions.around import apart, region_around
+from sdpcert.regions.region import Box, Region
+from sdpcert.report import radius_text
 from sdpcert.verbs import options
 
 Array = np.ndarray
@@ -44,7 +40,10 @@ Exact = Annotated[bool, typer.Option("--exact", help="branch and bound until upp
 Nodes = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="branch and bound, looking at so many pieces at most")
 ]
-Pair = Annotated[str | None, typer.Option(metavar="I,J", help="bound the difference of two outputs, f_I - f_J")]
+Pair = Annotated[
+    str | None,
+    typer.Option("--output-pair", "--pair", metavar="I,J", help="bound the difference of two outputs, f_I - f_J"),
+]
 Jobs = Annotated[int, typer.Option(min=1, metavar="K", help="processes of the branch and bound")]
 
 
@@ -94,47 +93,23 @@ class RegionOptions:
             raise ValueError(f"--radius must be a positive finite number, not {self.radius}")
         within = chosen_within(self.within)
         point = load_point(self.around, inputs, self.index)
-        if self.norm == "linf":
-            region, shape = self._cube(point, radius, within), f"box of half-width {radius!r}"
-        else:
-            self._check_meets(point, radius, within)
-            region, shape = (
-                Ball(point, radius, None if within is None else Box(np.array(within[0]), np.array(within[1]))),
-                f"ball of radius {radius!r}",
+        norm = self.norm or "l2"
+        entry = apart(point, radius, norm, within)
+        if entry is not None:
+            raise ValueError(
+                f"--within {self.within}: entry {entry} of {self.around} is farther from it than --radius "
+                f"{self.radius}; widen one of them"
             )
+        try:
+            region = region_around(point, radius, norm, within)
+        except ValueError as error:
+            raise ValueError(f"--radius {self.radius} around {self.around}: {error}") from None
+        shape = f"{'box of half-width' if norm == 'linf' else 'ball of radius'} {radius_text(radius)}"
         place = str(self.around) if self.index is None else f"input {self.index} of {self.around}"
         cut = "" if within is None else f", within [{within[0]:g}, {within[1]:g}]"
         summary = {"kind": "box" if self.norm == "linf" else "ball", "radius": radius, "norm": self.norm or "l2"}
         summary |= {"around": str(self.around), "index": self.index, "within": None if within is None else list(within)}
         return ChosenRegion(region, f"on the {shape} around {place}{cut}", summary)
-
-    def _cube(self, point: Array, radius: float, within: tuple[float, float] | None) -> Box:
-        """All entries within `radius` of the point's, the ends rounded outward."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            low, below = two_sum(point, np.full_like(point, -radius))
-            high, above = two_sum(point, np.full_like(point, radius))
-            low = np.where(below < 0, np.nextafter(low, -np.inf), low)
-            high = np.where(above > 0, np.nextafter(high, np.inf), high)
-        if not np.all(np.isfinite(low) & np.isfinite(high)):
-            raise ValueError(f"--radius {self.radius}: the box around {self.around} leaves the range of float64")
-        if within is not None:
-            low, high = np.maximum(low, within[0]), np.minimum(high, within[1])
-        if np.any(low > high):
-            raise self._apart(int(np.argmax(low > high)))
-        return Box(low, high)
-
-    def _check_meets(self, point: Array, radius: float, within: tuple[float, float] | None) -> None:
-        """ValueError where some entry alone keeps the ball away from `within`; the ball itself checks the rest."""
-        if within is not None:
-            apart = np.maximum(within[0] - point, point - within[1])
-            if np.max(apart) >= radius:
-                raise self._apart(int(np.argmax(apart)))
-
-    def _apart(self, entry: int) -> ValueError:
-        return ValueError(
-            f"--within {self.within}: entry {entry} of {self.around} is farther from it than --radius {self.radius}; "
-            "widen one of them"
-        )
 
     def _box(self, ends: tuple[str, str], inputs: int) -> ChosenRegion:
         low, high = (_end(text, inputs) for text in ends)
@@ -199,45 +174,3 @@ def check_together(given: bool, exact: bool, nodes: int | None, jobs: int, metho
             raise ValueError(f"{what} needs the network as a whole: leave out --head composed")
     if jobs > 1 and not exact and nodes is None:
         raise ValueError("--jobs is for branch and bound: add --exact or --nodes")
-
-
-@contextmanager
-def workers(count: int) -> Iterator[Executor | None]:
-    """Processes for a branch and bound, None for one; what they still do at the end is given up."""
-    if count == 1:
-        yield None
-        return
-    before = set(multiprocessing.active_children())
-    spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=spawn, initializer=leave_signals_to_the_parent)
-    with _interrupts_held_back():
-        for _ in range(count):  # each starts one
-            executor.submit(int)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        children = set(multiprocessing.active_children()) - before
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join()
-
-
-def leave_signals_to_the_parent() -> None:
-    """Let Ctrl-C, which the terminal sends to every process of the command, interrupt the first one alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block: processes that start in it are deaf to it while they import."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

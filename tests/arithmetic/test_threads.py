@@ -47,6 +47,10 @@ def test_only_the_main_thread_divides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads.threads() == 4
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(threads.threads).result() == 1
-    with threads.undivided():
-        assert threads.threads() == 1
     assert threads.each(lambda k: k * k, list(range(20))) == [k * k for k in range(20)]
+
+
+def test_a_block_of_threads_of_its_own() -> None:
+    for count in (1, 3):
+        with threads.mapping(count) as mapped:
+            assert list(mapped(pow, range(5), [2] * 5)) == [0, 1, 4, 9, 16]

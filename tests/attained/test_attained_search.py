@@ -89,7 +89,7 @@ def test_averaged_gradients_are_derivatives(kind: str, seed: int) -> None:
         image = (slopes * (v @ inner.T)) @ outer.T
         return float(norms(image if skip is None else image + v @ skip.weights.T)[0])
 
-    by_point, by_direction = averaged_gradients(searched, point, direction, np.array([[width]]))
+    by_point, by_direction = np.split(averaged_gradients(searched, point, direction, np.array([[width]])), 2)
     step = 1e-6
     for k in range(4):
         e = step * np.eye(4)[k : k + 1]

@@ -17,9 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sdpcert.certify.branching import Searched, search
-from sdpcert.certify.branching.workers import processes
 from sdpcert.regions import AllInputs, Ball, Box, Region
 from sdpcert.regions.pieces import Bounded, Empty, Flat, Split
+from sdpcert.running.executors import executor
 from sdpcert.solvers.solution import Budget, Progress
 from tests.certify.branching_cases import Mlp, is_proved, is_tree, proves_flat, states
 
@@ -167,8 +167,8 @@ def test_spent_budget_ends_it() -> None:
 def test_executor_finds_the_same_value() -> None:
     mlp = Mlp.random(DIVIDED, False)
     alone = search(mlp.form, AllInputs(), tol=TOL)
-    with ThreadPoolExecutor(2) as executor:
-        together = search(mlp.form, AllInputs(), tol=TOL, executor=executor)
+    with ThreadPoolExecutor(2) as pool:
+        together = search(mlp.form, AllInputs(), tol=TOL, executor=pool)
     assert together.status == alone.status == "optimal"
     assert together.upper == pytest.approx(alone.upper, rel=2 * TOL)
     check_all(mlp, AllInputs(), together)
@@ -192,8 +192,8 @@ def test_known_value_ends_it_early() -> None:
 def test_processes_find_the_same_value() -> None:
     form = Mlp.random(DIVIDED, False).form
     alone = search(form, AllInputs(), tol=TOL)
-    with processes(2) as executor:
-        together = search(form, AllInputs(), tol=TOL, executor=executor)
+    with executor(2) as workers:
+        together = search(form, AllInputs(), tol=TOL, executor=workers)
     assert together.upper == pytest.approx(alone.upper, rel=2 * TOL)
 
 

@@ -17,8 +17,8 @@ from sdpcert.certify.ladder import Ladder
 from sdpcert.solvers import SOLVERS, closed_form, product
 from sdpcert.solvers.effort import Effort
 from sdpcert.solvers.forward import lowest_form
-from sdpcert.solvers.segments import sweep
-from sdpcert.solvers.solution import Progress
+from sdpcert.solvers.segments import segments_of, sweep
+from sdpcert.solvers.solution import Budget, Progress
 
 Array = np.ndarray
 
@@ -113,6 +113,37 @@ def test_one_multiplier_per_layer_of_a_deep_chain_goes_by_blocks(monkeypatch: py
     assert blocks.method == "layer" and blocks.solver_status == "optimal" and blocks.gap <= 1e-6
 
 
+def test_what_is_estimated_in_vain_is_solved_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "QUICK", 0.0)
+    monkeypatch.setattr(ladder, "estimate", lambda *_: Effort(70.0, 1e6))
+    monkeypatch.setattr(dense, "sweep", unwanted)
+    certificate = certify(Network.mlp(chain(8, 16)), time_limit=40.0)
+    assert certificate.solver_status == "optimal" and certificate.gap <= 1e-6 and certificate.method == "neuron"
+
+
+def test_a_run_that_is_too_slow_ends_after_its_first_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "QUICK", 0.0)
+    monkeypatch.setattr(ladder, "ANYTIME", 1e-9)  # as if no pace were enough
+    monkeypatch.setattr(ladder, "estimate", lambda *_: Effort(70.0, 1e6))
+    monkeypatch.setattr(ladder, "segments_of", partial(segments_of, neurons=64))
+    monkeypatch.setattr(dense, "sweep", partial(sweep, neurons=64))
+    network = Network.mlp(chain(12, 16))
+    certificate = certify(network, time_limit=40.0, tol=0.1, effort=0.0)
+    assert certificate.status == "proved" and certificate.sdp_lower == certificate.lower
+    assert certificate.upper < 0.9 * closed_form(network.stacked.reduced()).bound
+    assert "the bound is that of sweeps over segments" in certificate.notes
+    assert any("above what is left of the time limit" in note for note in certificate.notes)
+
+
+def test_a_budget_ends_what_its_pace_does_not_carry_through() -> None:
+    now = time.perf_counter()
+    assert Budget(seconds=100.0, started=now - 60.0, needed=0.0).ends(2, 40.0) is False
+    assert Budget(seconds=100.0, started=now - 60.0, needed=5.0).ends(2, 40.0) is False  # 10 s each, three more
+    assert Budget(seconds=100.0, started=now - 60.0, needed=7.0).ends(2, 40.0)
+    assert not Budget(seconds=100.0, started=now - 60.0, needed=7.0).ends(3, 40.0)
+    assert Budget(seconds=50.0, started=now - 60.0).ends(9, 0.0)
+
+
 def test_rungs_follow_from_estimates() -> None:
     whole, sweep = Effort(1000.0, 1e9), Effort(10.0, 1e7)
 
@@ -125,6 +156,8 @@ def test_rungs_follow_from_estimates() -> None:
     assert at(time_limit=800.0).takes_whole(0.0) and not at(time_limit=760.0).takes_whole(
         0.0
     )  # every iterate is a bound
+    assert at(time_limit=760.0).tries_whole(0.0) and not at(time_limit=800.0).tries_whole(0.0)
+    assert not at(time_limit=490.0).tries_whole(0.0) and not at().tries_whole(0.0)
     assert at(time_limit=800.0).begins_sweeps(0.0) and not at(time_limit=775.0).begins_sweeps(0.0)
     assert at(time_limit=800.0).ends_sweeps(21.0, 21.0) and not at(time_limit=800.0).ends_sweeps(11.0, 11.0)
     assert at().begins_sweeps(0.0) and not at(memory_limit=1e6).begins_sweeps(0.0)

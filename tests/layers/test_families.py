@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
-from sdpcert.layers import FAMILIES, Family, LipschitzLayer, MaxMin, check, lipschitz  # noqa: E402
+from sdpcert.layers import FAMILIES, Family, LipschitzLayer, MaxMin, check, check_family, lipschitz  # noqa: E402
 from sdpcert.layers.feasibility import WEIGHTS  # noqa: E402
 from sdpcert.running.choices import Form  # noqa: E402
 from sdpcert.torch_modules.geometry import Operator, array  # noqa: E402
@@ -290,3 +291,28 @@ def test_compiled_and_differentiated_twice(name: str) -> None:
     gradient.square().sum().backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in layer.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in layer.parameters())
+
+
+def test_a_family_of_a_file_is_checked_as_those_of_the_library(tmp_path: Path) -> None:
+    """A rule that is proved passes on all weights; half of it is found not to be one."""
+    text = """
+from sdpcert.layers import Family, ScaledLinear
+from sdpcert.layers.rules import AOL
+
+class Part(AOL):
+    def diagonal(self, gram, values, certified):
+        return super().diagonal(gram, values, certified) * SHARE
+
+FAMILY = Family("part", "a test", lambda n, m: ScaledLinear(n, m, Part()))
+"""
+    file = tmp_path / "mine.py"
+    file.write_text("SHARE = 1.0\n" + text)
+    assert all(result.ok for result in check_family(str(file)))
+    file.write_text("SHARE = 0.5\n" + text)
+    assert not all(result.ok for result in check_family(str(file)))
+    for wrong, message in (("1 / 0", "ZeroDivisionError"), ("FAMILY = 3", "defines no FAMILY")):
+        file.write_text(wrong)
+        with pytest.raises(ValueError, match=message):
+            next(check_family(str(file)))
+    with pytest.raises(ValueError, match="no such file"):
+        next(check_family("nowhere.py"))

@@ -15,8 +15,9 @@ from torch import nn
 
 import sdpcert
 from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear, bjorck
-from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted, rounding_allowance
+from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted
 from sdpcert.layers.exponential import ExponentialLinear, FastSeries, SOCConv2d, reshaped_bound
+from sdpcert.layers.torus import rounding_allowance
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Geometry, Operator
 from sdpcert.torch_modules.norms import norm_upper_bound

@@ -271,12 +271,12 @@ def test_a_table_of_radii(saved: Path) -> None:
     rows = [{c.name: cell for c, cell in zip(made.columns, row, strict=True)} for row in made.rows]
     assert [row["norm"].text for row in rows] == ["l2"] * 3 + ["linf"]
     assert [row["radius"].text for row in rows] == ["0.01", "0.1", "0.3", "0.00392156"]
-    assert all(row["accuracy"].value <= row["attacked"].value for row in rows)
+    assert all(row["accuracy"].value <= row["accuracy_under_attack"].value for row in rows)
     assert all(float(row["median"].text) <= row["median"].value for row in rows)
     assert "seconds" in rows[0] and "seconds" not in [
         c.name for c in make_table([saved / "l2.radii.json"], times=False).columns
     ]
-    text = write_table([saved / "l2.radii.json"], columns="network,radius,certified,not-attacked,clean", form="latex")
+    text = write_table([saved / "l2.radii.json"], columns="network,radius,certified,under_attack,clean", form="latex")
     assert r"a\_b\&c\%100\#\{x\}" in text and "75.00" in text
     assert "nothing is normalised before it" in " ".join(made.notes) and "Execution level R" in " ".join(made.notes)
     for form in ("markdown", "csv", "json"):

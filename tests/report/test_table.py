@@ -17,7 +17,7 @@ from sdpcert.report import percent_down, percent_up, rounded_down, rounded_up, w
 from sdpcert.report.columns import KINDS
 from sdpcert.report.formats import FORMATS
 from sdpcert.report.records import NotVerified
-from sdpcert.report.rounding import as_stated
+from sdpcert.report.rounding import radius_text
 from sdpcert.report.table import make_table
 
 METHODS = ("neuron", "layer", "product")
@@ -39,7 +39,7 @@ def test_percentages_are_rounded_in_their_direction() -> None:
 
 
 def test_a_chosen_number_is_the_decimal_that_stands_for_it() -> None:
-    assert [as_stated(x) for x in (0.3, 0.05, 2.0, 8 / 255, 1e-9)] == ["0.3", "0.05", "2", "0.0313725", "1e-09"]
+    assert [radius_text(x) for x in (0.3, 0.05, 2.0, 8 / 255, 1e-9)] == ["0.3", "0.05", "2", "0.0313725", "1e-09"]
 
 
 def test_the_ladder_has_one_row_a_network_and_the_methods_as_columns(files: list[Path]) -> None:
@@ -127,7 +127,7 @@ def test_accuracy_of_a_run(run_folder: Path) -> None:
     assert table["kind"] == "accuracy" and len(table["rows"]) == 4
     row = table["rows"][0]
     assert row["run"]["value"] == "small run" and row["bound"]["value"] == "sdp" and row["level"]["value"] == "R"
-    assert row["accuracy"]["value"] <= row["attacked"]["value"] <= row["clean"]["value"] == 0.95
+    assert row["accuracy"]["value"] <= row["accuracy_under_attack"]["value"] <= row["clean"]["value"] == 0.95
     assert row["lower"]["value"] <= row["upper"]["value"]
     assert any("Execution level R" in note for note in table["notes"])
     assert "small run" in write_table([run_folder / "evaluation.json"], form="latex")

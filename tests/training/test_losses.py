@@ -10,7 +10,17 @@ import torch
 from sdpcert.layers import NormalizedHead
 from sdpcert.training import load_config
 from sdpcert.training.augment import augment, draw
-from sdpcert.training.losses import certificate, cross_entropy, hkr, make_loss, multi_margin, row_gaps
+from sdpcert.training.losses import (
+    certificate,
+    cross_entropy,
+    emma,
+    gloro,
+    hkr,
+    logit_annealing,
+    make_loss,
+    multi_margin,
+    row_gaps,
+)
 from sdpcert.training.schedules import factor
 from sdpcert.training.settings import (
     AugmentSettings,
@@ -53,6 +63,72 @@ def test_hkr() -> None:
         hinge = [max(0.0, 0.4 - f) * 4 if j == y else max(0.0, 0.4 + f) for j, f in enumerate(row)]
         wanted.append(0.9 * mean(hinge) - (1 - 0.9) * apart)
     assert hkr(LOGITS, LABELS, 0.9, 0.8).item() == pytest.approx(mean(wanted), rel=1e-12)
+
+
+def logarithm_of_sum(values: list[float]) -> float:
+    return math.log(sum(map(math.exp, values)))
+
+
+@pytest.mark.parametrize(("offset", "temperature", "exponent"), [(2.0, 0.75, 5.0), (0.0, 1.0, 0.5), (1.5, 0.25, 0.0)])
+def test_logit_annealing(offset: float, temperature: float, exponent: float) -> None:
+    wanted = []
+    for row, y in ROWS:
+        scores = [(f - offset * (j == y)) / temperature for j, f in enumerate(row)]
+        each = logarithm_of_sum(scores) - scores[y]
+        wanted.append(temperature * (1 - math.exp(-each)) ** exponent * each)
+    assert logit_annealing(LOGITS, LABELS, offset, temperature, exponent).item() == pytest.approx(
+        mean(wanted), rel=1e-12
+    )
+    plain = cross_entropy(LOGITS, LABELS, offset, temperature)
+    assert logit_annealing(LOGITS, LABELS, offset, temperature, 0.0).item() == pytest.approx(plain.item(), rel=1e-12)
+
+
+def test_logit_annealing_leaves_samples_with_a_margin_alone() -> None:
+    logits = torch.tensor([[9.0, 0.0], [0.5, 0.0]], requires_grad=True)
+    logit_annealing(logits, torch.zeros(2, dtype=torch.int64)).backward()
+    assert logits.grad is not None
+    assert logits.grad[0].abs().max() < 1e-9 < logits.grad[1].abs().max()
+
+
+GAPS = torch.tensor([[abs(i - j) * 0.3 + (i != j) for j in range(5)] for i in range(5)], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("gaps", [None, GAPS])
+def test_emma(gaps: torch.Tensor | None) -> None:
+    wanted = []
+    for row, y in ROWS:
+        scores = []
+        for j, f in enumerate(row):
+            gap = math.sqrt(2) if gaps is None else float(gaps[y, j])
+            share = 0.0 if j == y else min(1.0, max(0.01, (row[y] - f) / (0.4 * gap)))
+            scores.append((f + share * 0.4 * gap) / 0.5)
+        wanted.append(0.5 * (logarithm_of_sum(scores) - scores[y]))
+    assert emma(LOGITS, LABELS, 0.4, 0.5, gaps).item() == pytest.approx(mean(wanted), rel=1e-12)
+
+
+@pytest.mark.parametrize("gaps", [None, GAPS])
+def test_gloro(gaps: torch.Tensor | None) -> None:
+    wanted = []
+    for row, y in ROWS:
+        first = max(range(5), key=row.__getitem__)
+        bottom = max(
+            f + 0.4 * (math.sqrt(2) if gaps is None else float(gaps[first, j])) for j, f in enumerate(row) if j != first
+        )
+        clean = [math.exp(f) / sum(map(math.exp, row)) for f in row]
+        perturbed = [math.exp(f) / sum(map(math.exp, [*row, bottom])) for f in row]
+        divergence = sum(p * math.log(p / q) for p, q in zip(clean, perturbed))
+        wanted.append(logarithm_of_sum(row) - row[y] + 2 * divergence)
+    assert gloro(LOGITS, LABELS, 0.4, 2.0, gaps).item() == pytest.approx(mean(wanted), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["logit-annealing", "emma", "gloro"])
+def test_configured_losses_have_gradients(name: str) -> None:
+    table = {"model": {"architecture": "dense"}, "training": {"epochs": 1}, "loss": {"name": name, "certificate": 0.1}}
+    logits = LOGITS.float().requires_grad_(True)
+    make_loss(load_config(table).loss, lambda: GAPS.float())(logits, LABELS).backward()
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all())
+    assert bool((logits.grad != 0).any(1).all())
 
 
 def test_hkr_is_the_published_loss_for_balanced_classes() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Event
 
@@ -14,17 +15,17 @@ from sdpcert.arithmetic.exact import square_root_up
 from sdpcert.certify.branching.bounding import Goals, bound_piece
 from sdpcert.certify.branching.choosing import Division, divide
 from sdpcert.certify.branching.node import Node, Witness
+from sdpcert.errors import ProcessEnded
 from sdpcert.network.stacked import StackedForm
 from sdpcert.regions.pieces import Bounded, Piece, Side, Split
 from sdpcert.regions.region import Region
 from sdpcert.regions.state import State
+from sdpcert.running.executors import Here
 from sdpcert.running.interrupts import interrupts_noticed
-from sdpcert.running.processes import WORKERS
 from sdpcert.running.short_repr import ShortRepr
+from sdpcert.running.tasks import Task, outcomes
 from sdpcert.solvers.solution import Budget, Progress
 
-#: Pieces that an executor divides at a time.
-IN_FLIGHT = WORKERS
 #: Witnesses that are kept.
 MOST_WITNESSES = 8
 #: What is subtracted from the norm of a Jacobian in float64, relative, where nobody proves that it is attained.
@@ -88,7 +89,7 @@ def search(
         status = "nodes"
         if exact:
             try:
-                status = loop.serve(nodes) if executor is None else loop.serve_by(executor, nodes)
+                status = loop.serve(executor or Here(), nodes)
             except KeyboardInterrupt:
                 status = "interrupted"
     return loop.searched(status)
@@ -115,6 +116,8 @@ class _Search:
         #: Pieces that were not split, the largest bound first; those that are, or are being, divided are passed over.
         self.leaves: list[tuple[float, int]] = []
         self.waiting: list[tuple[float, int]] = []
+        #: How many are being divided.
+        self.under_way = 0
         self.witnesses: list[Witness] = []
         self.history: list[tuple[float, float, float, int, int]] = []
 
@@ -184,11 +187,11 @@ class _Search:
             return None
         return heapq.heappop(self.waiting)[1]
 
-    def _over(self, nodes: int | None, under_way: int = 0) -> str:
+    def _over(self, nodes: int | None) -> str:
         """Why no further piece is divided, or nothing."""
         if self.largest <= max(self.target, NOTHING):
             return "optimal"
-        if nodes is not None and len(self.tree) + 2 * under_way + 2 > nodes:
+        if nodes is not None and len(self.tree) + 2 * self.under_way + 2 > nodes:
             return "nodes"
         if self.interrupted.is_set():
             return "interrupted"
@@ -196,31 +199,26 @@ class _Search:
 
     # ------------------------------------------------------------ the loop
 
-    def serve(self, nodes: int | None) -> str:
-        """Divide one piece after another; returns the status."""
-        while not (status := self._over(nodes)):
-            number = self._next()
-            if number is None:
-                return "stalled"
-            self.divided(number, divide(self.tree[number][0], self.goals()))
-        return status
+    def serve(self, executor: Executor, nodes: int | None) -> str:
+        """Divide pieces until the search is over; returns the status."""
+        with closing(outcomes(executor, divide, self._pieces(nodes))) as divisions:
+            for outcome in divisions:
+                self.under_way -= 1
+                ended = isinstance(outcome.error, ProcessEnded)  # the bound that the piece has stands
+                self.divided(outcome.key, None if ended else outcome.result)
+                if self._over(nodes) not in ("", "nodes"):
+                    break
+        return self._over(nodes) or "stalled"
 
-    def serve_by(self, executor: Executor, nodes: int | None) -> str:
-        """The same by an executor, several pieces at a time."""
-        futures: dict[Future[Division | None], int] = {}
-        try:
-            while True:
-                status = self._over(nodes, len(futures))
-                while not status and len(futures) < IN_FLIGHT and (number := self._next()) is not None:
-                    futures[executor.submit(divide, self.tree[number][0], self.goals())] = number
-                    status = self._over(nodes, len(futures))
-                if status in ("optimal", "time limit", "interrupted") or not futures:
-                    return status or "stalled"
-                for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    self.divided(futures.pop(future), future.result())
-        finally:
-            for future in futures:
-                future.cancel()
+    def _pieces(self, nodes: int | None) -> Iterator[Task[int] | None]:
+        """The next piece to divide, None as long as only what is under way can give one."""
+        while (status := self._over(nodes)) in ("", "nodes"):
+            number = None if status else self._next()
+            if number is None:
+                yield None
+            else:
+                self.under_way += 1
+                yield Task(number, (self.tree[number][0], self.goals()))
 
     def _tell(self) -> None:
         row = (self.budget.elapsed, self.largest, self.lower, self._open(), len(self.tree))

@@ -11,6 +11,7 @@ import numpy as np
 
 from sdpcert.readers.arrays.mat_scan import check_mat
 from sdpcert.readers.errors import MAX_FILE_BYTES, MAX_STORED, UnsupportedModel, check_size, first_line, quoted
+from sdpcert.running.extras import needed_by
 
 Array = np.ndarray
 #: What a file holds: arrays, lists of arrays (MATLAB cells), texts.
@@ -88,12 +89,8 @@ def read_mat(path: Path) -> Contents:
 
 def read_safetensors(path: Path) -> Contents:
     """The arrays and the texts (metadata) of a safetensors file."""
-    try:
+    with needed_by("reading .safetensors files"):
         from safetensors import safe_open
-    except ImportError:
-        raise ImportError(
-            "reading .safetensors files needs the package safetensors: pip install 'sdpcert[onnx]'"
-        ) from None
     contents: Contents = {}
     try:
         with safe_open(path, framework="numpy") as file:

@@ -33,6 +33,7 @@ from sdpcert.network.activations import Activation, activation_by_name
 from sdpcert.network.graph import Network
 from sdpcert.readers.arrays.files import Contents, read_mat, read_npz, read_safetensors
 from sdpcert.readers.errors import UnsupportedModel, first_line, quoted
+from sdpcert.running import choices
 
 Array = np.ndarray
 _READERS = {".npz": read_npz, ".mat": read_mat, ".safetensors": read_safetensors}
@@ -61,8 +62,8 @@ def _read(path: Path, activation: str | Activation | None, orientation: str | No
     contents = _READERS[suffix](path)
     chosen = _option(contents, "activation", activation, "relu")
     direction = _option(contents, "orientation", orientation, "out_in")
-    if direction not in ("out_in", "in_out"):
-        raise ValueError(f"the orientation {quoted(direction)} is not known; it is out_in or in_out")
+    if direction not in choices.ORIENTATIONS:
+        raise ValueError(f"the orientation {quoted(direction)} is not known; it is {' or '.join(choices.ORIENTATIONS)}")
     if isinstance(chosen, str) and chosen != "maxmin":
         chosen = activation_by_name(chosen)
     weights, biases, used = _layers(contents)

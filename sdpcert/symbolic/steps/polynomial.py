@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from sdpcert.errors import StepRejected
+from sdpcert.running.extras import needed_by
 from sdpcert.symbolic.claim import Statement, positive
 from sdpcert.symbolic.expression import Expression, identity, zero
 from sdpcert.symbolic.nonnegative_polynomials import nonnegative_form
@@ -78,10 +79,8 @@ class Polynomial(Step):
 
 def is_nonnegative(coefficients: Sequence[Fraction], low: Fraction, high: Fraction | None) -> bool:
     """Whether a polynomial is nonnegative on [low, high], exactly: no sign change, by isolating its roots."""
-    try:
+    with needed_by("a proof with polynomials"):
         import sympy
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("the polynomial step needs sympy: pip install 'sdpcert[symbolic]'") from None
     t = sympy.Symbol("t")
     p = sympy.Poly([sympy.Rational(c.numerator, c.denominator) for c in reversed(list(coefficients))] or [0], t)
     if p.is_zero:
