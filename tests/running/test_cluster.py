@@ -73,7 +73,5 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     pytest.importorskip("distributed")
     monkeypatch.setattr(executors, "PATIENCE", 1)
-    with pytest.raises(
-        ValueError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 within 1 s"
-    ):
+    with pytest.raises(ValueError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 within 1 s"):
         executors.Cluster("tcp://127.0.0.1:1")

@@ -275,9 +275,11 @@ def _is_there(process: int) -> bool:
 
 
 def test_work_is_handed_out_in_one_place() -> None:
-    """Threads of linear algebra are the floor's below; a TeX engine is no work of this program."""
+    """Threads of linear algebra are the floor's below. A sweep's worker watches a process of its own: it ends an item
+    that takes too long or too much memory.
+    """
     package = Path(sdpcert.__file__).parent
     handing = re.compile(r"submit\(|ProcessPool|ThreadPool|subprocess\.Popen|as_completed")
     files = {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
     found = {name for name, text in files.items() if handing.search(text)}
-    assert found == {"running/executors.py", "running/tasks.py", "arithmetic/threads.py"}
+    assert found == {"running/executors.py", "running/tasks.py", "arithmetic/threads.py", "sweep/beside.py"}
