@@ -6,12 +6,16 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sdpcert.errors import NotADerivation as NotADerivation
 from sdpcert.symbolic.derivation import Derivation, as_derivation
+from sdpcert.symbolic.deriving import derive
+from sdpcert.symbolic.told import Told
 
 
 def names() -> list[str]:
@@ -29,6 +33,14 @@ def load(name: str) -> list[Derivation]:
     if name not in known:
         raise NotADerivation(f"no derivation {name!r}; there are {', '.join(known)}, or give a file NAME.py")
     return _of(importlib.import_module(f"sdpcert.derivations.{name}"), name)
+
+
+def settle(name: str, number: int, papers: Sequence[str], *options: Any) -> Told:
+    """Settle one of the derivations of a name or file, with the options of `derive`.
+
+    A function of plain data, which can be called in another process.
+    """
+    return Told.of(derive(load(name)[number], *options), papers)
 
 
 def _from_file(path: Path) -> ModuleType:

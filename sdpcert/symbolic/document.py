@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sdpcert.errors import NoTexEngine
@@ -56,6 +57,15 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 \lineskip=2.5pt
 """
 
+
+@dataclass(frozen=True)
+class Section:
+    """A section, and the row of its result in the table at the beginning."""
+
+    latex: str
+    row: str
+
+
 CONVENTIONS = r"""\noindent\textbf{Conventions.} Matrices are real; names such as $n$, $m$ stand for any dimensions.
 $\|\cdot\|$ is the Euclidean norm of vectors and the spectral norm of matrices, and Lipschitz constants are with respect
 to it. $A\succeq B$ says that $A-B$ is symmetric positive semidefinite, $A\succ B$ that it is positive definite;
@@ -77,27 +87,41 @@ counterexample. Theorems are printed from the objects that are proved: symbols, 
 
 def document(results: Sequence[Result], title: str = "Derivations", versions: str = "") -> str:
     """A whole LaTeX document: conventions, a table of the results, a section for each, numbered references."""
-    papers = list(dict.fromkeys(paper for r in results for paper, _ in papers_of(r.derivation.source)))
+    papers = cited_papers([result.derivation.source for result in results])
+    return assembled([section(result, papers) for result in results], papers, title, versions)
+
+
+def cited_papers(sources: Sequence[str]) -> list[str]:
+    """The papers of some sources, in the order in which they are numbered."""
+    return list(dict.fromkeys(paper for source in sources for paper, _ in papers_of(source)))
+
+
+def section(result: Result, papers: Sequence[str]) -> Section:
+    """What a document says of a result."""
+    steps, instances, _ = result.counts()
+    refuted = sum(c.status == REFUTED for c in result.controls)
+    row = (
+        f"{escaped(result.derivation.title)} & {result.status} & {len(result.parts)} & {steps} & "
+        f"{instances} & {refuted}/{len(result.controls)} & {result.seconds:.1f} \\\\"
+    )
+    return Section(result.latex(papers), row)
+
+
+def assembled(sections: Sequence[Section], papers: Sequence[str], title: str, versions: str = "") -> str:
+    """A whole LaTeX document of sections that number these papers."""
     body = [PREAMBLE, f"\\title{{{title}}}\n\\author{{sdpcert {versions}}}\n\\date{{}}\n\\maketitle\n", CONVENTIONS]
-    if len(results) > 1:
-        body.append(summary(results))
-    body += [result.latex(papers) for result in results]
+    if len(sections) > 1:
+        body.append(summary(sections))
+    body += [section.latex for section in sections]
     if papers:
         items = "\n".join(f"\\bibitem{{s{k}}} {escaped(paper)}." for k, paper in enumerate(papers, 1))
         body.append(f"\\begin{{thebibliography}}{{99}}\n{items}\n\\end{{thebibliography}}\n")
     return "\n".join(body) + "\\end{document}\n"
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(sections: Sequence[Section]) -> str:
     """A table of all results with status and time."""
-    rows = []
-    for number, result in enumerate(results, 1):
-        steps, instances, _ = result.counts()
-        refuted = sum(c.status == REFUTED for c in result.controls)
-        rows.append(
-            f"{number} & {escaped(result.derivation.title)} & {result.status} & {len(result.parts)} & {steps} & "
-            f"{instances} & {refuted}/{len(result.controls)} & {result.seconds:.1f} \\\\"
-        )
+    rows = [f"{number} & {section.row}" for number, section in enumerate(sections, 1)]
     return (
         "\\begin{longtable}{r>{\\raggedright\\arraybackslash}p{52mm}lrrrrr}\n\\toprule\n"
         "& result & status & claims & steps & instances & refuted & seconds \\\\\n"

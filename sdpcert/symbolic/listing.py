@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sdpcert.symbolic.derivation import PartResult
@@ -12,12 +11,8 @@ from sdpcert.symbolic.result import Result
 from sdpcert.symbolic.sentence import sentence
 
 
-def listing(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """All results; exact numbers are strings such as "-4/9", and stand beside the nearest floats."""
-    return [_result(result) for result in results]
-
-
-def _result(result: Result) -> dict[str, Any]:
+def entry(result: Result) -> dict[str, Any]:
+    """One result; exact numbers are strings such as "-4/9", and stand beside the nearest floats."""
     derivation = result.derivation
     numbers = [
         {"what": n.what, "value": n.value, "relation": n.relation, "other": n.other, "agrees": n.agrees}

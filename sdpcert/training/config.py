@@ -1,7 +1,8 @@
 """Training configurations: TOML in, frozen and checked settings out; whatever is unknown is an error in one line.
 
-A configuration may name a `preset` and then only says what is different; a table `about` is for its readers. Everything else has a default, so that the
-resolved configuration, written into every run folder, states every number that a run depends on.
+A configuration may name a `preset` and then only says what is different; a table `about` is for its readers. Everything
+else has a default, so that the resolved configuration, written into every run folder, states every number that a run
+depends on.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,15 +64,12 @@ def sweep(
     if output is None:
         raise ValueError("-o DIR is missing: the folder of the results, as in sdpcert sweep plan.toml -o results")
     if slurm is not None:
-        print(job_file(stated, output, slurm), end="")
-        return 0
+        return _job(job_file(stated, output, slurm), as_json)
     if scheduler is not None and jobs is not None:
         raise ValueError("--jobs counts processes of this machine, and --scheduler works elsewhere; give one")
     share = (1, 1) if array is None else _share(array)
     workers = jobs or min(_cores(), max(1, len(stated.share(*share))))
-    with executor(workers, scheduler) as chosen, _shown() as report:
-        for library in ("distributed", "tornado.application"):  # what a lost connection means is said here, in one line
-            logging.getLogger(library).setLevel(logging.CRITICAL)
+    with _libraries_silent(), executor(workers, scheduler) as chosen, _shown() as report:
         try:
             summary = run(stated, output, chosen, share=share, report=report)
         except KeyboardInterrupt:
@@ -79,6 +77,17 @@ def sweep(
         except WorkersLost as error:
             raise CommandInterrupted(f"{error}; {GOES_ON} {output}") from None
     return _print_summary(summary, as_json)
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Keep libraries from logging: what a lost connection means is said here, in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -104,15 +113,20 @@ def _listing(plan: Plan, as_json: bool) -> int:
     return 0
 
 
+def _job(text: str, as_json: bool) -> int:
+    if as_json:
+        print_object("sweep", {"job": text})
+    else:
+        print(text, end="")
+    return 0
+
+
 def _index(path: Path, as_json: bool) -> int:
     folder = Folder(path)
     if not folder.items.is_dir():
         raise ValueError(f"{path}: is no folder of a sweep")
-    records = folder.write_index()
-    if as_json:
-        print_object("sweep", {"index": folder.index, "items": len(records)})
-    else:
-        print(f"{folder.index}: {len(records)} items")
+    states = Counter(str(record.state) for record in folder.write_index())
+    _print_summary(Summary(path, states.total(), 0, dict(states)), as_json)
     return 0
 
 

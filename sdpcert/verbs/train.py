@@ -13,6 +13,7 @@ from sdpcert.report import percent_down, seconds
 from sdpcert.running.outputs import check_not_read
 from sdpcert.verbs import completion, options
 from sdpcert.verbs.json_output import print_object
+from sdpcert.verbs.presets import print_presets
 
 app = typer.Typer()
 
@@ -37,7 +38,7 @@ def train(
     """Train a network of 1-Lipschitz layers; a run that was stopped goes on where it was."""
     training = options.training_package()
     if config is None:
-        _print_presets(training, as_json)
+        print_presets(training, as_json)
         return 0
     path = Path(config)
     if not path.is_file() and config not in training.preset_names():
@@ -69,13 +70,6 @@ def train(
         print(place)
     print(_finished(place, found, before), file=sys.stderr)
     return 0
-
-
-def _print_presets(training: Any, as_json: bool) -> None:
-    if as_json:
-        print_object("train", {"presets": [{"name": name} for name in training.preset_names()]})
-    else:
-        print("\n".join(training.preset_names()))
 
 
 def _finished(place: Path, found: dict[str, Any], before: bool) -> str:

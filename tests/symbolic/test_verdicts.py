@@ -33,7 +33,7 @@ from sdpcert.symbolic.diagnosis import diagnosis, missing_hypothesis
 from sdpcert.symbolic.document import document
 from sdpcert.symbolic.effort import Effort
 from sdpcert.symbolic.fit import fit_multipliers, with_free_multipliers
-from sdpcert.symbolic.listing import listing
+from sdpcert.symbolic.listing import entry
 from sdpcert.verbs.derive import Work
 
 i, j = indices("i j")
@@ -151,8 +151,8 @@ def test_json_holds_what_was_found():
         "all of it", "a source", "words", [residual(2 * T**-1), residual(T**-1)], controls=[residual(3 * T**-1, 3)]
     )
     result = derive(derivation)
-    (entry,) = json.loads(json.dumps(listing([result])))
-    proved, failing = entry["claims"]
+    found = json.loads(json.dumps(entry(result)))
+    proved, failing = found["claims"]
     assert proved["status"] == "proved"
     assert proved["layer"]["multipliers"] == "2 T^-1"
     assert proved["layer"]["constant"] == "1"
@@ -160,7 +160,7 @@ def test_json_holds_what_was_found():
     assert failing["status"] == "open"
     assert failing["multipliers_that_work"] == "2 T^-1"
     assert failing["counterexample"]["values"]["W"]
-    (wrong,) = entry["wrong_versions"]
+    (wrong,) = found["wrong_versions"]
     exact, floats = (wrong["counterexample"][key] for key in ("inputs", "inputs_as_floats"))
     assert len(exact) == 2 and [[float(Fraction(x)) for x in one] for one in exact] == floats
     assert Fraction(wrong["counterexample"]["squared_distance"]) > Fraction(
@@ -227,13 +227,13 @@ def test_an_interrupt_leaves_what_was_settled(monkeypatch, capsys):
 
     settled = []
     monkeypatch.setattr(deriving, "settle", second_is_interrupted)
-    results, finished = Work([derivation], 0, False, 20.0, math.inf).settled(shown=True)
+    results, finished = Work({("mine", 0): derivation}, 0, False, 20.0, math.inf).settled(shown=True)
     assert not finished
     (result,) = results
     assert result.status == OPEN  # although all that was settled is proved
-    assert [part.status for part in result.parts] == [PROVED]
+    assert [claim["status"] for claim in result.entry["claims"]] == [PROVED]
     assert "interrupted after 1 of 2 claims" in capsys.readouterr().out
-    assert [entry["status"] for entry in listing(results)] == [OPEN]
+    assert [one.entry["status"] for one in results] == [OPEN]
 
 
 def test_a_statement_is_printed_as_what_it_is_about():

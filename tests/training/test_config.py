@@ -35,7 +35,7 @@ def test_presets_are_valid_and_come_back(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "texts"),
     [
-        ({"sed": 1}, ["unknown key 'sed'", "known: augment, data", "seed"]),
+        ({"sed": 1}, ["unknown key 'sed'", "known: about, augment, data", "seed"]),
         ({"training": {"epoch": 1}}, ["unknown key 'training.epoch'", "epochs"]),
         ({"model": {**MODEL, "chanels": 3}}, ["unknown key 'model.chanels'", "hidden"]),
         ({"model": {"hidden": [3]}}, ["model.architecture must be one of 'dense'", "missing"]),
