@@ -135,8 +135,8 @@ class Plan(ABC):
         """What to say of the search, whose best bound is that of `best`."""
 
 
-#: Seconds from which on solving is told before it begins: sooner, the first iteration tells it, and Ctrl-C then leaves a
-#: bound.
+#: Seconds from which on solving is told before it begins: sooner, the first iteration tells it, and Ctrl-C then leaves
+#: a bound.
 TOLD = 1.0
 
 
