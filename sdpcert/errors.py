@@ -62,6 +62,14 @@ class ProcessEnded(SdpcertError, RuntimeError):
     """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
+class ItemEnded(SdpcertError):
+    """A process that did an item of a sweep ended before it had an answer: `out_of_time`, or as the message says."""
+
+    def __init__(self, message: str, out_of_time: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_time = out_of_time
+
+
 class WorkersLost(SdpcertError, RuntimeError):
     """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
 
