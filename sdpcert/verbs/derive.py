@@ -213,7 +213,7 @@ class Work:
                 status.update(f"{derivation.name}: {derivation.title}, {len(known)} of {count} claims")
 
             status.update(f"{derivation.name}: {derivation.title}")
-            return Told.of(settle(derivation, *options, progress), papers)
+            return Told.of(settle(derivation, *options, progress=progress), papers)
 
         return here
 

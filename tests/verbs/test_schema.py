@@ -131,7 +131,8 @@ def test_sweeps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fits("sweep_items", asked("sweep", "plan.toml", "--dry-run"))["items"]) == 2
     made = fits("sweep", asked("sweep", "plan.toml", "-o", "swept", "--jobs", "1", code=1))
     assert made["items"] == 2 and made["states"]["proved"] == 1
-    assert fits("sweep_index", asked("sweep", "swept", "--index"))["items"] == 2
+    assert fits("sweep", asked("sweep", "swept", "--index"))["items"] == 2
+    fits("sweep_job", asked("sweep", "plan.toml", "-o", "swept", "--slurm", "2"))
 
 
 def test_reports(folder: Path) -> None:
