@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from sdpcert.readers.operators.linear import NORM
+
 GENERAL = (
     "it has no exact form as an affine map or an elementwise slope-restricted function; "
     "certify what is before and what is after it as modules of their own"
 )
 _LOGITS = "it is not elementwise; return the logits and apply it outside"
-_ATTENTION = "attention has no global Lipschitz constant"
-_NORM = "it divides by a norm of its input; use batch normalisation, or a 1-Lipschitz layer of sdpcert.layers"
-_STEEP = "its slope is not bounded"
-_DISTANCE = "a norm of several numbers is not an elementwise function of bounded slopes"
-_RECURRENT = "gates multiply values that depend on the input, so its slope is not bounded"
+_ATTENTION = (
+    "attention has no global Lipschitz constant; on a region, bounds of its queries, keys and values would be needed"
+)
+_NORM = (
+    "it divides by a norm of its input, so no slope is bounded near zero (on a region, a norm that stays away from "
+    "zero would be needed); use batch normalisation, subtract the mean alone, or take a layer of sdpcert.layers"
+)
+_STEEP = "its slope is not bounded; on a region, an interval of its argument would be needed"
+_DISTANCE = f"it takes a norm: {NORM}"
+_RECURRENT = (
+    "gates multiply values that depend on the input, so its slope is not bounded; on a region, bounds of every state "
+    "would be needed"
+)
 _RANDOM = "it draws random numbers"
 _JUMPS = "it jumps"
 _SORT = "it sorts all entries at once; use torch.sort along an axis"
@@ -34,9 +44,9 @@ REASONS: dict[str, str] = {
         _NORM,
     ),
     **dict.fromkeys(
-        ("square", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "sinh", "cosh", "tan"), _STEEP
+        ("square", "var", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "sinh", "cosh", "tan"), _STEEP
     ),
-    **dict.fromkeys(("norm", "vector_norm", "linalg_vector_norm", "hypot", "cdist", "dist", "var", "std"), _DISTANCE),
+    **dict.fromkeys(("norm", "vector_norm", "linalg_vector_norm", "hypot", "cdist", "dist", "std"), _DISTANCE),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "glu", "bilinear"), _RECURRENT),
     **dict.fromkeys(("bernoulli", "rand_like", "randn_like", "randint_like", "multinomial", "normal"), _RANDOM),
     **dict.fromkeys(

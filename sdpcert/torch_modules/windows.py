@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS
+from sdpcert.readers.operators.linear import NORM
 from sdpcert.readers.operators.values import Constant, Dynamic
 from sdpcert.torch_modules.arguments import Handler
 from sdpcert.torch_modules.trace import Trace
-from sdpcert.torch_modules.translation import translated
+from sdpcert.torch_modules.translation import per_axis, translated
 
 
 def adaptive_average_pool(trace: Trace, source: Dynamic, output_size: Any) -> Dynamic:
@@ -37,6 +39,19 @@ def _adaptive_maximum_pool(trace: Trace, source: Dynamic, output_size: Any, retu
     if return_indices or any(n % m for n, m in zip(image, output)):
         raise UnsupportedModel("indices are asked for, or windows of different sizes; use max_pool2d")
     return trace.call("MaxPool", source, kernel_shape=_quotients(image, output), strides=_quotients(image, output))
+
+
+def _norm_pool(
+    trace: Trace, source: Dynamic, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Dynamic:
+    """The l1 norm is a sum of the entries as they are, in torch: `(sum x^p)^(1/p)` with p = 1."""
+    if norm_type != 1:
+        raise UnsupportedModel(f"it pools by the l{norm_type:g} norm: {NORM}")
+    axes = len(source.shape) - 2
+    kernel = per_axis(kernel_size, axes)
+    steps = kernel if stride is None else per_axis(stride, axes)
+    mean = trace.call("AveragePool", source, kernel_shape=kernel, strides=steps, ceil_mode=int(ceil_mode))
+    return trace.call("Mul", mean, float(math.prod(kernel)))
 
 
 def _averages(inputs: int, outputs: int) -> Constant:
@@ -103,4 +118,5 @@ WINDOWS: dict[str, Handler] = {
     ),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), adaptive_average_pool),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), _adaptive_maximum_pool),
+    **dict.fromkeys(("lp_pool1d", "lp_pool2d"), _norm_pool),
 }

@@ -143,6 +143,27 @@ def _exp(call: Call, a: Constant) -> Constant:
     return Constant(value, "", with_rounding(value, (value + TINY) * np.expm1(a.error), 4, True))
 
 
+def _sigmoid(call: Call, a: Constant) -> Constant:
+    """`1 / (1 + e^-x)`, by the exponential of a negative number alone, which does not overflow."""
+    if not floating(a):
+        raise UnsupportedModel("a function of an integer constant; store its value")
+    value = 1 / (1 + np.exp(-np.abs(a.value)))
+    value = np.where(a.value < 0, np.exp(-np.abs(a.value)) * value, value)
+    return Constant(value, "", with_rounding(value, a.error, 12))
+
+
+def _of_slope_one(function: Callable[[Array], Array]) -> Callable[[Call, Constant], Constant]:
+    """A function whose slopes are between -1 and 1, from a library that rounds its results by a few units."""
+
+    def apply(call: Call, a: Constant) -> Constant:
+        if not floating(a):
+            raise UnsupportedModel("a function of an integer constant; store its value")
+        value = function(a.value)
+        return Constant(value, "", with_rounding(value, a.error, 8))
+
+    return apply
+
+
 def _reduce(call: Call, a: Constant) -> Constant:
     axes = call.integers(1, "axes")
     if not axes:
@@ -238,6 +259,10 @@ _FINITE: dict[str, Callable[..., Constant]] = {
     "Reciprocal": lambda call, a: _div(call, Constant(np.ones(())), a),
     "Pow": _pow,
     "Exp": _exp,
+    "Sin": _of_slope_one(np.sin),
+    "Cos": _of_slope_one(np.cos),
+    "Tanh": _of_slope_one(np.tanh),
+    "Sigmoid": _sigmoid,
     "Mod": _mod,
     "DequantizeLinear": dequantized,
     **dict.fromkeys(_REDUCTIONS, _reduce),

@@ -111,6 +111,20 @@ def _exact(function: Callable[..., Array]) -> Callable[..., Constant]:
     return apply
 
 
+def _between(a: Constant, low: float, high: float) -> Constant:
+    """A clamp of a constant, which brings no numbers further apart."""
+    if not floating(a):
+        raise UnsupportedModel("a clamp of integers is not folded; store its value")
+    return Constant(np.clip(a.value, low, high), "", a.error)
+
+
+def _clip(call: Call, a: Constant, *_: Constant) -> Constant:
+    low, high = call.scalar(1, "min", -np.inf), call.scalar(2, "max", np.inf)
+    if low is None or high is None or not low <= high:
+        raise ValueError("the ends of the clamp are no interval")
+    return _between(a, low, high)
+
+
 FOLDED: dict[str, Callable[..., Constant]] = {
     **ARITHMETIC,
     "Concat": _concat,
@@ -129,6 +143,13 @@ FOLDED: dict[str, Callable[..., Constant]] = {
     "Min": many(_exact(np.minimum)),
     "Floor": _exact(np.floor),
     "Ceil": _exact(np.ceil),
+    "Round": _exact(np.rint),
+    "Sign": _exact(np.sign),
+    "GreaterOrEqual": _exact(np.greater_equal),
+    "LessOrEqual": _exact(np.less_equal),
+    "Xor": _exact(np.logical_xor),
+    "Clip": _clip,
+    "Relu": lambda call, a: _between(a, 0.0, np.inf),
 }
 
 

@@ -28,23 +28,38 @@ from sdpcert.readers.onnx.walk import SHAPES, File, label, samplewise
 from sdpcert.readers.operators.moves import MOVES
 from sdpcert.readers.operators.table import OPERATORS
 
-_STEEP = "its slope is not bounded"
+_STEEP = "its slope is not bounded; on a region, an interval of its argument would be needed"
+_NORMALISED = (
+    "it divides by a norm of its input, so no slope is bounded near zero; on a region, a norm that stays away from "
+    "zero would be needed"
+)
+_NORMALISING = (
+    "LayerNormalization",
+    "InstanceNormalization",
+    "GroupNormalization",
+    "LpNormalization",
+    "RMSNormalization",
+)
+_JUMPING = ("Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN", "Equal", "And", "Or", "Xor")
 _ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 #: Why operators that are met often have no place in the condition.
 REASONS = {
-    "Softmax": "it is not elementwise; export the model up to the logits, attention has no global Lipschitz constant",
+    "Softmax": "it is not elementwise; export the model up to the logits, and inside of the graph, as in attention, "
+    "what it weighs is unbounded: on a region, bounds of those values would be needed",
     "LogSoftmax": "it is not elementwise; export the model up to the logits",
-    "Attention": "attention has no global Lipschitz constant",
-    "LayerNormalization": "it divides by a norm of its input",
-    "InstanceNormalization": "it divides by a norm of its input",
-    "GroupNormalization": "it divides by a norm of its input",
-    "LpNormalization": "it divides by a norm of its input",
+    "Attention": "attention has no global Lipschitz constant; on a region, bounds of its queries, keys and values "
+    "would be needed",
+    **dict.fromkeys(_NORMALISING, _NORMALISED),
+    **dict.fromkeys(
+        ("LSTM", "GRU"),
+        "its gates multiply values that grow with the input, so no slope is bounded; on a "
+        "region, bounds of every state would be needed",
+    ),
+    "RNN": "recurrence over a sequence is not read; export it unrolled, as matrix products and activations",
     **dict.fromkeys(("Exp", "Sqrt", "Reciprocal", "Log", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atanh"), _STEEP),
-    **dict.fromkeys(("Round", "Floor", "Ceil", "Hardmax", "IsInf", "IsNaN", "Equal", "And", "Or", "Xor"), "it jumps"),
+    **dict.fromkeys(_JUMPING, "it jumps, so it has no Lipschitz constant, on no region that the jump is in"),
     **dict.fromkeys(_ROUNDING, "it rounds what depends on the input, so it jumps; quantise the weights alone"),
-    "If": "control flow is not read",
-    "Loop": "control flow is not read",
-    "Scan": "control flow is not read",
+    **dict.fromkeys(("If", "Loop", "Scan"), "control flow is not read"),
     "ArgMax": "it jumps; export the model up to the logits",
 }
 _GENERAL = "it is not among the affine maps and elementwise functions of bounded slopes that are read"

@@ -40,6 +40,12 @@ def resolved(builder: Builder, value: Value) -> Value:
     """The value, a choice as the tensor that it is; raises `UnsupportedModel` for a choice that jumps."""
     if not isinstance(value, Choice):
         return value
+    if value not in builder.resolved:  # once, so that the tensor is one and the same wherever it is read
+        builder.resolved[value] = _as_tensor(builder, value)
+    return builder.resolved[value]
+
+
+def _as_tensor(builder: Builder, value: Choice) -> Dynamic:
     call = Call("Where", [], {}, 0, 1, builder)
     above, below = (_tensor(builder, part, value) for part in (value.above, value.below))
     source = builder.broadcast(value.source, value.shape)
@@ -219,9 +225,12 @@ def _branchwise(call: Call) -> Value:
     if len(operands) != 2 or len(call.inputs) != 2:
         raise UnsupportedModel("choices that depend on the input are added two by two here")
     choices = [v for v in operands if isinstance(v, Choice)]
-    lead = choices[0]
-    if any(c.source.number != lead.source.number for c in choices):
-        return _apply(call.operator, call, [resolved(call.builder, v) for v in operands])
+    if len({c.source.number for c in choices}) > 1:  # one of them has to be a tensor by itself
+        try:
+            operands = [operands[0], resolved(call.builder, operands[1])]
+        except UnsupportedModel:
+            operands = [resolved(call.builder, operands[0]), operands[1]]
+    lead = next(v for v in operands if isinstance(v, Choice))
     shape = np.broadcast_shapes(*(v.shape for v in operands))
     parts = []
     for side in ("above", "below"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sdpcert.network import piecewise
+from sdpcert.network.activations import absolute
 from sdpcert.network.affine import AffineLayer, Dense, Scale, Sum
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
@@ -17,6 +18,11 @@ Array = np.ndarray
 single = np.float32
 #: Below this, a computed factor may have lost more to underflow than its relative error says.
 SMALLEST = 1e-290
+#: Why norms of several entries are refused.
+NORM = (
+    "a norm of several entries is no neuron of bounded slopes; of entries that it reads once it is 1-Lipschitz, so "
+    "certify what is before it and what is after it and multiply the bounds"
+)
 #: Most entries that one maximum is taken over.
 MAX_COMPARED = 4096
 
@@ -174,6 +180,10 @@ def _reduce_axes(call: Call) -> Dynamic:
     """Sum, mean, maximum and minimum over axes; global pooling is the same over the spatial axes."""
     value, rank = call.dynamic(), len(call.dynamic().shape)
     kind, keep = call.operator, bool(call.attribute("keepdims", 1))
+    if kind == "GlobalLpPool":
+        check_power(call)
+    if kind in ("ReduceL1", "GlobalLpPool"):
+        value = call.builder.layer(absolute(), value.shape, value)
     if kind.startswith("Global"):
         axes, keep = tuple(range(2, rank)), True
     else:
@@ -196,7 +206,20 @@ def _reduce_axes(call: Call) -> Dynamic:
         return call.builder.rearrange(tree(call, parts, choose), lambda x: x.reshape(final))
     result = call.builder.layer(Dense(np.ones((1, count))), (*rest, 1), last)
     result = call.builder.rearrange(result, lambda x: x.reshape(final))
-    return result if kind == "ReduceSum" else scaled(call, result, 1 / count, 0.0 if count & (count - 1) == 0 else EPS)
+    if kind in ("ReduceSum", "ReduceL1", "GlobalLpPool"):
+        return result
+    return scaled(call, result, 1 / count, 0.0 if count & (count - 1) == 0 else EPS)
+
+
+def check_power(call: Call) -> None:
+    """Refuse pooling by a norm other than the sum of absolute values."""
+    power = call.attribute("p", 2)
+    if power != 1:
+        raise UnsupportedModel(f"it pools by the l{power} norm: {NORM}")
+
+
+def _norm(call: Call) -> Dynamic:
+    raise UnsupportedModel(f"it takes the l2 norm: {NORM}")
 
 
 def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynamic:
@@ -214,6 +237,7 @@ LINEAR: dict[str, Handler] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "BatchNormalization": _batch_normalization,
-    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _reduce_axes),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _reduce_axes),
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1"), _reduce_axes),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _reduce_axes),
+    "ReduceL2": _norm,
 }

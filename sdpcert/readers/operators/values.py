@@ -138,6 +138,8 @@ class Builder:
         self.input = Dynamic(0, input_shape)
         #: Differences that comparisons look at, by what is compared.
         self.compared: dict[Hashable, Dynamic] = {}
+        #: Choices that were made tensors.
+        self.resolved: dict[Choice, Dynamic] = {}
 
     def sample(self, shape: Shape) -> Shape:
         """The shape of one sample, with a first axis of length one if that is the batch axis."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdpcert.network.activations import absolute
 from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
-from sdpcert.readers.operators.linear import scaled
+from sdpcert.readers.operators.linear import check_power, scaled
 from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler
 
 Array = np.ndarray
@@ -168,6 +169,19 @@ def _average_pool(call: Call) -> Dynamic:
     return lowered(call, scaled(call, result, 1 / counts, 0.0 if exact else EPS), axes)
 
 
+def _norm_pool(call: Call) -> Dynamic:
+    """Sums of absolute values over windows."""
+    check_power(call)
+    value, axes = image_of(call)
+    window = _pool_window(call, value, axes)
+    channels = value.shape[1]
+    check_size((channels, *window.kernel), "the pooling kernel")
+    kernel = np.ones((channels, 1, *window.kernel))
+    sums = Conv2d(kernel, None, window.stride, window.padding, window.dilation, channels)
+    sizes = call.builder.layer(absolute(), value.shape, value)
+    return lowered(call, call.builder.layer(sums, (value.shape[0], channels, *window.output), sizes), axes)
+
+
 def _max_pool(call: Call) -> Dynamic:
     value, axes = image_of(call)
     if call.outputs > 1:
@@ -179,4 +193,9 @@ def _max_pool(call: Call) -> Dynamic:
     return lowered(call, call.builder.checked(number, shape), axes)
 
 
-WINDOWS: dict[str, Handler] = {"Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool}
+WINDOWS: dict[str, Handler] = {
+    "Conv": _conv,
+    "AveragePool": _average_pool,
+    "MaxPool": _max_pool,
+    "LpPool": _norm_pool,
+}
