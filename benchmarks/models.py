@@ -278,7 +278,7 @@ def main(
     ]
     if files is not None:
         cases += [
-            ("files", name, computes, lambda name=name: sdpcert.load(files / f"{name}.onnx"))
+            ("files", name, computes, lambda path=files / f"{name}.onnx": sdpcert.load(path))
             for name, computes in FILES.items()
         ]
     rows: dict[str, Any] = {}
