@@ -327,8 +327,9 @@ def stored(document: Result) -> Table:
     """A table that `sdpcert table --format json` wrote, with its caption."""
     header = [f"{c['header']} [{c['unit']}]" if c["unit"] else c["header"] for c in document["columns"]]
     rows = [tuple(cell["text"] for cell in row.values()) for row in document["rows"]]
-    notes = " ".join([f"{document['title']}.", *document["notes"]])
-    return Table(tuple(header), rows, f"{notes} Made by `{document['command']}` ({document['versions']}).")
+    notes = " ".join([f"**{document['title']}.**", *document["notes"]])
+    command = re.sub(r"table \S+( \S+)+ --kind", "table *.cert.json --kind", document["command"])
+    return Table(tuple(header), rows, f"{notes}\n\nMade by `{command}` ({document['versions']}).")
 
 
 def digits_accuracy(read: Read) -> Table:
@@ -349,9 +350,18 @@ def mnist_presets(read: Read) -> Table:
 
 
 def shipped_figures(read: Read) -> str:
-    """Two figures a network, one below the other."""
-    kinds = ("ladder", "slack")
-    return "\n".join(f"![{k} of {n}](figures/{n}/{k}.svg)" for n in read("shipped")["networks"] for k in kinds)
+    """Two figures a network, one below the other, each with what it shows."""
+    sections = []
+    for name in read("shipped")["networks"]:
+        bounds = f"![What two inputs attain, and the bounds neuron, layer and product](figures/{name}/ladder.svg)"
+        slack = f"![The share of the slack of each layer](figures/{name}/slack.svg)"
+        sections.append(
+            f"### {name}\n\n{bounds}\n\n*The ladder of {name}: between the attained value and the least proved bound "
+            f"lies the constant; a dual bound says where the optimum of a condition is.*\n\n{slack}\n\n"
+            f"*Where the neuron bound of {name} is above what is attained: the share of every layer, at the attained "
+            "pair of inputs, lost by reading the layer before or by the activations.*"
+        )
+    return "\n\n".join(sections)
 
 
 def examples(_: Read) -> Table:

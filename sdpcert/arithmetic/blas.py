@@ -278,6 +278,8 @@ def apply_hermitian(matrix: Array, vector: Array) -> Array:
 
 def solve(factor: Array, right: Array) -> Array:
     """Solve `L L* x = right` for a vector."""
+    if 0 < len(factor) <= WRAPPED_ORDER and factor.dtype == right.dtype == np.float64:
+        return _WRAPPED_LAPACK.dpotrs(factor, right, lower=1)[0]
     kind = np.result_type(factor, right)
     factor, result = np.asfortranarray(factor, dtype=kind), np.array(right, dtype=kind)
     n = len(factor)

@@ -16,6 +16,7 @@ from sdpcert.arithmetic.blas import product
 
 Array = np.ndarray
 UNIT_ROUNDOFF = 2.0**-53
+TINY = float(np.finfo(float).tiny)
 
 
 @dataclass
@@ -100,22 +101,27 @@ def slices(matrix: Array, inner: int, count: int = 3) -> tuple[list[Array], Arra
     Returns the slices and the remainder, all exact: matrix = sum of slices + remainder.
     """
     bits = (53 - math.ceil(math.log2(max(inner, 2)))) // 2 - 1
-    largest = np.max(np.abs(matrix), axis=1, keepdims=True, initial=0.0)
-    exponent = np.frexp(largest)[1]
+    exponent = np.frexp(_largest(matrix)[:, None])[1]
     small, large = int(exponent.min(initial=0)), int(exponent.max(initial=0))
     ordinary = small - count * bits > -1000 and large < 900
-    rest = matrix
+    rest = np.array(matrix, dtype=float)  # large arrays are filled in place: fresh memory takes as long as sums do
     parts = []
     for k in range(1, count + 1):
         unit = exponent - k * bits
         if ordinary:  # the sum is rounded to a multiple of 2^unit, the difference is exact
             shifted = np.ldexp(1.5, unit + 52)
-            part = (rest + shifted) - shifted
+            part = rest + shifted
+            part -= shifted
         else:
             part = np.ldexp(np.rint(np.ldexp(rest, -unit)), unit)
-        rest = rest - part
+        rest -= part
         parts.append(part)
     return parts, rest
+
+
+def _largest(matrix: Array) -> Array:
+    """The largest magnitude of every row; what is no number stays that."""
+    return np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
 
 
 def add_product(total: Total, left: Array, right: Array, sign: float = 1.0) -> None:
@@ -131,15 +137,12 @@ def add_product(total: Total, left: Array, right: Array, sign: float = 1.0) -> N
         if right is left and i < j:
             total.add(sign * exact.T)
     # What is left is of relative size 2^-60: its own rounding is added to the error.
-    a_low, b_low = a[2] + a_rest, b[2] + b_rest
-    a_all, b_mid = a[1] + a_low, b[1]
-    pairs = [(a_low, b_mid), (a_all, b_low), (a[0], b_rest), (a_rest, b[0])]
-    pairs = [(x, y) for x, y in pairs if np.any(x) and np.any(y)]
-    for x, y in pairs:
-        magnitude = product(np.abs(x), np.abs(y).T)
-        total.add(
-            sign * product(x, y.T), (inner + 4) * 2 * UNIT_ROUNDOFF * magnitude + inner * 4 * np.finfo(float).tiny
-        )
+    a_low = a[2] + a_rest
+    b_low = a_low if right is left else b[2] + b_rest
+    for x, y in ((a_low, b[1]), (a[1] + a_low, b_low), (a[0], b_rest), (a_rest, b[0])):
+        magnitude = _largest(x)[:, None] * _largest(y) * inner
+        if np.any(magnitude):
+            total.add(sign * product(x, y.T), (inner + 4) * 2 * UNIT_ROUNDOFF * magnitude + inner * 4 * TINY)
 
 
 def square_root_up(value: float, exponent: int) -> float:

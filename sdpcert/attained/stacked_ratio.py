@@ -69,6 +69,8 @@ def _affine(
     for source, block in form.row(to).items():
         high, low, error = sources[source]
         add_product(total, high, block.weights)
+        if source == 0 and block.low is None:  # the inputs are what they are
+            continue
         inner = block.weights.shape[1]
         magnitude = np.abs(low) @ np.abs(block.weights).T
         spread = error @ block.size.T

@@ -31,6 +31,8 @@ from sdpcert.running.choices import Form, Method
 from sdpcert.running.short_repr import ShortRepr
 from sdpcert.solvers.solution import Progress
 
+#: The share of a time limit below which a part is left out, and which the whole has at the least.
+LEAST = 0.01
 #: A factor below this one is none: it is what proofs are rounded by.
 NOTHING_LOST = 1.001
 
@@ -176,7 +178,8 @@ def layer_bounds(
 
     `network` is a `Network`, or a torch module that begins with a dense layer. Stages of several layers, and the
     network up to the end of every stage, are bounded by `method` as `sdpcert.certify` has it. `time_limit` is divided
-    between them. `progress` is told what is bounded and what that is estimated to take.
+    between them; what it leaves no time for has the product of the bounds before it. `progress` is told what is bounded
+    and what that is estimated to take.
 
     Raises ValueError or TypeError for bad arguments or a network without layers, `SolverError` if the solver gives no
     point; `Interrupted`, with the `LayerBounds` of what was proved, after Ctrl-C once all norms are there.
@@ -211,14 +214,24 @@ class _Prover:
     def norm(self, layer: Network, form: Form) -> Certificate:
         """The certificate of one affine layer."""
         self.number += 1
-        return certify(layer, "product", form=form, progress=self._told(f"norm {self.number}"), **self.options)
+        try:
+            return certify(layer, "product", form=form, progress=self._told(f"norm {self.number}"), **self.options)
+        except Interrupted:  # one norm is no result
+            raise KeyboardInterrupt from None
 
-    def part(self, start: int, end: int, left: int) -> Certificate:
-        """The certificate of the part between two values, the first of `left` that are to come."""
+    def part(self, start: int, end: int, left: int) -> Certificate | None:
+        """The certificate of the part between two values, the first of `left` that are to come.
+
+        None if the time is over: then the product of what is proved is the bound. The whole has some time nevertheless.
+        """
         part = self.network if (start, end) == (0, self.network.output) else self.network.between(start, end)
         limit = None
         if self.time_limit is not None:
-            limit = max(self.time_limit - (time.perf_counter() - self.started), 0.0) / left
+            limit = (self.time_limit - (time.perf_counter() - self.started)) / left
+            if limit <= LEAST * self.time_limit:
+                if left > 1:
+                    return None
+                limit = LEAST * self.time_limit
         told = self._told(f"layers {start + 1} to {end}, {left} bounds to go")
         return certify(part, self.method, time_limit=limit, progress=told, **self.options)
 
@@ -242,7 +255,7 @@ def _stages(network: Network, layers: list[LayerBound]) -> list[Stage]:
     for end in ends:
         own = tuple(layer for layer in layers if start < layer.value <= end)
         after = products[own[-1].value]
-        product = nextafter(after / before, inf) if before > 0 else 0.0
+        product = after if before == 1 else nextafter(after / before, inf) if before > 0 else 0.0
         found.append(Stage(start, end, own, product, product))
         start, before = end, after
     return found

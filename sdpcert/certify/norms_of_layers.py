@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, nextafter
 
@@ -108,8 +109,8 @@ def _certified(own: Network, prove: Prover) -> Certificate:
     """The certificate of one layer; a large one between images is bounded over frequencies if it is a convolution."""
     unrolled = math.prod(own.input_shape) * math.prod(own.output_shape)
     if unrolled > LARGEST_MATRIX and len(own.input_shape) == len(own.output_shape) == 3:
-        try:
-            return prove(own, "frequency")
-        except ValueError:  # not the same at all pixels
-            pass
+        with suppress(ValueError):  # not the same at all pixels
+            found = prove(own, "frequency")
+            if found.status == "proved":
+                return found
     return prove(own, "auto")

@@ -4,8 +4,9 @@ First the decoupled direction and norm attack (Rony et al., CVPR 2019) looks for
 for every radius at which a sample still stands, projected gradient descent with restarts inside the ball. Steps follow
 the gradient of a loss: `f_y - max f_j` (Carlini, Wagner 2017); `f_y - f_t`, t the class that is nearest where the
 network is linear, among all classes whatever their rank; and the first divided by the spread of the logits (DLR; Croce,
-Hein 2020). Images stay in [0, 1]. What a search finds only counts where `surely_wrong` says that the real function's
-class is another one, at the point's own distance, rounded up.
+Hein 2020). Strong settings add ascent with adaptive steps (`adaptive.py`) on the cross-entropy, on DLR, and towards
+each of the classes that come next. Images stay in [0, 1]. What a search finds only counts where `surely_wrong` says
+that the real function's class is another one, at the point's own distance, rounded up.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdpcert.evaluation.adaptive import INSIDE, ascend, like, norms
 from sdpcert.evaluation.graph_module import GraphModule
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
 #: Samples that are attacked at once.
 BATCH = 500
-#: Points of a ball are kept this much inside of it, so that rounding leaves them there.
-INSIDE = 1 - 1e-6
 #: Share by which the norm of the decoupled attack shrinks and grows.
 SHRINK = 0.05
 LOSSES = ("margin", "nearest", "dlr")
@@ -32,15 +32,27 @@ LOSSES = ("margin", "nearest", "dlr")
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """How hard to look: `steps` of each search, `restarts` of projected gradient descent for every radius."""
+    """How hard to look: `steps` of each search, `restarts` of projected gradient descent for every radius.
+
+    With `adaptive` above 0 there are so many ascents with adaptive steps on each of two losses as well, and one towards
+    each of the `targets` classes that come next after the label.
+    """
 
     steps: int = 40
     restarts: int = 3
     seed: int = 0
+    adaptive: int = 0
+    targets: int = 0
+
+    @staticmethod
+    def strong(seed: int = 0) -> AttackSettings:
+        """The steps, losses and targets of AutoAttack's two gradient attacks, beside the usual search."""
+        return AttackSettings(steps=100, seed=seed, adaptive=1, targets=9)
 
     def table(self) -> dict[str, int | str]:
         """As plain values, with what they are settings of."""
-        return {"name": "decoupled direction and norm, then projected gradient descent", **asdict(self)}
+        name = "decoupled direction and norm, then projected gradient descent"
+        return {"name": name + (", then with adaptive steps" if self.adaptive else ""), **asdict(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +92,11 @@ def run_attack(
         for radius in wanted:
             for restart in range(settings.restarts):
                 search.projected(radius, settings.steps, restart, generator)
+            for restart in range(settings.adaptive):
+                for loss in ("cross-entropy", "dlr"):
+                    search.adaptive(radius, settings.steps, loss, None, restart, generator)
+            for target in range(settings.targets if settings.adaptive else 0):
+                search.adaptive(radius, settings.steps, "dlr", target, 0, generator)
         report(min(1.0, (start + BATCH) / len(images)))
     return found
 
@@ -134,7 +151,7 @@ class _Search:
         for other in range(logits.shape[1]):
             margin = logits[rows, self.targets] - logits[:, other]
             (slope,) = torch.autograd.grad(margin.sum(), points, retain_graph=True)
-            away = margin.detach() / _norms(slope).flatten().clamp(min=1e-30)
+            away = margin.detach() / norms(slope).flatten().clamp(min=1e-30)
             away = torch.where(self.targets == other, torch.inf, away)
             self.nearest = torch.where(away < least, other, self.nearest)
             least = torch.minimum(away, least)
@@ -151,7 +168,7 @@ class _Search:
             ordered = logits.sort(1, descending=True).values
             value = margin / (ordered[:, 0] - ordered[:, 2] + 1e-12)
         (slope,) = torch.autograd.grad(value.sum(), points)
-        return -slope / _norms(slope).clamp(min=1e-30), margin < 0
+        return -slope / norms(slope).clamp(min=1e-30), margin < 0
 
     def decoupled(self, steps: int, loss: str) -> None:
         """Shrink the norm where the point is adversarial, let it grow elsewhere, turn by the gradient."""
@@ -163,14 +180,14 @@ class _Search:
         best, nearest = images.clone(), torch.full_like(norm, torch.inf)
         for k in range(steps):
             direction, wrong = self.gradient(images + step, at, loss)
-            size = _norms(step).flatten()
+            size = norms(step).flatten()
             better = wrong & (size < nearest)
             nearest = torch.where(better, size, nearest)
-            best = torch.where(_like(better, best), images + step, best)
+            best = torch.where(like(better, best), images + step, best)
             length = 0.01 + 0.99 * (1 + np.cos(np.pi * k / steps)) / 2
             step = step + length * direction
             norm = norm * torch.where(wrong, 1 - SHRINK, 1 + SHRINK)
-            step = step * (_like(norm, step) / _norms(step).clamp(min=1e-30))
+            step = step * (like(norm, step) / norms(step).clamp(min=1e-30))
             step = (images + step).clamp(0, 1) - images
         self.keep(best, at)
         # The same directions a little nearer: a short line search.
@@ -183,29 +200,69 @@ class _Search:
         if not len(at) or not steps:
             return
         images = self.images[at]
-        step = torch.zeros_like(images)
-        if restart:
-            noise = torch.randn(images.shape, generator=generator).to(images)
-            share = torch.rand(len(at), generator=generator).to(images)
-            step = noise / _norms(noise) * (radius * _like(share, images))
+        step = self._start(images, radius, restart, generator)
         best, done = images.clone(), torch.zeros(len(at), dtype=torch.bool, device=images.device)
         for k in range(steps + 1):
             points = (images + step).clamp(0, 1)
             direction, wrong = self.gradient(points, at, LOSSES[restart % len(LOSSES)])
-            best = torch.where(_like(wrong & ~done, best), points, best)
+            best = torch.where(like(wrong & ~done, best), points, best)
             done |= wrong
             if bool(done.all()):
                 break
             length = 2.5 * radius / steps * (1 - 0.9 * k / steps)
             step = points + length * direction - images
-            step = step * (INSIDE * radius / _norms(step).clamp(min=1e-30)).clamp(max=1.0)
+            step = step * (INSIDE * radius / norms(step).clamp(min=1e-30)).clamp(max=1.0)
         self.keep(best, at)
 
+    def adaptive(
+        self, radius: float, steps: int, loss: str, target: int | None, restart: int, generator: torch.Generator
+    ) -> None:
+        """Ascent with adaptive steps on a loss, or towards the class of rank `target` after the label."""
+        at = self.standing(radius)
+        classes = 0 if not len(at) else self.network(self.images[:1]).flatten(1).shape[1]
+        if not len(at) or not steps or (target is not None and target >= classes - 1):
+            return
+        images, labels = self.images[at], self.targets[at]
+        goal = None
+        if target is not None:
+            with torch.no_grad():
+                logits = self.network(images).flatten(1).scatter(1, labels[:, None], -torch.inf)
+            goal = logits.argsort(1, descending=True)[:, target]
 
-def _norms(values: Tensor) -> Tensor:
-    """Norms of the samples of a batch, with axes that broadcast against it."""
-    return _like(torch.linalg.vector_norm(values.flatten(1), dim=1), values)
+        def objective(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            points = points.detach().requires_grad_(True)
+            logits = self.network(points).flatten(1)
+            value = _loss(logits, labels, loss, goal)
+            (slope,) = torch.autograd.grad(value.sum(), points)
+            logits = logits.detach()
+            others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+            return value.detach(), slope, logits.gather(1, labels[:, None])[:, 0] < others
+
+        start = images + self._start(images, radius, restart, generator)
+        self.keep(ascend(objective, images, radius, steps, start), at)
+
+    @staticmethod
+    def _start(images: Tensor, radius: float, restart: int, generator: torch.Generator) -> Tensor:
+        """Where a search begins: at the images, or after a restart at random in the ball."""
+        if not restart:
+            return torch.zeros_like(images)
+        noise = torch.randn(images.shape, generator=generator).to(images)
+        share = torch.rand(len(images), generator=generator).to(images)
+        return noise / norms(noise) * (radius * like(share, images))
 
 
-def _like(numbers: Tensor, values: Tensor) -> Tensor:
-    return numbers.reshape(-1, *[1] * (values.dim() - 1))
+def _loss(logits: Tensor, labels: Tensor, loss: str, goal: Tensor | None) -> Tensor:
+    """What an adversarial point makes large (n,): cross-entropy, or by how much another class (the goal) is ahead.
+
+    The latter is divided by the spread of the logits, so that its scale says nothing (DLR, and its targeted form).
+    """
+    if loss == "cross-entropy":
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    own = logits.gather(1, labels[:, None])[:, 0]
+    other = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    ahead = (other if goal is None else logits.gather(1, goal[:, None])[:, 0]) - own
+    ordered = logits.sort(1, descending=True).values
+    if logits.shape[1] < 3:
+        return ahead
+    below = ordered[:, 2] if goal is None or logits.shape[1] < 4 else (ordered[:, 2] + ordered[:, 3]) / 2
+    return ahead / (ordered[:, 0] - below + 1e-12)

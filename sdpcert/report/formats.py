@@ -38,7 +38,7 @@ _EXPONENT = re.compile(r"^(-?[0-9.]+)[eE]([+-]?[0-9]+)$")
 
 
 def latex(table: Table) -> str:
-    """A `table` environment that needs the package booktabs and nothing else."""
+    """A `table` environment that needs the package booktabs and nothing else; a comment above says what made it."""
     align = "".join("r" if c.numeric else "l" for c in table.columns)
     widths = [max(map(len, (header_of(c), *(r[k].text for r in table.rows)))) for k, c in enumerate(table.columns)]
     wide = sum(widths) + 2 * len(widths) > FITTING
@@ -47,7 +47,7 @@ def latex(table: Table) -> str:
         f"% {_comment(table.made)}",
         r"\begin{table}[htbp]",
         r"  \centering",
-        rf"  \caption{{{_escaped(table.title)}. {' '.join(map(_escaped, table.notes))} {_made(table)}}}",
+        rf"  \caption{{{_escaped(table.title)}. {' '.join(map(_escaped, table.notes))}}}",
         r"  \medskip",
         rf"  {size}",
         r"  \makebox[\linewidth][c]{%",
@@ -59,18 +59,6 @@ def latex(table: Table) -> str:
     lines += ["    " + " & ".join(_number(cell.text) for cell in row) + r" \\" for row in table.rows]
     lines += [r"    \bottomrule", r"  \end{tabular}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
-
-
-def _made(table: Table) -> str:
-    breakable = "".join(_verbatim(c) for c in table.command)
-    return rf"Made by \texttt{{{breakable}}} ({_escaped(table.versions)})."
-
-
-def _verbatim(character: str) -> str:
-    text = _escaped(character)
-    if character == "-":
-        text = "-{}"
-    return text + r"\allowbreak{}" if character in "/_,." else text
 
 
 def _comment(text: str) -> str:
@@ -109,7 +97,7 @@ def markdown(table: Table) -> str:
     grid = markdown_rows(header, rows, [c.numeric for c in table.columns])
     fence = "`" * (1 + max(map(len, re.findall("`+", table.command)), default=0))
     caption = f"{markdown_cell(table.title)}. {' '.join(map(markdown_cell, table.notes))}"
-    return f"{grid}\n\n{caption} Made by {fence}{table.command}{fence} ({markdown_cell(table.versions)}).\n"
+    return f"{grid}\n\n{caption}\n\nMade by {fence}{table.command}{fence} ({markdown_cell(table.versions)}).\n"
 
 
 def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sdpcert.report.accuracy import accuracy
+from sdpcert.report.collection import of_collection
 from sdpcert.report.contents import Evidence, Number, Report, link
 from sdpcert.report.figures import figures_of
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.radii_page import of_radii
-from sdpcert.report.records import Record, Run, read_all, same_network, where
+from sdpcert.report.records import Read, Record, Run, read_all, same_network, where
 from sdpcert.report.rounding import percent_down, radius_text, rounded_down, rounded_up, seconds
+from sdpcert.report.sweep_folder import gathered
 from sdpcert.report.table import LEVELS, versions_of
 
 FURTHER_RUNGS = (
@@ -35,15 +38,22 @@ def make_report(
 ) -> Report:
     """Read a certificate, a file of radii or a run, prove it again, and gather what the page shows.
 
-    Further certificates of the same network add rungs to the ladder. Links to files are relative to the folder of
+    Further certificates of the same network add rungs to the ladder. The folder of a sweep stands for its files, which
+    may be about many networks. Links to files are relative to the folder of
     `output`; `progress` is told which file is proved again. Raises `NotVerified` if a file does not
     verify, ValueError if files do not belong together.
     """
     if not paths:
         raise ValueError("no file: give a certificate (*.cert.json), radii (*.radii.json) or a run (evaluation.json)")
-    read = read_all(paths, progress)
+    found = gathered(paths)
+    read = read_all(found.files, progress)
     folder = Path(output).parent if output is not None else Path()
     command = shlex.join(["sdpcert", "report", *map(str, paths)] + ([] if times else ["--no-times"]))
+    made = _of_files(read, found.swept, folder, command, times)
+    return replace(made, notes=(*made.notes, *found.notes))
+
+
+def _of_files(read: list[Read], swept: bool, folder: Path, command: str, times: bool) -> Report:
     if isinstance(read[0], Run):
         if len(read) > 1:
             raise ValueError(f"{read[1].path}: a report is about one run at a time")
@@ -57,9 +67,11 @@ def make_report(
         if not isinstance(other, Record):
             what = "a run" if isinstance(other, Run) else "a file of radii"
             raise ValueError(f"{other.path}: {what}; it needs a report of its own")
-        if records and not same_network(records[0], other):
+        if records and not swept and not same_network(records[0], other):
             raise ValueError(f"{other.path}: about another network than {records[0].path}")
         records.append(other)
+    if not all(same_network(records[0], other) for other in records):
+        return of_collection(records, folder, command)
     return _of_certificates(records, folder, command, times)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sdpcert.report.columns import DIGITS, KINDS, Cell, Column, Subject, columns_of
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.records import Read, Record, Run, by_network, read_all
+from sdpcert.report.sweep_folder import gathered
 from sdpcert.version import __version__
 
 LEVELS = {
@@ -55,11 +56,11 @@ def make_table(
 ) -> Table:
     """Read the files, prove them again and arrange them.
 
-    `kind` is one of `KINDS`; without it runs give "accuracy", files of radii "radii", certificates "ladder", and those
-    of regions "regions".
+    A folder of a sweep stands for the files of its items. `kind` is one of `KINDS`; without it runs give "accuracy",
+    files of radii "radii", certificates "ladder", and those of regions "regions".
     `caption` replaces the title, `command` what the caption says about its origin; `progress` is told which file is
-    proved again. Raises `NotVerified` if a file does
-    not verify, ValueError for a wrong kind, column or mixture of files.
+    proved again. Raises `NotVerified` if a file does not verify, ValueError for a wrong kind, column or mixture of
+    files.
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of table; there are {', '.join(KINDS)}")
@@ -67,7 +68,8 @@ def make_table(
         raise ValueError("no files: give certificates (*.cert.json), radii (*.radii.json) or runs (evaluation.json)")
     if columns is not None and kind is not None:
         columns_of(kind, columns, (), True)  # a wrong name is said before files are proved
-    read = read_all(paths, progress)
+    found = gathered(paths, kind)
+    read = read_all(found.files, progress)
     if kind is None:
         kind = _usual_kind(read)
     subjects = _subjects(kind, read)
@@ -78,7 +80,7 @@ def make_table(
         caption or KINDS[kind].title,
         tuple(chosen),
         rows,
-        tuple(_notes(kind, chosen, read)),
+        (*_notes(kind, chosen, read), *found.notes),
         command or command_of(paths, kind, columns, times),
         versions_of(read),
         tuple(_file(r, times) for r in read),

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType, ModuleType
@@ -139,11 +139,16 @@ class Cluster(Workplace):
     @property
     def in_flight(self) -> int:
         """One more than the workers have threads at this moment."""
-        threads: Any = self._client.nthreads()
+        try:
+            threads: Any = self._client.nthreads()
+        except OSError:  # the connection is lost: what is handed over next finds that out
+            return 1
         return sum(threads.values()) + 1
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
-        """A future of what a worker does."""
+        """A future of what a worker does; raises BrokenExecutor where the connection to the scheduler is lost."""
+        if self._client.status != "running":
+            raise BrokenExecutor(f"the connection to the scheduler {self.scheduler} is lost")
         return self._executor.submit(fn, *args, **kwargs)
 
     def renew(self) -> Executor:

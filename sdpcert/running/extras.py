@@ -17,6 +17,7 @@ EXTRAS = {
     "pydantic": "train",
     "sklearn": "train",
     "PIL": "train",
+    "distributed": "dask",
 }
 
 

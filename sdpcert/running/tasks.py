@@ -135,7 +135,8 @@ class _Hands(Generic[Key, Result]):
             if isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt
             task = self.begun.pop(future)
-            if isinstance(error, BrokenExecutor) and self.renew is not None:
+            # Nobody here cancelled it: the scheduler is gone.
+            if isinstance(error, BrokenExecutor | CancelledError) and self.renew is not None:
                 self.broken = True
                 if not self.alone:
                     self.again.append(task)

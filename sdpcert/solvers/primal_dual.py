@@ -189,9 +189,9 @@ class _Run:
             measured = self._measure(iteration, now)
             patience.see(measured.gap, measured.merit)
             # The last digits cost few iterations and pay for rounding in the proof: aim below the tolerance.
-            if measured.gap < target:
-                self._update_dual(now.pairs)
             done = measured.gap < self.margin * target or patience.is_over(measured.gap < target)
+            if measured.gap < target and not done:
+                self._update_dual(now.pairs)
             if not done and self.budget.ends(iteration, self.began):
                 self._update_dual(now.pairs)
                 yield iteration, "time limit"

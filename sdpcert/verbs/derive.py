@@ -65,7 +65,6 @@ def derive(
     """Prove results on Lipschitz layers for all weights, or refute them by an exact counterexample."""
     from sdpcert.derivations.library import load, names
     from sdpcert.symbolic.derivation import PROVED
-    from sdpcert.symbolic.document import tex_engine
 
     if name is None:
         _print_library(as_json)
@@ -73,26 +72,16 @@ def derive(
     chosen = {(known, k): d for known in (names() if name == "all" else [name]) for k, d in enumerate(load(known))}
     if not chosen:
         raise ValueError(f"{name}: holds no derivation")
-    if folder is not None:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
-        folder.mkdir(parents=True, exist_ok=True)
     if Path(name).is_file():
         reads(name)
-    stem = (folder or Path()) / (Path(name).stem if name != "all" else "derivations")
-    tex, compiled = stem.with_name(f"{stem.name}.tex"), stem.with_name(f"{stem.name}.pdf")
-    if folder is not None:
-        check_output(tex)
+    tex, compiled = _documents(name, folder, as_pdf)
     if output is not None:
         check_output(output)
-    if as_pdf:
-        tex_engine()  # raises before the work, not after it
-        check_output(compiled)
     work = Work(chosen, seed, numbers, effort, time_limit, jobs)
     results, finished = work.settled(shown=not as_json)
     written = []
     if finished:
-        written += _write(results, work, tex if folder is not None else None, compiled if as_pdf else None)
+        written += _write(results, work, tex, compiled)
         written += [] if output is None else _write_proofs(results, output)
     proved = sum(r.status == PROVED for r in results)
     stopped = f"interrupted after {sum(r.whole for r in results)} of {len(chosen)} results"
@@ -109,6 +98,24 @@ def derive(
         raise CommandInterrupted(stopped)
     print(f"finished: {len(results)} settled in {seconds(sum(r.entry['seconds'] for r in results))}", file=sys.stderr)
     return 0 if proved == len(chosen) else 1
+
+
+def _documents(name: str, folder: Path | None, as_pdf: bool) -> tuple[Path | None, Path | None]:
+    """Where the document goes, as LaTeX and compiled, None where it is not asked for; raises before the work."""
+    from sdpcert.symbolic.document import tex_engine
+
+    if folder is not None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"cannot write to {folder}: it is a file, not a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    stem = (folder or Path()) / (Path(name).stem if name != "all" else "derivations")
+    tex, compiled = stem.with_name(f"{stem.name}.tex"), stem.with_name(f"{stem.name}.pdf")
+    if folder is not None:
+        check_output(tex)
+    if as_pdf:
+        tex_engine()
+        check_output(compiled)
+    return tex if folder is not None else None, compiled if as_pdf else None
 
 
 def _print_library(as_json: bool) -> None:
@@ -206,7 +213,7 @@ class Work:
                 status.update(f"{derivation.name}: {derivation.title}, {len(known)} of {count} claims")
 
             status.update(f"{derivation.name}: {derivation.title}")
-            return Told.of(settle(derivation, *options, progress), papers)
+            return Told.of(settle(derivation, *options, progress=progress), papers)
 
         return here
 

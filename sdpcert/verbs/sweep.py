@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,8 +64,7 @@ def sweep(
     if output is None:
         raise ValueError("-o DIR is missing: the folder of the results, as in sdpcert sweep plan.toml -o results")
     if slurm is not None:
-        print(job_file(stated, output, slurm), end="")
-        return 0
+        return _job(job_file(stated, output, slurm), as_json)
     if scheduler is not None and jobs is not None:
         raise ValueError("--jobs counts processes of this machine, and --scheduler works elsewhere; give one")
     share = (1, 1) if array is None else _share(array)
@@ -113,15 +113,20 @@ def _listing(plan: Plan, as_json: bool) -> int:
     return 0
 
 
+def _job(text: str, as_json: bool) -> int:
+    if as_json:
+        print_object("sweep", {"job": text})
+    else:
+        print(text, end="")
+    return 0
+
+
 def _index(path: Path, as_json: bool) -> int:
     folder = Folder(path)
     if not folder.items.is_dir():
         raise ValueError(f"{path}: is no folder of a sweep")
-    records = folder.write_index()
-    if as_json:
-        print_object("sweep", {"index": folder.index, "items": len(records)})
-    else:
-        print(f"{folder.index}: {len(records)} items")
+    states = Counter(str(record.state) for record in folder.write_index())
+    _print_summary(Summary(path, states.total(), 0, dict(states)), as_json)
     return 0
 
 

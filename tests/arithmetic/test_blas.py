@@ -58,3 +58,19 @@ def test_vectors(order: int, imaginary: bool) -> None:
     np.testing.assert_allclose(factor @ blas.triangular_solve_vector(factor, vector), vector, atol=1e-10)
     np.testing.assert_allclose(factor.conj().T @ blas.triangular_solve_vector(factor, vector, True), vector, atol=1e-10)
     np.testing.assert_allclose(blas.apply_hermitian(matrix, vector), matrix @ vector, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("imaginary", [False, True])
+@pytest.mark.parametrize("order", [0, 1, 2, 128, 129])
+def test_a_congruence_and_solves_with_a_factor(order: int, imaginary: bool) -> None:
+    rng = np.random.default_rng(order)
+    matrix, middle = definite(order, imaginary), definite(order, imaginary) - 2 * order * np.eye(order)
+    factor = blas.cholesky(matrix)
+    assert factor is not None
+    np.testing.assert_allclose(
+        blas.congruence(factor, middle), factor @ middle @ factor.conj().T, rtol=1e-11, atol=1e-11 * order**2
+    )
+    right = rng.standard_normal(order)
+    kept = right.copy()
+    np.testing.assert_allclose(matrix @ blas.solve(factor, right), right, rtol=1e-10, atol=1e-10)
+    assert np.array_equal(right, kept)

@@ -116,12 +116,12 @@ def test_maxmin_is_a_stage_that_loses_inside_what_its_paths_add() -> None:
 
 def test_a_large_layer_between_images_is_bounded_over_frequencies(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(5)
-    graph = Graph((1, 6, 6))
-    network = graph.network(graph.add(Conv2d(draw.normal(size=(2, 1, 3, 3)), padding=(1, 1, 1, 1)), 0))
+    graph = Graph((2, 6, 6))
+    network = graph.network(graph.add(Conv2d(draw.normal(size=(2, 2, 3, 3)), padding=(1, 1, 1, 1)), 0))
     unrolled = layer_bounds(network).layers[0]
     monkeypatch.setattr(import_module("sdpcert.certify.norms_of_layers"), "LARGEST_MATRIX", 1)
     torus = layer_bounds(network).layers[0]
-    assert torus.certificate is not None and "frequencies" in torus.certificate.solver
+    assert torus.certificate is not None and "torus" in torus.certificate.notes[0]
     assert unrolled.lower is not None and unrolled.lower <= torus.upper  # zero padding, in a larger torus
     assert torus.upper <= 1.3 * unrolled.upper
 
@@ -161,3 +161,29 @@ def test_a_network_without_layers_and_what_is_none_are_refused() -> None:
         layer_bounds(chain([2, 3, 2], 0).stacked)
     with pytest.raises(ValueError, match="method"):
         layer_bounds(chain([2, 3, 2], 0), "best")  # type: ignore[arg-type]
+
+
+def test_a_time_limit_leaves_products_and_the_whole_is_bounded_nevertheless() -> None:
+    bounds = layer_bounds(chain([4, 8, 8, 8, 3], 1), time_limit=0.01)
+    assert_accounted_for(bounds)
+    assert bounds.certificate is not None and bounds.certificate.status == "proved"
+    assert [stage.certificate is None for stage in bounds.stages[1:-1]] == [True, True]
+    assert bounds.stages[1].joint == 1
+
+
+def test_an_interrupt_before_all_norms_are_there_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def certify(*arguments: object, **options: object) -> sdpcert.Certificate:
+        raise sdpcert.Interrupted("interrupted", sdpcert.certify(*arguments, **options))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(import_module("sdpcert.certify.layerwise"), "certify", certify)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        layer_bounds(chain([3, 4, 2], 0))
+    assert not isinstance(raised.value, sdpcert.Interrupted)
+
+
+def test_a_layer_that_is_not_proved_over_frequencies_is_unrolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("sdpcert.certify.norms_of_layers"), "LARGEST_MATRIX", 1)
+    draw = np.random.default_rng(5)
+    graph = Graph((1, 6, 6))
+    wide = Conv2d(draw.normal(size=(2, 1, 3, 3)), padding=(1, 1, 1, 1))
+    assert layer_bounds(graph.network(graph.add(wide, 0))).layers[0].upper < 7

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,18 @@ def test_a_sweep_from_the_listing_to_the_index(plan: Path, capsys: pytest.Captur
     assert shown.err == "12 items, 4 with an answer\n"
     index = (plan.parent / "out" / "index.jsonl").read_text(encoding="utf-8")
     (plan.parent / "out" / "index.jsonl").write_text("half a li", encoding="utf-8")
-    assert command("out", "--index") == 0 and "12 items" in capsys.readouterr().out
+    assert command("out", "--index") == 0 and "items       12    0 done now" in capsys.readouterr().out
     assert (plan.parent / "out" / "index.jsonl").read_text(encoding="utf-8") == index
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("words", [("-o", "out", "--jobs", "1"), ("--dry-run",), ("-o", "out", "--slurm", "2")])
+def test_every_object_is_described(plan: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    plan.write_text(PLAN.replace("nets/*", "nets/n0"), encoding="utf-8")
+    assert command("plan.toml", *words, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    schema = json.loads(resources.files("sdpcert.verbs").joinpath("output.schema.json").read_text())
+    pytest.importorskip("jsonschema").Draft202012Validator(schema).validate(printed)
 
 
 @pytest.mark.usefixtures("here")
