@@ -27,7 +27,10 @@ EVERY = 60.0
 GOES_ON = "the same command goes on from what is in"
 
 
-@app.command(epilog="Example: sdpcert sweep plan.toml -o results --jobs 8; then sdpcert table results")
+@app.command(
+    short_help="Certify many networks by a plan; go on after an interrupt.",
+    epilog="Example: sdpcert sweep plan.toml -o results --jobs 8",
+)
 def sweep(
     plan: Annotated[
         Path, typer.Argument(metavar="PLAN", help="the plan, a TOML file; with --index the folder of a sweep")
