@@ -139,6 +139,8 @@ class Cluster(Workplace):
     @property
     def in_flight(self) -> int:
         """One more than the workers have threads at this moment."""
+        if self._client.status != "running":  # asking would wait until it is connected again
+            return 1
         try:
             threads: Any = self._client.nthreads()
         except OSError:  # the connection is lost: what is handed over next finds that out
