@@ -116,20 +116,20 @@ class Answer:
 
     def summary(self) -> dict[str, Any]:
         """What `--json` says of it."""
-        found = self.decision.counterexample
-        values = None if found is None else {"inputs": [float(x) for x in found.inputs], "outputs": found.outputs}
-        return {
-            "property": self.decision.property.source,
-            "result": self.decision.word,
-            "vnncomp": self.decision.vnncomp,
-            "boxes": len(self.decision.property.cases),
-            "answer_seconds": self.decision.seconds,
-            "answer_pieces": self.decision.nodes,
-            "missing": list(self.decision.missing),
-            "counterexample": values,
-            "counterexample_file": self.counterexample,
-            "proofs": list(self.proofs),
+        decision = self.decision
+        found = decision.counterexample
+        shown = {
+            "property": decision.property.source,
+            "boxes": len(decision.property.cases),
+            "seconds": decision.seconds,
+            "pieces": decision.nodes,
+            "missing": decision.missing,
+            "inputs": None if found is None else [float(x) for x in found.inputs],
+            "outputs": None if found is None else found.outputs,
+            "counterexample": self.counterexample,
+            "proofs": self.proofs,
         }
+        return {"result": decision.word, "vnncomp": decision.vnncomp, "answer": shown}
 
     def print(self) -> None:
         """What people read."""
