@@ -1,4 +1,4 @@
-"""Whether a network can have unsafe outputs on boxes of inputs: `decide` proves that it cannot, finds where, or neither.
+"""Whether a network can have unsafe outputs on boxes of inputs: `decide` proves that it cannot, or finds where.
 
 Every box is attacked first, then divided until class 0 of its `unsafe_network` is ahead on every piece. The proof is a
 file of radii: one input, the middle of the box, which keeps class 0 on all of the box.
@@ -119,7 +119,7 @@ class _Deciding:
         """Look at one box after the other; the first counterexample, or None."""
         cases = self.asked.cases
         for number, case in enumerate(cases):
-            parts = list(_parts(case))
+            parts = list(parts_of(case))
             for k, part in enumerate(parts):
                 name = f"box {number + 1} of {len(cases)}" if len(cases) > 1 else "the box"
                 name += f", alternatives {MOST_CLAUSES * k + 1} and on" if len(parts) > 1 else ""
@@ -218,8 +218,8 @@ class _Deciding:
             self.report(Progress(0, float("inf"), 0.0, self.budget.elapsed, phase=text))
 
 
-def _parts(case: Case) -> Iterator[Case]:
-    """The case with some of its clauses at a time."""
+def parts_of(case: Case) -> Iterator[Case]:
+    """The case with some of its clauses at a time, each with a proof of its own."""
     for first in range(0, len(case.clauses), MOST_CLAUSES):
         yield Case(case.box, case.clauses[first : first + MOST_CLAUSES])
 
