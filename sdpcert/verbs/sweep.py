@@ -172,7 +172,7 @@ def _shown() -> Iterator[Callable[[int, int, Record | None], None]]:
                 )
             if record is None:
                 bar.update(task, total=items - before)
-                print(f"{items} items, {before} with an answer", file=sys.stderr)
+                bar.console.print(f"{items} items, {before} with an answer", highlight=False)
                 return
             bar.advance(task)
             if not console.is_terminal:
