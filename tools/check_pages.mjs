@@ -127,24 +127,25 @@ const look = async ({ address, own }, name, colorScheme, width) => {
     await context.close();
   }
 };
-const windows = ["light", "dark"].flatMap((colorScheme) => [360, 1280].map((width) => [colorScheme, width]));
 const results = [];
+const found = async (page, colorScheme, width) => {
+  const name = `${page.name}-${width}-${colorScheme}`;
+  const record = join(out, `${name}.json`);
+  const before = existsSync(record) ? JSON.parse(readFileSync(record, "utf8")) : null;
+  if (before?.state === page.state) return before;
+  try {
+    const result = { ...(await look(page, name, colorScheme, width)), state: page.state };
+    writeFileSync(record, JSON.stringify(result));
+    console.error(`${name}: looked at`);
+    return result;
+  } catch (error) {
+    console.error(`${name}: ${error.message}`);
+    return { page: name, failed: error.message.split("\n")[0] };
+  }
+};
 for (const page of pages.filter(({ name }) => only.test(name))) {
-  for (const [colorScheme, width] of windows) {
-    const name = `${page.name}-${width}-${colorScheme}`;
-    const record = join(out, `${name}.json`);
-    const before = existsSync(record) ? JSON.parse(readFileSync(record, "utf8")) : null;
-    if (before?.state === page.state) {
-      results.push(before);
-      continue;
-    }
-    try {
-      results.push({ ...(await look(page, name, colorScheme, width)), state: page.state });
-      writeFileSync(record, JSON.stringify(results.at(-1)));
-    } catch (error) {
-      results.push({ page: name, failed: error.message.split("\n")[0] });
-    }
-    console.error(`${name}: ${results.at(-1).failed ?? "looked at"}`);
+  for (const colorScheme of ["light", "dark"]) {
+    results.push(...(await Promise.all([360, 1280].map((width) => found(page, colorScheme, width)))));
   }
 }
 await browser.close();
