@@ -86,6 +86,10 @@ def losses(classes: int) -> dict[str, Callable[[], nn.Module]]:
 DENSE = {"hidden": (256, 256, 256)}
 #: Package, sizes, loss and peak learning rate of each contender, by data set.
 CONTENDERS: dict[str, dict[str, tuple[Callable[..., nn.Sequential], dict[str, Any], str, float]]] = {
+    "digits": {
+        "torchlip-dense-hkr": (torchlip, {"hidden": (32, 32)}, "lse-hkr", 1e-2),
+        "orthogonium-dense": (orthogonium, {"hidden": (32, 32)}, "xent", 1e-2),
+    },
     "mnist": {
         "torchlip-dense-hkr": (torchlip, DENSE, "lse-hkr", 5e-3),
         "torchlip-dense-tau": (torchlip, DENSE, "tau", 5e-3),
@@ -175,7 +179,8 @@ def main() -> None:
     torch.manual_seed(asked.seed)
     data = np.load(asked.data)
     maker, sizes, loss_name, peak = CONTENDERS[str(data["name"])][asked.name]
-    classes, crop, flip = int(data["classes"]), int(data["crop"]), bool(data["flip"])
+    classes, levels = int(data["classes"]), int(data["levels"])
+    crop, flip = int(data["crop"]), bool(data["flip"])
     images, labels = torch.from_numpy(data["images"]), torch.from_numpy(data["labels"].astype(np.int64))
     mean = torch.from_numpy(data["mean"]).float()[:, None, None]
     module = maker(tuple(images.shape[1:]), sizes | {"classes": classes})
@@ -192,7 +197,7 @@ def main() -> None:
             done = spent / limit
             for group in optimiser.param_groups:
                 group["lr"] = peak * (done / 0.3 if done < 0.3 else (1 - done) / 0.7)
-            inputs = augmented(images[batch], crop, flip, generator).float() / 255 - mean
+            inputs = augmented(images[batch], crop, flip, generator).float() / levels - mean
             targets = labels[batch]
             outputs = module(inputs)
             value = loss(outputs, torch.where(functional.one_hot(targets, classes) > 0, 1, -1) if one_hot else targets)
@@ -206,7 +211,7 @@ def main() -> None:
         records.append({"epoch": steps * asked.batch / len(images), "seconds": spent, "loss": total / count})
     module.eval()
     with torch.no_grad():
-        outputs = module(torch.from_numpy(data["test_images"][:COMPARED]).float() / 255 - mean)
+        outputs = module(torch.from_numpy(data["test_images"][:COMPARED]).float() / levels - mean)
     layers, tensors = plain_layers(module, tuple(images.shape[1:]))
     asked.folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, asked.folder / "weights.safetensors")
