@@ -1,10 +1,10 @@
 """Training for certified accuracy, side by side: this package, deel-torchlip and orthogonium, for the same time each.
 
-    python -m benchmarks.training TABLE [--root FOLDER] [--minutes M] [--seeds 0,1,2] [--rivals PYTHON] [--only NAME,...]
+    python -m benchmarks.training TABLE [--root FOLDER] [--minutes M] [--seeds 0,1,2] [--rivals PYTHON] [--only NAME]
 
 Tables: `mnist` (every family and recipe beside the other packages), `ablation` (loss, head, optimiser, averaging, one
-change each), `cifar` (CIFAR-10, ten minutes, three seeds), `long` (CIFAR-10, forty minutes, once), `families` (CIFAR-10,
-SLL, AOL, CPL, sandwich, SOC with an MLP head). `digits` is a trial of seconds. Configurations are in
+change each), `cifar` (CIFAR-10, ten minutes, three seeds), `long` (CIFAR-10, forty minutes, once), `families`
+(CIFAR-10, SLL, AOL, CPL, sandwich, SOC with an MLP head). `digits` is a trial of seconds. Configurations are in
 `benchmarks/training/`; the other packages run in the interpreter `--rivals`, with their own layers and losses
 (`training_rivals.py`), and without it they are left out.
 
@@ -129,7 +129,7 @@ def ours(name: str, change: str, seed: int, work: Work, folder: Path) -> dict[st
         "images": found.samples,
         "clean": found.clean_accuracy,
         "certified": {f"{row.radius:.6g}": row.accuracy for row in found.rows},
-        "evaluation_seconds": found.seconds,
+        "evaluation_seconds": found.document["seconds"],
         "parameters": sum(p.numel() for p in run.module.parameters()),
         "seconds": last["seconds"],
         "steps": last["step"],
