@@ -211,8 +211,9 @@ def cluster(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], 
     scheduler = [*start, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     worker = [*start, "distributed.cli.dask_worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
     with open(folder / "cluster.log", "ab") as log:
-        options = {"env": ENVIRONMENT, "stdout": log, "stderr": log, "cwd": folder}
-        with subprocess.Popen(scheduler, **options) as first, subprocess.Popen(worker, **options) as second:
+        first = subprocess.Popen(scheduler, env=ENVIRONMENT, stdout=log, stderr=log, cwd=folder)
+        second = subprocess.Popen(worker, env=ENVIRONMENT, stdout=log, stderr=log, cwd=folder)
+        with first, second:
             try:
                 yield first, address
             finally:
