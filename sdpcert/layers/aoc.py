@@ -180,7 +180,7 @@ def composed(outer: Tensor, inner: Tensor) -> Tensor:
 FAMILY = Family(
     "aoc",
     "Boissin, Mamalet, Fel, Picard, Massena, Serrurier 2025, with bases by Cayley's transform",
+    "orthogonal convolution with stride, groups and dilation, as an explicit kernel",
     None,
     AOCConv2d,
-    description="orthogonal convolution with stride, groups and dilation, as an explicit kernel",
 )

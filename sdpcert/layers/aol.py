@@ -32,10 +32,4 @@ class AOLConv2d(ScaledConv2d):
         super().__init__(in_channels, out_channels, kernel_size, AOL(), bias, **kwargs)
 
 
-FAMILY = Family(
-    "aol",
-    "Prach, Lampert 2022, Theorem 1",
-    AOLLinear,
-    AOLConv2d,
-    description="V D x, D from the row sums of abs(V'V)",
-)
+FAMILY = Family("aol", "Prach, Lampert 2022, Theorem 1", "V D x, D from the row sums of abs(V'V)", AOLLinear, AOLConv2d)

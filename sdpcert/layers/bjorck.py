@@ -141,16 +141,11 @@ def bjorck(weight: Tensor, iterations: int) -> Tensor:
     return turned.mT if wide else turned
 
 
-BJORCK = Family(
-    "bjorck",
-    "Anil, Lucas, Grosse 2019",
-    BjorckLinear,
-    description="V x with V made orthogonal by Björck's iteration",
-)
+BJORCK = Family("bjorck", "Anil, Lucas, Grosse 2019", "V x with V made orthogonal by Björck's iteration", BjorckLinear)
 BCOP = Family(
     "bcop",
     "Li et al. 2019, with bases by Cayley's transform",
+    "orthogonal convolution, a product of 1 x 2 and 2 x 1 ones",
     None,
     BCOPConv2d,
-    description="orthogonal convolution, a product of 1 x 2 and 2 x 1 ones",
 )

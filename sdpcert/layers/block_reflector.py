@@ -124,7 +124,7 @@ def checked_rank(rank: int | None, size: int) -> int:
 FAMILY = Family(
     "bro",
     "Lai, Huang, Kung, Chen 2025, with a guard for V of deficient rank",
+    "Q x with orthogonal Q = I - 2 V (V'V)^-1 V'; convolutions are circular and as large as the image",
     BROLinear,
     lambda inputs, outputs, size: BROConv2d(inputs, outputs, size, image_size=4),
-    description="Q x with orthogonal Q = I - 2 V (V'V)^-1 V'; convolutions are circular and as large as the image",
 )

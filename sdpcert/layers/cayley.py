@@ -134,7 +134,7 @@ def cut(matrix: Tensor, largest: float) -> Tensor:
 FAMILY = Family(
     "cayley",
     "Trockman, Kolter 2021; Wang, Manchester 2023, for rectangular weights",
+    "Q x with orthogonal Q, by Cayley's transform; convolutions are circular and as large as the image",
     CayleyLinear,
     lambda inputs, outputs, size: CayleyConv2d(inputs, outputs, size, image_size=4),
-    description="Q x with orthogonal Q, by Cayley's transform; convolutions are circular and as large as the image",
 )

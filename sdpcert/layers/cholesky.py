@@ -65,9 +65,4 @@ def orthonormal_rows(free: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, wide, upper=False).to(free.dtype)
 
 
-FAMILY = Family(
-    "cholesky",
-    "Hu, Leino, Wang, Fredrikson 2024",
-    CholeskyLinear,
-    description="L^-1 V x with L L' = V V'",
-)
+FAMILY = Family("cholesky", "Hu, Leino, Wang, Fredrikson 2024", "L^-1 V x with L L' = V V'", CholeskyLinear)

@@ -35,7 +35,7 @@ class CPLConv2d(ResidualConv2d):
 FAMILY = Family(
     "cpl",
     "Meunier et al. 2022, equation 7",
+    "residual layer x - 2/|V|^2 V' phi(V x + b)",
     lambda n, m: CPLLinear(min(n, m), max(n, m)),
     lambda n, m, k: CPLConv2d(min(n, m), max(n, m), k),
-    description="residual layer x - 2/|V|^2 V' phi(V x + b)",
 )

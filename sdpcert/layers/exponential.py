@@ -223,13 +223,13 @@ def reshaped_bound(kernel: Tensor) -> Tensor:
 ROTATION = Family(
     "exponential",
     "Lezcano-Casado, Martinez-Rubio 2019",
+    "Q x with orthogonal Q, the exponential of a skew matrix",
     lambda inputs, outputs: ExponentialLinear(min(inputs, outputs)),
-    description="Q x with orthogonal Q, the exponential of a skew matrix",
 )
 SOC = Family(
     "soc",
     "Singla, Feizi 2021, with a bound of the terms left out",
+    "exponential of a skew convolution, orthogonal up to the terms left out",
     None,
     lambda inputs, outputs, size: SOCConv2d(min(inputs, outputs), size),
-    description="exponential of a skew convolution, orthogonal up to the terms left out",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sdpcert.torch_modules.certified import LipschitzLayer
 
@@ -18,6 +18,6 @@ class Family:
 
     name: str
     source: str
+    description: str
     dense: Callable[[int, int], LipschitzLayer] | None
     convolution: Callable[[int, int, int], LipschitzLayer] | None = None
-    description: str = field(default="", kw_only=True)

@@ -108,6 +108,6 @@ class GeneralResidual(LipschitzLayer):
 FAMILY = Family(
     "general-residual",
     "every block with free H (general_residual.py)",
+    "residual layer H x + G phi(U x + b) with free H",
     lambda n, m: GeneralResidual(n, n, m, AOL()),
-    description="residual layer H x + G phi(U x + b) with free H",
 )

@@ -22,9 +22,9 @@ def _family(name: str, source: str, what: str, rule: Callable[[int], Rule]) -> F
     return Family(
         name,
         source,
+        f"V D x, D from {what}",
         lambda n, m: ScaledLinear(n, m, rule(n)),
         lambda n, m, k: ScaledConv2d(n, m, k, rule(n)),
-        description=f"V D x, D from {what}",
     )
 
 
@@ -41,6 +41,6 @@ FROBENIUS = _family("frobenius", "trace of the Gram matrix", "the Frobenius norm
 RESIDUAL_AOL = Family(
     "residual-aol",
     "Araujo et al. 2023, Theorem 3 with q = 1",
+    "residual layer x - 2 V' T^-1 phi(V x + b), T the row sums of abs(V V')",
     lambda n, m: ResidualLinear(min(n, m), max(n, m), AOL()),
-    description="residual layer x - 2 V' T^-1 phi(V x + b), T the row sums of abs(V V')",
 )

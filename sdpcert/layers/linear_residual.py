@@ -80,7 +80,7 @@ class LinearResidualConv2d(ScaledConv2d):
 FAMILY = Family(
     "linear-residual",
     "Hu, Zou, Wang, Leino, Fredrikson 2023, with a bound of every layer's norm",
+    "(I + V) x divided by a proved bound of |I + V|",
     lambda inputs, outputs: LinearResidual(min(inputs, outputs)),
     lambda inputs, outputs, size: LinearResidualConv2d(min(inputs, outputs), size),
-    description="(I + V) x divided by a proved bound of |I + V|",
 )

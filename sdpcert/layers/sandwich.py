@@ -208,7 +208,7 @@ def _largest_norm(matrices: Tensor) -> Tensor:
 FAMILY = Family(
     "sandwich",
     "Wang, Manchester 2023, Theorem 3.2",
+    "√2 A' Psi phi(√2 Psi^-1 B x + b) with A A' + B B' = I",
     SandwichLinear,
     lambda n, m, k: SandwichConv2d(n, m, k, image_size=4),
-    description="√2 A' Psi phi(√2 Psi^-1 B x + b) with A A' + B B' = I",
 )

@@ -247,6 +247,6 @@ class SandwichNetwork(LipschitzLayer):
 FAMILY = Family(
     "sandwich-network",
     "Wang, Manchester 2023, Theorem 3.1",
+    "a whole network of sandwich layers with coupled weights and one constant",
     lambda n, m: SandwichNetwork([n, m, m, n]),
-    description="a whole network of sandwich layers with coupled weights and one constant",
 )

@@ -51,14 +51,14 @@ class SLLConv2d(ResidualConv2d):
 FAMILY = Family(
     "sll",
     "Araujo et al. 2023, Theorem 3",
+    "residual layer x - 2 V' T^-1 phi(V x + b), T the row sums of abs(V V'), scaled by free numbers",
     lambda n, m: SLLLinear(min(n, m), max(n, m)),
     lambda n, m, k: SLLConv2d(min(n, m), max(n, m), k),
-    description="residual layer x - 2 V' T^-1 phi(V x + b), T the row sums of abs(V V'), scaled by free numbers",
 )
 LINEAR = Family(
     "sll-linear",
     "Araujo et al. 2023, Theorem 2 (i)",
+    "V D x, D from the row sums of abs(V'V), scaled by free numbers",
     lambda n, m: ScaledLinear(n, m, SLL(n)),
     None,
-    description="V D x, D from the row sums of abs(V'V), scaled by free numbers",
 )

@@ -35,7 +35,7 @@ class SpectralConv2d(ScaledConv2d):
 FAMILY = Family(
     "spectral",
     "Miyato et al. 2018, with an upper bound of the norm",
+    "V x divided by a proved bound of |V|",
     SpectralLinear,
     SpectralConv2d,
-    description="V x divided by a proved bound of |V|",
 )
