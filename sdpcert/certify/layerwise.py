@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, nextafter
+from math import inf, isfinite, nextafter
 from typing import Any
 
 from sdpcert.certificate.certificate import Certificate
@@ -226,7 +226,7 @@ class _Prover:
         """
         part = self.network if (start, end) == (0, self.network.output) else self.network.between(start, end)
         limit = None
-        if self.time_limit is not None:
+        if self.time_limit is not None and isfinite(self.time_limit):
             limit = (self.time_limit - (time.perf_counter() - self.started)) / left
             if limit <= LEAST * self.time_limit:
                 if left > 1:

@@ -171,6 +171,11 @@ def test_a_time_limit_leaves_products_and_the_whole_is_bounded_nevertheless() ->
     assert bounds.stages[1].joint == 1
 
 
+def test_an_infinite_time_limit_bounds_every_stage() -> None:
+    bounds = layer_bounds(chain([2, 3, 3, 2], 1), time_limit=math.inf)
+    assert all(stage.certificate is not None for stage in bounds.stages[1:])
+
+
 def test_an_interrupt_before_all_norms_are_there_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def certify(*arguments: object, **options: object) -> sdpcert.Certificate:
         raise sdpcert.Interrupted("interrupted", sdpcert.certify(*arguments, **options))  # type: ignore[arg-type]
