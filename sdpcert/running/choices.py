@@ -14,6 +14,7 @@ Head = Literal["joint", "composed"]
 OnInterrupt = Literal["prove", "raise"]
 Level = Literal["R", "F"]
 Pairs = Literal["auto", "all", "none"]
+Attack = Literal["none", "quick", "strong"]
 Orientation = Literal["out_in", "in_out"]
 TableKind = Literal["ladder", "bounds", "regions", "families", "solvers", "accuracy", "radii"]
 TableFormat = Literal["markdown", "latex", "csv", "json"]
@@ -36,6 +37,10 @@ FamilyName = Literal[
     "soc",
     "bjorck",
     "bcop",
+    "aoc",
+    "bro",
+    "cholesky",
+    "linear-residual",
     "sandwich",
     "sandwich-network",
     "general-residual",
