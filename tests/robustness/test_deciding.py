@@ -165,8 +165,9 @@ def test_strict_and_open_ends() -> None:
     assert decide(absolute(), question(closed, ()), nodes=5).word == "violated", "no condition on outputs: any input"
 
 
-def test_many_alternatives_and_boxes_have_many_proofs() -> None:
-    clauses = tuple((Constraint(((0, F(1)),), F(-k)),) for k in range(1, 71))
+def test_many_alternatives_and_boxes_have_many_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdpcert.robustness.deciding.MOST_CLAUSES", 2)
+    clauses = tuple((Constraint(((0, F(1)),), F(-k)),) for k in range(1, 4))
     boxes = (InputBox((F(0),), (F(1),)), InputBox((F(2),), (F(3),)))
     asked = Property("q", 1, 2, tuple(Case(box, clauses) for box in boxes), True)
     answer = decide(absolute(), asked, nodes=5)
