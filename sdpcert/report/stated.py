@@ -19,7 +19,7 @@ MOST_RECORDS, LONGEST_TEXT = 10_000, 300
 
 @dataclass(frozen=True)
 class StatedResult:
-    """What a tool states of a network: a bound of its Lipschitz constant, or a word, and `claim`, what that is about."""
+    """What a tool states of a network: a bound of its Lipschitz constant, or a word; `claim` is what that is about."""
 
     tool: str
     network: str
