@@ -105,7 +105,7 @@ class SOCConv2d(LipschitzLayer):
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The series as one kernel, computed at the frequencies of a torus that holds it."""
-        skew, scale = self._skew(values["kernel"])
+        skew, scale = self._skew(values["kernel"], certified)
         full = 2 * self.reach + 1
         sides = (full, full) if self.torus is None else (min(full, self.torus[0]), min(full, self.torus[1]))
         symbols = torch.fft.rfft2(wrapped(skew, sides)).permute(2, 3, 0, 1)
@@ -117,23 +117,27 @@ class SOCConv2d(LipschitzLayer):
         geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=self.circular)
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
-    def _skew(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _skew(self, weight: Tensor, certified: bool = True) -> tuple[Tensor, Tensor]:
         """The skew kernel, at least float32, of norm at most `largest`; the factor that allows for what is left out."""
         free = weight.to(torch.promote_types(weight.dtype, torch.float32))
         skew = (free - free.transpose(0, 1).flip(2, 3)) / 2
-        bound = reshaped_bound(skew)
+        bound = reshaped_bound(skew) if certified else reshaped_estimate(skew)
         skew = skew * (self.largest / bound.clamp_min(self.largest))
         rest = bound.clamp_max(self.largest) ** self.terms / math.factorial(self.terms)
         return skew, 1 / (1 + rest)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; in training term by term, which is the materialised kernel's function in fewer steps."""
+        """Apply to a batch; in training by the series at every frequency, or term by term in half precision."""
         self._check_image((inputs.shape[-2], inputs.shape[-1]))
         height, width = inputs.shape[-2:]
-        if not self.training or min(height, width) < self.inner.padding[0]:
+        if not self.training:
             return super().forward(inputs)
+        half = self.kernel.element_size() < 4 or torch.is_autocast_enabled(inputs.device.type)
         with torch.autocast(device_type=self.kernel.device.type, enabled=False):
-            skew, scale = self._skew(self.kernel)
+            skew, scale = self._skew(self.kernel, certified=False)
+            if not (half or self.fast_gradient) or min(height, width) < self.inner.padding[0]:
+                result = self._by_frequencies(inputs.to(skew.dtype), skew) * scale
+                return result if self.bias is None else result + self.bias[:, None, None]
         step = Operator(skew.to(self.kernel.dtype), self.inner)
         factor = (scale * (1 - margin_of(Block(step)))).to(self.kernel.dtype)
         # Zeros as wide as the reach: then going around the torus brings nothing back into the image.
@@ -144,6 +148,23 @@ class SOCConv2d(LipschitzLayer):
             result = wide + step(series(wide, step, self.terms))
         result = result[..., :height, :width] * factor
         return result if self.bias is None else result + self.bias[:, None, None]
+
+    def _by_frequencies(self, inputs: Tensor, skew: Tensor) -> Tensor:
+        """The series on a torus, without its factor: of the matrices or, if that takes less, term by term on images."""
+        batch, channels, height, width = inputs.shape
+        sides = (height, width)
+        if not self.circular:
+            sides = (quick_size(height + self.reach), quick_size(width + self.reach))
+        symbols = torch.fft.rfft2(wrapped(skew, sides)).conj().permute(2, 3, 0, 1).flatten(0, 1)
+        signals = torch.fft.rfft2(inputs, s=sides).permute(2, 3, 1, 0).flatten(0, 1)
+        if products_of_series(self.terms) * channels + batch <= (self.terms - 1) * batch:
+            result = truncated_exponential(symbols, self.terms) @ signals
+        else:
+            result = signals
+            for k in range(self.terms - 1, 0, -1):
+                result = torch.baddbmm(signals, symbols, result, alpha=1 / k)
+        spread = result.reshape(sides[0], sides[1] // 2 + 1, channels, batch).permute(3, 2, 0, 1)
+        return torch.fft.irfft2(spread, s=sides)[..., :height, :width]
 
     def add_to(self, graph: Graph, value: int) -> int:
         """Append the materialised kernel; raises ValueError for images of the wrong size."""
@@ -200,12 +221,47 @@ class FastSeries(torch.autograd.Function):
 
 
 def truncated_exponential(matrices: Tensor, terms: int) -> Tensor:
-    """The first `terms` terms of the exponential series of square matrices (..., n, n)."""
+    """The first `terms` terms of the exponential series of square matrices (..., n, n).
+
+    In pieces of `count` terms: powers below `count` are shared by the pieces (Paterson, Stockmeyer 1973).
+    """
+    count = _piece(terms)
+    powers = [matrices]
+    while len(powers) < count:
+        powers.append(powers[-1] @ matrices)
     identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-    total = identity.expand_as(matrices)
-    for k in range(terms - 1, 0, -1):
-        total = identity + matrices @ total / k
+
+    def piece(start: int) -> Tensor:
+        total = identity / math.factorial(start)
+        for power, k in zip(powers, range(start + 1, min(start + count, terms))):
+            total = torch.add(total, power, alpha=1 / math.factorial(k))
+        return total
+
+    starts = range(0, terms, count)
+    total = piece(starts[-1]).expand_as(matrices)
+    for start in reversed(starts[:-1]):
+        total = torch.matmul(powers[-1], total) + piece(start)
     return total
+
+
+def products_of_series(terms: int) -> int:
+    """Products of matrices that `truncated_exponential` takes."""
+    count = _piece(terms)
+    return count - 1 + -(-terms // count) - 1
+
+
+def _piece(terms: int) -> int:
+    """How many terms a piece has, for the least number of products."""
+    return min(range(1, terms + 1), key=lambda count: count - 1 + -(-terms // count))
+
+
+def quick_size(size: int) -> int:
+    """The least number that is not smaller and has no prime factors but 2, 3 and 5: a Fourier transform likes it."""
+    rest = size
+    for prime in (2, 3, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return size if rest == 1 else quick_size(size + 1)
 
 
 def reshaped_bound(kernel: Tensor) -> Tensor:
@@ -218,6 +274,21 @@ def reshaped_bound(kernel: Tensor) -> Tensor:
     flat = torch.linalg.matrix_norm(kernel.reshape(out, -1), 2)
     mixed = torch.linalg.matrix_norm(kernel.transpose(1, 2).reshape(out * height, taken * width), 2)
     return (height * width) ** 0.5 * torch.minimum(flat, mixed)
+
+
+def reshaped_estimate(kernel: Tensor) -> Tensor:
+    """The same bound up to rounding, by eigenvalues of the matrices' Gram matrices."""
+    out, taken, height, width = kernel.shape
+    flat, mixed = kernel.reshape(out, -1), kernel.transpose(1, 2).reshape(out * height, taken * width)
+    return (height * width) ** 0.5 * torch.minimum(_norm(flat), _norm(mixed))
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    """Of the smaller side first: `|W'u|` for the eigenvector u of the largest eigenvalue of W W', a constant."""
+    with torch.no_grad():
+        unit = matrix / matrix.abs().amax().clamp_min(torch.finfo(matrix.dtype).tiny)
+        vector = torch.linalg.eigh(unit @ unit.mT)[1][:, -1]
+    return torch.linalg.vector_norm(matrix.mT @ vector)
 
 
 ROTATION = Family(

@@ -16,7 +16,7 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
-from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.geometry import Geometry, Operator, through_frequencies, wrapped
 from sdpcert.torch_modules.norms import ROUNDING
 
 
@@ -49,10 +49,14 @@ class TorusConv2d(LipschitzLayer):
     def orthonormal(self, symbols: Tensor) -> Tensor:
         """Matrices (..., out_channels, in_channels) of norm one, up to rounding, from the symbols of the kernel."""
 
+    def _symbols(self, kernel: Tensor) -> Tensor:
+        """The orthonormal symbols (height, width // 2 + 1, out_channels, in_channels)."""
+        free = kernel.to(torch.promote_types(kernel.dtype, torch.float32))
+        return self.orthonormal(torch.fft.rfft2(wrapped(free, self.image_size)).permute(2, 3, 0, 1))
+
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The full circular kernel."""
-        free = values["kernel"].to(torch.promote_types(values["kernel"].dtype, torch.float32))
-        symbols = self.orthonormal(torch.fft.rfft2(wrapped(free, self.image_size)).permute(2, 3, 0, 1))
+        symbols = self._symbols(values["kernel"])
         kernel = torch.fft.irfft2(symbols.permute(2, 3, 0, 1), s=self.image_size)
         if certified:
             # The real part at opposite frequencies is a mean of the two symbols: the norm is at most the largest one's.
@@ -65,9 +69,14 @@ class TorusConv2d(LipschitzLayer):
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; raises ValueError for images of another size."""
+        """Apply to a batch, in training by the symbols themselves; raises ValueError for images of another size."""
         self._check_image(tuple(inputs.shape[-2:]))
-        return super().forward(inputs)
+        if not self.training or self.kernel.dtype not in (torch.float32, torch.float64):
+            return super().forward(inputs)
+        with torch.autocast(device_type=inputs.device.type, enabled=False):
+            # Those of a real kernel at its offsets, which are the conjugate ones of torch's convolutions.
+            result = through_frequencies(inputs.to(self.kernel.dtype), self._symbols(self.kernel).conj())
+        return result if self.bias is None else result + self.bias[:, None, None]
 
     def add_to(self, graph: Graph, value: int) -> int:
         """Append the kernel; raises ValueError for images of another size."""

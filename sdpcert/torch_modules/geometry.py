@@ -66,8 +66,7 @@ class Operator:
         sides = (inputs.shape[-2], inputs.shape[-1])
         with torch.autocast(device_type=inputs.device.type, enabled=False):
             symbols = torch.fft.rfft2(wrapped(self.weight, sides)).conj().permute(2, 3, 0, 1)
-            signals = torch.fft.rfft2(inputs.to(self.weight.dtype)).permute(2, 3, 1, 0)
-            result = torch.fft.irfft2((symbols @ signals).permute(3, 2, 0, 1), s=sides)
+            result = through_frequencies(inputs.to(self.weight.dtype), symbols)
         return result if bias is None else result + bias[:, None, None]
 
     @property
@@ -191,6 +190,13 @@ class TransposedOperator(Operator):
         return ConvTranspose(
             array(self.weight), shift, shape.stride, padding, self.beyond, shape.dilation, shape.groups
         )
+
+
+def through_frequencies(inputs: Tensor, symbols: Tensor) -> Tensor:
+    """Images (batch, in, height, width) times a matrix at every frequency: (height, width // 2 + 1, out, in)."""
+    signals = torch.fft.rfft2(inputs).permute(2, 3, 1, 0)
+    result = (symbols @ signals).permute(3, 2, 0, 1)
+    return torch.fft.irfft2(result, s=(inputs.shape[-2], inputs.shape[-1]))
 
 
 def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:
