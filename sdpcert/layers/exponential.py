@@ -19,10 +19,11 @@ from torch.nn.grad import conv2d_weight
 from sdpcert.layers.cayley import contracted, cut
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
+from sdpcert.layers.skew_series import series_of_signals
 from sdpcert.layers.torus import centred, pair_of_sizes, rounding_allowance
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
-from sdpcert.torch_modules.certified import LipschitzLayer, margin_of
+from sdpcert.torch_modules.certified import LipschitzLayer, margin_of, training_factor
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 
 
@@ -136,7 +137,7 @@ class SOCConv2d(LipschitzLayer):
         with torch.autocast(device_type=self.kernel.device.type, enabled=False):
             skew, scale = self._skew(self.kernel, certified=False)
             if not (half or self.fast_gradient) or min(height, width) < self.inner.padding[0]:
-                result = self._by_frequencies(inputs.to(skew.dtype), skew) * scale
+                result = self._by_frequencies(inputs.to(skew.dtype), skew) * (scale * training_factor(skew.dtype))
                 return result if self.bias is None else result + self.bias[:, None, None]
         step = Operator(skew.to(self.kernel.dtype), self.inner)
         factor = (scale * (1 - margin_of(Block(step)))).to(self.kernel.dtype)
@@ -150,19 +151,15 @@ class SOCConv2d(LipschitzLayer):
         return result if self.bias is None else result + self.bias[:, None, None]
 
     def _by_frequencies(self, inputs: Tensor, skew: Tensor) -> Tensor:
-        """The series on a torus, without its factor: of the matrices or, if that takes less, term by term on images."""
+        """The series on a torus, without its factor."""
         batch, channels, height, width = inputs.shape
         sides = (height, width)
         if not self.circular:
             sides = (quick_size(height + self.reach), quick_size(width + self.reach))
-        symbols = torch.fft.rfft2(wrapped(skew, sides)).conj().permute(2, 3, 0, 1).flatten(0, 1)
+        # The symbol that torch's convolutions take is that of the kernel turned around.
+        symbols = torch.fft.rfft2(wrapped(skew.flip(2, 3), sides)).permute(2, 3, 0, 1).flatten(0, 1)
         signals = torch.fft.rfft2(inputs, s=sides).permute(2, 3, 1, 0).flatten(0, 1)
-        if products_of_series(self.terms) * channels + batch <= (self.terms - 1) * batch:
-            result = truncated_exponential(symbols, self.terms) @ signals
-        else:
-            result = signals
-            for k in range(self.terms - 1, 0, -1):
-                result = torch.baddbmm(signals, symbols, result, alpha=1 / k)
+        result = series_of_signals(symbols, signals, self.terms)
         spread = result.reshape(sides[0], sides[1] // 2 + 1, channels, batch).permute(3, 2, 0, 1)
         return torch.fft.irfft2(spread, s=sides)[..., :height, :width]
 
@@ -221,38 +218,12 @@ class FastSeries(torch.autograd.Function):
 
 
 def truncated_exponential(matrices: Tensor, terms: int) -> Tensor:
-    """The first `terms` terms of the exponential series of square matrices (..., n, n).
-
-    In pieces of `count` terms: powers below `count` are shared by the pieces (Paterson, Stockmeyer 1973).
-    """
-    count = _piece(terms)
-    powers = [matrices]
-    while len(powers) < count:
-        powers.append(powers[-1] @ matrices)
+    """The first `terms` terms of the exponential series of square matrices (..., n, n)."""
     identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-
-    def piece(start: int) -> Tensor:
-        total = identity / math.factorial(start)
-        for power, k in zip(powers, range(start + 1, min(start + count, terms))):
-            total = torch.add(total, power, alpha=1 / math.factorial(k))
-        return total
-
-    starts = range(0, terms, count)
-    total = piece(starts[-1]).expand_as(matrices)
-    for start in reversed(starts[:-1]):
-        total = torch.matmul(powers[-1], total) + piece(start)
+    total = identity.expand_as(matrices)
+    for k in range(terms - 1, 0, -1):
+        total = identity + matrices @ total / k
     return total
-
-
-def products_of_series(terms: int) -> int:
-    """Products of matrices that `truncated_exponential` takes."""
-    count = _piece(terms)
-    return count - 1 + -(-terms // count) - 1
-
-
-def _piece(terms: int) -> int:
-    """How many terms a piece has, for the least number of products."""
-    return min(range(1, terms + 1), key=lambda count: count - 1 + -(-terms // count))
 
 
 def quick_size(size: int) -> int:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, ConvTranspose, Dense
 from sdpcert.network.affine.convolution import TAPS_BY_FREQUENCIES
+from sdpcert.torch_modules.frequencies import through_frequencies
 
 
 @dataclass(frozen=True)
@@ -190,13 +191,6 @@ class TransposedOperator(Operator):
         return ConvTranspose(
             array(self.weight), shift, shape.stride, padding, self.beyond, shape.dilation, shape.groups
         )
-
-
-def through_frequencies(inputs: Tensor, symbols: Tensor) -> Tensor:
-    """Images (batch, in, height, width) times a matrix at every frequency: (height, width // 2 + 1, out, in)."""
-    signals = torch.fft.rfft2(inputs).permute(2, 3, 1, 0)
-    result = (symbols @ signals).permute(3, 2, 0, 1)
-    return torch.fft.irfft2(result, s=(inputs.shape[-2], inputs.shape[-1]))
 
 
 def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:
