@@ -23,18 +23,16 @@ def normalised(operator: Operator, direction: Tensor) -> tuple[Tensor, Tensor]:
     The kernel of a convolution is taken with stride one on a torus of the direction's size.
     """
     with torch.no_grad():
-        left = unit_vector(apply_on_torus(operator, direction))[0]
+        left = _unit(apply_on_torus(operator, direction))[0]
     weight, following, norm = _Normalised.apply(operator.weight, left, operator.geometry)
     return weight, torch.where(norm > 0, following, direction)
 
 
-def unit_vector(vector: Tensor) -> tuple[Tensor, Tensor]:
-    """The vector divided by its norm, and the norm; zero stays zero. Squares of large entries do not overflow."""
-    least = torch.finfo(vector.dtype).tiny
-    largest = torch.linalg.vector_norm(vector.detach(), float("inf")).clamp_min(least)
-    unit = vector / largest
-    size = torch.linalg.vector_norm(unit)
-    return unit / size.clamp_min(least), size * largest
+def _unit(vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The vector divided by its norm, the norm, and what it was divided by: one for zero. Squares need float64."""
+    norm = torch.linalg.vector_norm(vector, dtype=torch.float64)
+    divisor = torch.where(norm > 0, norm, 1.0)
+    return vector / divisor, norm, divisor
 
 
 class _Normalised(torch.autograd.Function):
@@ -42,8 +40,8 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def forward(weight: Tensor, left: Tensor, geometry: Geometry | None) -> Any:
-        direction, norm = unit_vector(adjoint_on_torus(Operator(weight, geometry), left))
-        return weight * _inverse(norm), direction, norm
+        direction, norm, divisor = _unit(adjoint_on_torus(Operator(weight, geometry), left))
+        return weight / divisor, direction, norm
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -54,21 +52,15 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
         weight, left, result, direction, norm = ctx.saved_tensors
+        divisor = torch.where(norm > 0, norm, 1.0)
         if torch.is_grad_enabled():  # someone differentiates once more: u alone is constant then
-            direction, norm = unit_vector(adjoint_on_torus(Operator(weight, ctx.geometry), left))
-            result = weight * _inverse(norm)
-        inverse = _inverse(norm)
-        share = torch.dot(given.flatten(), result.flatten()) * inverse
+            direction, norm, divisor = _unit(adjoint_on_torus(Operator(weight, ctx.geometry), left))
+            result = weight / divisor
+        share = torch.dot(given.flatten(), result.flatten())
         if ctx.geometry is None:
-            return torch.addr(given * inverse, left * -share, direction), None, None
+            return torch.addr(given, left * share, direction, alpha=-1) / divisor, None, None
         height, width = weight.shape[2:]
         around = functional.pad(direction[None], (0, width - 1, 0, height - 1), mode="circular")
         patches = functional.unfold(around, (height, width))[0]
         slope = (left.flatten(1) * share) @ patches.mT
-        return given * inverse - slope.reshape(weight.shape), None, None
-
-
-def _inverse(norm: Tensor) -> Tensor:
-    """`1 / norm`, zero for zero."""
-    positive = norm > 0
-    return torch.where(positive, 1 / torch.where(positive, norm, 1.0), 0.0)
+        return (given - slope.reshape(weight.shape)) / divisor, None, None
