@@ -136,8 +136,9 @@ def _cluster(folder: Path, jobs: int) -> Iterator[tuple[subprocess.Popen[bytes],
         "1",
         "--no-dashboard",
     ]
-    options: dict[str, Any] = {"cwd": folder, "env": ENVIRONMENT, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(scheduler, **options) as first, subprocess.Popen(worker, **options) as second:
+    first = subprocess.Popen(scheduler, cwd=folder, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    second = subprocess.Popen(worker, cwd=folder, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    with first, second:
         try:
             yield first, address
         finally:

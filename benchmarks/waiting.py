@@ -28,7 +28,12 @@ import sdpcert
 from sdpcert.network import Network
 
 RESULTS = Path(__file__).parent / "results" / "waiting.json"
-SMALL = {"8-32-32-4": (8, 32, 32, 4), "4-64-2": (4, 64, 2), "16-16x4-3": (16, 16, 16, 16, 16, 3)}
+SMALL = {
+    "8-32-32-4": (8, 32, 32, 4),
+    "4-64-2": (4, 64, 2),
+    "16-16x4-3": (16, 16, 16, 16, 16, 3),
+    "784-64-10": (784, 64, 10),
+}
 WIDE = {"784-100x2-10": (784, 100, 100, 10), "784-100x5-10": (784, 100, 100, 100, 100, 100, 10)}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 #: Networks of 784-100x2-10 that a process certifies to measure throughput, after one that is not counted.

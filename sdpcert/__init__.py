@@ -40,7 +40,7 @@ __all__ = [
     "radii",
 ]
 #: Packages that load when they are asked for: most need libraries that `import sdpcert` must not load.
-_PACKAGES = ("derivations", "evaluation", "layers", "network", "report", "solvers", "symbolic", "training")
+_PACKAGES = ("derivations", "evaluation", "layers", "network", "report", "solvers", "sweep", "symbolic", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -62,6 +62,19 @@ class ProcessEnded(SdpcertError, RuntimeError):
     """A process that was to do a task died before it had a result: it was killed, or out of memory."""
 
 
+class ItemEnded(SdpcertError, RuntimeError):
+    """The process of an item of a sweep ended before it had an answer: by its time (`out_of_time`), or whatever the
+    message says.
+    """
+
+    def __init__(self, message: str, out_of_time: bool = False) -> None:
+        super().__init__(message, out_of_time)
+        self.out_of_time = out_of_time
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
 class WorkersLost(SdpcertError, RuntimeError):
     """The machines or processes that did the work are gone, and no new ones can be had; the message says why."""
 

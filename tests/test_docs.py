@@ -148,7 +148,7 @@ def test_every_block_runs(
 def test_few_blocks_are_left_out() -> None:
     """Whoever adds one decides here that it has to be."""
     left = [b for page in PAGES for b in blocks_of(page) if b.language not in ("text", "toml") and not b.runs]
-    assert len(left) <= 14
+    assert len(left) <= 15
 
 
 def build_site(folder: Path) -> None:

@@ -135,9 +135,15 @@ class Plan(ABC):
         """What to say of the search, whose best bound is that of `best`."""
 
 
+#: Seconds from which on solving is told before it begins: sooner, the first iteration tells it, and Ctrl-C then leaves
+#: a bound.
+TOLD = 1.0
+
+
 def announce(how: str, estimated: Effort, budget: Budget) -> list[str]:
     """Tell whoever follows the progress what a long run is estimated to take; the same as a note."""
-    budget.begin(f"solving, {how}", min(estimated.seconds, budget.seconds))
+    if estimated.seconds >= TOLD:
+        budget.begin(f"solving, {how}", min(estimated.seconds, budget.seconds))
     if estimated.total < LONG and budget.seconds == inf:
         return []
     text = f"{how}: estimated at {estimated}"

@@ -105,7 +105,8 @@ def reduce_input(blocks: dict[tuple[int, int], Array], inputs: int) -> tuple[dic
     if inputs <= rank or rank == 0:
         return blocks, inputs
     factor = np.zeros((len(stacked), rank))
-    factor[nonzero] = np.linalg.qr(stacked[nonzero].T, mode="r").T
+    triangle: Array = np.asarray(np.linalg.qr(stacked[nonzero].T, mode="r"))
+    factor[nonzero] = triangle.T
     reduced = dict(blocks)
     first = 0
     for key in readers:

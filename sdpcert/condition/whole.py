@@ -54,21 +54,6 @@ class WholeInequality:
         result.reshape(-1)[:: part.order + 1] += diagonal
         return result
 
-    def linear_times(self, y: Array, dual: Array, joint: Joint) -> Array:
-        """`(M(y) + F*F) X` by the products with K that there are."""
-        part, n0 = self.part, self.part.inputs
-        weight, rows = part.spread(y), joint.rows[:, 0]
-        crossed = (-weight * self.sums)[:, None]
-        half = crossed * dual[n0:]
-        if not part.from_zero:
-            half += (2 * weight * self.product)[:, None] * rows
-        result = blas.product(self.adjoint_rows, half)
-        diagonal = part.metric(y)
-        diagonal[n0:] += 2 * weight
-        result += diagonal[:, None] * dual
-        result[n0:] += crossed * rows
-        return result
-
     def matrix(self, y: Array) -> Array:
         """M(y)."""
         result = self.linear(y)

@@ -129,11 +129,8 @@ def stack_rows(parts: Sequence[Sums]) -> Sums:
 
 def added(left: Sums, right: Sums, sign: float = 1.0) -> Sums:
     """`left + sign right`, in float64."""
-    owners, atoms, factors = (
-        np.concatenate(pair)
-        for pair in ((left.owners, right.owners), (left.atoms, right.atoms), (left.factors, sign * right.factors))
-    )
-    places = (owners << ATOM_BITS) | atoms
+    places = np.concatenate([(s.owners << ATOM_BITS) | s.atoms for s in (left, right)])
+    factors = np.concatenate([left.factors, sign * right.factors])
     order = np.argsort(places, kind="stable")  # two ascending runs, which are merged
     places, factors = places[order], factors[order]
     first = np.flatnonzero(np.append(True, places[1:] != places[:-1])[: len(places)])

@@ -73,7 +73,7 @@ class WholePair:
 
     def predict(self, affine_y: Array) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(affine_y)
-        self._make_step(self.whole.linear_times(affine_y, self.dual, self.joint), 0.0)
+        self._make_step(blas.product(self.matrix_step, self.dual), 0.0)
         return Unseen.known([_tried_length(self.matrix, self.matrix_step), _tried_length(self.dual, self.step)])
 
     def complementarity_after(self) -> Unseen[Callable[[float, float], float]]:
@@ -87,7 +87,7 @@ class WholePair:
 
     def correct(self, step_y: Array, centring: float) -> Unseen[list[float]]:
         self.matrix_step = self.whole.linear(step_y)
-        product = self.whole.linear_times(step_y, self.dual, self.joint)
+        product = blas.product(self.matrix_step, self.dual)
         product += self.second
         self._make_step(product, centring)
         return Unseen.known([_length(self.whiten, self.matrix_step), _length(self.whiten_dual, self.step)])

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sdpcert.errors import SdpcertError
+from sdpcert.errors import ItemEnded
 
 try:
     import resource
@@ -32,18 +32,10 @@ _PROGRAM = "from {module} import {name}; from sdpcert.sweep.beside import serve;
 _mine = threading.local()
 
 
-class Ended(SdpcertError):
-    """The process ended before it had an answer: by its time (`out_of_time`), or whatever the message says."""
-
-    def __init__(self, message: str, out_of_time: bool = False) -> None:
-        super().__init__(message)
-        self.out_of_time = out_of_time
-
-
 def ask(function: Callable[[Any], Any], question: Any, seconds: float | None = None, memory: int | None = None) -> Any:
     """What a function of a module answers, in the process beside this thread; question and answer are plain JSON.
 
-    Raises `Ended` if that process dies, or takes longer than `seconds`, apart from its start. With `memory` it may
+    Raises `ItemEnded` if that process dies, or takes longer than `seconds`, apart from its start. With `memory` it may
     have so many bytes: what asks for more gets a MemoryError, or ends the process. An exception here, as Ctrl-C is,
     ends the process.
     """
@@ -91,7 +83,7 @@ class Beside:
         return self.function is function and self._process.poll() is None
 
     def ask(self, question: Any, seconds: float | None, memory: int | None) -> Any:
-        """An answer; raises `Ended` as the function `ask` does."""
+        """An answer; raises `ItemEnded` as the function `ask` does."""
         if not self._begun:
             self._line()  # it is there: from now on its time counts
             self._begun = True
@@ -132,7 +124,7 @@ class Beside:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         how = f"exit code {code}" if code >= 0 else f"ended by {_signal(-code)}"
-        raise Ended(f"{how}: {lines[-1][:200]}" if lines else how, self._late)
+        raise ItemEnded(f"{how}: {lines[-1][:200]}" if lines else how, self._late)
 
 
 def serve(answer: Callable[[Any], Any]) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.errors import UnsupportedModel
+from sdpcert.errors import ItemEnded, UnsupportedModel
 from sdpcert.network.graph import Network
 from sdpcert.readers import load
-from sdpcert.sweep.beside import Ended, ask
+from sdpcert.sweep.beside import ask
 from sdpcert.sweep.folder import Folder, digest_of
 from sdpcert.sweep.item import Item
 from sdpcert.sweep.kind import READING
@@ -55,7 +55,7 @@ def attend(order: Order) -> Record:
     start = time.monotonic()
     try:
         record = Record.of(ask(do, order.plain(), order.limits.seconds, order.limits.memory))
-    except Ended as error:
+    except ItemEnded as error:
         record = lost(order, _state(error), _message(error, order.limits), time.monotonic() - start)
     Folder(order.folder).keep(record)
     return record
@@ -121,13 +121,13 @@ def _with_versions(record: Record) -> Record:
     return replace(record, versions=versions, host=platform.node())
 
 
-def _state(error: Ended) -> State:
+def _state(error: ItemEnded) -> State:
     if error.out_of_time:
         return State.OUT_OF_TIME
     return State.OUT_OF_MEMORY if any(words in str(error) for words in _OUT_OF_MEMORY) else State.DIED
 
 
-def _message(error: Ended, limits: Limits) -> str:
+def _message(error: ItemEnded, limits: Limits) -> str:
     if error.out_of_time:
         return f"ended after {limits.seconds:g} s, the limit of the plan"
     return f"its process died: {error}"

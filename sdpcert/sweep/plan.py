@@ -110,7 +110,7 @@ def _read(path: Path) -> Plan:
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks) or not blocks:
         raise ValueError("has no [[sweep]]: write one, with network = [...] below it")
     limits = Limits.of(stated.get("limits", {}))
-    base = path.resolve().parent
+    base = path.absolute().parent
     items: dict[str, Item] = {}
     outputs = _outputs_of(base)
     for place, block in enumerate(blocks, start=1):

@@ -20,7 +20,7 @@ _JOB = """#!/bin/bash
 #SBATCH --cpus-per-task=1
 #SBATCH --time={time}
 #SBATCH --mem={memory}M
-#SBATCH --output={folder}/slurm-%A_%a.log
+#SBATCH --output=sdpcert-%A_%a.log
 #SBATCH --signal=B:TERM@60
 # {items} items, at most {most} a task{why}. What has an answer is not done again: submit the same file once more for
 # what is left after a failure or a time that was too short.
@@ -45,7 +45,6 @@ def job_file(plan: Plan, folder: Path, tasks: int) -> str:
         tasks=tasks,
         time=_time(seconds),
         memory=memory,
-        folder=where,
         items=len(plan.items),
         most=most,
         why=why,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,8 +56,11 @@ def run(
     that fails, or whose process dies or takes too much time or memory, is recorded; after an interrupt, or a kill,
     the same call goes on where this one ended.
 
-    Raises ValueError with one line if the folder cannot be used, or another sweep is in it.
+    Raises ValueError with one line if the folder cannot be used, or another sweep is in it; `WorkersLost` if the
+    executor has no workers any more.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan is a Plan, as read_plan returns it, not {type(plan).__name__}")
     place = Folder(arguments.path(folder, "the folder of a sweep").absolute())
     items = plan.share(*share)
     place.make()
@@ -90,14 +93,15 @@ class _Work:
         self.left = deque((item, 1) for item in items if not self.folder.is_done(item, self.read_by(item)))
         before = len(items) - len(self.left)
         self.report(len(items), before, None)
-        for outcome in _outcomes(executor, self.tasks()):
-            record = self.record_of(outcome)
-            item, attempt = outcome.key
-            if record.state.passing and attempt < self.plan.limits.attempts:
-                self.again.append((item, attempt + 1))
-                continue
-            self.done += 1
-            self.report(len(items), before, record)
+        with closing(_outcomes(executor, self.tasks())) as found:
+            for outcome in found:
+                record = self.record_of(outcome)
+                item, attempt = outcome.key
+                if record.state.passing and attempt < self.plan.limits.attempts:
+                    self.again.append((item, attempt + 1))
+                    continue
+                self.done += 1
+                self.report(len(items), before, record)
 
     def tasks(self) -> Iterator[Task[tuple[Item, int]] | None]:
         """The items, then those that are tried again; None while one in flight may have to be."""
@@ -137,18 +141,19 @@ class _Work:
 
 def _outcomes(
     executor: Executor, tasks: Iterator[Task[tuple[Item, int]] | None]
-) -> Iterator[Outcome[tuple[Item, int], Record]]:
-    with _losses():
+) -> Generator[Outcome[tuple[Item, int], Record], None, None]:
+    with _losses(ValueError):  # a cluster that does not answer any more
         yield from outcomes(executor, attend, tasks)
 
 
 @contextmanager
-def _losses() -> Iterator[None]:
+def _losses(*others: type[Exception]) -> Iterator[None]:
     """Raise `WorkersLost` for what an executor raises that has lost its workers, as Dask does without its scheduler."""
     try:
         yield
-    except (BrokenExecutor, CancelledError, ProcessEnded, OSError) as error:
-        why = " ".join(str(error.__cause__ or error).split()) or "what was handed out was cancelled"
+    except (BrokenExecutor, CancelledError, ProcessEnded, OSError, *others) as error:
+        cause = error.__cause__ if isinstance(error, ProcessEnded) else None
+        why = " ".join(str(cause or error).split()) or "what was handed out was cancelled"
         raise WorkersLost(f"the workers are lost: {why}") from error
 
 

@@ -134,7 +134,8 @@ def _checked(check: ProofCheck, strategy: str) -> list[str]:
     ignoring = f", {check.unsampled} of them against samplers" if check.unsampled else ""
     tried = f"{check.instances} exact instances ({shown_sizes(check.sizes)}{ignoring})"
     rejected = f"{check.mutants + check.ill_typed} wrong versions rejected"
-    return [f"by {strategy}, {len(check.derived)} steps; {tried}; {rejected}"]
+    steps = f"{len(check.derived)} step{'s' * (len(check.derived) != 1)}"
+    return [f"by {strategy}, {steps}; {tried}; {rejected}"]
 
 
 def _contradicted(result: PartResult) -> list[str]:

@@ -56,7 +56,13 @@ def derive(
         int, typer.Option(help="seed of the exact instances and of the search for counterexamples", **options.SEEDS)
     ] = 0,
     effort: Annotated[
-        float, typer.Option(metavar="S", help="seconds for each claim: search, counterexample, multipliers")
+        float,
+        typer.Option(
+            "--claim-time-limit",
+            "--effort",
+            metavar="S",
+            help="seconds for each claim: search, counterexample, multipliers",
+        ),
     ] = 20.0,
     time_limit: Annotated[float, typer.Option(metavar="S", help="seconds for all claims together")] = math.inf,
     jobs: options.Jobs = 1,
@@ -96,7 +102,8 @@ def derive(
         print(f"{proved} of {len(results)} results proved")
     if not finished:
         raise CommandInterrupted(stopped)
-    print(f"finished: {len(results)} settled in {seconds(sum(r.entry['seconds'] for r in results))}", file=sys.stderr)
+    settled = f"{len(results)} result{'s' * (len(results) != 1)}"
+    print(f"finished: {settled} in {seconds(sum(r.entry['seconds'] for r in results))}", file=sys.stderr)
     return 0 if proved == len(chosen) else 1
 
 

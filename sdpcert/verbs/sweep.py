@@ -27,7 +27,10 @@ EVERY = 60.0
 GOES_ON = "the same command goes on from what is in"
 
 
-@app.command(epilog="Example: sdpcert sweep plan.toml -o results --jobs 8; then sdpcert table results")
+@app.command(
+    short_help="Certify many networks by a plan; go on after an interrupt.",
+    epilog="Example: sdpcert sweep plan.toml -o results --jobs 8",
+)
 def sweep(
     plan: Annotated[
         Path, typer.Argument(metavar="PLAN", help="the plan, a TOML file; with --index the folder of a sweep")
@@ -169,7 +172,7 @@ def _shown() -> Iterator[Callable[[int, int, Record | None], None]]:
                 )
             if record is None:
                 bar.update(task, total=items - before)
-                print(f"{items} items, {before} with an answer", file=sys.stderr)
+                bar.console.print(f"{items} items, {before} with an answer", highlight=False)
                 return
             bar.advance(task)
             if not console.is_terminal:

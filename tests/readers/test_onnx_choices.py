@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_a_leaky_relu_that_is_written_as_a_choice(operator: str, tmp_path: Path)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_householder_by_masks(batch: int, tmp_path: Path) -> None:
     """Pairs (x_k, x_k+2) reflected where x sin(t/2) > y cos(t/2), the way that exporters write it."""
-    angle = np.float32([0.7, 2.1])
+    angle = np.array([0.7, 2.1], dtype=np.float32)
     constants = {"half": angle / 2, "angle": angle, "split": np.array([2, 2]), "zero": np.float32(0)}
     nodes = [
         *(node(f, [a], [f + a]) for f in ("Sin", "Cos") for a in ("half", "angle")),
@@ -68,7 +69,10 @@ def test_a_condition_that_the_file_states(tmp_path: Path) -> None:
         node("Where", ["mask", "r", "x"], ["y1"]),
         node("Where", ["mask", "y1", "c"], ["y"]),
     ]
-    constants = {"mask": helper.make_tensor("mask", TensorProto.BOOL, [3], [1, 0, 1]), "c": np.float32([1, 2, 3])}
+    constants = {
+        "mask": helper.make_tensor("mask", TensorProto.BOOL, [3], [1, 0, 1]),
+        "c": np.array([1, 2, 3], dtype=np.float32),
+    }
     agrees(model(nodes, (1, 3), constants), tmp_path)
 
 
@@ -101,14 +105,14 @@ def test_pooling_by_norms(tmp_path: Path) -> None:
     agrees(model([node("GlobalLpPool", ["x"], ["y"], p=1)], (1, 2, 4, 5)), tmp_path)
     agrees(model([node("ReduceL1", ["x"], ["y"], axes=[1], keepdims=0)], (1, 2, 4), opset=13), tmp_path)
     for operator in ("LpPool", "GlobalLpPool", "ReduceL2"):
-        given = {"kernel_shape": [2, 2]} if operator == "LpPool" else {"axes": [1]} if operator == "ReduceL2" else {}
+        given: dict[str, Any] = {"LpPool": {"kernel_shape": [2, 2]}, "ReduceL2": {"axes": [1]}}.get(operator, {})
         proto = model([node(operator, ["x"], ["y"], **given)], (1, 2, 4, 5))
         refused(save(proto, tmp_path), f"operator {operator}", "l2 norm", "multiply the bounds")
 
 
 @pytest.mark.parametrize("operator", ["Relu", "Sin", "Cos", "Tanh", "Sigmoid", "Sign", "Round", "Clip"])
 def test_functions_of_constants(operator: str, tmp_path: Path) -> None:
-    values = np.float32([-30, -1.25, -0.3, 0.2, 0.7, 40])
+    values = np.array([-30, -1.25, -0.3, 0.2, 0.7, 40], dtype=np.float32)
     ends = ["low", "high"] if operator == "Clip" else []
     nodes = [node(operator, ["c", *ends], ["d"]), node("Add", ["x", "d"], ["y"])]
     constants = {"c": values, **({"low": np.float32(-1), "high": np.float32(2)} if ends else {})}

@@ -298,5 +298,6 @@ def test_two_signals_end_a_command_at_once(large: Path) -> None:
             process.send_signal(signal.SIGINT)
         time.sleep(0.25)
     out, err = process.communicate(timeout=60)
-    assert process.returncode in (0, 130) and "Traceback" not in err and len(said(err)) <= 1
+    # -SIGINT: on a busy machine Python has not begun with this package after four seconds
+    assert process.returncode in (0, 130, -signal.SIGINT) and "Traceback" not in err and len(said(err)) <= 1
     assert process.returncode == 0 or out == ""

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from sdpcert.errors import ItemEnded
 from sdpcert.sweep import beside
 from tests.sweep.answers import answer
 
@@ -20,11 +21,11 @@ def test_a_process_answers_until_it_dies_and_another_goes_on() -> None:
         if sys.platform == "linux":
             assert beside.ask(answer, "memory", memory=2**30) == "no memory"
             assert beside.ask(answer, 8, memory=None) == [8, first[1]]
-        with pytest.raises(beside.Ended, match=r"^exit code 3: last words$") as ended:
+        with pytest.raises(ItemEnded, match=r"^exit code 3: last words$") as ended:
             beside.ask(answer, "die")
         assert not ended.value.out_of_time
         start = time.monotonic()
-        with pytest.raises(beside.Ended) as late:
+        with pytest.raises(ItemEnded) as late:
             beside.ask(answer, "sleep", seconds=0.2)
         assert late.value.out_of_time and time.monotonic() - start < 50
     finally:

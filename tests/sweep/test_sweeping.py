@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 import sdpcert
-from sdpcert.errors import WorkersLost
+from sdpcert.errors import ItemEnded, WorkersLost
 from sdpcert.sweep import Folder, Plan, Record, State, doing, run
-from sdpcert.sweep.beside import Ended
 from tests.sweep.conftest import write_network
 
 Reads = Callable[[str], Plan]
@@ -83,9 +82,9 @@ def test_what_dies_is_tried_again_and_then_recorded(
         tries.append(question["item"]["key"].partition("-")[0])
         assert (seconds, memory) == (5.0, 2**30)
         if tries == ["a"]:
-            raise Ended("exit code -6: std::bad_alloc")
+            raise ItemEnded("exit code -6: std::bad_alloc")
         if tries[-1] == "b":
-            raise Ended("ended by SIGKILL", out_of_time=len(tries) > 3)
+            raise ItemEnded("ended by SIGKILL", out_of_time=len(tries) > 3)
         return function(question)
 
     monkeypatch.setattr(doing, "ask", ask)

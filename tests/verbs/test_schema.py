@@ -19,6 +19,7 @@ import pytest
 import sdpcert
 from sdpcert import cli
 from sdpcert.robustness import Radii
+from sdpcert.sweep import doing
 
 jsonschema = pytest.importorskip("jsonschema")
 SCHEMA: dict[str, Any] = json.loads(resources.files("sdpcert.verbs").joinpath("output.schema.json").read_text())
@@ -122,6 +123,16 @@ def test_saved_files(folder: Path) -> None:
     assert fits("table", asked("table", "saved.cert.json"))["table"]["kind"] == "ladder"
     assert fits("table", asked("table", "saved.cert.json", "-o", "ladder.md"))["written"] == ["ladder.md"]
     assert fits("export", asked("export", "saved.cert.json", "--coq", "tiny.v"))["written"] == ["tiny.v"]
+
+
+def test_sweeps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doing, "ask", lambda function, question, seconds, memory: function(question))  # in this process
+    Path("plan.toml").write_text('[[sweep]]\nnetwork = ["tiny.npz", "huge.npz"]\nmethod = ["product"]\n')
+    assert len(fits("sweep_items", asked("sweep", "plan.toml", "--dry-run"))["items"]) == 2
+    made = fits("sweep", asked("sweep", "plan.toml", "-o", "swept", "--jobs", "1", code=1))
+    assert made["items"] == 2 and made["states"]["proved"] == 1
+    assert fits("sweep", asked("sweep", "swept", "--index"))["items"] == 2
+    fits("sweep_job", asked("sweep", "plan.toml", "-o", "swept", "--slurm", "2"))
 
 
 def test_reports(folder: Path) -> None:

@@ -195,7 +195,7 @@ def test_after_a_kill_of_a_dask_scheduler_the_files_are_the_same(plan: Path) -> 
         ) as parent:
             _wait_for(lambda: len(records(plan.parent / "killed")) > 2)
             scheduler.kill()
-            said = parent.communicate()[1].decode()
+            said = parent.communicate(timeout=120)[1].decode()
     assert parent.returncode == 130 and "the workers are lost" in said and said.count("\n") == 2
     with cluster(plan.parent, 18_792) as (_, address):
         assert command("plan.toml", "-o", "killed", "--scheduler", address) == 0
@@ -211,8 +211,9 @@ def cluster(folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], 
     scheduler = [*start, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     worker = [*start, "distributed.cli.dask_worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
     with open(folder / "cluster.log", "ab") as log:
-        options = {"env": ENVIRONMENT, "stdout": log, "stderr": log, "cwd": folder}
-        with subprocess.Popen(scheduler, **options) as first, subprocess.Popen(worker, **options) as second:
+        first = subprocess.Popen(scheduler, env=ENVIRONMENT, stdout=log, stderr=log, cwd=folder)
+        second = subprocess.Popen(worker, env=ENVIRONMENT, stdout=log, stderr=log, cwd=folder)
+        with first, second:
             try:
                 yield first, address
             finally:

@@ -144,7 +144,7 @@ def _constant(attributes: dict[str, Any]) -> Constant:
 
 
 def _shape(call: Call) -> Constant:
-    value = call.value(0)
+    value = call.inputs[0]
     if value is None:
         raise ValueError("its input is missing")
     if call.operator == "Size":

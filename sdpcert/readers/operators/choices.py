@@ -22,7 +22,7 @@ from sdpcert.network.graph import Graph
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.elementwise import ELEMENTWISE
 from sdpcert.readers.operators.linear import add_values, scaled
-from sdpcert.readers.operators.values import Builder, Call, Choice, Constant, Dynamic, Handler, Value
+from sdpcert.readers.operators.values import Builder, Call, Choice, Constant, Dynamic, Handler, Operand, Value
 
 Array = np.ndarray
 #: Random arguments on which two affine maps are compared.
@@ -36,7 +36,7 @@ _WHOLE = (6, 7, 9)
 _TRUE, _FALSE = Constant(np.ones(())), Constant(np.zeros(()))
 
 
-def resolved(builder: Builder, value: Value) -> Value:
+def resolved(builder: Builder, value: Value) -> Operand:
     """The value, a choice as the tensor that it is; raises `UnsupportedModel` for a choice that jumps."""
     if not isinstance(value, Choice):
         return value
@@ -155,7 +155,7 @@ def _decided(call: Call, operands: list[Value | None], above: Constant, below: C
     known = call.builder.compared
     key = first.number, second.number if isinstance(second, Dynamic) else second.value.tobytes(), shape
     if key not in known:
-        known[key] = add_values(call, [first, second], (1, -1))  # type: ignore[list-item]
+        known[key] = add_values(call, [first, second], (1, -1))
     return Choice(known[key], above, below, shape)
 
 
@@ -165,7 +165,7 @@ def _sign(call: Call) -> Choice:
 
 
 def _not(call: Call) -> Choice:
-    choice = _choice(call.value(0))
+    choice = _choice(call.inputs[0])
     return replace(choice, above=choice.below, below=choice.above)
 
 
@@ -188,7 +188,7 @@ def _where(call: Call) -> Value:
     first, second = (resolved(call.builder, v) for v in (first, second))
     above, below = (first, second) if ends[0] else (second, first)
     shape = np.broadcast_shapes(choice.shape, first.shape, second.shape)
-    return Choice(choice.source, above, below, shape)  # type: ignore[arg-type]
+    return Choice(choice.source, above, below, shape)
 
 
 def _masked(call: Call, condition: Constant, first: Value, second: Value) -> Value:
@@ -240,11 +240,11 @@ def _branchwise(call: Call) -> Value:
 
 
 def _itself(call: Call) -> Value:
-    return _choice(call.value(0))
+    return _choice(call.inputs[0])
 
 
 def _cast(call: Call) -> Value:
-    choice, to = _choice(call.value(0)), call.attribute("to")
+    choice, to = _choice(call.inputs[0]), call.attribute("to")
     if to in (*call.builder.casts, "FLOAT", "DOUBLE") or (_is_condition(choice) and to in _WHOLE):
         return choice
     raise UnsupportedModel("a cast to a type that does not hold all numbers of the input's rounds")
@@ -257,7 +257,7 @@ def _is_condition(choice: Choice) -> bool:
 
 
 def _negative(call: Call) -> Value:
-    choice = _choice(call.value(0))
+    choice = _choice(call.inputs[0])
     return _branchwise(replace(call, operator="Mul", inputs=[choice, Constant(-np.ones(()))]))
 
 

@@ -13,7 +13,7 @@ from sdpcert.readers.errors import UnsupportedModel
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.gates import gated_activation
 from sdpcert.readers.operators.linear import add_values, scaled, single, tree
-from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, axis_of
+from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, Value, axis_of
 
 Array = np.ndarray
 
@@ -48,7 +48,7 @@ def _swish(default: float) -> Handler:
     return handle
 
 
-def _shrink(call: Call) -> Dynamic | list[Dynamic]:
+def _shrink(call: Call) -> Value | list[Dynamic]:
     """Soft shrinking as an activation; by the earlier rules `x - clip(x, -lambd, lambd)`."""
     value, end = call.dynamic(), float(call.attribute("lambd", 0.5))
     if not by_earlier_rules() or end <= 0 or end != call.attribute("bias", 0.0):
@@ -100,7 +100,7 @@ def _clip(call: Call) -> Dynamic:
 
 
 def _operands(call: Call) -> list[Dynamic | Constant]:
-    values = [v for v in call.inputs if v is not None]
+    values = call.operands
     if len(values) != len(call.inputs) or (call.operator not in ("Sum", "Mean", "Max", "Min") and len(values) != 2):
         raise ValueError(f"it has {len(values)} operands")
     axis = call.attribute("axis")

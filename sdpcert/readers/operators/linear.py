@@ -90,7 +90,7 @@ def _swapped(array: Array) -> Array:
 
 
 def _matmul(call: Call) -> Dynamic:
-    a, b = call.inputs
+    a, b = call.operands
     if isinstance(a, Dynamic) and isinstance(b, Dynamic):
         raise UnsupportedModel("both operands are computed from the network's input (as in attention)")
     weight, value = (b, a) if isinstance(a, Dynamic) else (a, b)

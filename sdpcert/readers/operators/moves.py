@@ -194,7 +194,7 @@ def pad(array: Array, widths: list[tuple[int, int]], mode: str, fill: float) -> 
 
 
 def _concat(call: Call) -> Dynamic:
-    parts = [v for v in call.inputs if v is not None]
+    parts = call.operands
     axis = axis_of(call.attribute("axis", 1), len(parts[0].shape))
     builder, start = call.builder.of_one_sample(), 0
     if call.builder.batch > 1:

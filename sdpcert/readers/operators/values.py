@@ -107,7 +107,9 @@ class Choice:
     shape: Shape
 
 
-Value = Constant | Dynamic | Choice
+#: What operators take that know nothing of choices.
+Operand = Constant | Dynamic
+Value = Operand | Choice
 
 
 class NotSamplewise(UnsupportedModel):
@@ -204,7 +206,7 @@ class Builder:
         single.graph = self.graph
         return single
 
-    def one_sample(self, value: Dynamic | Constant) -> Dynamic | Constant:
+    def one_sample(self, value: Operand) -> Operand:
         """A tensor or constant with a batch axis as one of those."""
         if isinstance(value, Dynamic):
             return Dynamic(value.number, self.sample(value.shape))
@@ -257,9 +259,18 @@ class Call:
         value = self.attributes.get(name, default)
         return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
-    def value(self, position: int) -> Value | None:
-        """An input; None if it is left out."""
-        return self.inputs[position] if position < len(self.inputs) else None
+    def value(self, position: int) -> Operand | None:
+        """An input that is no choice; None if it is left out."""
+        value = self.inputs[position] if position < len(self.inputs) else None
+        if isinstance(value, Choice):
+            raise UnsupportedModel(f"input {position} is a choice that depends on the network's input")
+        return value
+
+    @property
+    def operands(self) -> list[Operand]:
+        """The inputs that are there, none of which is a choice."""
+        values = [self.value(k) for k in range(len(self.inputs))]
+        return [v for v in values if v is not None]
 
     def dynamic(self, position: int = 0) -> Dynamic:
         """An input that must depend on the network's input."""
