@@ -1,6 +1,8 @@
 """1-Lipschitz layers beside deel-torchlip and orthogonium: time of forward and backward, and peak memory, in one run.
 
-    python -m benchmarks.layers [--quick] [--device cpu|cuda] [--only NAME] [--output FILE.json]
+    python -m benchmarks.layers [--quick] [--device cpu|cuda] [--only NAME] [--threads N] [--output FILE.json]
+
+With `--only` the rows of other families stay as they are in the file.
 
 Every row is one family on one shape: dense layers on a batch of 256 vectors, convolutions with 3x3 kernels on 32 images
 of 32x32. A step is forward and backward in training mode, with gradients of inputs and parameters. Opponents take turns
@@ -40,8 +42,6 @@ from torch.nn import functional
 RESULTS = Path(__file__).parent / "results"
 OPPONENTS = ("deel-torchlip", "orthogonium")
 BATCH, IMAGES, SIDE = 256, 32, 32
-#: Seconds for the turns of a row, unless those are fewer than three.
-LONGEST = 8.0
 #: Families whose target is more than "never slower".
 TARGETS = {"aol": 1.5, "sll": 1.5, "cpl": 1.5}
 
@@ -237,15 +237,15 @@ def _resident(field: str) -> float:
     return 1024.0 * int(line.split()[1])
 
 
-def measure(family: str, n: int, device: str, repetitions: int, threads: int) -> dict[str, Any]:
-    """One row: seconds and bytes by package."""
+def measure(family: str, n: int, device: str, repetitions: int, threads: int, longest: float) -> dict[str, Any]:
+    """One row: seconds and bytes by package; at least three turns, more within `longest` seconds."""
     makers = modules(family, n)
     runners = {name: Runner(make, family, n, device) for name, make in makers.items()}
     times: dict[str, list[float]] = {name: [] for name in runners}
     turn_seconds = 0.0
     for runner in runners.values():
         turn_seconds += min(runner.step() for _ in range(2))
-    repetitions = min(repetitions, max(3, round(LONGEST / turn_seconds)))
+    repetitions = min(repetitions, max(3, round(longest / turn_seconds)))
     gc.collect()
     gc.disable()
     for turn in range(repetitions):
@@ -328,6 +328,7 @@ def main(
     only: Annotated[str, typer.Option(help="families whose name contains this")] = "",
     threads: Annotated[int, typer.Option(help="of torch on a cpu")] = 2,
     repetitions: Annotated[int, typer.Option(help="turns of the opponents")] = 41,
+    longest: Annotated[float, typer.Option(help="seconds for the turns of a row, unless fewer than three")] = 8.0,
     output: Annotated[Path | None, typer.Option(help="file for the results")] = None,
 ) -> None:
     """Print and store the table."""
@@ -338,12 +339,14 @@ def main(
     machine |= {"load_before": os.getloadavg()[0], "versions": {p: version(p) for p in ("torch", *OPPONENTS)}}
     if device == "cuda":
         machine["device"] = torch.cuda.get_device_name()
+    before = json.loads(output.read_text())["rows"] if only and output.exists() else []
+    kept = [r for r in before if only not in r["family"]]
     rows = []
     for family, n in QUICK if quick else CASES:
         if only in family and "sdpcert" in modules(family, n):
-            rows.append(measure(family, n, device, 5 if quick else repetitions, threads))
+            rows.append(measure(family, n, device, 5 if quick else repetitions, threads, longest))
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+            output.write_text(json.dumps({"machine": machine, "rows": kept + rows}, indent=1) + "\n")
     print_table(rows)
 
 

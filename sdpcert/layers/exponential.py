@@ -64,9 +64,10 @@ class SOCConv2d(LipschitzLayer):
     far. Without `image_size` the materialised kernel is so large, and images may have any size (with `circular`, one
     that is not below the reach); with zero padding the map is orthogonal but for what leaves the image. With
     `image_size` (a number or a pair, needs `circular`) the kernel is wrapped around the torus of that size, and other
-    sizes are refused. With `fast_gradient` training differentiates as `FastSeries` does: for the inputs exactly, for
-    the kernel up to the square of its norm, in a third less time. Raises ValueError for sizes that are not positive, an
-    even kernel, fewer than two terms and images of the wrong size.
+    sizes are refused. Training applies the series at every frequency of a torus, or term by term where autocast or
+    parameters in half precision ask for it and with `fast_gradient`, which differentiates as `FastSeries` does: for the
+    inputs exactly, for the kernel up to the square of its norm, in a third less time than term by term. Raises
+    ValueError for sizes that are not positive, an even kernel, fewer than two terms and images of the wrong size.
     """
 
     #: What the terms left out may amount to: larger kernels are cut. Twelve terms allow a norm of 2, five one of 0.26.
@@ -128,7 +129,7 @@ class SOCConv2d(LipschitzLayer):
         return skew, 1 / (1 + rest)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; in training by the series at every frequency, or term by term in half precision."""
+        """Apply to a batch; see the class."""
         self._check_image((inputs.shape[-2], inputs.shape[-1]))
         height, width = inputs.shape[-2:]
         if not self.training:
