@@ -237,8 +237,8 @@ def _resident(field: str) -> float:
     return 1024.0 * int(line.split()[1])
 
 
-def measure(family: str, n: int, device: str, repetitions: int, threads: int, longest: float) -> dict[str, Any]:
-    """One row: seconds and bytes by package; at least three turns, more within `longest` seconds."""
+def measure(family: str, n: int, device: str, repetitions: int, longest: float) -> dict[str, Any]:
+    """One row without memory: seconds by package; at least three turns, more within `longest` seconds."""
     makers = modules(family, n)
     runners = {name: Runner(make, family, n, device) for name, make in makers.items()}
     times: dict[str, list[float]] = {name: [] for name in runners}
@@ -261,8 +261,6 @@ def measure(family: str, n: int, device: str, repetitions: int, threads: int, lo
             for name, t in times.items()
             if name != "sdpcert"
         }
-    del runners
-    row["bytes"] = {name: _memory_apart(family, n, name, device, threads) for name in makers}
     return row
 
 
@@ -329,6 +327,7 @@ def main(
     threads: Annotated[int, typer.Option(help="of torch on a cpu")] = 2,
     repetitions: Annotated[int, typer.Option(help="turns of the opponents")] = 41,
     longest: Annotated[float, typer.Option(help="seconds for the turns of a row, unless fewer than three")] = 8.0,
+    memory_too: Annotated[bool, typer.Option("--memory/--no-memory", help="measure memory, in processes apart")] = True,
     output: Annotated[Path | None, typer.Option(help="file for the results")] = None,
 ) -> None:
     """Print and store the table."""
@@ -344,7 +343,10 @@ def main(
     rows = []
     for family, n in QUICK if quick else CASES:
         if only in family and "sdpcert" in modules(family, n):
-            rows.append(measure(family, n, device, 5 if quick else repetitions, threads, longest))
+            row = measure(family, n, device, 5 if quick else repetitions, longest)
+            packages = row["seconds"] if memory_too else ()
+            row["bytes"] = {p: _memory_apart(family, n, p, device, threads) for p in packages}
+            rows.append(row)
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps({"machine": machine, "rows": kept + rows}, indent=1) + "\n")
     print_table(rows)
