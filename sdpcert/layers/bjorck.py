@@ -116,20 +116,15 @@ def isometric_kernel(turn: Tensor, bases: Tensor) -> Tensor:
     A basis (channels, columns) has orthonormal columns and makes the projector of its span.
     """
     kernel = turn[None, None]
-    identity = torch.eye(len(turn), dtype=turn.dtype, device=turn.device)
     for step, basis in enumerate(bases):
-        first = basis @ basis.mT
-        second = identity - first
+        first = basis @ (basis.mT @ kernel)
+        second = kernel - first
         # Down and across by turns. P comes first in one pair of steps and last in the next, which keeps the kernel
         # centred.
-        kernel = joined(*((first, second) if step % 4 in (0, 1) else (second, first)), kernel, axis=step % 2)
+        first, second = (first, second) if step % 4 in (0, 1) else (second, first)
+        others = (0,) * (6 - 2 * (step % 2))
+        kernel = functional.pad(first, (*others, 0, 1)) + functional.pad(second, (*others, 1, 0))
     return kernel
-
-
-def joined(first: Tensor, second: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """The kernel of two taps (first, second) along an axis after the kernel (height, width, out, in)."""
-    others = (0,) * (6 - 2 * axis)
-    return first @ functional.pad(kernel, (*others, 0, 1)) + second @ functional.pad(kernel, (*others, 1, 0))
 
 
 def bjorck(weight: Tensor, iterations: int, exact: bool = True) -> Tensor:
