@@ -70,5 +70,7 @@ def _of_file(path: Path) -> Family:
     except (Exception, SystemExit) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Family):
-        raise ValueError(f"{path} defines no FAMILY: give it FAMILY = sdpcert.layers.Family(name, source, dense)")
+        raise ValueError(
+            f"{path} defines no FAMILY: give it FAMILY = sdpcert.layers.Family(name, source, description, dense)"
+        )
     return found

@@ -303,7 +303,7 @@ class Part(AOL):
     def diagonal(self, gram, values, certified):
         return super().diagonal(gram, values, certified) * SHARE
 
-FAMILY = Family("part", "a test", lambda n, m: ScaledLinear(n, m, Part()))
+FAMILY = Family("part", "a test", "V D x", lambda n, m: ScaledLinear(n, m, Part()))
 """
     file = tmp_path / "mine.py"
     file.write_text("SHARE = 1.0\n" + text)
