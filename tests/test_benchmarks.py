@@ -20,7 +20,7 @@ def test_gpu_training_runs_on_a_cpu(tmp_path):
     assert all(row["images a second"] > 0 for row in results["throughput"])
     (network,) = results["networks"]
     assert (network["preset"], network["precision"]) == ("digits", "bfloat16")
-    assert network["clean accuracy"] > 0.5 and network["constant"] < 1.01
+    assert network["steps"] > 0 and 0.9 < network["constant"] < 1.01
     assert network["rows"][0]["bound"] == "by-construction"
     assert results["device"]
 
