@@ -64,7 +64,8 @@ for (const path of given.map((p) => resolve(p))) {
   }
 }
 
-const browser = await chromium.launch({
+const start = () => chromium.launch({
+  handleSIGTERM: false, // which would end the browser and not this program
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -82,6 +83,7 @@ const pictures = async (tab, name) => {
     await tab.screenshot({ path, clip, fullPage: true, animations: "disabled", timeout: PATIENCE });
   }
 };
+let browser = await start();
 const look = async ({ address, own }, name, colorScheme, width) => {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 }, bypassCSP: true });
   try {
@@ -145,6 +147,7 @@ const found = async (page, colorScheme, width) => {
 };
 for (const page of pages.filter(({ name }) => only.test(name))) {
   for (const colorScheme of ["light", "dark"]) {
+    if (!browser.isConnected()) browser = await start();
     results.push(...(await Promise.all([360, 1280].map((width) => found(page, colorScheme, width)))));
   }
 }

@@ -92,7 +92,7 @@ def corrected(element: Element) -> None:
 
 
 def spaced(element: Element) -> None:
-    """A sign is no difference, and a function's name stands apart from a factor, and from an argument without brackets."""
+    """A sign is no difference, and a function's name stands apart from factors and arguments without brackets."""
     for row in list(element.iter()):
         for before, sign in pairwise(row):
             opening = before.text in OPENING or before.get("form") == "prefix"
