@@ -153,7 +153,8 @@ def test_a_group_that_does_not_say_so_has_another_hash(document: Document) -> No
 
 def test_an_elementwise_group_must_not_be_one(document: Document) -> None:
     def change(tree: Document) -> None:
-        tree["network"]["groups"][1]["coupled"] = 3
+        group = tree["network"]["groups"][1]
+        group["coupled"] = group["size"]
 
     rejected(changed(document, change), "slopes other than -1 and 1")
 

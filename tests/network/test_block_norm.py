@@ -19,9 +19,10 @@ from sdpcert.certificate.proof import ProofProblem
 from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.check import check_document
 from sdpcert.network.activations import activation_by_name
-from sdpcert.network.affine import Dense
+from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.block_norm import BlockNorm, block_norms
 from sdpcert.network.graph import Graph, Network
+from sdpcert.network.layouts import arranged
 from sdpcert.solvers import closed_form, product
 
 Array = np.ndarray
@@ -199,5 +200,20 @@ def test_any_point_is_tied_before_it_is_proved() -> None:
 
 
 def test_regions_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="norm pooling.*on all inputs"):
+    with pytest.raises(ValueError, match=r"norm pooling.*on all inputs"):
         sdpcert.certify(network(0), region=sdpcert.Box(-np.ones(5), np.ones(5)))
+
+
+def test_norms_along_channels_that_are_stored_last_end_the_front_over_frequencies() -> None:
+    """There a convolution goes over frequencies, and what reads its image in another order is the head."""
+    rng, graph = np.random.default_rng(0), Graph((1, 4, 4))
+    read = graph.add(Conv2d(rng.standard_normal((4, 1, 3, 3)), None, (1, 1), (1, 1, 1, 1)), 0)
+    last = graph.rearrange(graph.add(activation_by_name("relu"), read), lambda x: np.moveaxis(x, 0, -1))
+    norms = graph.rearrange(graph.add(BlockNorm(2), last), np.ravel)
+    net = graph.network(graph.add(Dense(rng.standard_normal((2, 64))), norms))
+    alike, x = arranged(net), rng.standard_normal((3, 1, 4, 4))
+    moved = x.reshape(3, -1)[:, alike.inputs].reshape(3, *alike.network.input_shape)
+    np.testing.assert_array_equal(alike.network(moved).reshape(3, -1)[:, alike.outputs], net(x))
+    for form in ("unrolled", "frequency"):
+        found = sdpcert.certify(net, method="product", form=form)
+        assert found.status == "proved" and found.lower <= found.upper and check_document(found.document()).ok
