@@ -186,7 +186,7 @@ def test_the_site_is_accessible_in_a_browser(tmp_path: Path) -> None:
     environment = {**os.environ, "NODE_FOLDER": str(folder.resolve()), "CHROMIUM": chromium}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
     assert result.returncode == 0, result.stdout[-20000:] + result.stderr
-    assert len(list((tmp_path / "seen").glob("*.png"))) == 4 * len(list((tmp_path / "site").rglob("*.html")))
+    assert len(list((tmp_path / "seen").glob("*.json"))) == 4 * len(list((tmp_path / "site").rglob("*.html")))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

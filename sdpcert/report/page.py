@@ -98,7 +98,7 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
     on = "on " if subject.region.bounded else ""
     notes = [
         f"{LEVELS['R']}, l2 to l2, {on}{where(subject)}. Upper bounds are rounded up, attained values down.",
-        "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
+        "The upper bounds are proved. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]
     stated = subject.stated("notes", list) or []

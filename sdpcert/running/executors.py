@@ -36,6 +36,16 @@ class Workplace(Executor):
         """So many tasks, handed over at a time, keep it busy."""
         raise NotImplementedError
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds without a result after which it is asked whether it `is_lost`; None if it tells by itself."""
+        return None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what was handed over will have no result any more."""
+        return False
+
     def renew(self) -> Executor:
         """An executor in place of this one, which broke; what was handed over is lost."""
         return self
@@ -139,15 +149,27 @@ class Cluster(Workplace):
     @property
     def in_flight(self) -> int:
         """One more than the workers have threads at this moment."""
+        if self.is_lost:  # asking would wait until it is connected again
+            return 1
         try:
             threads: Any = self._client.nthreads()
         except OSError:  # the connection is lost: what is handed over next finds that out
             return 1
         return sum(threads.values()) + 1
 
+    @property
+    def patience(self) -> float | None:
+        """Futures may wait for ever for a scheduler that died just after it was sent them."""
+        return PATIENCE
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no connection."""
+        return self._client.status != "running"
+
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """A future of what a worker does; raises BrokenExecutor where the connection to the scheduler is lost."""
-        if self._client.status != "running":
+        if self.is_lost:
             raise BrokenExecutor(f"the connection to the scheduler {self.scheduler} is lost")
         return self._executor.submit(fn, *args, **kwargs)
 

@@ -156,7 +156,11 @@ class _Hands(Generic[Key, Result]):
                 yield Outcome(task.key, None, _named(error))
 
     def _next(self) -> list[tuple[Future[Result], BaseException | None]]:
-        done = wait(self.begun, return_when=FIRST_COMPLETED).done
+        place = self.executor if isinstance(self.executor, Workplace) else None
+        patience = None if place is None else place.patience
+        while not (done := wait(self.begun, patience, FIRST_COMPLETED).done):
+            if place is not None and place.is_lost:
+                return [(future, BrokenExecutor("the connection to the workers is lost")) for future in self.begun]
         return [(f, CancelledError() if f.cancelled() else f.exception()) for f in self.begun if f in done]
 
     def interrupt(self) -> None:

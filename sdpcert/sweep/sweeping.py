@@ -142,17 +142,18 @@ class _Work:
 def _outcomes(
     executor: Executor, tasks: Iterator[Task[tuple[Item, int]] | None]
 ) -> Generator[Outcome[tuple[Item, int], Record], None, None]:
-    with _losses():
+    with _losses(ValueError):  # a cluster that does not answer any more
         yield from outcomes(executor, attend, tasks)
 
 
 @contextmanager
-def _losses() -> Iterator[None]:
+def _losses(*others: type[Exception]) -> Iterator[None]:
     """Raise `WorkersLost` for what an executor raises that has lost its workers, as Dask does without its scheduler."""
     try:
         yield
-    except (BrokenExecutor, CancelledError, ProcessEnded, OSError) as error:
-        why = " ".join(str(error.__cause__ or error).split()) or "what was handed out was cancelled"
+    except (BrokenExecutor, CancelledError, ProcessEnded, OSError, *others) as error:
+        cause = error.__cause__ if isinstance(error, ProcessEnded) else None
+        why = " ".join(str(cause or error).split()) or "what was handed out was cancelled"
         raise WorkersLost(f"the workers are lost: {why}") from error
 
 

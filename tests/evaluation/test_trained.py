@@ -19,6 +19,7 @@ from torch import nn
 import sdpcert
 from sdpcert import layers
 from sdpcert.certify import BoundContradiction
+from sdpcert.cli import main
 from sdpcert.evaluation import bounds as bounds_module
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.attack import AttackSettings, run_attack
@@ -66,6 +67,25 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return run
+
+
+def test_a_strong_attack_leaves_no_more_than_the_quick_one_and_no_less_than_certified(
+    runs: Callable[[str], Path],
+) -> None:
+    """The command's option: what is searched with, what the file states, and the counts in order."""
+    folder = runs("normalized")
+    quick = evaluate(folder, [0.4], ("by-construction",), count=20, progress=False)
+    words = ["evaluate", str(folder), "--radii", "0.4", "--count", "20", "--strong-attack"]
+    for others, code in ((["--level", "R"], 0), (["--no-attack"], 2), (["--again"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *others])
+        assert ended.value.code == code
+    strong = load_evaluation(folder)
+    assert strong.document["attack"] | AttackSettings.strong().table() == strong.document["attack"]
+    for hard, usual in zip(strong.rows, quick.rows, strict=True):
+        assert hard.certified == usual.certified <= (hard.attacked or 0) <= (usual.attacked or 0)
+    assert strong.distances is not None and quick.distances is not None
+    assert np.all(strong.distances <= quick.distances)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -177,6 +177,41 @@ def test_without_a_new_executor_all_in_flight_have_ended() -> None:
     assert [o.key for o in found if isinstance(o.error, ProcessEnded)] == [3, 4] and found[-1].key == 4
 
 
+class Silent(Here):
+    """Takes tasks and says nothing more, until it is renewed: a scheduler that died just after it was sent them."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.asked = 0
+
+    @property
+    def in_flight(self) -> int:
+        return 3
+
+    @property
+    def patience(self) -> float:
+        return 0.01
+
+    @property
+    def is_lost(self) -> bool:
+        self.asked += 1
+        return self.asked > 2
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.taken.append(args[0])
+        return Future()
+
+    def renew(self) -> Executor:
+        return Here()
+
+
+def test_tasks_that_a_lost_place_is_silent_about_are_done_again() -> None:
+    place = Silent()
+    found = {o.key: o.result for o in outcomes(place, in_a_process.square, numbered(5))}
+    assert found == {number: number**2 for number in range(5)}
+    assert place.taken == [0, 1, 2] and place.asked == 3
+
+
 def test_an_executor_that_never_works_is_not_renewed_for_ever() -> None:
     broken = Breaks(set())
     broken.broken = True

@@ -195,7 +195,7 @@ def test_after_a_kill_of_a_dask_scheduler_the_files_are_the_same(plan: Path) -> 
         ) as parent:
             _wait_for(lambda: len(records(plan.parent / "killed")) > 2)
             scheduler.kill()
-            said = parent.communicate()[1].decode()
+            said = parent.communicate(timeout=120)[1].decode()
     assert parent.returncode == 130 and "the workers are lost" in said and said.count("\n") == 2
     with cluster(plan.parent, 18_792) as (_, address):
         assert command("plan.toml", "-o", "killed", "--scheduler", address) == 0
