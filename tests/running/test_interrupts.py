@@ -304,7 +304,7 @@ def test_two_signals_end_a_command_at_once(large: Path) -> None:
 
 
 def test_the_exit_code_is_ours_wherever_an_interrupt_came(tmp_path: Path) -> None:
-    """CPython notes an interrupt of code that was run from a text, and would end `python -m` with SIGINT at its exit."""
+    """CPython notes an interrupt of code that was run from a text, and would end `python -m` with SIGINT at exit."""
     (tmp_path / "program.py").write_text(
         "import signal, sys, sdpcert\n"
         "from sdpcert import cli\n"
