@@ -1,6 +1,8 @@
 """1-Lipschitz layers beside deel-torchlip and orthogonium: time of forward and backward, and peak memory, in one run.
 
-    python -m benchmarks.layers [--quick] [--device cpu|cuda] [--only NAME] [--output FILE.json]
+    python -m benchmarks.layers [--quick] [--device cpu|cuda] [--only NAME] [--threads N] [--output FILE.json]
+
+With `--only` the rows of other families stay as they are in the file.
 
 Every row is one family on one shape: dense layers on a batch of 256 vectors, convolutions with 3x3 kernels on 32 images
 of 32x32. A step is forward and backward in training mode, with gradients of inputs and parameters. Opponents take turns
@@ -11,8 +13,9 @@ weights that they start with. Memory is what a step adds to the process (its hig
 every measurement) or to the allocator of the accelerator.
 
 Not all opponents do the same work: torchlip's convolution, beside "spectral-conv" and "bcop-conv", normalises or
-orthogonalises the flat kernel and divides by a constant, which is no isometry; orthogonium's SOC cuts its series so
-early that singular values are within one percent of 1 only.
+orthogonalises the flat kernel and divides by a constant, which is no isometry; orthogonium's SOC cuts its series after
+four terms, so that singular values are within one percent of 1 only: "soc" has our twelve terms, "soc4" four as well.
+"aoc2" has kernels of 4x4 and stride 2.
 """
 
 from __future__ import annotations
@@ -39,8 +42,6 @@ from torch.nn import functional
 RESULTS = Path(__file__).parent / "results"
 OPPONENTS = ("deel-torchlip", "orthogonium")
 BATCH, IMAGES, SIDE = 256, 32, 32
-#: Seconds for the turns of a row, unless those are fewer than three.
-LONGEST = 8.0
 #: Families whose target is more than "never slower".
 TARGETS = {"aol": 1.5, "sll": 1.5, "cpl": 1.5}
 
@@ -77,7 +78,8 @@ def modules(family: str, n: int) -> dict[str, Callable[[], nn.Module]]:
     elif family.endswith("dense"):
         found["plain"] = lambda: nn.Linear(n, n)
     else:
-        found["plain"] = lambda: nn.Conv2d(n, n, 3, padding=1)
+        size, stride = (4, 2) if family == "aoc2-conv" else (3, 1)
+        found["plain"] = lambda: nn.Conv2d(n, n, size, stride, padding=1)
     return found
 
 
@@ -91,6 +93,9 @@ def _ours(n: int) -> dict[str, Callable[[], nn.Module]]:
         "spectral-dense": lambda: layers.SpectralLinear(n, n),
         "bjorck-dense": lambda: layers.BjorckLinear(n, n),
         "cayley-dense": lambda: layers.CayleyLinear(n, n),
+        "bro-dense": lambda: layers.BROLinear(n, n),
+        "cholesky-dense": lambda: layers.CholeskyLinear(n, n),
+        "residual-dense": lambda: layers.LinearResidual(n),
         "sandwich-dense": lambda: layers.SandwichLinear(n, n),
         "aol-conv": lambda: layers.AOLConv2d(n, n),
         "sll-conv": lambda: layers.SLLConv2d(n, n),
@@ -98,7 +103,12 @@ def _ours(n: int) -> dict[str, Callable[[], nn.Module]]:
         "spectral-conv": lambda: layers.SpectralConv2d(n, n),
         "bcop-conv": lambda: layers.BCOPConv2d(n, n, 3, circular=True),
         "cayley-conv": lambda: layers.CayleyConv2d(n, n, 3, SIDE),
-        "soc-conv": lambda: layers.SOCConv2d(n, 3),
+        "soc-conv": lambda: layers.SOCConv2d(n, 3, circular=True),
+        "soc4-conv": lambda: layers.SOCConv2d(n, 3, circular=True, terms=4),
+        "aoc-conv": lambda: layers.AOCConv2d(n, n, 3, circular=True),
+        "aoc2-conv": lambda: layers.AOCConv2d(n, n, 4, stride=2, circular=True),
+        "bro-conv": lambda: layers.BROConv2d(n, n, 3, SIDE),
+        "residual-conv": lambda: layers.LinearResidualConv2d(n),
         "sandwich-conv": lambda: layers.SandwichConv2d(n, n, 3, SIDE),
     }
 
@@ -124,9 +134,14 @@ def _orthogonium(n: int) -> dict[str, Callable[[], nn.Module]]:
         SDPBasedLipschitzResBlock,
     )
     from orthogonium.layers.linear.ortho_linear import OrthoLinear  # type: ignore[import-not-found]
-    from orthogonium.reparametrizers import BatchedIdentity, OrthoParams  # type: ignore[import-not-found]
+    from orthogonium.reparametrizers import (  # type: ignore[import-not-found]
+        BatchedCholeskyOrthogonalization,
+        BatchedIdentity,
+        OrthoParams,
+    )
 
     identity: Any = BatchedIdentity
+    cholesky: Any = BatchedCholeskyOrthogonalization
     free = OrthoParams(orthogonalizer=identity)  # its power iteration alone
     made: dict[str, Callable[[], nn.Module]] = {
         "aol-conv": lambda: AOLConv2D(n, n, 3, padding=1),
@@ -135,7 +150,11 @@ def _orthogonium(n: int) -> dict[str, Callable[[], nn.Module]]:
         "spectral-dense": lambda: OrthoLinear(n, n, ortho_params=free),
         "bjorck-dense": lambda: OrthoLinear(n, n),
         "bcop-conv": lambda: AdaptiveOrthoConv2d(n, n, 3),
+        "cholesky-dense": lambda: OrthoLinear(n, n, ortho_params=OrthoParams(orthogonalizer=cholesky)),
+        "aoc-conv": lambda: AdaptiveOrthoConv2d(n, n, 3),
+        "aoc2-conv": lambda: AdaptiveOrthoConv2d(n, n, 4, stride=2, padding=1),
         "soc-conv": lambda: AdaptiveSOCConv2d(n, n, 3, padding=3),  # the kernel it makes of a 3x3 one is 7x7
+        "soc4-conv": lambda: AdaptiveSOCConv2d(n, n, 3, padding=3),
     }
     try:  # needs einops, which the package does not ask for
         from orthogonium.legacy.cayley_ortho_conv import Cayley  # type: ignore[import-not-found]
@@ -146,8 +165,9 @@ def _orthogonium(n: int) -> dict[str, Callable[[], nn.Module]]:
     return made
 
 
-DENSE = ("aol", "sll", "cpl", "spectral", "bjorck", "cayley", "sandwich")
-CONVOLUTIONS = ("aol", "sll", "cpl", "spectral", "bcop", "soc", "cayley", "sandwich")
+DENSE = ("aol", "sll", "cpl", "spectral", "residual", "bjorck", "cayley", "cholesky", "bro", "sandwich")
+CONVOLUTIONS = ("aol", "sll", "cpl", "spectral", "residual", "bcop", "aoc", "aoc2", "soc", "soc4", "cayley", "bro")
+CONVOLUTIONS += ("sandwich",)
 CASES = [(f"{f}-dense", n) for f in DENSE for n in (256, 1024)] + [
     (f"{f}-conv", n) for f in CONVOLUTIONS for n in (32, 64)
 ]
@@ -166,7 +186,8 @@ class Runner:
                     parameter.normal_(0, parameter.shape[1:].numel() ** -0.5)
         shape = (BATCH, n) if family.endswith("dense") else (IMAGES, n, SIDE, SIDE)
         self.inputs = torch.randn(shape, device=device, requires_grad=True)
-        self.direction = torch.randn(shape, device=device)
+        with torch.no_grad():
+            self.direction = torch.randn_like(self.layer(self.inputs))
         self.device = device
 
     def step(self) -> float:
@@ -216,15 +237,15 @@ def _resident(field: str) -> float:
     return 1024.0 * int(line.split()[1])
 
 
-def measure(family: str, n: int, device: str, repetitions: int, threads: int) -> dict[str, Any]:
-    """One row: seconds and bytes by package."""
+def measure(family: str, n: int, device: str, repetitions: int, longest: float) -> dict[str, Any]:
+    """One row without memory: seconds by package; at least three turns, more within `longest` seconds."""
     makers = modules(family, n)
     runners = {name: Runner(make, family, n, device) for name, make in makers.items()}
     times: dict[str, list[float]] = {name: [] for name in runners}
     turn_seconds = 0.0
     for runner in runners.values():
         turn_seconds += min(runner.step() for _ in range(2))
-    repetitions = min(repetitions, max(3, round(LONGEST / turn_seconds)))
+    repetitions = min(repetitions, max(3, round(longest / turn_seconds)))
     gc.collect()
     gc.disable()
     for turn in range(repetitions):
@@ -240,8 +261,6 @@ def measure(family: str, n: int, device: str, repetitions: int, threads: int) ->
             for name, t in times.items()
             if name != "sdpcert"
         }
-    del runners
-    row["bytes"] = {name: _memory_apart(family, n, name, device, threads) for name in makers}
     return row
 
 
@@ -307,6 +326,8 @@ def main(
     only: Annotated[str, typer.Option(help="families whose name contains this")] = "",
     threads: Annotated[int, typer.Option(help="of torch on a cpu")] = 2,
     repetitions: Annotated[int, typer.Option(help="turns of the opponents")] = 41,
+    longest: Annotated[float, typer.Option(help="seconds for the turns of a row, unless fewer than three")] = 8.0,
+    memory_too: Annotated[bool, typer.Option("--memory/--no-memory", help="measure memory, in processes apart")] = True,
     output: Annotated[Path | None, typer.Option(help="file for the results")] = None,
 ) -> None:
     """Print and store the table."""
@@ -317,12 +338,17 @@ def main(
     machine |= {"load_before": os.getloadavg()[0], "versions": {p: version(p) for p in ("torch", *OPPONENTS)}}
     if device == "cuda":
         machine["device"] = torch.cuda.get_device_name()
+    before = json.loads(output.read_text())["rows"] if only and output.exists() else []
+    kept = [r for r in before if only not in r["family"]]
     rows = []
     for family, n in QUICK if quick else CASES:
         if only in family and "sdpcert" in modules(family, n):
-            rows.append(measure(family, n, device, 5 if quick else repetitions, threads))
+            row = measure(family, n, device, 5 if quick else repetitions, longest)
+            packages = row["seconds"] if memory_too else ()
+            row["bytes"] = {p: _memory_apart(family, n, p, device, threads) for p in packages}
+            rows.append(row)
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+            output.write_text(json.dumps({"machine": machine, "rows": kept + rows}, indent=1) + "\n")
     print_table(rows)
 
 

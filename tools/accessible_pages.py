@@ -19,7 +19,7 @@ SEARCH = '<div class="md-search" data-md-component="search" role="dialog">'
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """The page's text with a box that takes focus and scrolls around every table, and whole options (docs/stylesheets/extra.css)."""
+    """The page's text with a box that takes focus and scrolls around every table, and with whole options."""
     box = '<div class="scroll" role="group" aria-label="Table" tabindex="0">'
     html = CELL.sub(lambda cell: cell[0].replace("<td>", "<td data-long>") if len(cell[1]) > LONG else cell[0], html)
     html = html.replace("<table>", f"{box}<table>").replace("</table>", "</table></div>")

@@ -5,7 +5,7 @@
 //   node tools/check_pages.mjs OUT SITE --only=TEXT  the pages of it whose names match this regular expression
 //
 // needs playwright-core and axe-core (npm install --prefix FOLDER playwright-core axe-core; then NODE_FOLDER=FOLDER) and
-// Chromium (CHROMIUM, /usr/bin/chromium unless set). Writes to OUT, for every page and window, PNG files of at most 2000
+// Chromium (CHROMIUM, /usr/bin/chromium unless set). Writes to OUT, for every page and window, PNG files of at most 16000
 // pixels of height and a JSON file of what was found, as it goes: a run that was ended goes on where it stopped, and
 // looks only at pages that have changed since (theirs or their site's style sheets). Prints what was found, in one JSON
 // list; exit code 1 where a page has a serious or critical finding, asks for anything but itself (a page of a site: but
@@ -24,7 +24,7 @@ const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const [out, ...rest] = process.argv.slice(2);
 const given = rest.filter((a) => !a.startsWith("--only="));
 const only = new RegExp(rest.find((a) => a.startsWith("--only="))?.slice("--only=".length) ?? "");
-const HEIGHT = 2000; // of one picture
+const HEIGHT = 16_000; // of one picture: Chromium repeats what is below 16384 pixels
 const PATIENCE = 120_000; // milliseconds for one step of the browser, on a machine that does other things as well
 mkdirSync(out, { recursive: true });
 
@@ -64,7 +64,8 @@ for (const path of given.map((p) => resolve(p))) {
   }
 }
 
-const browser = await chromium.launch({
+const start = () => chromium.launch({
+  handleSIGTERM: false, // which would end the browser and not this program
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -82,6 +83,7 @@ const pictures = async (tab, name) => {
     await tab.screenshot({ path, clip, fullPage: true, animations: "disabled", timeout: PATIENCE });
   }
 };
+let browser = await start();
 const look = async ({ address, own }, name, colorScheme, width) => {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 }, bypassCSP: true });
   try {
@@ -145,6 +147,7 @@ const found = async (page, colorScheme, width) => {
 };
 for (const page of pages.filter(({ name }) => only.test(name))) {
   for (const colorScheme of ["light", "dark"]) {
+    if (!browser.isConnected()) browser = await start();
     results.push(...(await Promise.all([360, 1280].map((width) => found(page, colorScheme, width)))));
   }
 }

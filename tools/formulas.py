@@ -23,8 +23,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
-#: A marked formula and, of one within a line, the signs behind it that no line may begin with.
-FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>([.,;:?!)\]]*)', re.DOTALL)
+#: A marked formula with the bracket before it and the signs behind it, from which no line may divide it.
+FORMULA = re.compile(r'(\(?)<(span|div) class="arithmatex">(.*?)</\2>([.,;:?!)\]]*)', re.DOTALL)
 #: Bars by the side that they stand on: a letter of the private area while LaTeX is read, then an operator of that form.
 BARS = {
     r"\lVert": ("\ue000", "‖", "prefix"),
@@ -68,7 +68,7 @@ def is_gap(element: Element) -> bool:
 def is_word(element: Element) -> bool:
     """Whether an element is a function's name of several letters, with or without an index."""
     name = element[0] if element.tag in ("msub", "munder") else element
-    return name.tag == "mi" and len(name.text or "") > 1
+    return name.tag == "mi" and (name.text or "").isalpha() and len(name.text or "") > 1
 
 
 def corrected(element: Element) -> None:
@@ -80,6 +80,8 @@ def corrected(element: Element) -> None:
             if text == letter:
                 part.tag, part.text = "mo", bar
                 part.attrib = {"form": form, "stretchy": "false"}
+        if part.tag == "mtext" and text.strip():
+            part.tag = "mi"  # words are no space, which a sign beside them would ignore
         if part.tag == "mo" and (text in LETTERS or (len(text) > 1 and text.isalpha())):
             part.tag = "mi"
         if text in SPACES:
@@ -90,7 +92,7 @@ def corrected(element: Element) -> None:
 
 
 def spaced(element: Element) -> None:
-    """A sign is no difference, and a function's name stands apart from an argument without brackets."""
+    """A sign is no difference, and a function's name stands apart from factors and arguments without brackets."""
     for row in list(element.iter()):
         for before, sign in pairwise(row):
             opening = before.text in OPENING or before.get("form") == "prefix"
@@ -98,8 +100,13 @@ def spaced(element: Element) -> None:
                 sign.set("form", "prefix")
         if row.tag not in ("math", "mrow", "mtd", "mstyle"):
             continue
+        if len(row) and row[0].text in RELATIONS:
+            row[0].set("lspace", "0em")
         for k in range(len(row) - 1, 0, -1):
-            if is_word(row[k - 1]) and row[k].tag not in ("mo", "mspace", "mrow"):
+            before, after = row[k - 1], row[k]
+            argument = after.tag not in ("mo", "mspace", "mrow") or after.get("form") == "prefix"
+            factor = before.tag not in ("mo", "mspace") or before.text == ")" or before.get("form") == "postfix"
+            if (is_word(before) and argument) or (is_word(after) and factor):
                 row.insert(k, Element("mspace", {"width": "0.1667em"}))
 
 
@@ -157,13 +164,16 @@ class Formulas:
 
     def replaced(self, found: re.Match[str]) -> str:
         """The MathML in place of a marked formula; one on lines of its own scrolls sideways where it has to."""
-        display = found[1] == "div"
-        latex = html.unescape(found[2]).strip().removeprefix(r"\(").removeprefix(r"\[")
+        before, tag, marked, behind = found.groups()
+        display = tag == "div"
+        latex = html.unescape(marked).strip().removeprefix(r"\(").removeprefix(r"\[")
         made = mathml(latex.removesuffix(r"\)").removesuffix(r"\]").strip(), display)
         self.characters.update(re.sub(r"<[^>]*>", "", made))
         if not display:
-            start = made.rfind("<math")
-            return f'{made[:start]}<span class="together">{made[start:]}{found[3]}</span>' if found[3] else made
+            parts = made.split("<wbr>")
+            parts[0] = before + parts[0]
+            parts[-1] += behind
+            return "<wbr>".join(f'<span class="together">{part}</span>' for part in parts)
         return f'<div class="scroll formula" role="group" aria-label="Formula" tabindex="0">{made}</div>'
 
 

@@ -90,7 +90,7 @@ class BROConv2d(TorusConv2d):
         super().__init__(in_channels, out_channels, kernel_size, image_size, free, bias)
         self.rank = rank
 
-    def orthonormal(self, symbols: Tensor) -> Tensor:
+    def orthonormal(self, symbols: Tensor, certified: bool) -> Tensor:
         """The section of every symbol's reflector."""
         return reflector(symbols, self.out_channels, self.in_channels)
 

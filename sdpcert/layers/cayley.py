@@ -18,6 +18,7 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.torus import TorusConv2d
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.frequencies import inverse, product
 from sdpcert.torch_modules.geometry import Operator
 from sdpcert.torch_modules.norms import norm_upper_bound
 
@@ -81,26 +82,31 @@ class CayleyConv2d(TorusConv2d):
         free /= max(in_channels, out_channels) ** 0.5 * kernel_size
         super().__init__(in_channels, out_channels, kernel_size, image_size, free, bias)
 
-    def orthonormal(self, symbols: Tensor) -> Tensor:
+    def orthonormal(self, symbols: Tensor, certified: bool) -> Tensor:
         """Cayley's transform of every symbol."""
         wide = self.in_channels > self.out_channels
-        columns = orthonormal_columns(symbols.mH if wide else symbols, False)
+        columns = torch.cat(cayley(*_halves(symbols.mH if wide else symbols), quick=not certified), dim=-2)
         return columns.mH if wide else columns
 
 
-def cayley(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def cayley(x: Tensor, y: Tensor, quick: bool = False) -> tuple[Tensor, Tensor]:
     """`top` (..., n, n) and `bottom` (..., m, n) with `top'top + bottom'bottom = I`, from x (..., n, n), y (..., m, n).
 
     m may be zero, and the matrices complex, with conjugate transposes. It holds for every finite x and y up to
     rounding, which grows with their size; whoever needs it strictly measures the norm of the result. float16 and
-    bfloat16 are computed in float32.
+    bfloat16 are computed in float32. `quick` inverts, which leaves two products for the gradient; the result is the
+    same up to rounding.
     """
     size = x.shape[-1]
     wide = torch.promote_types(x.dtype, torch.float32)
     left, right = x.to(wide), y.to(wide)
     right = cut(right, LARGEST)
-    z = cut(left - left.mH, LARGEST**2) + right.mH @ right
+    z = cut(left - left.mH, LARGEST**2)
+    z = z + right.mH @ right if right.shape[-2] else z
     identity = torch.eye(size, dtype=wide, device=x.device)
+    if quick:  # (I - Z)(I + Z)^-1 = 2 (I + Z)^-1 - I
+        inverted = inverse(z + identity)
+        return (2 * inverted - identity).to(x.dtype), (-2 * product(right, inverted)).to(x.dtype)
     # (I - Z) and (I + Z)^-1 commute: one factorisation serves both parts.
     stacked = torch.linalg.solve(identity + z, torch.cat([identity - z, -2 * right], dim=-2), left=False)
     stacked = stacked.to(x.dtype)
@@ -109,9 +115,14 @@ def cayley(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def orthonormal_columns(free: Tensor, certified: bool) -> Tensor:
     """A matrix with orthonormal columns from a free one of the same shape (..., larger, smaller)."""
-    size = free.shape[-1]
-    columns = torch.cat(cayley(free[..., :size, :], free[..., size:, :]), dim=-2)
+    columns = torch.cat(cayley(*_halves(free), quick=not certified), dim=-2)
     return contracted(columns) if certified else columns
+
+
+def _halves(free: Tensor) -> tuple[Tensor, Tensor]:
+    """X, which is square, and Y below it."""
+    size = free.shape[-1]
+    return free[..., :size, :], free[..., size:, :]
 
 
 def contracted(matrices: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ from torch.nn.grad import conv2d_weight
 from sdpcert.layers.cayley import contracted, cut
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
+from sdpcert.layers.skew_series import series_of_signals
 from sdpcert.layers.torus import centred, pair_of_sizes, rounding_allowance
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
-from sdpcert.torch_modules.certified import LipschitzLayer, margin_of
+from sdpcert.torch_modules.certified import LipschitzLayer, margin_of, training_factor
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 
 
@@ -63,9 +64,10 @@ class SOCConv2d(LipschitzLayer):
     far. Without `image_size` the materialised kernel is so large, and images may have any size (with `circular`, one
     that is not below the reach); with zero padding the map is orthogonal but for what leaves the image. With
     `image_size` (a number or a pair, needs `circular`) the kernel is wrapped around the torus of that size, and other
-    sizes are refused. With `fast_gradient` training differentiates as `FastSeries` does: for the inputs exactly, for
-    the kernel up to the square of its norm, in a third less time. Raises ValueError for sizes that are not positive, an
-    even kernel, fewer than two terms and images of the wrong size.
+    sizes are refused. Training applies the series at every frequency of a torus, or term by term where autocast or
+    parameters in half precision ask for it and with `fast_gradient`, which differentiates as `FastSeries` does: for the
+    inputs exactly, for the kernel up to the square of its norm, in a third less time than term by term. Raises
+    ValueError for sizes that are not positive, an even kernel, fewer than two terms and images of the wrong size.
     """
 
     #: What the terms left out may amount to: larger kernels are cut. Twelve terms allow a norm of 2, five one of 0.26.
@@ -105,7 +107,7 @@ class SOCConv2d(LipschitzLayer):
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The series as one kernel, computed at the frequencies of a torus that holds it."""
-        skew, scale = self._skew(values["kernel"])
+        skew, scale = self._skew(values["kernel"], certified)
         full = 2 * self.reach + 1
         sides = (full, full) if self.torus is None else (min(full, self.torus[0]), min(full, self.torus[1]))
         symbols = torch.fft.rfft2(wrapped(skew, sides)).permute(2, 3, 0, 1)
@@ -117,23 +119,27 @@ class SOCConv2d(LipschitzLayer):
         geometry = Geometry((kernel.shape[2] // 2, kernel.shape[3] // 2), circular=self.circular)
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
-    def _skew(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _skew(self, weight: Tensor, certified: bool = True) -> tuple[Tensor, Tensor]:
         """The skew kernel, at least float32, of norm at most `largest`; the factor that allows for what is left out."""
         free = weight.to(torch.promote_types(weight.dtype, torch.float32))
         skew = (free - free.transpose(0, 1).flip(2, 3)) / 2
-        bound = reshaped_bound(skew)
+        bound = reshaped_bound(skew) if certified else reshaped_estimate(skew)
         skew = skew * (self.largest / bound.clamp_min(self.largest))
         rest = bound.clamp_max(self.largest) ** self.terms / math.factorial(self.terms)
         return skew, 1 / (1 + rest)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; in training term by term, which is the materialised kernel's function in fewer steps."""
+        """Apply to a batch; see the class."""
         self._check_image((inputs.shape[-2], inputs.shape[-1]))
         height, width = inputs.shape[-2:]
-        if not self.training or min(height, width) < self.inner.padding[0]:
+        if not self.training:
             return super().forward(inputs)
+        half = self.kernel.element_size() < 4 or torch.is_autocast_enabled(inputs.device.type)
         with torch.autocast(device_type=self.kernel.device.type, enabled=False):
-            skew, scale = self._skew(self.kernel)
+            skew, scale = self._skew(self.kernel, certified=False)
+            if not (half or self.fast_gradient) or min(height, width) < self.inner.padding[0]:
+                result = self._by_frequencies(inputs.to(skew.dtype), skew) * (scale * training_factor(skew.dtype))
+                return result if self.bias is None else result + self.bias[:, None, None]
         step = Operator(skew.to(self.kernel.dtype), self.inner)
         factor = (scale * (1 - margin_of(Block(step)))).to(self.kernel.dtype)
         # Zeros as wide as the reach: then going around the torus brings nothing back into the image.
@@ -144,6 +150,19 @@ class SOCConv2d(LipschitzLayer):
             result = wide + step(series(wide, step, self.terms))
         result = result[..., :height, :width] * factor
         return result if self.bias is None else result + self.bias[:, None, None]
+
+    def _by_frequencies(self, inputs: Tensor, skew: Tensor) -> Tensor:
+        """The series on a torus, without its factor."""
+        batch, channels, height, width = inputs.shape
+        sides = (height, width)
+        if not self.circular:
+            sides = (quick_size(height + self.reach), quick_size(width + self.reach))
+        # The symbol that torch's convolutions take is that of the kernel turned around.
+        symbols = torch.fft.rfft2(wrapped(skew.flip(2, 3), sides)).permute(2, 3, 0, 1).flatten(0, 1)
+        signals = torch.fft.rfft2(inputs, s=sides).permute(2, 3, 1, 0).flatten(0, 1)
+        result = series_of_signals(symbols, signals, self.terms)
+        spread = result.reshape(sides[0], sides[1] // 2 + 1, channels, batch).permute(3, 2, 0, 1)
+        return torch.fft.irfft2(spread, s=sides)[..., :height, :width]
 
     def add_to(self, graph: Graph, value: int) -> int:
         """Append the materialised kernel; raises ValueError for images of the wrong size."""
@@ -208,6 +227,15 @@ def truncated_exponential(matrices: Tensor, terms: int) -> Tensor:
     return total
 
 
+def quick_size(size: int) -> int:
+    """The least number that is not smaller and has no prime factors but 2, 3 and 5: a Fourier transform likes it."""
+    rest = size
+    for prime in (2, 3, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return size if rest == 1 else quick_size(size + 1)
+
+
 def reshaped_bound(kernel: Tensor) -> Tensor:
     """An upper bound of a kernel's norm: the norms of two matrices of its entries times the root of the taps' number.
 
@@ -218,6 +246,21 @@ def reshaped_bound(kernel: Tensor) -> Tensor:
     flat = torch.linalg.matrix_norm(kernel.reshape(out, -1), 2)
     mixed = torch.linalg.matrix_norm(kernel.transpose(1, 2).reshape(out * height, taken * width), 2)
     return (height * width) ** 0.5 * torch.minimum(flat, mixed)
+
+
+def reshaped_estimate(kernel: Tensor) -> Tensor:
+    """The same bound up to rounding, by eigenvalues of the matrices' Gram matrices."""
+    out, taken, height, width = kernel.shape
+    flat, mixed = kernel.reshape(out, -1), kernel.transpose(1, 2).reshape(out * height, taken * width)
+    return (height * width) ** 0.5 * torch.minimum(_norm(flat), _norm(mixed))
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    """Of the smaller side first: `|W'u|` for the eigenvector u of the largest eigenvalue of W W', a constant."""
+    with torch.no_grad():
+        unit = matrix / matrix.abs().amax().clamp_min(torch.finfo(matrix.dtype).tiny)
+        vector = torch.linalg.eigh(unit @ unit.mT)[1][:, -1]
+    return torch.linalg.vector_norm(matrix.mT @ vector)
 
 
 ROTATION = Family(

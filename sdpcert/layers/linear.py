@@ -85,6 +85,9 @@ def scaled_weight(
 ) -> Tensor:
     """`V T^(-1/2)`, or `T^(-1/2) V` for the side "outputs"; rows (columns) of zeros stay zero."""
     weight = operator.weight
+    quick = None if certified else rule.normalised(operator)
+    if quick is not None:
+        return quick
     # T is homogeneous of degree two, so it may be that of the weight brought to entries of order one: no overflow.
     size = largest_entry(weight)
     turned = weight.transpose(0, 1) if side == "inputs" else weight

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.gram import Gram
+from sdpcert.layers.normalised import normalised
 from sdpcert.torch_modules.geometry import Operator
 from sdpcert.torch_modules.norms import direction_for, direction_shape, norm_estimate, norm_upper_bound, power_step
 
@@ -27,6 +28,10 @@ class Rule(nn.Module, ABC):
 
         `values` are the rule's parameters by name; with `certified`, norms are bounded from above.
         """
+
+    def normalised(self, operator: Operator) -> Tensor | None:
+        """The weight scaled for training where that takes less than the diagonal, or None."""
+        return None
 
 
 class AOL(Rule):
@@ -175,13 +180,27 @@ class Spectral(Rule):
             norm = norm_estimate(gram.given, self._follow(gram.given, size), size)
         return norm.square().expand(gram.hidden)
 
+    def normalised(self, operator: Operator) -> Tensor:
+        """The weight divided by the estimate, which is better by half a step than the one of `diagonal`."""
+        known = self._known(operator, None)
+        if self.steps > 1:
+            known = power_step(operator, known, self.steps - 1, operator.weight.detach().abs().amax())
+        weight, self.direction = normalised(operator, known)
+        return weight
+
     @torch.no_grad()
     def _follow(self, operator: Operator, size: Tensor | float) -> Tensor:
+        self.direction = power_step(operator, self._known(operator, size), self.steps, size)
+        return self.direction
+
+    @torch.no_grad()
+    def _known(self, operator: Operator, size: Tensor | float | None) -> Tensor:
         known = self.direction
         if known is None or known.device != operator.weight.device or known.shape != direction_shape(operator):
+            if size is None:
+                size = operator.weight.abs().amax().clamp_min(torch.finfo(operator.weight.dtype).tiny)
             known = power_step(operator, direction_for(operator, torch.Generator().manual_seed(0)), 20, size)
-        self.direction = power_step(operator, known.to(operator.weight.dtype), self.steps, size)
-        return self.direction
+        return known.to(operator.weight.dtype)
 
 
 _TINY = {torch.float32: 1e-30, torch.float64: 1e-200}

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
-from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.certified import LipschitzLayer, training_factor
+from sdpcert.torch_modules.frequencies import through_frequencies
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 from sdpcert.torch_modules.norms import ROUNDING
 
@@ -46,13 +47,20 @@ class TorusConv2d(LipschitzLayer):
         self.bias = nn.Parameter(free.new_zeros(out_channels)) if bias else None
 
     @abstractmethod
-    def orthonormal(self, symbols: Tensor) -> Tensor:
-        """Matrices (..., out_channels, in_channels) of norm one, up to rounding, from the symbols of the kernel."""
+    def orthonormal(self, symbols: Tensor, certified: bool) -> Tensor:
+        """Matrices (..., out_channels, in_channels) of norm one, up to rounding, from the symbols of the kernel.
+
+        Conjugate symbols have to give conjugate matrices.
+        """
+
+    def _symbols(self, kernel: Tensor, certified: bool) -> Tensor:
+        """The orthonormal symbols (height, width // 2 + 1, out_channels, in_channels)."""
+        free = kernel.to(torch.promote_types(kernel.dtype, torch.float32))
+        return self.orthonormal(torch.fft.rfft2(wrapped(free, self.image_size)).permute(2, 3, 0, 1), certified)
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The full circular kernel."""
-        free = values["kernel"].to(torch.promote_types(values["kernel"].dtype, torch.float32))
-        symbols = self.orthonormal(torch.fft.rfft2(wrapped(free, self.image_size)).permute(2, 3, 0, 1))
+        symbols = self._symbols(values["kernel"], certified)
         kernel = torch.fft.irfft2(symbols.permute(2, 3, 0, 1), s=self.image_size)
         if certified:
             # The real part at opposite frequencies is a mean of the two symbols: the norm is at most the largest one's.
@@ -65,9 +73,17 @@ class TorusConv2d(LipschitzLayer):
         return Block(Operator(kernel.to(values["kernel"].dtype), geometry), None, values.get("bias"))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; raises ValueError for images of another size."""
+        """Apply to a batch, in training by the symbols themselves; raises ValueError for images of another size."""
         self._check_image(tuple(inputs.shape[-2:]))
-        return super().forward(inputs)
+        if not self.training or self.kernel.dtype not in (torch.float32, torch.float64):
+            return super().forward(inputs)
+        with torch.autocast(device_type=inputs.device.type, enabled=False):
+            # The symbol that torch's convolutions take is that of the kernel turned around.
+            symbols = self._symbols(self.kernel.flip(2, 3), certified=False)
+            result = through_frequencies(inputs.to(self.kernel.dtype), symbols)
+            factor = training_factor(self.kernel.dtype)
+            result = result if factor == 1 else result * factor
+        return result if self.bias is None else result + self.bias[:, None, None]
 
     def add_to(self, graph: Graph, value: int) -> int:
         """Append the kernel; raises ValueError for images of another size."""

@@ -20,9 +20,7 @@ from sdpcert.robustness.statement import FORMAT
 from sdpcert.robustness.unsafe import unsafe_network
 
 
-def check_with_property(
-    path: str | os.PathLike[str] | HasDocument, network: Network, asked: Property
-) -> CheckResult:
+def check_with_property(path: str | os.PathLike[str] | HasDocument, network: Network, asked: Property) -> CheckResult:
     """Check a file of radii, and that it proves an answer "holds" to a property of a model, or a part of that answer.
 
     Whatever a file holds gives ok=False with one line that says what differs; the reason says which of the property's

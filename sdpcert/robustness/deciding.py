@@ -228,4 +228,5 @@ def _open(found: Separation) -> str:
     """How far a search came, in words."""
     worst = min(found.bounds.values(), default=-np.inf)
     bounds = f", the least margin is at least {worst:.3g}" if np.isfinite(worst) else ""
-    return f"{len(found.bounds)} of its alternatives are open after {found.nodes} pieces{bounds}: "
+    pieces = f"{found.nodes} piece{'' if found.nodes == 1 else 's'}"
+    return f"{len(found.bounds)} of its alternatives open after {pieces}{bounds}: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
@@ -25,7 +25,7 @@ class Decision(ShortRepr):
     `missing` says why, a line for each open part. `nodes` pieces of boxes were looked at.
     """
 
-    property: Property
+    asked: Property
     word: Word
     seconds: float
     nodes: int
@@ -64,10 +64,3 @@ def decimal(number: Fraction) -> str:
     scaled = round(number * 10**places)
     text = str(abs(scaled)).rjust(places + 1, "0")
     return ("-" if scaled < 0 else "") + text[: len(text) - places] + "." + text[len(text) - places :]
-
-
-def combined(words: Sequence[Word]) -> Word:
-    """The answer to several questions of which none may be violated."""
-    if "violated" in words:
-        return "violated"
-    return "unknown" if "unknown" in words else "holds"

@@ -3,7 +3,8 @@
 In training mode the weights are a differentiable function of the parameters in the parameters' own precision. In
 evaluation mode they are the materialised weights: computed in float64 with norms bounded from above, multiplied by `1 -
 margin` and rounded, so that the constant of the rounded weights is at most the claimed one. These are the weights that
-`export` hands out and that certificates are about.
+`export` hands out and that certificates are about. Training in float32 leaves the margin out: it is of the size of the
+rounding, and would cost a pass over the weights, forward and backward.
 """
 
 from __future__ import annotations
@@ -141,9 +142,10 @@ class LipschitzLayer(Certified, ABC):
         return block.map(lambda t: t + next(following))
 
     def _differentiable(self, values: Mapping[str, Tensor]) -> Block:
-        with torch.autocast(device_type=next(iter(values.values())).device.type, enabled=False):
+        first = next(iter(values.values()))
+        with torch.autocast(device_type=first.device.type, enabled=False):
             block = self.block(values, certified=False)
-            return block.scaled(1 - margin_of(block))
+            return block if first.dtype == torch.float32 else block.scaled(1 - margin_of(block))
 
     @property
     def reads_neighbours(self) -> bool:
@@ -188,6 +190,11 @@ def margin_of(block: Block, dtype: torch.dtype | None = None) -> float:
     rank = max(min(w.shape[0], w[0].numel()) for w in weights)
     rounding = 4 * torch.finfo(dtype).eps * rank**0.5
     return max(rounding, LEAST_MARGIN)
+
+
+def training_factor(dtype: torch.dtype) -> float:
+    """What float32 and float64 weights are multiplied by in training: the shrink, where it is not lost in rounding."""
+    return 1.0 if dtype == torch.float32 else 1 - LEAST_MARGIN
 
 
 def _settings(layer: nn.Module) -> dict[str, object]:

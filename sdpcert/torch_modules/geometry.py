@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, ConvTranspose, Dense
 from sdpcert.network.affine.convolution import TAPS_BY_FREQUENCIES
+from sdpcert.torch_modules.frequencies import through_frequencies
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class Operator:
         sides = (inputs.shape[-2], inputs.shape[-1])
         with torch.autocast(device_type=inputs.device.type, enabled=False):
             symbols = torch.fft.rfft2(wrapped(self.weight, sides)).conj().permute(2, 3, 0, 1)
-            signals = torch.fft.rfft2(inputs.to(self.weight.dtype)).permute(2, 3, 1, 0)
-            result = torch.fft.irfft2((symbols @ signals).permute(3, 2, 0, 1), s=sides)
+            result = through_frequencies(inputs.to(self.weight.dtype), symbols)
         return result if bias is None else result + bias[:, None, None]
 
     @property

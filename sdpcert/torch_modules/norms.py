@@ -104,7 +104,7 @@ def power_step(operator: Operator, direction: Tensor, steps: int = 1, size: Tens
     """The direction after steps of power iteration on V'V, V the operator divided by `size`."""
     for _ in range(steps):
         image = apply_on_torus(operator, direction / size)
-        back = _adjoint_on_torus(operator, image / size)
+        back = adjoint_on_torus(operator, image / size)
         norm = back.norm()
         direction = torch.where(norm > 0, back / torch.where(norm > 0, norm, torch.ones_like(norm)), direction)
     return direction
@@ -130,7 +130,8 @@ def apply_on_torus(operator: Operator, direction: Tensor) -> Tensor:
     return functional.conv2d(padded, operator.weight, groups=operator.geometry.groups)[0]
 
 
-def _adjoint_on_torus(operator: Operator, image: Tensor) -> Tensor:
+def adjoint_on_torus(operator: Operator, image: Tensor) -> Tensor:
+    """The adjoint of `apply_on_torus`."""
     if operator.geometry is None:
         return operator.weight.mT @ image
     h, w = operator.weight.shape[2:]

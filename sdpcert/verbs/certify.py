@@ -133,7 +133,7 @@ def _print_answer(answer: properties.Answer, network: Network, as_json: bool) ->
         print(f"network     {network.source}")
         answer.print()
     if answer.interrupted:
-        raise CommandInterrupted(f"interrupted: {decision.property.source} is neither proved nor refuted")
+        raise CommandInterrupted(f"interrupted: {decision.asked.source} is neither proved nor refuted")
     return 0 if decision.word == "holds" else 1
 
 

@@ -119,8 +119,8 @@ class Answer:
         decision = self.decision
         found = decision.counterexample
         shown = {
-            "property": decision.property.source,
-            "boxes": len(decision.property.cases),
+            "property": decision.asked.source,
+            "boxes": len(decision.asked.cases),
             "seconds": decision.seconds,
             "pieces": decision.nodes,
             "missing": decision.missing,
@@ -134,14 +134,15 @@ class Answer:
     def print(self) -> None:
         """What people read."""
         decision = self.decision
-        asked, took = decision.property, seconds(decision.seconds)
+        asked, took = decision.asked, seconds(decision.seconds)
+        pieces = f"{decision.nodes} piece{'' if decision.nodes == 1 else 's'}"
         many = f"{len(asked.cases)} boxes" if len(asked.cases) > 1 else "the box"
         if decision.word == "holds":
-            said = f"no input of {many} has unsafe outputs ({decision.nodes} pieces looked at, {took})"
+            said = f"no input of {many} has unsafe outputs ({pieces} looked at, {took})"
         elif decision.word == "violated":
             said = f"an input of the box has unsafe outputs, evaluated in real arithmetic ({took})"
         else:
-            said = f"neither proved nor refuted ({decision.nodes} pieces looked at, {took})"
+            said = f"neither proved nor refuted ({pieces} looked at, {took})"
         print(f"property    {asked.source}: {decision.word} (VNN-COMP: {decision.vnncomp})")
         print(f"            {said}")
         for line in decision.missing:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
+from itertools import pairwise
 
 from sdpcert.readers.vnnlib.expressions import Expression, number, shown
 from sdpcert.readers.vnnlib.property import Constraint
@@ -93,8 +94,7 @@ class Formulas:
             if len(parts) < 2:
                 raise ValueError(f"{shown(expression)} compares fewer than two terms")
             terms = [self.linear(part) for part in parts]
-            pairs = zip(terms, terms[1:], strict=False)
-            return both(self._compared(head, left, right, expression) for left, right in pairs)
+            return both(self._compared(head, left, right, expression) for left, right in pairwise(terms))
         raise ValueError(f"{head[:40]!r} is not supported in {shown(expression)}: and, or, <=, >=, <, > and = are")
 
     # ------------------------------------------------------------ terms
@@ -138,7 +138,7 @@ class Formulas:
         bound = -difference.constant
         kinds = {kind for kind, _ in difference.coefficients}
         if not kinds:
-            return [NOTHING] if (0 < bound if strict else 0 <= bound) else []
+            return [NOTHING] if (bound > 0 if strict else bound >= 0) else []
         if kinds == {"X", "Y"}:
             raise ValueError(f"{shown(whole)} compares inputs with outputs, which is not supported")
         if kinds == {"Y"}:
