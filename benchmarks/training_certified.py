@@ -67,11 +67,8 @@ def _layer(described: dict[str, Any], place: int, tensors: dict[str, Tensor]) ->
     weight, bias = tensors[f"{place}.weight"], tensors[f"{place}.bias"]
     outputs, inputs = weight.shape[:2]
     given = {key: value for key, value in described.items() if key != "kind"}
-    kernel = tuple(weight.shape[2:])
-    made = nn.Linear(inputs, outputs) if kind == "linear" else nn.Conv2d(inputs, outputs, kernel, **given)
-    with torch.no_grad():
-        made.weight.copy_(weight)
-        made.bias.copy_(bias)
+    made = nn.Linear(inputs, outputs) if kind == "linear" else nn.Conv2d(inputs, outputs, weight.shape[2], **given)
+    made.load_state_dict({"weight": weight, "bias": bias})
     return made
 
 
