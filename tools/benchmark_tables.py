@@ -233,6 +233,22 @@ def depth(read: Read) -> Table:
     return Table(("chain", "way", "bound", "proved", "time", "memory", "checked in"), rows)
 
 
+def growth(read: Read) -> Table:
+    """A row a step of benchmarks.depth --growth: seconds over the depth, over the width, and the fitted exponents."""
+    found = read("depth")["growth"]
+    names = list(found["depth"]["exponents"])
+    ends = [f"{axis} {found[axis]['values'][k]}" for axis in ("depth", "width") for k in (0, -1)]
+    rows = [
+        (
+            name,
+            *(seconds(found[axis]["seconds"][k][name]) for axis in ("depth", "width") for k in (0, -1)),
+            *(f"{found[axis]['exponents'][name]:.2f}" for axis in ("depth", "width")),
+        )
+        for name in names
+    ]
+    return Table(("what", *ends, "exponent in depth", "in width"), rows)
+
+
 def estimate(read: Read) -> Table:
     """A row a run of benchmarks.estimate."""
     rows = []
@@ -411,6 +427,7 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         "speed_of_layers": speed_of_layers,
         "tightness": tightness,
         "depth": depth,
+        "growth": growth,
         "estimate": estimate,
         "formal": formal,
         "regions_exact": partial(regions, parts=("exact", "digits", "sorting")),
