@@ -320,7 +320,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "conv_transpose3d.*two spatial axes",
     ),
     "projection": (lambda: nn.Sequential(nn.Identity(), ProjectionPooling(6)), "'1'.*ProjectionPooling.*wedge"),
-    "norm": (lambda: Forward(lambda m, x: x[:, :3] + torch.linalg.vector_norm(x, dim=1)), "vector_norm.*l2 norms"),
+    "norm": (
+        lambda: Forward(lambda m, x: x[:, :3] + torch.linalg.vector_norm(x, dim=1, keepdim=True)),
+        "vector_norm.*l2 norms",
+    ),
     "control flow": (lambda: Forward(branch), r"control flow that depends on data.*line \d+: if x.sum\(\) > 0"),
     "a number": (lambda: Forward(lambda m, x: x * float(x.max())), "__float__.*a number taken out"),
     "choice": (
