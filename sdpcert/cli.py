@@ -97,6 +97,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(INTERRUPTED)  # threads that are still at work would be waited for
+    if came:
+        # CPython notes an interrupt of code that runs from a text, as a dataclass's does, and then ends `python -m` by
+        # SIGINT, whatever the exit code is, unless other such code has run since.
+        exec("")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -23,7 +23,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
-FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+#: A marked formula with the bracket before it and the signs behind it, from which no line may divide it.
+FORMULA = re.compile(r'(\(?)<(span|div) class="arithmatex">(.*?)</\2>([.,;:?!)\]]*)', re.DOTALL)
 #: Bars by the side that they stand on: a letter of the private area while LaTeX is read, then an operator of that form.
 BARS = {
     r"\lVert": ("\ue000", "‖", "prefix"),
@@ -35,6 +36,16 @@ RELATIONS = set("=≤≥<>≈∈⪰⪯≻→⟹,;:")
 SIGNS = ("−", "+")
 #: What a sign, and no sum, stands after.
 OPENING = RELATIONS | set("([{")
+#: Operators that are written as letters are, and characters in place of those that keyboards have.
+LETTERS = {"⊤"}
+CHARACTERS = {"*": "∗"}
+#: The least space that divides formulas in one row, in em.
+GAP = 1.0
+#: What a root is drawn around at least: a line of text. Browsers sink a root around anything lower.
+STRUT = {"width": "0", "height": "0.72em", "depth": "0.18em"}
+#: How far a script's baseline is below the foot of what it belongs to (units of the font, negative: above it). With
+#: that of the font letters with a descender have lower indices than others.
+DROP = -300
 #: Signs that the converter takes for letters, or browsers for others than they are, and the space on both sides.
 SPACES = {"⪰": "0.2778em", "⪯": "0.2778em", "≻": "0.2778em", "/": "0em"}
 #: A formula within a line longer than this many signs may be divided after a relation of its own level, as TeX does.
@@ -49,29 +60,58 @@ def tokens(element: Element) -> int:
     return sum(1 for part in element.iter() if part.tag in ("mi", "mn", "mo", "mtext"))
 
 
+def is_gap(element: Element) -> bool:
+    """Whether an element is a space between formulas in one row."""
+    return element.tag == "mspace" and float(element.get("width", "0em").removesuffix("em")) >= GAP
+
+
+def is_word(element: Element) -> bool:
+    """Whether an element is a function's name of several letters, with or without an index."""
+    name = element[0] if element.tag in ("msub", "munder") else element
+    return name.tag == "mi" and (name.text or "").isalpha() and len(name.text or "") > 1
+
+
 def corrected(element: Element) -> None:
-    """Words become identifiers, bars know their side, relations have their space, and a sign is no difference."""
+    """Words become identifiers, bars know their side, and relations have their space."""
     for part in element.iter():
-        part.text = html.unescape(part.text or "")  # the converter escapes once by itself
-    for part in element.iter():
-        text = part.text or ""
+        text = part.text = html.unescape(part.text or "")  # the converter escapes once by itself
+        text = part.text = CHARACTERS.get(text, text)
         for letter, bar, form in BARS.values():
             if text == letter:
                 part.tag, part.text = "mo", bar
                 part.attrib = {"form": form, "stretchy": "false"}
-        if part.tag == "mo" and len(text) > 1 and text.isalpha():
+        if part.tag == "mtext" and text.strip():
+            part.tag = "mi"  # words are no space, which a sign beside them would ignore
+        if part.tag == "mo" and (text in LETTERS or (len(text) > 1 and text.isalpha())):
             part.tag = "mi"
         if text in SPACES:
             part.tag = "mo"
             part.attrib |= {"lspace": SPACES[text], "rspace": SPACES[text]}
-        for before, sign in pairwise(part):
+        if part.tag == "msqrt":
+            SubElement(part, "mspace", STRUT)
+
+
+def spaced(element: Element) -> None:
+    """A sign is no difference, and a function's name stands apart from factors and arguments without brackets."""
+    for row in list(element.iter()):
+        for before, sign in pairwise(row):
             opening = before.text in OPENING or before.get("form") == "prefix"
             if before.tag == sign.tag == "mo" and opening and sign.text in SIGNS:
                 sign.set("form", "prefix")
+        if row.tag not in ("math", "mrow", "mtd", "mstyle"):
+            continue
+        if len(row) and row[0].text in RELATIONS:
+            row[0].set("lspace", "0em")
+        for k in range(len(row) - 1, 0, -1):
+            before, after = row[k - 1], row[k]
+            argument = after.tag not in ("mo", "mspace", "mrow") or after.get("form") == "prefix"
+            factor = before.tag not in ("mo", "mspace") or before.text == ")" or before.get("form") == "postfix"
+            if (is_word(before) and argument) or (is_word(after) and factor):
+                row.insert(k, Element("mspace", {"width": "0.1667em"}))
 
 
 def divided(row: Element) -> Iterator[list[Element]]:
-    """The parts of a row, each up to a relation or a comma outside of all brackets, or a sum where they are long."""
+    """The parts of a row, each up to a wide space, a relation or a comma outside of all brackets, or a sign if long."""
     part: list[Element] = []
     depth = 0
     for child in row:
@@ -80,11 +120,12 @@ def divided(row: Element) -> Iterator[list[Element]]:
             form = bracket.get("form") if bracket.text in ("‖", "|") else None
             depth += bracket.text in ("(", "[", "{") or form == "prefix"
             depth -= bracket.text in (")", "]", "}") or form == "postfix"
-        if child.tag != "mo" or depth:
+        if depth or child.tag not in ("mo", "mspace"):
             continue
         added = child.text in SIGNS and child.get("form") != "prefix" and sum(map(tokens, part)) > LONG
         if child.text in RELATIONS or added:
             child.set("form", "infix")
+        if is_gap(child) or child.text in RELATIONS or added:
             yield part
             part = []
     if part:
@@ -97,18 +138,22 @@ def mathml(latex: str, display: bool) -> str:
         latex = re.sub(re.escape(command) + r"(?![a-zA-Z])", letter, latex)
     whole = convert_to_element(latex, display="block" if display else "inline")
     corrected(whole)
+    spaced(whole)
     left = [part.text for part in whole.iter() if "\\" in (part.text or "")]
     if left:
         raise ValueError(f"{left[0]} of the formula {latex!r} is not understood")
-    row = whole[0]
-    if display or tokens(whole) <= LONG:
+    if not display and tokens(whole) <= LONG:
         return tostring(whole, encoding="unicode")
-    parts = []
-    for part in divided(row):
-        math = Element("math", whole.attrib)
+    lines: list[list[str]] = [[]]
+    for part in divided(whole[0]):
+        math = Element("math", whole.attrib | {"display": "inline"} | ({"displaystyle": "true"} if display else {}))
         SubElement(math, "mrow").extend(part)
-        parts.append(tostring(math, encoding="unicode"))
-    return "<wbr>".join(parts)
+        lines[-1].append(tostring(math, encoding="unicode"))
+        if display and is_gap(part[-1]):
+            lines.append([])
+    if not display:
+        return "<wbr>".join(lines[0])
+    return "<wbr>".join(f'<span class="piece">{"<wbr>".join(line)}</span>' for line in lines if line)
 
 
 class Formulas:
@@ -119,12 +164,16 @@ class Formulas:
 
     def replaced(self, found: re.Match[str]) -> str:
         """The MathML in place of a marked formula; one on lines of its own scrolls sideways where it has to."""
-        display = found[1] == "div"
-        latex = html.unescape(found[2]).strip().removeprefix(r"\(").removeprefix(r"\[")
+        before, tag, marked, behind = found.groups()
+        display = tag == "div"
+        latex = html.unescape(marked).strip().removeprefix(r"\(").removeprefix(r"\[")
         made = mathml(latex.removesuffix(r"\)").removesuffix(r"\]").strip(), display)
         self.characters.update(re.sub(r"<[^>]*>", "", made))
         if not display:
-            return made
+            parts = made.split("<wbr>")
+            parts[0] = before + parts[0]
+            parts[-1] += behind
+            return "<wbr>".join(f'<span class="together">{part}</span>' for part in parts)
         return f'<div class="scroll formula" role="group" aria-label="Formula" tabindex="0">{made}</div>'
 
 
@@ -148,6 +197,7 @@ def font(characters: set[str]) -> bytes:
     root = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(face.getBestCmap()[ROOT])]
     del root.MathGlyphVariantRecord[1:]
     root.VariantCount, root.GlyphAssembly = 1, None
+    face["MATH"].table.MathConstants.SubscriptBaselineDropMin.Value = DROP
     subset = Subsetter(Options(layout_features=["*"], notdef_outline=True))
     letters = [*range(0x20, 0x7F), *range(0x391, 0x3F6), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C), 0x210E]
     subset.populate(unicodes=[*letters, ROOT, *map(ord, characters)])

@@ -20,6 +20,7 @@ class _ActivationNeurons(Neurons):
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
         self.kink_at_zero = activation.pieces is not None
+        self.elementwise = activation.coupled == 1
 
     @staticmethod
     def of(activation: Activation) -> Neurons:
@@ -71,7 +72,7 @@ class GraphMap(SearchedMap):
                     value = value if value.base is None and value is not given[0] else value.copy()
                     value[:count] += offset
             elif number in self.number:
-                value = at_neurons(self.number[number], given[0])
+                value = node.layer.summed(at_neurons(self.number[number], given[0]))
             else:
                 value = given[0] * node.layer.alpha
             values[number] = value
@@ -93,7 +94,7 @@ class GraphMap(SearchedMap):
             if isinstance(node.layer, AffineLayer):
                 parts = node.layer.adjoint(gradient, *(self._shape(k) for k in node.inputs))
             elif number in self.number:
-                parts = (at_neurons(self.number[number], gradient),)
+                parts = (at_neurons(self.number[number], node.layer.unsummed(gradient)),)
             else:
                 parts = (gradient * node.layer.alpha,)
             for k, part in zip(node.inputs, parts, strict=True):

@@ -128,16 +128,19 @@ def _activate(activation: Activation, given: _Batch) -> _Batch:
 
     other = value + step
     after, after_other = activation(value), activation(other)
+    moving = step if activation.coupled == 1 else activation.gathered(np.abs(step))
+    value_error, step_error = activation.gathered(value_error), activation.gathered(step_error)
+    rounded = activation.gathered(2 * UNIT_ROUNDOFF * np.abs(other))
     local = evaluation_error(value, after)
     after_step = after_other - after
     local_step = (
-        steepest * 2 * UNIT_ROUNDOFF * np.abs(other)
-        + width * np.minimum(value_error, np.abs(step))
+        steepest * rounded
+        + width * np.minimum(value_error, np.abs(moving))
         + evaluation_error(other, after_other)
         + local
         + 2 * UNIT_ROUNDOFF * np.abs(after_step)
     )
-    other_error = (value_error + step_error + 2 * UNIT_ROUNDOFF * np.abs(other)) * SLACK
+    other_error = (value_error + step_error + rounded) * SLACK
     low = np.nextafter(np.minimum(value - value_error, other - other_error), -np.inf)
     high = np.nextafter(np.maximum(value + value_error, other + other_error), np.inf)
     sure, slope = activation.linear_on(low, high)

@@ -29,6 +29,8 @@ class Neurons(ABC):
 
     #: Whether the activation is piecewise linear with its only kink at zero.
     kink_at_zero: bool
+    #: Whether a neuron is a function of its own preactivation alone.
+    elementwise: bool = True
 
     @property
     def cost(self) -> float:
@@ -44,7 +46,12 @@ class Neurons(ABC):
         """Its derivative, a slope at kinks."""
 
     def averaged(self, values: Array, half: Array) -> tuple[Array, Array]:
-        """The derivative averaged over the intervals from `values - half` to `values + half`, and how that grows."""
+        """The derivative averaged over the intervals from `values - half` to `values + half`, and how that grows.
+
+        Neurons that are not elementwise have no such intervals: theirs is the derivative at `values`.
+        """
+        if not self.elementwise:
+            return self.derivative(values), np.zeros_like(values)
         above, below, scale = values + half, values - half, 0.5 / half
         growth = (self.derivative(above) - self.derivative(below)) * scale
         return (self(above) - self(below)) * scale, growth
@@ -112,6 +119,7 @@ class _GroupNeurons(Neurons):
         self.group = group
         self.whole = group.size == int(np.prod(group.shape))
         self.kink_at_zero = group.activation.pieces is not None
+        self.elementwise = group.coupled == 1
 
     @staticmethod
     def of(group: Group) -> Neurons:
@@ -175,6 +183,7 @@ class BlockMap(SearchedMap):
     def __init__(self, form: StackedForm, reduce: bool = True) -> None:
         self.all_inputs, self.outputs, self.size = form.inputs, form.outputs, form.neurons
         self.groups = tuple(_GroupNeurons.of(g) for g in form.groups)
+        self.activations = tuple(g.activation for g in form.groups)
         self.basis = _read_space(form) if reduce else None
         self.inputs = form.inputs if self.basis is None else self.basis.shape[1]
         self.chain = form.is_chain and len(form.blocks) == form.output_row
@@ -203,28 +212,29 @@ class BlockMap(SearchedMap):
                 rows = rows @ matrix.T
                 if count:
                     rows[:count] += offset
-                rows = at_neurons(group, rows)
+                rows = self.activations[group].summed(at_neurons(group, rows))
             return rows @ self.rows[-1][1].T
         sources = np.empty((len(rows), self.width))
         sources[:, : self.inputs] = rows
         for group, (read, matrix, offset, place) in enumerate(self.rows[:-1]):
             values = sources[:, read] @ matrix.T
             values[:count] += offset
-            sources[:, place] = at_neurons(group, values)
+            sources[:, place] = self.activations[group].summed(at_neurons(group, values))
         read, matrix, _, _ = self.rows[-1]
         return sources[:, read] @ matrix.T
 
     def back(self, rows: Array, at_neurons: AtNeurons) -> Array:
         if self.chain:
             for group in range(len(self.rows) - 1, 0, -1):
-                rows = at_neurons(group - 1, rows @ self.rows[group][1])
+                rows = at_neurons(group - 1, self.activations[group - 1].unsummed(rows @ self.rows[group][1]))
             return rows @ self.rows[0][1]
         gradients = np.zeros((len(rows), self.width))
         read, matrix, _, _ = self.rows[-1]
         gradients[:, read] = rows @ matrix
         for group in range(len(self.rows) - 2, -1, -1):
             read, matrix, _, place = self.rows[group]
-            gradients[:, read] += at_neurons(group, gradients[:, place]) @ matrix
+            given = self.activations[group].unsummed(gradients[:, place])
+            gradients[:, read] += at_neurons(group, given) @ matrix
         return gradients[:, : self.inputs]
 
     def lift(self, rows: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdpcert.arithmetic.error_bound import bounds
 from sdpcert.arithmetic.exact import Total, add_product, two_product, two_sum
-from sdpcert.network.activation import FUNCTION_ERROR
+from sdpcert.network.activation import FLOAT64, FUNCTION_ERROR
 from sdpcert.network.stacked import Group, StackedForm
 
 Array = np.ndarray
@@ -84,7 +84,7 @@ def _affine(
 
 def _activate(group: Group, high: Array, low: Array, error: Array) -> tuple[Array, Array, Array]:
     steepest = np.maximum(np.abs(group.alpha), np.abs(group.beta))
-    total = high + low
+    total, error = high + low, group.gathered(error)
     segment = group.segment(total)
     if segment is not None:
         # Where rounding the sum moves it past a kink, the other piece is off by at most that.
@@ -96,5 +96,6 @@ def _activate(group: Group, high: Array, low: Array, error: Array) -> tuple[Arra
         return out, rest + low * slope + rounding, steepest * error + moved + rounded
     value = group.evaluate(high)
     size = np.abs(value) + (steepest * np.abs(high) if group.activation.cancels else 0.0)
-    slack = FUNCTION_ERROR * size + 2 * steepest * np.abs(low) + 2.0**-1070
+    relative, _ = group.activation.evaluation_error(FLOAT64) or (0.0, 0.0)
+    slack = max(FUNCTION_ERROR, relative) * size + 2 * steepest * group.gathered(np.abs(low)) + 2.0**-1070
     return value, np.zeros_like(low), steepest * error + slack

@@ -64,6 +64,7 @@ class Condition(Part):
 def _groups(groups: Iterable[Group | TorusGroup]) -> list[dict[str, Any]]:
     return [
         {"size": g.size, "activation": g.activation.name, "alpha": encode(g.alpha), "beta": encode(g.beta)}
+        | ({"coupled": g.activation.coupled} if g.activation.coupled > 1 else {})
         for g in groups
     ]
 

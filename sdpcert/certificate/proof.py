@@ -98,7 +98,7 @@ class ProofProblem:
             return None
         if not is_within_limits(self.form, self.matrix):
             return None
-        clamped = balanced(self.matrix, rho, [np.maximum(t, 0.0) for t in lengthened])
+        clamped = self.form.tied(balanced(self.matrix, rho, [np.maximum(t, 0.0) for t in lengthened]))
         self.more = None if self.in_integers else 0.0
         for tau in repairs if self.in_integers else repairs[::COARSE]:
             weights = [(1 + tau / 2) * t for t in clamped]
@@ -118,7 +118,8 @@ class ProofProblem:
         the least tau found: that leaves room in every row, whose own terms grow more than those of rows that read it.
         """
         matrix = ScaledMatrix(self.form, self.exponent, None)
-        vector, given = np.array(vector, dtype=float), [np.array(t, dtype=float) for t in multipliers]
+        vector = np.array(vector, dtype=float)
+        given = self.form.tied([np.array(t, dtype=float) for t in multipliers])
         if not (0 <= rho < np.inf and all(np.all((t >= 0) & (t < np.inf)) for t in given)):
             return None
         if not is_within_limits(self.form, matrix):
@@ -146,7 +147,7 @@ class ProofProblem:
         inside = [t / point.rho if point.rho > 0 else t * 0 for t in point.multipliers]
         if not all(np.all(np.isfinite(t)) for t in inside):
             return [t * 0 for t in inside]
-        return balanced(self.matrix, 1.0, inside)
+        return self.form.tied(balanced(self.matrix, 1.0, inside))
 
     @cached_property
     def in_integers(self) -> bool:

@@ -16,10 +16,20 @@ from sdpcert.network.stacked import Block, Group, StackedForm
 from sdpcert.running.encoding import encode
 
 Array = np.ndarray
+#: Why there is no certificate of a region for some networks.
+NOT_ELEMENTWISE = (
+    "the network takes l2 norms of several neurons (norm pooling), and certificates of regions know elementwise "
+    "activations alone; certify it on all inputs"
+)
 
 
 def network_document(form: StackedForm) -> dict[str, Any]:
-    """The network of a restriction or a cover, as the format page describes it."""
+    """The network of a restriction or a cover, as the format page describes it.
+
+    Raises ValueError for a network whose activations are not all elementwise, which such certificates do not have.
+    """
+    if form.is_coupled:
+        raise ValueError(NOT_ELEMENTWISE)
     return {
         "inputs": form.inputs,
         "outputs": form.outputs,
@@ -74,6 +84,8 @@ def _group(group: Group) -> dict[str, Any]:
 def _activation(group: Group) -> tuple[Any, ...]:
     """The kind of the group's activation; the starts, slopes and values of its pieces, or its parameters, if known."""
     activation = group.activation
+    if activation.coupled > 1:  # a kind that no file has: its hash is that of no network of a file
+        return (activation.name,)
     if isinstance(activation, PiecewiseLinear):
         pieces = [tuple(group.per_neuron(number) for number in piece) for piece in activation.segments]
         pieces = [piece for k, piece in enumerate(pieces) if k == 0 or np.any(piece[0] < np.inf)]

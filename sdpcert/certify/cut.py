@@ -130,7 +130,7 @@ def _solved(piece: StackedForm) -> tuple[float, list[Array]]:
     point = product(piece)
     if piece.neurons and piece.inputs + piece.neurons <= SMALL:
         try:
-            best = SOLVERS["native"](piece, "neuron", Budget(ACCURACY))
+            best = SOLVERS["native"](piece, "layer" if piece.is_coupled else "neuron", Budget(ACCURACY))
             point = best if best.bound < point.bound else point
         except SolverError:
             pass
@@ -147,6 +147,11 @@ def _pieces(form: StackedForm) -> list[tuple[Array, list[Array]]]:
         r, c = np.nonzero(block.moving)
         rows.append(r + starts[to])
         columns.append(c + starts[source])
+    for g, group in enumerate(form.groups, start=1):
+        if group.coupled > 1:  # neurons of one norm are of one piece
+            neurons = np.arange(group.size)
+            rows.append(neurons + starts[g])
+            columns.append(neurons // group.coupled * group.coupled + starts[g])
     count = int(starts[-1])
     pairs = (np.concatenate(rows), np.concatenate(columns)) if rows else (np.zeros(0, int), np.zeros(0, int))
     graph = sparse.coo_array((np.ones(len(pairs[0])), pairs), shape=(count, count))

@@ -44,6 +44,10 @@ SHARE_OF_CLOSED_FORM = 0.05
 PRODUCT = "the product of norms"
 
 
+#: What is said of a network with norms of several neurons.
+SHARED = "one multiplier per layer: neurons of one l2 norm (norm pooling) share theirs"
+
+
 @dataclass(eq=False)
 class DensePoint(Candidate):
     """A point of one stacked form's condition.
@@ -126,12 +130,14 @@ class DensePlan(Plan):
             if not block.finite:
                 raise ValueError(f"the map from group {source} to group {to} of the network is not finite (overflow)")
         self.form, self.solver, self.device, self.tol = form, solver, device, tol
+        shared = form.is_coupled and method in ("auto", "neuron")
+        method = "layer" if shared else method
         self.asked, self.method = method, "neuron" if method == "auto" else method
         self.memory_limit = memory_limit
         self.searched, self.neurons = form, form.neurons
         self.network: Network | None = None
         self.rows: tuple[int, ...] | None = None
-        self.notes = rounding_notes(form)
+        self.notes = rounding_notes(form) + ([SHARED] if shared else [])
         self.announced = False
         self.last: DensePoint | None = None  # the point of the last rung, if higher ones were not begun
 

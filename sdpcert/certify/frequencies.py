@@ -27,7 +27,7 @@ from sdpcert.certificate.stacked_condition import StackedCondition
 from sdpcert.certificate.torus_condition import TorusCondition
 from sdpcert.certificate.torus_proof import TorusProof, prove_torus
 from sdpcert.certify.construction import prove_point, prove_point_on_torus
-from sdpcert.certify.dense import DensePlan, DensePoint, range_notes, rounding_notes
+from sdpcert.certify.dense import SHARED, DensePlan, DensePoint, range_notes, rounding_notes
 from sdpcert.certify.front import SCALE_BITS, front_and_head, read_scaled
 from sdpcert.certify.plan import FAILURES, Candidate, Plan, Proven, Told, Tried, announce, leaving_time
 from sdpcert.certify.proved import prove_best
@@ -75,6 +75,8 @@ class FrequencyPlan(Plan):
         share = self.method != "by-construction"
         self.embedding, self.form, self.head = front_and_head(network, request.output_rows, torus, share)
         self.searched, self.neurons = network, network.neurons
+        shared = self.head is not None and self.head.is_coupled and self.method == "neuron"
+        self.method = "layer" if shared else self.method
         self.constructed: ConstructedNetwork | None = None
         if isinstance(network, ConstructedNetwork):
             arrangement = self.embedding.arrangement
@@ -83,7 +85,7 @@ class FrequencyPlan(Plan):
         self.solver = "native, over frequencies"
         self.device, self.tol = request.device, request.tol
         self.joint = request.head == "joint" and self.head is not None and not self.is_closed
-        self.notes: list[str] = []
+        self.notes: list[str] = [SHARED] if shared else []
         self.failures: list[str] = []
 
     @property

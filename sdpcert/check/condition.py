@@ -51,6 +51,10 @@ class StackedCondition(Condition):
             return self.content.prove(exact)
 
     @property
+    def takes_norms(self) -> bool:
+        return self.content.norms
+
+    @property
     def always_exact(self) -> bool:
         """Whether its kind of proof is one in integers."""
         return self.content.proof.always_exact

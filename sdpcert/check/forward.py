@@ -52,7 +52,12 @@ def margins(network: IntegerNetwork, point: Sequence[float]) -> tuple[list[Fract
     Raises `Rejected` if an activation has no known values.
     """
     bits = fraction_bits(point)
-    found = [Numbers([fixed(x, bits) for x in point], [], bits)]
+    return preactivations(network, Numbers([fixed(x, bits) for x in point], [], bits))
+
+
+def preactivations(network: IntegerNetwork, inputs: Numbers) -> tuple[list[Fraction], list[Fraction]]:
+    """The same for all inputs that are within their radii; raises `Rejected` likewise."""
+    found = [inputs]
     groups = network.network.groups
     for g, group in enumerate(groups, 1):
         ends = _preactivations(network, g, found).ends

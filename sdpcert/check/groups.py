@@ -11,10 +11,13 @@ from typing import Any
 from .reading import Rejected, integer, little_endian, members, real, text, values
 
 
-def read_slopes(groups: list[list[Any]], digest: Any) -> tuple[list[str], list[array[float]], list[array[float]]]:
+def read_slopes(
+    groups: list[list[Any]], digest: Any, coupled: list[int] | None = None
+) -> tuple[list[str], list[array[float]], list[array[float]]]:
     """Return each group's activation (a name for people) and slopes alpha and beta, and add them to the hash.
 
-    A group is given as size, which is checked before, activation, alpha and beta.
+    A group is given as size, which is checked before, activation, alpha and beta. With `coupled` the hash has that of
+    every group after its size.
     """
     activations, lows, highs = [], [], []
     for g, (size, activation, low, high) in enumerate(groups, 1):
@@ -23,7 +26,8 @@ def read_slopes(groups: list[list[Any]], digest: Any) -> tuple[list[str], list[a
         highs.append(values(high, f"beta of group {g}", "d", size))
         if not all(map(operator.le, lows[-1], highs[-1])):
             raise Rejected(f"group {g} has alpha > beta")
-        digest.update(struct.pack("<q", size) + little_endian(lows[-1]) + little_endian(highs[-1]))
+        counts = [size] if coupled is None else [size, coupled[g - 1]]
+        digest.update(struct.pack(f"<{len(counts)}q", *counts) + little_endian(lows[-1]) + little_endian(highs[-1]))
     return activations, lows, highs
 
 

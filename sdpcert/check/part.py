@@ -77,6 +77,11 @@ class Part(ABC):
         return any(leaf.uncertain for leaf in self.leaves())
 
     @property
+    def takes_norms(self) -> bool:
+        """Whether some neurons are norms of several preactivations."""
+        return False
+
+    @property
     def always_exact(self) -> bool:
         """Whether the claim is proved in integers, whatever is asked for."""
         return False
@@ -86,7 +91,7 @@ class Part(ABC):
         conditions = sum(1 for _ in self.leaves())
         return [
             f"{'every network with weights within the stated radii' if self.uncertain else 'the stated weights'}, "
-            "activations with the stated slopes",
+            "activations with the stated slopes" + " or norms" * any(leaf.takes_norms for leaf in self.leaves()),
             *(["inputs embedded in a torus"] if self.embedded else []),
             *([f"{conditions} conditions in sequence"] if conditions > 1 else []),
             self.proved(level),

@@ -12,6 +12,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Any
 
+from . import coupled
 from .blocks import Block, read_blocks, read_headers
 from .factor_proof import FactorProof
 from .floating_proof import FloatingProof
@@ -44,6 +45,7 @@ class Stacked:
     rho: float
     exponent: int  # s
     proof: StackedProof
+    norms: bool  # whether some neurons are norms of several preactivations
 
     @property
     def order(self) -> int:
@@ -71,11 +73,17 @@ def read(upper: float, network: Any, multipliers: Any, proof: Any) -> Stacked:
     inputs, outputs, groups, blocks, sha256 = members(network, "network", "inputs outputs groups blocks sha256")
     groups = items(groups, "network.groups", 0, MAX_GROUPS)
     blocks = items(blocks, "network.blocks", 0, MAX_FILE_BYTES)
-    groups = [members(group, f"group {g}", "size activation alpha beta") for g, group in enumerate(groups, 1)]
+    stated = [coupled.is_stated(group) for group in groups]
+    keys = ["size activation alpha beta" + f" {coupled.KEY}" * norms for norms in stated]
+    groups = [members(group, f"group {g}", keys[g - 1]) for g, group in enumerate(groups, 1)]
     sizes = [integer(inputs, "network.inputs", 1, 10**7)]
     sizes += [integer(group[0], f"size of group {g}", 1, 10**6) for g, group in enumerate(groups, 1)]
     sizes += [integer(outputs, "network.outputs", 1, 10**7)]
-    doubled = any(type(block) is dict and "low" in block for block in blocks)
+    counts = [
+        coupled.read(group[4], f"group {g}", group[0]) if norms else 1
+        for g, (group, norms) in enumerate(zip(groups, stated, strict=True), 1)
+    ]
+    doubled = any(stated) or any(type(block) is dict and "low" in block for block in blocks)
     headers, total = read_headers(blocks, sizes)
     rows_of_input = sum(sizes[target] for target, source, *_ in headers if source == 0)
     (name,) = members(proof, "proof", "kind", closed=False)
@@ -85,13 +93,16 @@ def read(upper: float, network: Any, multipliers: Any, proof: Any) -> Stacked:
     proof = kind.read(proof, Shape(sizes, rows_of_input, total))
 
     # The network and its hash.
-    first = b"sdpcert-network-2" if doubled else b"sdpcert-network-1"
+    first = b"sdpcert-network-4" if any(stated) else b"sdpcert-network-2" if doubled else b"sdpcert-network-1"
     digest = hashlib.sha256(first + struct.pack("<3q", sizes[0], sizes[-1], len(groups)))
-    activations, alpha, beta = read_slopes(groups, digest)
+    activations, alpha, beta = read_slopes([group[:4] for group in groups], digest, counts if any(stated) else None)
     matrices = read_blocks(headers, sizes, digest, doubled)
     if sha256 != digest.hexdigest():
         raise Rejected("network.sha256 is not the hash of the network")
 
     rho, lambdas, exponent = read_multipliers(multipliers, sizes[1:-1], upper)
+    for g, count in enumerate(counts):
+        if count > 1:
+            coupled.check(f"group {g + 1}", count, alpha[g], beta[g], lambdas[g])
 
-    return Stacked(sizes, activations, alpha, beta, lambdas, matrices, sha256, rho, exponent, proof)
+    return Stacked(sizes, activations, alpha, beta, lambdas, matrices, sha256, rho, exponent, proof, any(stated))

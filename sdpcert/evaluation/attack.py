@@ -49,6 +49,11 @@ class AttackSettings:
         """The steps, losses and targets of AutoAttack's two gradient attacks, beside the usual search."""
         return AttackSettings(steps=100, seed=seed, adaptive=1, targets=9)
 
+    @property
+    def stages(self) -> tuple[AttackSettings, ...]:
+        """What is searched with in turn: where this is harder the usual search first, so that no less is found."""
+        return (AttackSettings(seed=self.seed), self) if self.adaptive else (self,)
+
     def table(self) -> dict[str, int | str]:
         """As plain values, with what they are settings of."""
         name = "decoupled direction and norm, then projected gradient descent"

@@ -342,9 +342,13 @@ def _attack(
     found = nothing_found(points)
     document["attack"] = settings.table()
     try:
-        search = GraphModule(whole, device, torch.float32)
-        radii = document["radii"]
-        run_attack(search, points, labels, radii, surely, settings, lambda share: report("attack", share), found)
+        search, stages = GraphModule(whole, device, torch.float32), settings.stages
+        for done, stage in enumerate(stages):
+
+            def told(share: float, done: int = done) -> None:
+                report("attack", (done + share) / len(stages))
+
+            run_attack(search, points, labels, document["radii"], surely, stage, told, found)
     except KeyboardInterrupt:
         document["notes"].append("interrupted: the attack did not end, so attacked accuracies are too high")
     return found

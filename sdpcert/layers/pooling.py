@@ -16,9 +16,14 @@ from torch.nn import functional
 from sdpcert.layers.elementwise import STRICT, Nonexpansive
 from sdpcert.layers.linear import check_sizes
 from sdpcert.network import piecewise
+from sdpcert.network.activations import absolute
 from sdpcert.network.affine import Conv2d, Rearrange, Scale
+from sdpcert.network.block_norm import block_norms
 from sdpcert.network.graph import Graph
 from sdpcert.readers.errors import UnsupportedModel
+from sdpcert.torch_modules.multipliers import nonexpansive_multiplier
+
+Array = np.ndarray
 
 
 class ProjectionPooling(Nonexpansive):
@@ -95,11 +100,16 @@ class NormPooling(Nonexpansive):
         return torch.linalg.vector_norm(groups / largest, dim=2) * largest[:, :, 0]
 
     def add_to(self, graph: Graph, value: int) -> int:
-        """Not possible: a norm is no neuron of bounded slopes."""
-        raise UnsupportedModel(
-            "NormPooling: a norm of several channels is no neuron of bounded slopes and has no exact form here; "
-            "certify what is before it and what is after it and multiply: its own constant is 1 (triangle inequality)"
-        )
+        """One neuron per entry, which share a multiplier in groups."""
+        channels, *rest = graph.shape(value)
+        if channels % self.size:
+            raise ValueError(f"NormPooling cannot make groups of {self.size} of {channels} channels")
+        groups = (channels // self.size, self.size, *rest)
+        return block_norms(graph, graph.rearrange(value, lambda x: np.moveaxis(x.reshape(groups), 1, -1)))
+
+    def neuron_multipliers(self, shape: tuple[int, ...], downstream: float) -> list[float | Array]:
+        """One for all neurons; the norm of a single channel is its absolute value, whose slopes are the same."""
+        return [nonexpansive_multiplier(absolute(), downstream)]
 
     def extra_repr(self) -> str:
         return str(self.size)

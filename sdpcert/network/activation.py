@@ -103,6 +103,33 @@ class Activation(ShortRepr, ABC):
         """
         return None
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if a tensor of this shape, without batch axis, cannot be activated."""
+        np.broadcast_to(self.alpha, shape)  # one slope per channel must fit the tensor
+
+    @property
+    def coupled(self) -> int:
+        """How many neighbouring entries (row major) are one argument: 1 for a function of every entry by itself.
+
+        The sum of their sector terms is what the condition may use, so that they share a multiplier and a fate.
+        """
+        return 1
+
+    def gathered(self, sizes: Array) -> Array:
+        """How far each result's argument moves, in norm and rounded up, where its entries move by `sizes` >= 0."""
+        return sizes
+
+    def summed(self, values: Array) -> Array:
+        """The sums over the entries of an argument, each in the place of its result, zero in the others.
+
+        `derivative` times a tangent gives the tangent of the results after this.
+        """
+        return values
+
+    def unsummed(self, values: Array) -> Array:
+        """The adjoint of `summed`."""
+        return values
+
     def on_interval(self, low: Array | float, high: Array | float) -> tuple[Array, Array, Array, Array]:
         """Both ends, and those of the interval of all slopes, as arrays of one shape.
 

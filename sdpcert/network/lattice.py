@@ -132,6 +132,8 @@ def _level(layer: AffineLayer | Activation, level: Level, shape: tuple[int, ...]
     if len(output) != 3:
         raise NotInvariant("its output is no image")
     if isinstance(layer, Activation):
+        if layer.coupled > 1:
+            raise NotInvariant("it takes norms of several entries")
         for slopes in (layer.alpha, layer.beta):
             per_channel(slopes, output)
         return level

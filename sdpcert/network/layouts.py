@@ -102,8 +102,10 @@ def _first_image(network: Network) -> Array | None:
         if read is None:
             continue
         layer = node.layer
-        if isinstance(layer, Activation):
+        if isinstance(layer, Activation) and layer.coupled == 1:
             moved[number] = read
+        elif isinstance(layer, Activation):
+            continue
         elif layer.reads_images:
             return None if len(network.input_shape) == 3 and _is_pick(read, network.input_shape) else read
         elif len(node.inputs) == 1 and (places := layer.places(network.shape(node.inputs[0]))) is not None:
@@ -165,6 +167,8 @@ class _Rewriting:
         return self.graph.add(Rearrange(value.order), value.number)
 
     def _node(self, layer: AffineLayer | Activation, given: list[_Value], shape: Shape) -> _Value:
+        if isinstance(layer, Activation) and layer.coupled > 1:
+            return self._natural(self.graph.add(layer, self._literal(given[0])))
         if isinstance(layer, Activation):
             return replace(given[0], number=self._add(self._activation(layer, given[0]), given[0]))
         if layer.is_elementwise:

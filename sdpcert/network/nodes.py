@@ -113,7 +113,7 @@ class GraphBuilder:
             shape = tuple(layer.output_shape(*shapes))
         else:
             shape = shapes[0]
-            np.broadcast_to(layer.alpha, shape)  # one slope per channel must fit the tensor
+            layer.check_shape(shape)
         self.nodes.append(Node(layer, tuple(inputs), shape))
         return len(self.nodes)
 

@@ -164,6 +164,21 @@ class Group(ShortRepr):
         return slope, at_zero
 
     @property
+    def coupled(self) -> int:
+        """How many neighbouring neurons are one argument of the activation; they are kept together."""
+        return self.activation.coupled
+
+    def gathered(self, sizes: Array) -> Array:
+        """`Activation.gathered` on a batch of sizes (batch, size)."""
+        return self.activation.gathered(sizes)
+
+    def whole(self, kept: Array) -> Array:
+        """The neurons in the boolean mask `kept`, and all that are one argument with some of them."""
+        if self.coupled == 1:
+            return kept
+        return np.repeat(kept.reshape(-1, self.coupled).any(axis=1), self.coupled)
+
+    @property
     def bias_radii(self) -> Array:
         """How far the network's own biases are from the stored ones at most."""
         return np.zeros(self.size) if self.bias_radius is None else self.bias_radius
@@ -252,7 +267,8 @@ class StackedForm(ShortRepr):
         sensitivities = [np.eye(self.inputs)]
         for number, group in enumerate(self.groups, start=1):
             slopes = group.derivative(preactivations[number - 1])[0]
-            sensitivities.append(slopes[:, None] * self._combine(number, sensitivities, transposed=True))
+            moved = slopes[:, None] * self._combine(number, sensitivities, transposed=True)
+            sensitivities.append(group.activation.summed(moved.T).T)
         return self._combine(self.output_row, sensitivities, transposed=True)
 
     def _forward(self, inputs: Array) -> tuple[list[Array], list[Array]]:
@@ -304,6 +320,18 @@ class StackedForm(ShortRepr):
         return replace(chosen, outputs=1, blocks=blocks, offset=chosen.offset[:1] - chosen.offset[1:])
 
     @property
+    def is_coupled(self) -> bool:
+        """Whether some activation is no elementwise function, so that neurons share multipliers."""
+        return any(group.coupled > 1 for group in self.groups)
+
+    def tied(self, multipliers: Sequence[Array]) -> list[Array]:
+        """Multipliers of all groups, the largest one for each of the neurons that share theirs."""
+        return [
+            t if g.coupled == 1 else np.repeat(t.reshape(-1, g.coupled).max(axis=1), g.coupled)
+            for t, g in zip(multipliers, self.groups, strict=True)
+        ]
+
+    @property
     def is_exact(self) -> bool:
         """Whether every weight and every bias is known without a radius."""
         radii = [group.bias_radius for group in self.groups if group.bias_radius is not None]
@@ -321,7 +349,7 @@ class StackedForm(ShortRepr):
             reads = np.zeros(self.groups[number - 1].size, dtype=bool)
             for source, block in self.row(number).items():
                 reads |= block.moving[:, keep[source]].any(axis=1)
-            keep[number] &= reads
+            keep[number] &= self.groups[number - 1].whole(reads)
         keep = self._read(keep)
         return self if all(k.all() for k in keep[1:]) else self._kept(keep)
 
@@ -335,7 +363,7 @@ class StackedForm(ShortRepr):
                 if block is not None:
                     rows = np.ones(self.outputs, dtype=bool) if to == self.output_row else keep[to]
                     read |= block.moving[rows].any(axis=0)
-            keep[number] = keep[number] & read
+            keep[number] = keep[number] & self.groups[number - 1].whole(read)
         return keep
 
     def _kept(self, keep: list[Array]) -> StackedForm:
@@ -355,11 +383,12 @@ class StackedForm(ShortRepr):
     @cached_property
     def sha256(self) -> str:
         """Hash of sizes, slopes and blocks as `docs/certificate-format.md` defines it."""
-        doubled = any(block.low is not None for block in self.blocks.values())
-        digest = hashlib.sha256(b"sdpcert-network-2" if doubled else b"sdpcert-network-1")
-        digest.update(struct.pack("<3q", self.inputs, self.outputs, len(self.groups)))
+        doubled = any(block.low is not None for block in self.blocks.values()) or self.is_coupled
+        first = b"sdpcert-network-4" if self.is_coupled else b"sdpcert-network-2" if doubled else b"sdpcert-network-1"
+        digest = hashlib.sha256(first + struct.pack("<3q", self.inputs, self.outputs, len(self.groups)))
         for group in self.groups:
             digest.update(struct.pack("<q", group.size))
+            digest.update(struct.pack("<q", group.coupled) if self.is_coupled else b"")
             digest.update(group.alpha.astype("<f8").tobytes() + group.beta.astype("<f8").tobytes())
         for (to, source), block in sorted(self.blocks.items()):
             digest.update(struct.pack("<2q", to, source) + struct.pack("<d", block.radius))

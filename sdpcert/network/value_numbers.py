@@ -203,6 +203,8 @@ class _Numbering:
 
     def _activate(self, number: int, kind: Activation, read: Sums, shape: tuple[int, ...]) -> Sums:
         size = len(read)
+        if kind.coupled > 1:  # no function of what one entry reads
+            return self.fresh(size, kind.nonnegative)
         made, pieces = Table(number, size), kind.pieces
         left, right = (np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in pieces or (0.0, 1.0))
         parameters = [np.broadcast_to(np.asarray(p, dtype=float), shape).ravel() for p in kind.parameters]

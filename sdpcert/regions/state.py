@@ -55,7 +55,16 @@ class State(ShortRepr):
 
     @staticmethod
     def of(form: StackedForm, region: Region) -> State:
-        """The whole region; raises ValueError if it has another number of inputs than the network."""
+        """The whole region.
+
+        Raises ValueError if it has another number of inputs than the network, or if the network has neurons that are no
+        elementwise functions of their preactivations.
+        """
+        if form.is_coupled:
+            raise ValueError(
+                "the network takes l2 norms of several neurons (norm pooling), and bounds on a region know elementwise "
+                "activations alone; certify it on all inputs"
+            )
         fitted = region.fitted(form.inputs)
         sizes = [group.size for group in form.groups]
         box_low, box_high = fitted.box(form.inputs)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpcert.report.radii_file import RadiiFile
-from sdpcert.report.records import REAL_ARITHMETIC, Record, Run
+from sdpcert.report.records import REAL_ARITHMETIC, Record, Run, where
 from sdpcert.report.rounding import percent_down, percent_up, radius_text, rounded_down, rounded_up
+from sdpcert.report.stated import StatedResult
 
 #: Significant digits of bounds; gaps and seconds need fewer.
 DIGITS = 7
@@ -16,12 +17,15 @@ DIGITS = 7
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What a row is about: the certificates of a network, one of them, or a row of a run or of a file of radii."""
+    """What a row is about: the certificates of a network, one of them, a row of a run or of a file of radii, or what
+    another tool states.
+    """
 
     records: tuple[Record, ...] = ()
     run: Run | None = None
     radii: RadiiFile | None = None
     entry: Any = None
+    stated: StatedResult | None = None
 
     @property
     def best(self) -> Record:
@@ -234,6 +238,33 @@ class Kind:
     by_network: bool = False
 
 
+_OTHERS = "What other tools state is repeated as it is: their bounds, words and times were not checked here."
+_CLAIM = "Claims in words are those of the files."
+
+
+def _of_tools(proved: Callable[[Record], Any], stated: Callable[[StatedResult], Any]) -> Callable[[Subject], Any]:
+    return lambda s: stated(s.stated) if s.stated is not None else proved(s.best)
+
+
+TOOLS_COLUMNS = (
+    Column("network", "network", _of_tools(lambda r: r.name, lambda s: s.network)),
+    Column("tool", "tool", _of_tools(lambda r: f"sdpcert, {r.method}", lambda s: s.tool)),
+    Column("lower", "attained", _of_tools(lambda r: r.lower, lambda s: None), "down"),
+    Column("upper", "upper bound", _of_tools(lambda r: r.upper, lambda s: s.bound), "up"),
+    Column("result", "result", _of_tools(lambda r: None, lambda s: s.result)),
+    Column("standing", "standing", _of_tools(lambda r: "proved", lambda s: "stated"), note=_OTHERS),
+    Column(
+        "seconds",
+        "total",
+        _of_tools(lambda r: r.stated("seconds", _SECONDS), lambda s: s.seconds),
+        "up",
+        "s",
+        3,
+        "Times are wall-clock seconds of whatever machine each tool ran on.",
+        True,
+    ),
+    Column("claim", "claim", _of_tools(where, lambda s: s.claim), note=_CLAIM),
+)
 KINDS = {
     "ladder": Kind(
         "Bounds on the Lipschitz constant, one row per network",
@@ -261,6 +292,11 @@ KINDS = {
         "Solvers of the condition; every bound is proved, whatever the solver said",
         CERTIFICATE_COLUMNS,
         ("network", "solver", "lower", "upper", "gap", "iterations", "solve_seconds"),
+    ),
+    "tools": Kind(
+        "Bounds that are proved, beside what other tools state",
+        TOOLS_COLUMNS,
+        ("network", "tool", "lower", "upper", "result", "standing", "seconds", "claim"),
     ),
     "accuracy": Kind(
         "Certified accuracy",

@@ -17,6 +17,7 @@ from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.radii_page import of_radii
 from sdpcert.report.records import Read, Record, Run, read_all, same_network, where
 from sdpcert.report.rounding import percent_down, radius_text, rounded_down, rounded_up, seconds
+from sdpcert.report.stated import StatedFile
 from sdpcert.report.sweep_folder import gathered
 from sdpcert.report.table import LEVELS, versions_of
 
@@ -54,6 +55,9 @@ def make_report(
 
 
 def _of_files(read: list[Read], swept: bool, folder: Path, command: str, times: bool) -> Report:
+    stated = next((file for file in read if isinstance(file, StatedFile)), None)
+    if stated is not None:
+        raise ValueError(f"{stated.path}: states results of other tools, which a page does not show; a table does")
     if isinstance(read[0], Run):
         if len(read) > 1:
             raise ValueError(f"{read[1].path}: a report is about one run at a time")
@@ -98,7 +102,7 @@ def _of_certificates(records: list[Record], folder: Path, command: str, times: b
     on = "on " if subject.region.bounded else ""
     notes = [
         f"{LEVELS['R']}, l2 to l2, {on}{where(subject)}. Upper bounds are rounded up, attained values down.",
-        "Proved are the upper bounds. Attained values are the files' own (sdpcert check with --network evaluates them "
+        "The upper bounds are proved. Attained values are the files' own (sdpcert check with --network evaluates them "
         "again); dual bounds, histories, slack and times are what the runs stated.",
     ]
     stated = subject.stated("notes", list) or []

@@ -23,7 +23,7 @@ def of_radii(file: RadiiFile, folder: Path, command: str, times: bool) -> Report
     notes = [
         f"{level}, {file.norm} norm{where}. The coordinates of the radii are {file.coordinates}. Radii and certified "
         "shares are rounded down, shares that no attack found wrong up.",
-        "Proved are the radii, and that the points of the attack have another class. That an attack found nothing "
+        "The radii are proved, and that the points of the attack have another class. That an attack found nothing "
         "nearer proves nothing; times are what the run stated. Whether network and inputs are those of a model and "
         "of a file of data is compared by sdpcert check with --network and --data.",
     ]

@@ -22,6 +22,7 @@ from sdpcert.report.radii_file import FORMAT as RADII
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.regional import Moment
 from sdpcert.report.rounding import radius_text
+from sdpcert.report.stated import StatedFile, read_stated
 from sdpcert.running.outputs import reads
 
 #: The execution level of every certificate, as its format states it.
@@ -212,11 +213,11 @@ class Run:
 
 
 #: What a file is read as.
-Read = Record | Run | RadiiFile
+Read = Record | Run | RadiiFile | StatedFile
 
 
 def read(path: str | os.PathLike[str]) -> Read:
-    """Read a certificate, a file of radii, an evaluation or a run's folder and prove it again.
+    """Read a certificate, a file of radii, an evaluation or a run's folder and prove it again, or what others state.
 
     Raises `NotVerified` if it does not verify, ValueError if there is no such file or it cannot be read as JSON.
     """
@@ -232,6 +233,9 @@ def read(path: str | os.PathLike[str]) -> Read:
     stated = _format_of(data)
     if stated == EVALUATION or path.name == "evaluation.json":
         return _read_run(path, file_hash)
+    others = read_stated(path) if not stated else None
+    if others is not None:
+        return others
     reads(path)
     verdict = _verdict(path)
     if not verdict.ok:

@@ -13,6 +13,7 @@ from typing import Any
 from sdpcert.report.columns import DIGITS, KINDS, Cell, Column, Subject, columns_of
 from sdpcert.report.radii_file import RadiiFile
 from sdpcert.report.records import Read, Record, Run, by_network, read_all
+from sdpcert.report.stated import StatedFile
 from sdpcert.report.sweep_folder import gathered
 from sdpcert.version import __version__
 
@@ -58,6 +59,7 @@ def make_table(
 
     A folder of a sweep stands for the files of its items. `kind` is one of `KINDS`; without it runs give "accuracy",
     files of radii "radii", certificates "ladder", and those of regions "regions".
+    Results that other tools state (`report/stated.py`) give "tools".
     `caption` replaces the title, `command` what the caption says about its origin; `progress` is told which file is
     proved again. Raises `NotVerified` if a file does not verify, ValueError for a wrong kind, column or mixture of
     files.
@@ -116,6 +118,8 @@ def _usual_kind(read: Sequence[Read]) -> str:
     for kind, what in (("accuracy", Run), ("radii", RadiiFile)):
         if all(isinstance(r, what) for r in read):
             return kind
+    if any(isinstance(r, StatedFile) for r in read):
+        return "tools"
     return "regions" if any(isinstance(r, Record) and r.on_region for r in read) else "ladder"
 
 
@@ -126,6 +130,9 @@ def _subjects(kind: str, read: Sequence[Read]) -> list[Subject]:
     wanted, made_of = {"accuracy": (runs, "runs"), "radii": (radii, "files of radii")}.get(
         kind, (records, "certificates")
     )
+    others = [r for r in read if isinstance(r, StatedFile)]
+    if others and kind != "tools":
+        raise ValueError(f"{others[0].path}: states results of another tool, which stand in tables of kind tools alone")
     for what, other in (("a certificate", records), ("a run", runs), ("a file of radii", radii)):
         if other and other is not wanted:
             of = kind if kind in ("accuracy", "radii") else f"kind {kind}"
@@ -134,9 +141,18 @@ def _subjects(kind: str, read: Sequence[Read]) -> list[Subject]:
         return [Subject(run=run, entry=entry) for run in runs for entry in run.rows]
     if kind == "radii":
         return [Subject(radii=file, entry=row) for file in radii for row in file.rows]
+    if kind == "tools":
+        return [subject for r in read for subject in _side_by_side(r)]
     if KINDS[kind].by_network:
         return [Subject(tuple(group)) for group in by_network(records)]
     return [Subject((record,)) for group in by_network(records) for record in group]
+
+
+def _side_by_side(read: Read) -> list[Subject]:
+    """The rows of a file in a table of tools."""
+    if isinstance(read, StatedFile):
+        return [Subject(stated=result) for result in read.results]
+    return [Subject((read,))] if isinstance(read, Record) else []
 
 
 def _notes(kind: str, columns: Sequence[Column], read: Sequence[Read]) -> list[str]:
@@ -162,10 +178,11 @@ def _notes(kind: str, columns: Sequence[Column], read: Sequence[Read]) -> list[s
             notes.append(column.note)
     if any(c.name == "gap" for c in columns) and any(r.divided for r in records):
         notes.append("Where a region is divided into pieces, the gap is (upper - attained) / upper.")
-    floating = sum(r.verdict.level != "exact" for r in read if not isinstance(r, Run))
+    ours = [r for r in read if not isinstance(r, Run | StatedFile)]
+    floating = sum(r.verdict.level != "exact" for r in ours)
     if floating:
         notes.append(f"{floating} of the proofs are in floating point with rigorous error bounds, the others exact.")
-    bare = [r.path.name for r in read if not isinstance(r, Run) and not r.digest]
+    bare = [r.path.name for r in ours if not r.digest]
     if bare:
         notes.append(f"Without digest, so only their proofs are protected against changes: {', '.join(bare)}.")
     return notes
@@ -187,8 +204,11 @@ def _notes_on_radii(files: Sequence[RadiiFile]) -> list[str]:
 
 
 def _file(read: Read, times: bool) -> dict[str, Any]:
-    verdict = "the evaluation verifies" if isinstance(read, Run) else read.verdict.reason
+    if isinstance(read, StatedFile):
+        verdict = "stated by others, not proved"
+    else:
+        verdict = "the evaluation verifies" if isinstance(read, Run) else read.verdict.reason
     described: dict[str, Any] = {"path": str(Path(read.path)), "verdict": verdict}
-    if not isinstance(read, Run):
+    if not isinstance(read, Run | StatedFile):
         described["network_sha256"] = read.verdict.sha256
     return described | ({"sha256": read.file_hash} if times else {})

@@ -11,7 +11,7 @@ enclosure of the outputs says that another class's is at least that of the label
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 
 import numpy as np
@@ -46,6 +46,25 @@ class Settings:
     steps: int = 40
     restarts: int = 3
     seed: int = 0
+
+    @staticmethod
+    def of(attack: object, seed: int) -> Settings | None:
+        """True: the usual ones, False: no attack, "strong": three times the steps and restarts; else a TypeError."""
+        if isinstance(attack, bool | np.bool_):
+            return Settings(seed=seed) if attack else None
+        if attack != "strong":
+            raise TypeError(f'attack is True, False or "strong", not {attack!r:.40}')
+        return Settings(steps=120, restarts=9, seed=seed)
+
+    @property
+    def stages(self) -> tuple[Settings, ...]:
+        """What is searched with in turn: where this is harder the usual search first, so that no less is found."""
+        usual = Settings(seed=self.seed)
+        return (usual, self) if self.steps > usual.steps else (self,)
+
+    def table(self) -> dict[str, int | str]:
+        """As plain values, with what they are settings of."""
+        return {"name": NAME, **asdict(self)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 from sdpcert.arithmetic.arrays import one_blas_thread
 from sdpcert.errors import Interrupted
@@ -31,7 +31,7 @@ def radii(
     level: Level = "R",
     time_limit: float | None = 60.0,
     nodes: int | None = None,
-    attack: bool = True,
+    attack: bool | Literal["strong"] = True,
     constants: Any = "auto",
     executor: Executor | None = None,
     seed: int = 0,
@@ -52,9 +52,10 @@ def radii(
     (`sdpcert.robustness.execution`).
 
     `time_limit` is in seconds for each input, `nodes` bounds the pieces that its region is divided into; None is no
-    limit. `attack` looks for points of another class nearby, `constants` proves a constant for every pair of classes on
-    all inputs ("auto": where that is little work). `executor` looks at inputs in other processes or threads; `progress`
-    shows on a terminal's stderr how far it is. `seed` is for the attack.
+    limit. `attack` looks for points of another class nearby; with "strong" it then does so with three times the steps
+    and restarts. `constants` proves a constant for every pair of classes on all inputs ("auto": where that is little
+    work). `executor` looks at inputs in other processes or threads; `progress` shows on a terminal's stderr how far it
+    is. `seed` is for the attack.
 
     After an interrupt (Ctrl-C) inputs that were not looked at have the radius that constants prove, which may be 0; an
     executor finishes those that it has begun, unless a second interrupt comes (those of `--jobs` end at once with what

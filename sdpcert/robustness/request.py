@@ -14,6 +14,7 @@ from sdpcert.certify.choice import as_network
 from sdpcert.network.differences import with_differences
 from sdpcert.network.graph import Network
 from sdpcert.regions.region import Box
+from sdpcert.robustness.attack import Settings
 from sdpcert.robustness.needed import Errors
 from sdpcert.robustness.normalisation import Normalisation
 from sdpcert.robustness.regions_of_radii import Norm
@@ -51,7 +52,7 @@ class Request(ShortRepr):
     level: Level
     time_limit: float
     nodes: int | None
-    attack: bool
+    attack: Settings | None
     constants: bool | None
     executor: Executor
     seed: int
@@ -114,6 +115,7 @@ class Request(ShortRepr):
             _check_float32(points)
         before = Normalisation.of(normalisation, model.input_shape)
         table = _radii(radii, chosen_norm)
+        chosen_seed = arguments.integer(seed, "seed", 0, arguments.LARGEST_SEED)
         return Request(
             model,
             model if before is None else before.before(model),
@@ -127,10 +129,10 @@ class Request(ShortRepr):
             chosen_level,
             arguments.limit(time_limit, "time_limit"),
             None if nodes is None else arguments.integer(nodes, "nodes", 1),
-            arguments.flag(attack, "attack"),
+            Settings.of(attack, chosen_seed),
             _constants(constants),
             executors.chosen(executor),
-            arguments.integer(seed, "seed", 0, arguments.LARGEST_SEED),
+            chosen_seed,
             arguments.flag(progress, "progress"),
             arguments.choice(on_interrupt, "on_interrupt", ON_INTERRUPT) == "prove",
         )

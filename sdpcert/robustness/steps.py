@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import numpy as np
 
 from sdpcert.check import check_document
 from sdpcert.errors import BoundContradiction, ProcessEnded
-from sdpcert.robustness.attack import NAME, Attacker, Found, Settings
+from sdpcert.robustness.attack import Attacker, Found
 from sdpcert.robustness.by_constants import radius_by_constants
 from sdpcert.robustness.constants import Pair, PairConstant, constants_of, pairs_with, rates_of, seconds_of
 from sdpcert.robustness.enclosure import Enclosure
@@ -119,20 +119,22 @@ class Steps:
     def attack(self) -> None:
         """Points of another class near the inputs that are right."""
         request, right = self.request, self.right
-        if not request.attack or not right:
+        if request.attack is None or not right:
             return
-        attacker = self._attacker
+        stages = request.attack.stages
         found = Found.nothing(request.inputs[right])
         inputs, labels = request.inputs[right], request.labels[right]
         try:
-            attacker.attack(
-                inputs,
-                labels,
-                request.radii,
-                found,
-                lambda share: self.report("attack", share),
-                np.array([self.entries[k].radius for k in right]),
-            )
+            proved = np.array([self.entries[k].radius for k in right])
+            for done, settings in enumerate(stages):
+                replace(self._attacker, settings=settings).attack(
+                    inputs,
+                    labels,
+                    request.radii,
+                    found,
+                    lambda share, done=done: self.report("attack", (done + share) / len(stages)),
+                    proved,
+                )
         except KeyboardInterrupt:
             self.notes.append("interrupted: the attack did not end, so counts of what it leaves are too high")
             raise
@@ -144,8 +146,8 @@ class Steps:
     @property
     def _attacker(self) -> Attacker:
         request = self.request
-        single, settings = request.level == "F", Settings(seed=request.seed)
-        return Attacker(request.network, request.norm, self.enclosure.lost, request.within, single, settings)
+        single = request.level == "F"
+        return Attacker(request.network, request.norm, self.enclosure.lost, request.within, single)
 
     def search(self) -> None:
         """The largest radius of every right input; what is begun when an interrupt comes is finished."""
@@ -169,7 +171,7 @@ class Steps:
         self.looked_at += 1
         if found.note:
             self.notes.append(f"input {k}: {found.note}")
-        if found.counterexample is not None and self.request.attack:
+        if found.counterexample is not None and self.request.attack is not None:
             self._met(k, found.counterexample)
         self.report("radii", self.looked_at / len(self.right))
 
@@ -196,7 +198,7 @@ class Steps:
             "version": __version__,
             "model": request.model.source,
             "input_shape": list(request.model.input_shape),
-            "attack": {"name": NAME, **asdict(Settings(seed=request.seed))} if request.attack else None,
+            "attack": None if request.attack is None else request.attack.table(),
             "seed": request.seed,
             "tried": None if request.tried is None else list(request.tried),
             "time_limit": request.time_limit if request.time_limit < np.inf else None,
@@ -204,7 +206,8 @@ class Steps:
             "notes": self.notes,
         }
         used = self._used([entry for entry in self.entries if entry.radius])
-        return Radii.of(request.statement.document(self.entries, used, request.radii, request.attack, information))
+        attacked = request.attack is not None
+        return Radii.of(request.statement.document(self.entries, used, request.radii, attacked, information))
 
     def _used(self, entries: Sequence[Entry]) -> list[PairConstant]:
         """The constants that some of the entries need."""

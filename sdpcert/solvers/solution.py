@@ -89,7 +89,7 @@ class Budget:
         """Whether a run ends that `began` at some seconds and has made so many iterations."""
         now = self.elapsed
         late = iteration == PACED and now + (self.needed - iteration) * (now - began) / iteration > self.seconds
-        return late or now > self.seconds
+        return late or self.spent
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from sdpcert.readers.labelled import load_labelled
 from sdpcert.robustness import radii
 from sdpcert.running import arguments
 from sdpcert.sweep.kind import READING, Kind, Result
-from sdpcert.sweep.option import Flag, FlagOrText, Indices, Integer, Number, Numbers, Text
+from sdpcert.sweep.option import FlagOrText, Indices, Integer, Number, Numbers, Text
 
 #: Options that are no keywords of `sdpcert.radii` themselves.
 OTHERS = ("inputs", "index", "mean", "std")
@@ -38,7 +38,7 @@ class RadiiOfInputs(Kind):
         "std": Numbers(),
         "time_limit": Number(60.0),
         "nodes": Integer(),
-        "attack": Flag(True),
+        "attack": FlagOrText(True),
         "constants": FlagOrText("auto"),
         "seed": Integer(0),
         "activation": Text(),
@@ -60,6 +60,8 @@ class RadiiOfInputs(Kind):
             raise ValueError("every entry of radii must be a number that is not negative")
         if isinstance(options.get("constants"), str) and options["constants"] != "auto":
             raise ValueError("constants is true, false or 'auto'")
+        if options.get("attack", True) not in (True, False, "strong"):
+            raise ValueError("attack is true, false or 'strong'")
         within = options.get("within", (0.0, 1.0))
         if within[0] > within[1]:
             raise ValueError(f"within wants the lower end first, not {within}")

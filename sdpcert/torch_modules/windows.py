@@ -45,11 +45,13 @@ def _norm_pool(
     trace: Trace, source: Dynamic, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Dynamic:
     """The l1 norm is a sum of the entries as they are, in torch: `(sum x^p)^(1/p)` with p = 1."""
-    if norm_type != 1:
+    if norm_type not in (1, 2):
         raise UnsupportedModel(f"it pools by the l{norm_type:g} norm: {NORM}")
     axes = len(source.shape) - 2
     kernel = per_axis(kernel_size, axes)
     steps = kernel if stride is None else per_axis(stride, axes)
+    if norm_type == 2:
+        return trace.call("LpPool", source, p=2, kernel_shape=kernel, strides=steps, ceil_mode=int(ceil_mode))
     mean = trace.call("AveragePool", source, kernel_shape=kernel, strides=steps, ceil_mode=int(ceil_mode))
     return trace.call("Mul", mean, float(math.prod(kernel)))
 

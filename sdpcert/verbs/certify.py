@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +11,19 @@ import numpy as np
 import typer
 
 import sdpcert
+from sdpcert.errors import CommandInterrupted
+from sdpcert.network.graph import Network
 from sdpcert.report import rounded_apart, rounded_up, seconds
 from sdpcert.running.executors import executor
 from sdpcert.running.outputs import check_output
-from sdpcert.verbs import options, regions
+from sdpcert.verbs import options, properties, regions
 from sdpcert.verbs.json_output import print_object
 
 app = typer.Typer()
 #: What is said of the pieces of a region: how many have a bound of their own, were looked at, and are open.
 PIECES = ("pieces", "nodes", "open")
+#: The share of the time limit that a property's answer may take before the bound.
+ANSWER = 0.5
 
 
 @app.command(
@@ -39,6 +44,9 @@ def certify(
     within: regions.Within = None,
     index: regions.Index = None,
     box: regions.BoxEnds = None,
+    vnnlib: properties.VnnlibFile = None,
+    property: properties.PropertyFile = None,
+    counterexample: properties.CounterexampleFile = None,
     exact: regions.Exact = False,
     nodes: regions.Nodes = None,
     jobs: regions.Jobs = 1,
@@ -57,14 +65,27 @@ def certify(
     as_json: options.AsJson = False,
 ) -> int:
     """Prove an upper bound on a network's l2 Lipschitz constant, for all inputs or on a region of them."""
-    asked = regions.RegionOptions(around, radius, norm, within, index, box)
+    question = properties.PropertyOptions(vnnlib, property, counterexample, output)
+    asked = regions.RegionOptions(around, radius, norm, within, index, box, vnnlib, property)
     chosen_pair = regions.chosen_pair(pair, rows)
-    regions.check_together(asked.given, exact, nodes, jobs, method, form, head)
+    if property is None:
+        regions.check_together(asked.given, exact, nodes, jobs if vnnlib is None else 1, method, form, head)
+    elif exact or rows is not None or pair is not None:
+        raise ValueError("--property asks about all outputs and gives no bound: leave out --exact, --rows and --pair")
+    if question.asked is not None:
+        question.check_outputs()
     network = options.network_of(net, example, options.array_options(activation, orientation))
-    region = asked.chosen(math.prod(network.input_shape))
+    region = question.region(network) if vnnlib is not None else asked.chosen(math.prod(network.input_shape))
     output = output or Path(f"{options.network_path(net, example).stem}.cert.json")
     check_output(output)
+    started, answer = time.perf_counter(), None
     with options.progress() as progress, executor(jobs) as workers:
+        if question.asked is not None and (property is not None or question.asked.asks):
+            limit = time_limit if property is not None else time_limit * ANSWER
+            answer = properties.answered(question, network, limit, nodes, seed, workers, progress)
+            if property is not None or answer.interrupted:
+                return _print_answer(answer, network, as_json)
+            time_limit = max(0.0, time_limit - (time.perf_counter() - started))
         certificate = sdpcert.certify(
             network,
             method,
@@ -92,10 +113,28 @@ def certify(
         counts = {key: certificate.information[key] for key in PIECES if key in certificate.information}
         about = {"network": network.source, "output_rows": options.chosen_rows(rows), "output_pair": chosen_pair}
         beside = {"region": region.summary, "certificate": output if proved else None}
-        print_object("certify", about | certificate.summary() | counts | beside)
-        return 0 if proved else 1
-    _print_certificate(certificate, network, region, output)
-    return 0 if proved else 1
+        told = {} if answer is None else answer.summary()
+        print_object("certify", about | certificate.summary() | counts | beside | told)
+    else:
+        _print_certificate(certificate, network, region, output)
+        if answer is not None:
+            answer.print()
+    return 0 if proved and (answer is None or answer.decision.word == "holds") else 1
+
+
+def _print_answer(answer: properties.Answer, network: Network, as_json: bool) -> int:
+    """Print an answer without a bound; returns the exit code."""
+    decision = answer.decision
+    if as_json:
+        stopped = "interrupted: what stands is unknown" if answer.interrupted else None
+        about = {"network": network.source, "seconds": decision.seconds, "interrupted": stopped}
+        print_object("certify", about | answer.summary())
+    else:
+        print(f"network     {network.source}")
+        answer.print()
+    if answer.interrupted:
+        raise CommandInterrupted(f"interrupted: {decision.asked.source} is neither proved nor refuted")
+    return 0 if decision.word == "holds" else 1
 
 
 def _print_certificate(certificate: Any, network: Any, region: regions.ChosenRegion, output: Path) -> None:

@@ -14,7 +14,9 @@ from sdpcert.certify.binding import check_with_network
 from sdpcert.check import CheckResult, Rejected, Unreadable, check_document, document_of
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.readers.labelled import load_labelled
+from sdpcert.readers.vnnlib import read_property
 from sdpcert.robustness.binding import check_with_model
+from sdpcert.robustness.binding_of_properties import check_with_property
 from sdpcert.robustness.statement import FORMAT
 from sdpcert.running.outputs import reads
 from sdpcert.running.phases import SHORT, phases_shown
@@ -38,6 +40,9 @@ def check(
         Path | None,
         typer.Option(metavar="X.npz", help="inputs and labels that the radii have to be those of, the first of them"),
     ] = None,
+    vnnlib: Annotated[
+        Path | None, typer.Option(metavar="P", help="VNN-LIB file whose property of NET the file has to prove")
+    ] = None,
     activation: options.ActivationName = None,
     orientation: options.Orientation = None,
     as_json: options.AsJson = False,
@@ -46,6 +51,8 @@ def check(
     if not file.is_file():
         raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'no such file'}")
     reads(file)
+    if vnnlib is not None and (network is None or data is not None):
+        raise ValueError("--vnnlib needs --network NET, the model that the property is about, and no --data")
     given = options.array_options(activation, orientation)
     try:
         document = document_of(file)
@@ -55,7 +62,10 @@ def check(
         result = CheckResult(False, None, str(error))
     else:
         with phases_shown(f"proving {file.name} again{_took(document)}"):
-            result = _verdict(file, document, network, data, given)
+            if vnnlib is not None and network is not None:
+                result = check_with_property(file, sdpcert.load(network, **given), read_property(vnnlib))
+            else:
+                result = _verdict(file, document, network, data, given)
     if as_json:
         print_object("check", {"file": file, **_summary(result)})
     else:

@@ -45,6 +45,9 @@ def evaluate(
     ] = None,
     level: options.Level = "R",
     attack: Annotated[bool, typer.Option(help="search adversarial points: the other side of every accuracy")] = True,
+    strong_attack: Annotated[
+        bool, typer.Option("--strong-attack", help="search harder: more steps and restarts, of a run more losses too")
+    ] = False,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="only so many of the inputs, the first")] = None,
     time_limit: Annotated[
         float | None,
@@ -103,16 +106,21 @@ def evaluate(
     """Certified accuracy, with proofs: of a model on inputs of your own, or of a finished run, saved in its folder."""
     of_model = ModelOptions(norm, within, mean, std, constants, jobs, output, activation, orientation, example)
     of_run = RunOptions(bounds, pairs, device, again)
+    if strong_attack and not attack:
+        raise ValueError("--strong-attack is an attack: leave out --no-attack")
+    if strong_attack and again:
+        raise ValueError("--again verifies the evaluation that is there: leave out --strong-attack")
+    how: choices.Attack = "strong" if strong_attack else "quick" if attack else "none"
     wanted = None if radii is None else options.numbers(radii, "--radii", "0.5,36/255")
     if subject is None:
-        return evaluate_model(None, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
+        return evaluate_model(None, of_model, wanted, level, how, count, data, time_limit, seed, as_json)
     folder = subject.is_dir() or not (subject.suffix or subject.exists())  # perhaps of a run that is not there
     if folder and not (data is not None and data.is_file()):
         _refuse(of_model.given, "evaluations of a model", "with --data X.npz the run's network is one")
-        return evaluate_run(subject, of_run, wanted, level, attack, count, data, time_limit, seed, as_json)
+        return evaluate_run(subject, of_run, wanted, level, how, count, data, time_limit, seed, as_json)
     whose = "a folder with --data X.npz is evaluated as a model" if folder else "give the folder of one"
     _refuse(of_run.given, "evaluations of a run", whose)
-    return evaluate_model(subject, of_model, wanted, level, attack, count, data, time_limit, seed, as_json)
+    return evaluate_model(subject, of_model, wanted, level, how, count, data, time_limit, seed, as_json)
 
 
 def _refuse(given: list[str], kind: str, remedy: str) -> None:

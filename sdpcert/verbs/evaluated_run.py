@@ -40,7 +40,7 @@ def evaluate_run(
     asked: RunOptions,
     radii: list[float] | None,
     level: choices.Level,
-    attack: bool,
+    attack: choices.Attack,
     count: int | None,
     data: Path | None,
     time_limit: float | None,
@@ -50,6 +50,7 @@ def evaluate_run(
     """Evaluate a finished run or verify its saved evaluation, print it, and return the exit code."""
     options.training_package("evaluating a run")
     from sdpcert.evaluation.again import recertify
+    from sdpcert.evaluation.attack import AttackSettings
     from sdpcert.evaluation.trained import evaluate as measured
 
     if asked.again:
@@ -60,7 +61,7 @@ def evaluate_run(
             radii,
             [b.strip() for b in (asked.bounds or "by-construction").split(",")],
             level,
-            attack,
+            AttackSettings.strong(seed) if attack == "strong" else attack == "quick",
             pairs=asked.pairs or "auto",
             count=count,
             root=data,

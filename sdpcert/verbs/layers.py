@@ -160,6 +160,6 @@ def _print_checks(results: list[dict[str, Any]]) -> None:
 
 
 def _layers() -> Any:
-    with needed_by("sdpcert layers"):
+    with needed_by("the library of layers"):
         import sdpcert.layers as module
     return module

@@ -23,7 +23,7 @@ NetworkFile = Annotated[
     Path | None, typer.Argument(metavar="NET", help="model file: .onnx, .npz, .mat or .safetensors", show_default=False)
 ]
 Example = Annotated[
-    ExampleName | None, typer.Option("--example", help="in place of NET: a network that comes with sdpcert")
+    ExampleName | None, typer.Option("--example", help="in place of a model file: a network that comes with sdpcert")
 ]
 Method = Annotated[
     choices.Method, typer.Option(help="product of norms, one multiplier per layer or per neuron, or the best that fits")

@@ -66,10 +66,16 @@ class RegionOptions:
     within: str | None = None
     index: int | None = None
     box: tuple[str, str] | None = None
+    vnnlib: Path | None = None
+    alone: Path | None = None
 
     def __post_init__(self) -> None:
         beside = {"--radius": self.radius, "--norm": self.norm, "--within": self.within, "--index": self.index}
         given = [name for name, value in beside.items() if value is not None]
+        for name, file in (("--vnnlib", self.vnnlib), ("--property", self.alone)):
+            if file is not None and (self.around is not None or self.box is not None or given):
+                other = "--around" if self.around else "--box" if self.box else given[0]
+                raise ValueError(f"{name} and {other} both choose a region; give one")
         if self.box is not None and (self.around is not None or given):
             raise ValueError(f"--box and {'--around' if self.around else given[0]} both choose a region; give one")
         if self.around is None and given:
@@ -80,7 +86,7 @@ class RegionOptions:
     @property
     def given(self) -> bool:
         """Whether there is any."""
-        return self.around is not None or self.box is not None
+        return self.around is not None or self.box is not None or self.vnnlib is not None
 
     def chosen(self, inputs: int) -> ChosenRegion:
         """The region of a network with so many inputs; ValueError with one line that names the option or the file."""
@@ -173,4 +179,4 @@ def check_together(given: bool, exact: bool, nodes: int | None, jobs: int, metho
         if head == "composed":
             raise ValueError(f"{what} needs the network as a whole: leave out --head composed")
     if jobs > 1 and not exact and nodes is None:
-        raise ValueError("--jobs is for branch and bound: add --exact or --nodes")
+        raise ValueError("--jobs is for branch and bound: add --exact, --nodes, --vnnlib or --property")

@@ -185,8 +185,8 @@ def test_auto_goes_over_frequencies_before_it_gives_the_product(tmp_path: Path):
     assert time.perf_counter() - started < 2 * limit + 5  # on a busy machine
     assert certificate.status == "proved"
     assert certificate.parts
-    assert told[0].message.startswith("over frequencies")
-    assert told[0].message in certificate.notes
+    said = next(line.message for line in told if line.message)
+    assert said.startswith("over frequencies") and said in certificate.notes
     certificate.save(tmp_path / "c.json")
     # Whatever the level it was proved at, exact arithmetic accepts it too.
     assert sdpcert.check(tmp_path / "c.json").ok

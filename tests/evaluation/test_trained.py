@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,8 @@ from torch import nn
 import sdpcert
 from sdpcert import layers
 from sdpcert.certify import BoundContradiction
+from sdpcert.certify.binding import check_with_network
+from sdpcert.cli import main
 from sdpcert.evaluation import bounds as bounds_module
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.attack import AttackSettings, run_attack
@@ -33,6 +35,7 @@ from sdpcert.network.piecewise import maxmin, sorted_pairs
 from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
 from sdpcert.robustness.links import prove_links, sorts_pairs
 from sdpcert.training import load_data, load_run, logits_and_radii, train
+from sdpcert.training.checkpoint import read_checkpoint
 from sdpcert.training.modules import Normalisation
 
 pytest.importorskip("sklearn")
@@ -68,6 +71,25 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return run
 
 
+def test_a_strong_attack_leaves_no_more_than_the_quick_one_and_no_less_than_certified(
+    runs: Callable[[str], Path],
+) -> None:
+    """The command's option: what is searched with, what the file states, and the counts in order."""
+    folder = runs("normalized")
+    quick = evaluate(folder, [0.4], ("by-construction",), count=20, progress=False)
+    words = ["evaluate", str(folder), "--radii", "0.4", "--count", "20", "--strong-attack"]
+    for others, code in ((["--level", "R"], 0), (["--no-attack"], 2), (["--again"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *others])
+        assert ended.value.code == code
+    strong = load_evaluation(folder)
+    assert strong.document["attack"] | AttackSettings.strong().table() == strong.document["attack"]
+    for hard, usual in zip(strong.rows, quick.rows, strict=True):
+        assert hard.certified == usual.certified <= (hard.attacked or 0) <= (usual.attacked or 0)
+    assert strong.distances is not None and quick.distances is not None
+    assert np.all(strong.distances <= quick.distances)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_head(name: str, runs: Callable[[str], Path]) -> None:
     folder = runs(name)
@@ -88,6 +110,32 @@ def test_every_head(name: str, runs: Callable[[str], Path]) -> None:
         np.testing.assert_allclose(found.bounds[0].radii, radii, rtol=1e-3, atol=1e-5)
     elif name == "mlp":  # the curvature of all pairs against the one of each
         assert np.median(found.bounds[0].radii[radii > 0] / radii[radii > 0]) > 0.9
+
+
+def test_averaged_weights_are_what_is_certified(tmp_path: Path) -> None:
+    """Constant and logits are those of the average, and not of the weights that training went on with."""
+    config = {
+        "data": {"name": "digits"},
+        "model": MODELS["normalized"],
+        "optimiser": {"name": "adam", "learning_rate": 0.02},
+        "training": {"epochs": 2, "batch": 240, "threads": 1, "averaging": 0.9},
+    }
+    train(config, tmp_path, progress=False)
+    found = evaluate(tmp_path, [0.1], ("by-construction",), attack=False, count=30, progress=False)
+    checkpoint = read_checkpoint(tmp_path / "checkpoint.safetensors")
+    images = torch.from_numpy(load_data("digits").test.images[:30]).float() / 16
+    run = load_run(tmp_path)
+
+    def certified(weights: Mapping[str, torch.Tensor]) -> tuple[Array, bool]:
+        run.module.load_state_dict(weights, strict=False)
+        before, whole = networks_of(run.module.eval(), run.data.input_shape)
+        return GraphModule(whole).evaluate(images), check_with_network(certificate, before, whole=True).ok
+
+    certificate = tmp_path / found.bounds[0].certificates[0].file
+    averaged, last = certified(checkpoint.average), certified(checkpoint.model)
+    assert averaged[1] and not last[1]
+    np.testing.assert_array_equal(found.logits, averaged[0])
+    assert np.abs(found.logits - last[0]).max() > 1e-3
 
 
 def test_levels_in_order(runs: Callable[[str], Path]) -> None:

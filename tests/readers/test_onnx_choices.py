@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -104,10 +103,14 @@ def test_pooling_by_norms(tmp_path: Path) -> None:
     agrees(model([node("LpPool", ["x"], ["y"], p=1, kernel_shape=[2, 2], strides=[2, 1])], (1, 2, 4, 5)), tmp_path)
     agrees(model([node("GlobalLpPool", ["x"], ["y"], p=1)], (1, 2, 4, 5)), tmp_path)
     agrees(model([node("ReduceL1", ["x"], ["y"], axes=[1], keepdims=0)], (1, 2, 4), opset=13), tmp_path)
-    for operator in ("LpPool", "GlobalLpPool", "ReduceL2"):
-        given: dict[str, Any] = {"LpPool": {"kernel_shape": [2, 2]}, "ReduceL2": {"axes": [1]}}.get(operator, {})
-        proto = model([node(operator, ["x"], ["y"], **given)], (1, 2, 4, 5))
-        refused(save(proto, tmp_path), f"operator {operator}", "l2 norm", "multiply the bounds")
+    agrees(model([node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])], (1, 2, 4, 5)), tmp_path)
+    agrees(model([node("LpPool", ["x"], ["y"], kernel_shape=[3], strides=[3])], (1, 2, 6)), tmp_path)
+    agrees(model([node("GlobalLpPool", ["x"], ["y"])], (1, 2, 4, 5)), tmp_path)
+    agrees(model([node("ReduceL2", ["x"], ["y"], axes=[1], keepdims=0)], (1, 3, 4), opset=13), tmp_path)
+    agrees(model([node("ReduceL2", ["x"], ["y"], axes=[1, 2])], (1, 3, 4), opset=13), tmp_path)
+    for given in ({"p": 3}, {"strides": [1, 1]}, {"strides": [2, 2], "pads": [1, 1, 0, 0]}):
+        proto = model([node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], **given)], (1, 2, 4, 5))
+        refused(save(proto, tmp_path), "operator LpPool", "norm", "multiply the bounds")
 
 
 @pytest.mark.parametrize("operator", ["Relu", "Sin", "Cos", "Tanh", "Sigmoid", "Sign", "Round", "Clip"])

@@ -9,6 +9,7 @@ import pytest
 
 from sdpcert import Box, Network
 from sdpcert.network.differences import with_differences
+from sdpcert.robustness import radii
 from sdpcert.robustness.attack import Attacker, Found, Settings
 from sdpcert.robustness.enclosure import Enclosure
 from tests.robustness.test_radii import data, linear, small
@@ -83,3 +84,17 @@ def test_it_is_as_strong_as_the_attack_of_evaluations() -> None:
     ).distances
     assert np.median(mine) <= np.median(others) * 1.02
     assert np.sum(mine <= 0.1) >= np.sum(others <= 0.1) - 1
+
+
+def test_a_strong_attack_finds_no_less() -> None:
+    """It begins with the usual one; the radii that are proved stay below what it finds, and it is stated."""
+    network = small(1, (5, 12, 4))
+    inputs, _ = data(network, 6)
+    labels = network(inputs.astype(float)).argmax(axis=1)
+    asked: dict[str, Any] = {"radii": [0.05, 0.3], "time_limit": 0.5, "constants": False}
+    quick, strong = (radii(network, inputs, labels, attack=how, **asked) for how in (True, "strong"))
+    assert np.all(strong.distance <= quick.distance) and np.all(strong.radius <= strong.distance)
+    for row, usual in zip(strong.rows, quick.rows, strict=True):
+        assert row.certified <= (row.attacked or 0) <= (usual.attacked or 0)
+    settings = strong.stated["information"]["attack"]
+    assert (settings["steps"], settings["restarts"]) == (120, 9)

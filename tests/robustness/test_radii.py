@@ -73,7 +73,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"level": "F", "inputs": INPUTS.astype(float) + 1e-12}, "is no float32 number"),
     ({"time_limit": 0}, "time_limit must be positive"),
     ({"nodes": 0}, "nodes must be 1 or more"),
-    ({"attack": 1}, "attack is True or False"),
+    ({"attack": 1}, "attack is True, False or"),
     ({"constants": "all"}, "constants, if not 'auto', is True or False"),
     ({"executor": 2}, "executor is a concurrent.futures.Executor"),
     ({"seed": -1}, "seed must be 0 or more"),

@@ -301,3 +301,18 @@ def test_two_signals_end_a_command_at_once(large: Path) -> None:
     # -SIGINT: on a busy machine Python has not begun with this package after four seconds
     assert process.returncode in (0, 130, -signal.SIGINT) and "Traceback" not in err and len(said(err)) <= 1
     assert process.returncode == 0 or out == ""
+
+
+def test_the_exit_code_is_ours_wherever_an_interrupt_came(tmp_path: Path) -> None:
+    """CPython notes an interrupt of code that was run from a text, and would end `python -m` with SIGINT at exit."""
+    (tmp_path / "program.py").write_text(
+        "import signal, sys, sdpcert\n"
+        "from sdpcert import cli\n"
+        "def interrupted(*arguments, **options):\n"
+        "    exec('signal.raise_signal(signal.SIGINT)', {'signal': signal})\n"
+        "sdpcert.certify = interrupted\n"
+        f"sys.argv = ['sdpcert', 'certify', {str(MLP)!r}]\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (130, ONE_LINE)

@@ -155,5 +155,8 @@ def test_centring_is_an_affine_map_of_norm_one_at_most(axes: tuple[int, ...], gr
 def test_pooling_by_norms() -> None:
     images = nn.Sequential(nn.Conv2d(2, 2, 1), nn.LPPool2d(1, 2))
     assert sdpcert.from_torch(images, (2, 4, 4)).output_shape == (2, 2, 2)
-    with pytest.raises(sdpcert.UnsupportedModel, match=r"l2 norm.*multiply the bounds"):
-        sdpcert.from_torch(nn.Sequential(nn.Conv2d(2, 2, 1), nn.LPPool2d(2, 2)), (2, 4, 4))
+    euclidean = nn.Sequential(nn.Conv2d(2, 2, 1), nn.LPPool2d(2, 2))
+    assert sdpcert.from_torch(euclidean, (2, 4, 4)).output_shape == (2, 2, 2)
+    for refused in (nn.LPPool2d(3, 2), nn.LPPool2d(2, 2, stride=1)):
+        with pytest.raises(sdpcert.UnsupportedModel, match=r"norm.*multiply the bounds"):
+            sdpcert.from_torch(nn.Sequential(nn.Conv2d(2, 2, 1), refused), (2, 4, 4))

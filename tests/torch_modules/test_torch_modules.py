@@ -26,7 +26,6 @@ from sdpcert.layers import (
     MaxMin,
     MLPHead,
     NormalizedHead,
-    NormPooling,
     ProjectionPooling,
     SandwichLinear,
     SLLConv2d,
@@ -321,7 +320,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "conv_transpose3d.*two spatial axes",
     ),
     "projection": (lambda: nn.Sequential(nn.Identity(), ProjectionPooling(6)), "'1'.*ProjectionPooling.*wedge"),
-    "norm": (lambda: Forward(lambda m, x: x[:, :3] + m.p(x), p=NormPooling(2)), "'p'.*NormPooling.*a norm of"),
+    "norm": (lambda: Forward(lambda m, x: x[:, :3] + torch.linalg.vector_norm(x, dim=1)), "vector_norm.*l2 norms"),
     "control flow": (lambda: Forward(branch), r"control flow that depends on data.*line \d+: if x.sum\(\) > 0"),
     "a number": (lambda: Forward(lambda m, x: x * float(x.max())), "__float__.*a number taken out"),
     "choice": (

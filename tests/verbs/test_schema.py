@@ -117,6 +117,19 @@ def test_bounds(folder: Path) -> None:
     fits("layers_of_model", asked("layers", "tiny.npz"))
 
 
+def test_answers_to_properties(folder: Path) -> None:
+    declared = [f"(declare-const {kind}_{k} Real)" for kind in "XY" for k in range(3)]
+    box = [f"(assert (and (>= X_{k} 0) (<= X_{k} 0.1)))" for k in range(3)]
+    for name, end in (("safe", -1e6), ("unsafe", 1e6)):
+        Path(f"{name}.vnnlib").write_text("\n".join([*declared, *box, f"(assert (<= Y_0 {end}))"]))
+    safe = fits("certify_property", asked("certify", "tiny.npz", "--property", "safe.vnnlib"))
+    assert safe["result"] == "holds" and safe["answer"]["proofs"] == ["safe.radii.json"]
+    words = ("--counterexample", "found.txt")
+    unsafe = fits("certify", asked("certify", "tiny.npz", "--vnnlib", "unsafe.vnnlib", *words, code=1))
+    assert unsafe["vnncomp"] == "sat" and len(unsafe["answer"]["inputs"]) == 3 and unsafe["upper"] > 0
+    assert fits("failure", asked("certify", "tiny.npz", "--property", "none.vnnlib", code=2))["exit_code"] == 2
+
+
 def test_saved_files(folder: Path) -> None:
     assert fits("check", asked("check", "saved.cert.json"))["ok"] is True
     assert fits("check", asked("check", "saved.cert.json", "--network", "huge.npz", code=1))["ok"] is False

@@ -9,6 +9,7 @@ import numpy as np
 from sdpcert.network import piecewise
 from sdpcert.network.activations import absolute
 from sdpcert.network.affine import AffineLayer, Dense, Scale, Sum
+from sdpcert.network.block_norm import BlockNorm
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
 from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler, axes_of
@@ -18,10 +19,10 @@ Array = np.ndarray
 single = np.float32
 #: Below this, a computed factor may have lost more to underflow than its relative error says.
 SMALLEST = 1e-290
-#: Why norms of several entries are refused.
+#: Why norms of several entries are refused where they are.
 NORM = (
-    "a norm of several entries is no neuron of bounded slopes; of entries that it reads once it is 1-Lipschitz, so "
-    "certify what is before it and what is after it and multiply the bounds"
+    "only l1 norms, and l2 norms over windows or axes that do not overlap, have a form; certify what is before it and "
+    "what is after it and multiply the bounds"
 )
 #: Most entries that one maximum is taken over.
 MAX_COMPARED = 4096
@@ -180,15 +181,16 @@ def _reduce_axes(call: Call) -> Dynamic:
     """Sum, mean, maximum and minimum over axes; global pooling is the same over the spatial axes."""
     value, rank = call.dynamic(), len(call.dynamic().shape)
     kind, keep = call.operator, bool(call.attribute("keepdims", 1))
-    if kind == "GlobalLpPool":
-        check_power(call)
-    if kind in ("ReduceL1", "GlobalLpPool"):
+    power = power_of(call) if kind == "GlobalLpPool" else {"ReduceL1": 1, "ReduceL2": 2}.get(kind)
+    if power == 1:
         value = call.builder.layer(absolute(), value.shape, value)
     if kind.startswith("Global"):
         axes, keep = tuple(range(2, rank)), True
     else:
         given = call.integers(1, "axes")
         if not given and call.attribute("noop_with_empty_axes", 0):
+            if kind == "ReduceL2":
+                raise UnsupportedModel("what an l2 norm over no axes is differs between runtimes; write Abs")
             return value
         axes = axes_of(given, rank) if given else tuple(range(rank))
     count = int(np.prod([value.shape[k] for k in axes]))
@@ -198,6 +200,8 @@ def _reduce_axes(call: Call) -> Dynamic:
     rest = tuple(value.shape[k] for k in others)
     final = tuple(1 if k in axes else n for k, n in enumerate(value.shape)) if keep else rest
     last = call.builder.rearrange(value, lambda x: x.transpose(*others, *axes).reshape(*rest, count))
+    if power == 2:
+        return call.builder.rearrange(norms(call, last), lambda x: x.reshape(final))
     if kind in ("ReduceMax", "ReduceMin", "GlobalMaxPool"):
         if count > MAX_COMPARED:
             raise UnsupportedModel(f"it compares {count} entries, more than {MAX_COMPARED}")
@@ -211,15 +215,19 @@ def _reduce_axes(call: Call) -> Dynamic:
     return scaled(call, result, 1 / count, 0.0 if count & (count - 1) == 0 else EPS)
 
 
-def check_power(call: Call) -> None:
-    """Refuse pooling by a norm other than the sum of absolute values."""
+def power_of(call: Call) -> int:
+    """The p of the norm that is pooled by, 1 or 2; others are refused."""
     power = call.attribute("p", 2)
-    if power != 1:
+    if power not in (1, 2):
         raise UnsupportedModel(f"it pools by the l{power} norm: {NORM}")
+    return int(power)
 
 
-def _norm(call: Call) -> Dynamic:
-    raise UnsupportedModel(f"it takes the l2 norm: {NORM}")
+def norms(call: Call, value: Dynamic) -> Dynamic:
+    """The l2 norms along the last axis of a tensor, which has one entry then."""
+    count = value.shape[-1]
+    made = call.builder.layer(BlockNorm(count) if count > 1 else absolute(), value.shape, value)
+    return call.builder.rearrange(made, lambda x: x[..., :1])
 
 
 def tree(call: Call, parts: list[Dynamic], choose: Callable[..., int]) -> Dynamic:
@@ -237,7 +245,6 @@ LINEAR: dict[str, Handler] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "BatchNormalization": _batch_normalization,
-    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1"), _reduce_axes),
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"), _reduce_axes),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _reduce_axes),
-    "ReduceL2": _norm,
 }

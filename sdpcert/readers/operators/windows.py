@@ -11,7 +11,7 @@ from sdpcert.network.affine import Conv2d
 from sdpcert.network.piecewise import max_pool
 from sdpcert.readers.errors import UnsupportedModel, check_size
 from sdpcert.readers.operators.error_bounds import EPS
-from sdpcert.readers.operators.linear import check_power, scaled
+from sdpcert.readers.operators.linear import NORM, norms, power_of, scaled
 from sdpcert.readers.operators.values import Call, Constant, Dynamic, Handler
 
 Array = np.ndarray
@@ -170,16 +170,31 @@ def _average_pool(call: Call) -> Dynamic:
 
 
 def _norm_pool(call: Call) -> Dynamic:
-    """Sums of absolute values over windows."""
-    check_power(call)
+    """Sums of absolute values over windows, or l2 norms of windows that do not overlap."""
+    power = power_of(call)
     value, axes = image_of(call)
     window = _pool_window(call, value, axes)
+    if power == 2:
+        return lowered(call, _norms_of_windows(call, value, window), axes)
     channels = value.shape[1]
     check_size((channels, *window.kernel), "the pooling kernel")
     kernel = np.ones((channels, 1, *window.kernel))
     sums = Conv2d(kernel, None, window.stride, window.padding, window.dilation, channels)
     sizes = call.builder.layer(absolute(), value.shape, value)
     return lowered(call, call.builder.layer(sums, (value.shape[0], channels, *window.output), sizes), axes)
+
+
+def _norms_of_windows(call: Call, value: Dynamic, window: Window) -> Dynamic:
+    (kh, kw), (height, width) = window.kernel, window.output
+    if window.stride != window.kernel or window.dilation != (1, 1) or any(window.padding):
+        raise UnsupportedModel(f"its windows overlap, leave gaps or are padded: {NORM}")
+    shape = (*value.shape[:2], height, kh, width, kw)
+
+    def cut(x: Array) -> Array:
+        cells = x[:, :, : height * kh, : width * kw].reshape(shape)
+        return cells.transpose(0, 1, 2, 4, 3, 5).reshape(*value.shape[:2], height, width, kh * kw)
+
+    return call.builder.rearrange(norms(call, call.builder.rearrange(value, cut)), lambda x: x[..., 0])
 
 
 def _max_pool(call: Call) -> Dynamic:
