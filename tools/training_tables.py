@@ -1,4 +1,4 @@
-"""The tables of benchmarks.training, from the results that exist: a table whose file is not there yet says so."""
+"""The tables of benchmarks.training, of the results that exist."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from tools.documents import Table
 Read = Callable[[str], Any]
 Result = dict[str, Any]
 TABLES = ("mnist", "ablation", "cifar", "long", "families")
-ABSENT = "*Not measured yet: `python -m benchmarks.training {}`.*"
 
 
 def tables(read: Read) -> dict[str, Callable[[], str]]:
-    """Every table, as Markdown, made when it is called."""
-    made = {f"training_{name}": partial(_text, name, partial(compared, read, name)) for name in TABLES}
-    return made | {"training_curves": partial(_text, "cifar", partial(curves, read))}
+    """The tables of the results that are there, as Markdown, made when they are called."""
+    there = [name for name in TABLES if _is_there(read, name)]
+    made = {f"training_{name}": partial(_text, partial(compared, read, name)) for name in there}
+    return made | ({"training_curves": partial(_text, partial(curves, read))} if "cifar" in there else {})
 
 
-def _text(name: str, make: Callable[[], Table]) -> str:
+def _is_there(read: Read, name: str) -> bool:
     try:
-        return make().markdown()
+        read(f"training_{name}")
     except ValueError as error:
         if "does not exist" not in str(error):
             raise
-        return ABSENT.format(name)
+        return False
+    return True
+
+
+def _text(make: Callable[[], Table]) -> str:
+    return make().markdown()
 
 
 def compared(read: Read, name: str) -> Table:
