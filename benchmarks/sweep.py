@@ -103,7 +103,7 @@ def kills(folder: Path, jobs: int) -> dict[str, Any]:
         found[what] = {"items at the kill" if not goes_on else "items": at, "same": _content(folder / what) == whole}
 
     def kill_a_worker(command: subprocess.Popen[bytes]) -> None:
-        os.kill(next(child for child in _children(command.pid) if _children(child)), signal.SIGKILL)
+        os.kill(_children(command.pid)[0], signal.SIGKILL)
 
     killed("worker", kill_a_worker, True, "--jobs", str(max(2, jobs)))
     killed("parent", lambda command: command.kill(), False, "--jobs", str(jobs))

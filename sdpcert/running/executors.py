@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType, ModuleType
@@ -70,6 +70,27 @@ class Here(Workplace):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class Threads(Workplace):
+    """Threads of this process, for tasks that wait for something else; an interrupt is not passed on to them."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count)
+
+    @property
+    def in_flight(self) -> int:
+        """One more than there are threads: none waits for the one that hands out."""
+        return self.count + 1
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        """A future of what a thread does."""
+        return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads once they have done what was handed over."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
 class Workers(Workplace):

@@ -1,6 +1,6 @@
 """A process beside this one that does one thing after another, and can be ended without harm to this one.
 
-Whoever works on a sweep, a process of a pool or a thread of a Dask worker, has one: an item that takes too long or too
+Whoever works on a sweep, a thread of the command or of a Dask worker, has one: an item that takes too long or too
 much memory, or brings its process down, costs that item and the second that the next process needs to begin. What is
 asked and answered is a line of JSON.
 """
@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sdpcert.errors import ItemEnded
+from sdpcert.running.executors import Threads
 
 try:
     import resource
@@ -30,6 +32,27 @@ except ImportError:  # no limits of memory on Windows
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PROGRAM = "from {module} import {name}; from sdpcert.sweep.beside import serve; serve({name})"
 _mine = threading.local()
+#: The processes beside all threads, and whether no more may begin.
+_all: set[Any] = set()
+_closed = threading.Event()
+_lock = threading.Lock()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Executor]:
+    """An executor of so many threads, each with a process beside it; at the end of the block all of these are ended."""
+    pool = Threads(count)
+    try:
+        yield pool
+    finally:
+        with _lock:
+            _closed.set()
+            for process in list(_all):
+                process.kill()
+        pool.shutdown(cancel_futures=True)
+        for process in list(_all):
+            process.end()
+        _closed.clear()
 
 
 def ask(function: Callable[[Any], Any], question: Any, seconds: float | None = None, memory: int | None = None) -> Any:
@@ -42,11 +65,17 @@ def ask(function: Callable[[Any], Any], question: Any, seconds: float | None = N
     process = getattr(_mine, "process", None)
     if process is None or not process.serves(function):
         end()
-        process = _mine.process = Beside(function)
+        with _lock:
+            if _closed.is_set():
+                raise KeyboardInterrupt
+            process = _mine.process = Beside(function)
+            _all.add(process)
     try:
         return process.ask(question, seconds, memory)
-    except BaseException:
+    except BaseException as error:
         end()
+        if isinstance(error, ItemEnded) and _closed.is_set():  # nothing is said of an item that was given up
+            raise KeyboardInterrupt from None
         raise
 
 
@@ -102,8 +131,13 @@ class Beside:
                 timer.cancel()
                 timer.join()
 
+    def kill(self) -> None:
+        """Let it end at once, whoever waits for it."""
+        self._process.kill()
+
     def end(self) -> None:
         """End it at once."""
+        _all.discard(self)
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._said):

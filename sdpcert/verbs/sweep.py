@@ -8,7 +8,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import typer
 from sdpcert.errors import CommandInterrupted, WorkersLost
 from sdpcert.running.executors import executor
 from sdpcert.sweep import Folder, Plan, Record, State, Summary, read_plan, run
+from sdpcert.sweep.beside import threads
 from sdpcert.sweep.slurm import job_file
 from sdpcert.verbs import options
 from sdpcert.verbs.json_output import print_object
@@ -72,7 +74,7 @@ def sweep(
         raise ValueError("--jobs counts processes of this machine, and --scheduler works elsewhere; give one")
     share = (1, 1) if array is None else _share(array)
     workers = jobs or min(_cores(), max(1, len(stated.share(*share))))
-    with _libraries_silent(), executor(workers, scheduler) as chosen, _shown() as report:
+    with _libraries_silent(), _place(workers, scheduler) as chosen, _shown() as report:
         try:
             summary = run(stated, output, chosen, share=share, report=report)
         except KeyboardInterrupt:
@@ -80,6 +82,11 @@ def sweep(
         except WorkersLost as error:
             raise CommandInterrupted(f"{error}; {GOES_ON} {output}") from None
     return _print_summary(summary, as_json)
+
+
+def _place(workers: int, scheduler: str | None) -> AbstractContextManager[Executor]:
+    """Where to work: here threads will do, since each has a process beside it that does the items."""
+    return threads(workers) if scheduler is None and workers > 1 else executor(1, scheduler)
 
 
 @contextmanager

@@ -30,3 +30,18 @@ def test_a_process_answers_until_it_dies_and_another_goes_on() -> None:
         assert late.value.out_of_time and time.monotonic() - start < 50
     finally:
         beside.end()
+
+
+def test_each_thread_has_a_process_and_what_they_do_at_the_end_is_given_up() -> None:
+    with beside.threads(2) as pool:
+        found = [pool.submit(beside.ask, answer, number) for number in range(6)]
+        processes = {future.result()[1] for future in found}
+        assert 1 <= len(processes) <= 2 and os.getpid() not in processes
+        start = time.monotonic()
+        sleeping = [pool.submit(beside.ask, answer, "sleep") for _ in range(3)]
+        time.sleep(0.3)
+    assert time.monotonic() - start < 50
+    for future in sleeping:  # no item is said to have died
+        assert future.cancelled() or isinstance(future.exception(), KeyboardInterrupt)
+    with beside.threads(1) as pool:  # and others may begin
+        assert pool.submit(beside.ask, answer, 1).result()[0] == 1

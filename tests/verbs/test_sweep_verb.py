@@ -171,11 +171,10 @@ def test_after_kills_of_a_worker_and_of_the_parent_the_files_are_the_same(plan: 
     assert command("plan.toml", "-o", "whole", "--jobs", "1") == 0
     with subprocess.Popen([*COMMAND, "killed", "--jobs", "2"], env=ENVIRONMENT, stderr=subprocess.PIPE) as parent:
         _wait_for(lambda: len(records(killed)) > 2)
-        worker = next(child for child in children(parent.pid) if children(child))
-        os.kill(worker, signal.SIGKILL)
+        os.kill(children(parent.pid)[0], signal.SIGKILL)  # does the items of a thread
         count = len(records(killed))
         _wait_for(lambda: len(records(killed)) > count)
-        beside = [other for child in children(parent.pid) for other in children(child)]
+        beside = children(parent.pid)
         parent.kill()
     _wait_for(lambda: not any(_runs(process) for process in beside))
     (killed / "index.jsonl").write_text("half a li", encoding="utf-8")
