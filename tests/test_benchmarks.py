@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_gpu_training_runs_on_a_cpu(tmp_path):
     """Throughput in both precisions; what is trained in bfloat16 is certified as the float32 weights that it has."""
     output = tmp_path / "gpu.json"

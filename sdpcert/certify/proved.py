@@ -43,7 +43,10 @@ def prove_best(plan: Plan, candidates: Iterator[Candidate], budget: Budget, chec
         more = search.climb(candidates)
         best = search.best()
         while more and best is None:
+            tried = len(search.tried)
             more = search.climb(candidates)
+            if len(search.tried) == tried:  # the plan is settled with what no checker accepts
+                break
             best = search.best()
     told = plan.told(search.tried, best, budget)
     told = replace(told, notes=tuple(dict.fromkeys((*told.notes, *search.notes))))
