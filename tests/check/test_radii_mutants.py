@@ -183,7 +183,7 @@ def test_truncated_files_are_unreadable(tmp_path: Path) -> None:
     for k in range(0, len(text), len(text) // 40):
         path.write_text(text[:k], encoding="utf-8")
         result = check(path)
-        assert not result.ok and result.reason.startswith("not JSON")
+        assert not result.ok and result.reason.startswith("not JSON" if k else "empty")
     path.write_text(text.replace('"norm"', '"level": "R", "norm"', 1), encoding="utf-8")
     assert check(path).reason == "the key 'level' occurs twice in one object"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
@@ -45,6 +46,21 @@ def absolute(a: np.ndarray) -> np.ndarray:
     return np.vectorize(abs, otypes=[object])(a)
 
 
+def by_series(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of mpmath, with more digits than the argument has, and 80 of the value."""
+
+    def apply(a: np.ndarray) -> np.ndarray:
+        with mpmath.workdps(2400):
+            function = getattr(mpmath, name) if name != "sigmoid" else lambda x: 1 / (1 + mpmath.exp(-x))
+            return np.vectorize(lambda x: Decimal(mpmath.nstr(function(mpmath.mpf(str(x))), 80)), otypes=[object])(a)
+
+    return apply
+
+
+def clamped(a: np.ndarray, low: str, high: str) -> np.ndarray:
+    return np.vectorize(lambda x: min(max(x, Decimal(low)), Decimal(high)), otypes=[object])(a)
+
+
 #: What each operator means on two 2 x 2 matrices (the second left out by those of one), and its attributes.
 MEANINGS: dict[str, tuple[str, Callable[..., Any], dict[str, Any]]] = {
     "add": ("Add", lambda a, b: a + b, {}),
@@ -67,6 +83,12 @@ MEANINGS: dict[str, tuple[str, Callable[..., Any], dict[str, Any]]] = {
     "mean": ("ReduceMean", lambda a: a.sum(axis=0) / 2, {"axes": [0], "keepdims": 0}),
     "l1": ("ReduceL1", lambda a: absolute(a).sum(axis=1, keepdims=True), {"axes": [1]}),
     "l2": ("ReduceL2", lambda a: roots((a * a).sum(axis=1, keepdims=True)), {"axes": [1]}),
+    "sin": ("Sin", lambda a: by_series("sin")(a), {}),
+    "cos": ("Cos", lambda a: by_series("cos")(a), {}),
+    "tanh": ("Tanh", lambda a: by_series("tanh")(a), {}),
+    "sigmoid": ("Sigmoid", lambda a: by_series("sigmoid")(a), {}),
+    "relu": ("Relu", lambda a: clamped(a, "0", "Infinity"), {}),
+    "clip": ("Clip", lambda a: clamped(a, "-0.5", "3"), {"min": -0.5, "max": 3.0}),
     "squares": ("ReduceSumSquare", lambda a: (a * a).sum(axis=0, keepdims=True), {"axes": [0]}),
 }
 NUMBERS = st.one_of(
@@ -288,9 +310,33 @@ def test_floats_and_integers_do_not_mix():
             fold(call(operator, Constant(np.ones((1, 1))), Constant(np.ones((1, 1), dtype=int)), axis=0))
 
 
+@pytest.mark.parametrize(
+    ("operator", "function"), [("GreaterOrEqual", np.greater_equal), ("LessOrEqual", np.less_equal)]
+)
+def test_comparisons_of_exact_constants(operator, function):
+    a, b = np.array([1.0, 2.0, np.nextafter(3.0, 4.0)]), np.array([2.0, 2.0, 3.0])
+    (result,) = fold(call(operator, Constant(a), Constant(b)))
+    assert result.exact and np.array_equal(result.value, function(a, b))
+    with pytest.raises(UnsupportedModel, match="comparison"):
+        fold(call(operator, Constant(a, "", np.full(3, 1e-9)), Constant(b)))
+
+
+def test_steps_and_exclusive_or_of_exact_constants():
+    values = np.array([-2.5, -0.5, 0.0, 0.5, 1.5, 2.5])
+    for operator, function in (("Round", np.rint), ("Sign", np.sign)):
+        (result,) = fold(call(operator, Constant(values)))
+        assert result.exact and np.array_equal(result.value, function(values))
+        with pytest.raises(UnsupportedModel, match="comparison"):
+            fold(call(operator, Constant(values, "", np.full(6, 1e-9))))
+    left, right = np.array([True, True, False, False]), np.array([True, False, True, False])
+    (result,) = fold(call("Xor", Constant(left), Constant(right)))
+    assert result.exact and result.value.tolist() == [False, True, True, False]
+
+
 def test_every_operator_on_constants_is_tested_here():
     tested = {operator for operator, _, _ in MEANINGS.values()} | {"ReduceProd", "Range", "Cast", "Mod"}
-    whole = {"Concat", "Pad", "ConstantOfShape", "Where", "Equal", "Greater", "Less", "Not", "And", "Or"}
+    whole = {"Concat", "Pad", "ConstantOfShape", "Where", "Equal", "Greater", "Less", "Not", "And", "Or", "Xor"}
+    whole |= {"GreaterOrEqual", "LessOrEqual", "Round", "Sign"}
     assert set(FOLDED) == tested | whole | {"Max", "Min", "Floor", "Ceil", "ReduceMax", "ReduceMin", "DequantizeLinear"}
 
 

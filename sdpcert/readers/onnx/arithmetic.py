@@ -149,7 +149,7 @@ def _sigmoid(call: Call, a: Constant) -> Constant:
         raise UnsupportedModel("a function of an integer constant; store its value")
     value = 1 / (1 + np.exp(-np.abs(a.value)))
     value = np.where(a.value < 0, np.exp(-np.abs(a.value)) * value, value)
-    return Constant(value, "", with_rounding(value, a.error, 12))
+    return Constant(value, "", with_rounding(value, a.error, 12, True))  # its exponential may underflow
 
 
 def _of_slope_one(function: Callable[[Array], Array]) -> Callable[[Call, Constant], Constant]:
