@@ -47,12 +47,16 @@ def absolute(a: np.ndarray) -> np.ndarray:
 
 
 def by_series(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of mpmath, with more digits than the argument has, and 80 of the value."""
+    """A function of mpmath, with more digits than the argument has, and 80 of the value; 1e-2000 for what is less."""
+
+    def one(x: Decimal) -> Decimal:
+        argument = mpmath.mpf(str(x))
+        value = 1 / (1 + mpmath.exp(-argument)) if name == "sigmoid" else getattr(mpmath, name)(argument)
+        return Decimal("1e-2000") if 0 < value < mpmath.mpf("1e-2000") else Decimal(mpmath.nstr(value, 80))
 
     def apply(a: np.ndarray) -> np.ndarray:
         with mpmath.workdps(2400):
-            function = getattr(mpmath, name) if name != "sigmoid" else lambda x: 1 / (1 + mpmath.exp(-x))
-            return np.vectorize(lambda x: Decimal(mpmath.nstr(function(mpmath.mpf(str(x))), 80)), otypes=[object])(a)
+            return np.vectorize(one, otypes=[object])(a)
 
     return apply
 
