@@ -33,7 +33,7 @@ COMPARED = 64
 
 def torchlip(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
     """Spectral layers with Bjorck's iteration, sorted pairs, and a last layer whose rows have norm one."""
-    from deel import torchlip
+    from deel import torchlip  # type: ignore[import-not-found]
 
     channels, side = shape[0], shape[1]
     layers: list[nn.Module] = []
@@ -51,7 +51,13 @@ def torchlip(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
 
 def orthogonium(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
     """Adaptive orthogonal convolutions with strides, centred batches, and a last layer whose rows have norm one."""
-    from orthogonium.layers import AdaptiveOrthoConv2d, BatchCentering2D, MaxMin, OrthoLinear, UnitNormLinear
+    from orthogonium.layers import (  # type: ignore[import-not-found]
+        AdaptiveOrthoConv2d,
+        BatchCentering2D,
+        MaxMin,
+        OrthoLinear,
+        UnitNormLinear,
+    )
 
     channels, side = shape[0], shape[1]
     layers: list[nn.Module] = []
@@ -72,8 +78,8 @@ def orthogonium(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
 
 def losses(classes: int) -> dict[str, Callable[[], nn.Module]]:
     """The packages' own, with the numbers of their tutorials and papers, or scaled to MNIST's margins where it says."""
-    from deel import torchlip
-    from orthogonium.losses import LossXent
+    from deel import torchlip  # type: ignore[import-not-found]
+    from orthogonium.losses import LossXent  # type: ignore[import-not-found]
 
     return {
         "hkr": lambda: torchlip.HKRMulticlassLoss(alpha=0.99, min_margin=2.0),
@@ -112,8 +118,9 @@ def plain_layers(module: nn.Sequential, shape: tuple[int, ...]) -> tuple[list[di
     tensors: dict[str, Tensor] = {}
     order = torch.arange(shape[0])  # of the channels that come next, among those of the module
     pixels = shape[1] * shape[2]
-    for place, layer in enumerate(module):
-        following = [type(other).__name__ for other in module[place + 1 : place + 3]]
+    chain = list(module)
+    for place, layer in enumerate(chain):
+        following = [type(other).__name__ for other in chain[place + 1 : place + 3]]
         name = type(layer).__name__
         if isinstance(layer, nn.Linear | nn.Conv2d):
             weight = layer.weight.detach().clone()[:, order]
@@ -166,7 +173,7 @@ def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name")
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)

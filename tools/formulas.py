@@ -193,8 +193,9 @@ def font(characters: set[str]) -> bytes:
     with files("ziamath.fonts").joinpath("STIXTwoMath-Regular.ttf").open("rb") as source:
         face = TTFont(io.BytesIO(source.read()))
     # Chromium leaves the width of the widest root behind every root; those of the pages are one line high.
-    variants = face["MATH"].table.MathVariants
-    root = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(face.getBestCmap()[ROOT])]
+    variants, names = face["MATH"].table.MathVariants, face.getBestCmap()
+    assert names is not None
+    root = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(names[ROOT])]
     del root.MathGlyphVariantRecord[1:]
     root.VariantCount, root.GlyphAssembly = 1, None
     face["MATH"].table.MathConstants.SubscriptBaselineDropMin.Value = DROP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from sdpcert.network.affine import Conv2d, Dense
 from sdpcert.network.block_norm import BlockNorm, block_norms
 from sdpcert.network.graph import Graph, Network
 from sdpcert.network.layouts import arranged
+from sdpcert.running.choices import Method
 from sdpcert.solvers import closed_form, product
 
 Array = np.ndarray
@@ -146,7 +148,8 @@ def _long(net: Network, x: Array) -> Array:
         elif hasattr(node.layer, "slopes"):
             value = np.maximum(value, 0)
         else:
-            value = value.reshape(len(value), -1)[:, node.layer.places(value.shape[1:])]
+            layer: Any = node.layer
+            value = value.reshape(len(value), -1)[:, layer.places(value.shape[1:])]
     return value
 
 
@@ -166,7 +169,7 @@ def test_neurons_of_one_norm_are_one_neuron_never_and_stay_together() -> None:
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("method", ["auto", "neuron", "layer", "product"])
-def test_bounds_hold_and_are_checked(method: str, size: int) -> None:
+def test_bounds_hold_and_are_checked(method: Method, size: int) -> None:
     net = network(3, size)
     found = sdpcert.certify(net, method=method)
     checked = check_document(found.document())

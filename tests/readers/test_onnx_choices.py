@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,8 @@ def test_pooling_by_norms(tmp_path: Path) -> None:
     agrees(model([node("GlobalLpPool", ["x"], ["y"])], (1, 2, 4, 5)), tmp_path)
     agrees(model([node("ReduceL2", ["x"], ["y"], axes=[1], keepdims=0)], (1, 3, 4), opset=13), tmp_path)
     agrees(model([node("ReduceL2", ["x"], ["y"], axes=[1, 2])], (1, 3, 4), opset=13), tmp_path)
-    for given in ({"p": 3}, {"strides": [1, 1]}, {"strides": [2, 2], "pads": [1, 1, 0, 0]}):
+    refusals: list[dict[str, Any]] = [{"p": 3}, {"strides": [1, 1]}, {"strides": [2, 2], "pads": [1, 1, 0, 0]}]
+    for given in refusals:
         proto = model([node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], **given)], (1, 2, 4, 5))
         refused(save(proto, tmp_path), "operator LpPool", "norm", "multiply the bounds")
 

@@ -52,7 +52,7 @@ def by_series(name: str) -> Callable[[np.ndarray], np.ndarray]:
     def one(x: Decimal) -> Decimal:
         argument = mpmath.mpf(str(x))
         value = 1 / (1 + mpmath.exp(-argument)) if name == "sigmoid" else getattr(mpmath, name)(argument)
-        return Decimal("1e-2000") if 0 < value < mpmath.mpf("1e-2000") else Decimal(mpmath.nstr(value, 80))
+        return Decimal("1e-2000") if 0 < value < mpmath.mpf("1e-2000") else Decimal(str(mpmath.nstr(value, 80)))
 
     def apply(a: np.ndarray) -> np.ndarray:
         with mpmath.workdps(2400):
