@@ -70,6 +70,7 @@ def run(
         work = _Work(plan, place, report or (lambda *told: None))
         try:
             work.do(items, executor or Here())
+            place.clean(items)  # a process that was killed as it wrote leaves half a file
         finally:
             beside.end()
             _write_index(place)
