@@ -64,7 +64,7 @@ def certify(
     `solver`: "native", "clarabel", "scs", "sdpa" or "mosek"; whatever it answers is repaired and proved or the status
     is "unproved". `tol` is the relative accuracy asked of the bound, `output_rows` chooses outputs (or one, from 0),
     `device` is where the native solver works ("cpu", "cuda"). `seed` and `effort` are for the search of the attained
-    lower bound, which takes no longer than solving: effort 0 is the shortest search, 10 at most ten times the work.
+    lower bound, sized by solving the network forwards: effort 0 is the shortest search, 10 at most ten times the work.
 
     `time_limit` is for search, proof and the two inputs of the attained value together; `progress` is told the solver's
     iterations, and before them, in `message`, what a long run is estimated to take.
