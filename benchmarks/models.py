@@ -5,7 +5,8 @@
 A model is written after the architecture of its family, with random weights of fixed seed: whether it is read depends
 on what it computes, not on its weights. The public ONNX files of a folder (not part of this repository) are the family
 "files". Every one that is read is certified once with a time limit and little search for attained values (files in
-2 GiB), and its bounds are those of such a quick run; those that are refused have the message. `--only` keeps all other rows.
+2 GiB), and its bounds are those of such a quick run; those that are refused have the message. `--only` keeps all
+other rows.
 """
 
 from __future__ import annotations

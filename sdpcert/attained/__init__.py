@@ -54,8 +54,8 @@ def attained_lower_bound(
     `operations` bounds the work of the search (multiplications, about); by default it follows from the network's size,
     as solving it forwards does (backwards may be faster), and the search ends earlier where it finds nothing more.
     `effort` multiplies it: 0 is the shortest search there is, 10 at most ten times the work, and more effort never
-    finds less; `most` is where it ends whatever the effort, with a pair evaluated. No round begins after the `deadline`, in seconds
-    of `time.perf_counter`. `output_rows` chooses outputs (counted from 0), `output_pair` the difference of two. Both
+    finds less; `most` is where it ends whatever the effort, with a pair evaluated. No round begins after the
+    `deadline`, in seconds of `time.perf_counter`. `output_rows` chooses outputs (counted from 0), `output_pair` the difference of two. Both
     inputs lie in the `region`, exactly. The pair's quotient is that of the graph that was given, or of `claimed`, its
     stacked form with the chosen outputs. Returns `lower = 0` for a constant network, or where the region has no two
     points in float64 whose outputs surely differ; raises ValueError for an effort that is no finite number from 0 on,
