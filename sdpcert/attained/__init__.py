@@ -55,8 +55,9 @@ def attained_lower_bound(
     as solving it forwards does (backwards may be faster), and the search ends earlier where it finds nothing more.
     `effort` multiplies it: 0 is the shortest search there is, 10 at most ten times the work, and more effort never
     finds less; `most` is where it ends whatever the effort, with a pair evaluated. No round begins after the
-    `deadline`, in seconds of `time.perf_counter`. `output_rows` chooses outputs (counted from 0), `output_pair` the difference of two. Both
-    inputs lie in the `region`, exactly. The pair's quotient is that of the graph that was given, or of `claimed`, its
+    `deadline`, in seconds of `time.perf_counter`. `output_rows` chooses outputs (counted from 0),
+    `output_pair` the difference of two. Both inputs lie in the `region`, exactly. The pair's quotient is that of the
+    graph that was given, or of `claimed`, its
     stacked form with the chosen outputs. Returns `lower = 0` for a constant network, or where the region has no two
     points in float64 whose outputs surely differ; raises ValueError for an effort that is no finite number from 0 on,
     rows that do not exist, or a region with another number of inputs.
