@@ -7,8 +7,9 @@ initial values, losses and activations are the packages' own. The learning rate 
 the time and falls to zero, as in every run of the benchmark, and shuffling, batches and augmentation are the same too.
 
 FOLDER gets `weights.safetensors` and `network.json`: the layers in order (linear, conv, maxmin, unshuffle, flatten),
-whose channels are reordered such that neighbours are compared; the records of all epochs; and what the package's own
-module gives for the first test images, so that the reader can tell that it has the same function.
+whose channels are reordered such that neighbours are compared; the records of all epochs, with the accuracy on some
+test images; and what the package's own module gives for the first of them, so that the reader can tell that it has the
+same function.
 """
 
 from __future__ import annotations
@@ -172,6 +173,15 @@ def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator)
     return images
 
 
+@torch.no_grad()
+def evaluated(module: nn.Module, images: Tensor) -> Tensor:
+    """Outputs (images, classes) as in use, outside the clock; the module goes on training after that."""
+    module.eval()
+    outputs = torch.cat([module(part) for part in images.split(500)])
+    module.train()
+    return outputs
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name")
@@ -215,10 +225,12 @@ def main() -> None:
             spent += time.monotonic() - started
             if spent >= limit:
                 break
-        records.append({"epoch": steps * asked.batch / len(images), "seconds": spent, "loss": total / count})
+        found = evaluated(module, torch.from_numpy(data["test_images"]).float() / levels - mean)
+        right = float((found.argmax(1).numpy() == data["test_labels"]).mean())
+        record = {"epoch": steps * asked.batch / len(images), "seconds": spent, "loss": total / count}
+        records.append(record | {"test_accuracy": right})
+    outputs = evaluated(module, torch.from_numpy(data["test_images"][:COMPARED]).float() / levels - mean)
     module.eval()
-    with torch.no_grad():
-        outputs = module(torch.from_numpy(data["test_images"][:COMPARED]).float() / levels - mean)
     layers, tensors = plain_layers(module, tuple(images.shape[1:]))
     asked.folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, asked.folder / "weights.safetensors")

@@ -22,6 +22,7 @@ from sdpcert.layers.linear import check_sizes, largest_entry
 from sdpcert.layers.torus import TorusConv2d
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.frequencies import positive_inverse, product
 from sdpcert.torch_modules.geometry import Operator
 
 #: The guard, relative to the trace of V'V: directions whose squares are far below it are not reflected. In float32 it
@@ -58,7 +59,7 @@ class BROLinear(LipschitzLayer):
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """The section of the reflector."""
-        weight = reflector(values["weight"], self.out_features, self.in_features)
+        weight = reflector(values["weight"], self.out_features, self.in_features, quick=not certified)
         return Block(Operator(contracted(weight) if certified else weight), None, values.get("bias"))
 
 
@@ -92,22 +93,25 @@ class BROConv2d(TorusConv2d):
 
     def orthonormal(self, symbols: Tensor, certified: bool) -> Tensor:
         """The section of every symbol's reflector."""
-        return reflector(symbols, self.out_channels, self.in_channels)
+        return reflector(symbols, self.out_channels, self.in_channels, quick=not certified)
 
 
-def reflector(free: Tensor, rows: int, columns: int) -> Tensor:
+def reflector(free: Tensor, rows: int, columns: int, quick: bool = False) -> Tensor:
     """The first rows and columns of `I - 2 V (V'V + guard)^-1 V'` for V (..., n, m), primes for conjugate transposes.
 
-    Its norm is at most one up to rounding, whatever V is; float16 and bfloat16 are computed in float32.
+    Its norm is at most one up to rounding, whatever V is; float16 and bfloat16 are computed in float32. `quick`
+    inverts, which leaves products for the gradient, and rounds with the square of V's condition: for training.
     """
     wide = free.to(torch.promote_types(free.dtype, torch.float32))
     wide = wide / largest_entry(wide.abs())
     gram = wide.mH @ wide
     diagonal = gram.diagonal(dim1=-2, dim2=-1).real
     guard = GUARD * diagonal.sum(-1, keepdim=True) + LEAST
-    # One factor serves the solve and its gradient.
-    factor = torch.linalg.cholesky(gram + torch.diag_embed(guard.expand_as(diagonal)).to(gram.dtype))
-    solved = torch.cholesky_solve(wide[..., :columns, :].mH, factor)
+    guarded = gram + torch.diag_embed(guard.expand_as(diagonal)).to(gram.dtype)
+    if quick:
+        solved = product(positive_inverse(guarded), wide[..., :columns, :].mH)
+    else:  # one factor serves the solve and its gradient
+        solved = torch.cholesky_solve(wide[..., :columns, :].mH, torch.linalg.cholesky(guarded))
     identity = torch.eye(rows, columns, dtype=wide.dtype, device=wide.device)
     return (identity - 2 * wide[..., :rows, :] @ solved).to(free.dtype)
 

@@ -64,7 +64,7 @@ def orthonormal_rows(free: Tensor) -> Tensor:
 
 
 def quick_rows(free: Tensor) -> Tensor:
-    """The same with a gradient of two products and one solve, for which the guard is a constant."""
+    """The same with a gradient of three products, for which the guard is a constant."""
     return _Rows.apply(free)[0].to(free.dtype)  # type: ignore[no-any-return]
 
 
@@ -78,7 +78,7 @@ def _factored(free: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Rows(torch.autograd.Function):
-    """`Q = L^-1 V`, further outputs L and the size s that V was divided by.
+    """`Q = L^-1 V`, further outputs L^-1 and the size s that V was divided by.
 
     For `E = L^-1 dV` the change of L is `L H(E Q' + Q E')`, H the lower triangle with half of the diagonal, and so the
     gradient of V for one G of Q is `L^-T (G - (H(G Q') + H(G Q')') Q)`, over s.
@@ -87,8 +87,9 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(free: Tensor) -> Any:
         wide, factor = _factored(free)
-        rows = torch.linalg.solve_triangular(factor, wide, upper=False)
-        return rows, factor, largest_entry(free)
+        # The inverse once, and products with it: a third of the time of solving for all columns, twice.
+        inverted = torch.linalg.solve_triangular(factor, torch.eye(len(factor)).to(factor), upper=False)
+        return inverted @ wide, inverted, largest_entry(free)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -97,13 +98,13 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
-        free, rows, factor, size = ctx.saved_tensors
+        free, rows, inverted, size = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone differentiates once more
             return torch.autograd.grad(orthonormal_rows(free), free, given.to(free.dtype), create_graph=True)[0]
         lower = (given @ rows.mT).tril()
         lower.diagonal().mul_(0.5)
         inner = torch.addmm(given, lower + lower.mT, rows, alpha=-1)
-        return (torch.linalg.solve_triangular(factor.mT, inner, upper=True) / size).to(free.dtype)
+        return (inverted.mT @ inner / size).to(free.dtype)
 
 
 FAMILY = Family("cholesky", "Hu, Leino, Wang, Fredrikson 2024", "L^-1 V x with L L' = V V'", CholeskyLinear)

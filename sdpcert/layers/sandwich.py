@@ -119,7 +119,7 @@ class SandwichConv2d(SandwichLinear):
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
         """Two full circular kernels with `A A* + B B* <= I` at every frequency."""
         size = self.image_size
-        top, bottom = cayley(symbols(values["square"], size), symbols(values["tall"], size))
+        top, bottom = cayley(symbols(values["square"], size), symbols(values["tall"], size), quick=not certified)
         if certified:
             # The inverse transform averages the symbols at f and -f, which can only make the norm smaller.
             norm = _largest_norm(torch.cat([top, bottom], dim=-2)).clamp_min(1)
@@ -138,7 +138,7 @@ class SandwichConv2d(SandwichLinear):
 
 def contracted_cayley(square: Tensor, tall: Tensor, certified: bool) -> tuple[Tensor, Tensor]:
     """A' (n, n) and B' (m, n) of X (n, n) and Y (m, n); with `certified`, `A A' + B B' <= I` whatever the rounding."""
-    top, bottom = cayley(square, tall)
+    top, bottom = cayley(square, tall, quick=not certified)
     if certified:
         size = norm_upper_bound(Operator(torch.cat([top, bottom]))).clamp_min(1)
         top, bottom = top / size, bottom / size

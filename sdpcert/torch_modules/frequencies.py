@@ -55,6 +55,15 @@ class _Inverse(torch.autograd.Function):
         return -product(product(turned, given), turned)
 
 
+class _PositiveInverse(_Inverse):
+    @staticmethod
+    def forward(matrices: Tensor) -> Tensor:
+        # Several times as fast as `inv`, but batches would be taken one after the other.
+        if matrices.dim() == 2:
+            return torch.cholesky_inverse(torch.linalg.cholesky(matrices))
+        return torch.linalg.inv(matrices)
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """The matrix products of (..., n, k) and (..., k, m)."""
     return _Product.apply(left.contiguous(), right.contiguous())  # type: ignore[no-any-return]
@@ -63,6 +72,11 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 def inverse(matrices: Tensor) -> Tensor:
     """The inverses of (..., n, n)."""
     return _Inverse.apply(matrices)  # type: ignore[no-any-return]
+
+
+def positive_inverse(matrices: Tensor) -> Tensor:
+    """The inverses of Hermitian positive definite (..., n, n)."""
+    return _PositiveInverse.apply(matrices)  # type: ignore[no-any-return]
 
 
 def through_frequencies(inputs: Tensor, symbols: Tensor) -> Tensor:

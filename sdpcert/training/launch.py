@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from sdpcert.running.allocation import kept_memory
 from sdpcert.running.outputs import write_whole
 from sdpcert.training.checkpoint import remove_unfinished
 from sdpcert.training.config import load_config, toml_text
@@ -62,7 +63,7 @@ def train(
             write_whole(folder / "config.toml", toml_text(settings.table()).encode())
             written = json.dumps(environment(group.device, group.size), indent=1) + "\n"
             write_whole(folder / "environment.json", written.encode())
-        with _stop_request() as stop, ProgressBar(progress and group.first) as bar:
+        with _stop_request() as stop, ProgressBar(progress and group.first) as bar, kept_memory():
             run.steps(stop, bar)
         group.wait()
     return folder

@@ -1,0 +1,36 @@
+"""Memory that is used again: in a loop whose arrays have the same sizes in every round.
+
+The C library of Linux maps large blocks when they are asked for and unmaps them when they are freed, and the kernel
+clears every page of a new one; with arrays of megabytes that takes as long as the work on them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Numbers of the parameters in <malloc.h>, and what glibc has unless told otherwise.
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+USUAL = {TRIM_THRESHOLD: 128 * 1024, MMAP_MAX: 65536}
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Keep freed memory for what is asked for next, and give it back at the end; other systems than glibc are as ever.
+
+    What is set is the process's, so that other threads' arrays are kept as well.
+    """
+    library = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if library is None:
+        yield
+        return
+    library.mallopt(MMAP_MAX, 0)
+    library.mallopt(TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        for parameter, value in USUAL.items():
+            library.mallopt(parameter, value)
+        library.malloc_trim(0)
