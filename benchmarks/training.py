@@ -95,7 +95,14 @@ PLANS = {
     "cifar": Plan(
         "cifar10",
         ("cifar-sandwich", "cifar-aoc", "cifar-aol"),
-        ("torchlip-conv-hkr", "torchlip-conv-tau", "orthogonium-aoc", "orthogonium-aoc-small"),
+        (
+            "torchlip-conv-hkr",
+            "torchlip-conv-tau",
+            "torchlip-conv-tau-small",
+            "orthogonium-aoc",
+            "orthogonium-aoc-small",
+            "orthogonium-aoc-strides",
+        ),
         10.0,
         (0, 1, 2),
     ),
@@ -172,7 +179,9 @@ def rival(name: str, python: str, seed: int, work: Work, folder: Path) -> dict[s
     )
     asked = ["--minutes", work.minutes, "--seed", seed, "--threads", work.threads]
     command = [python, HERE / "training_rivals.py", name, folder / "data.npz", folder, *asked]
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    # Memory is kept from step to step for everyone: `sdpcert.running.allocation` does so for our own runs.
+    kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=os.environ | kept)
     (folder / "data.npz").unlink()
     if ended.returncode:
         raise RuntimeError((ended.stderr.strip().splitlines() or ["no message"])[-1])

@@ -63,7 +63,7 @@ def orthogonium(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
     channels, side = shape[0], shape[1]
     layers: list[nn.Module] = []
     for width in sizes.get("channels", ()):
-        for stride in (1, 2):
+        for stride in sizes.get("strides", (1, 2)):
             kernel = {"kernel_size": 3, "stride": stride, "padding": 1, "padding_mode": "zeros"}
             layers.append(AdaptiveOrthoConv2d(channels, width, bias=False, **kernel))
             layers += [BatchCentering2D(width), MaxMin()]
@@ -107,6 +107,13 @@ CONTENDERS: dict[str, dict[str, tuple[Callable[..., nn.Sequential], dict[str, An
     "cifar10": {
         "torchlip-conv-hkr": (torchlip, {"channels": (32, 64, 128), "hidden": (512,)}, "lse-hkr", 2e-3),
         "torchlip-conv-tau": (torchlip, {"channels": (32, 64, 128), "hidden": (512,)}, "tau", 2e-3),
+        "torchlip-conv-tau-small": (torchlip, {"channels": (16, 32, 64), "hidden": (256,)}, "tau", 5e-3),
+        "orthogonium-aoc-strides": (
+            orthogonium,
+            {"channels": (64, 128, 256), "hidden": (), "strides": (2,)},
+            "xent",
+            5e-3,
+        ),
         "orthogonium-aoc": (orthogonium, {"channels": (64, 128, 256), "hidden": (512,)}, "xent", 2e-3),
         "orthogonium-aoc-small": (orthogonium, {"channels": (32, 64, 128), "hidden": (512,)}, "xent", 2e-3),
     },

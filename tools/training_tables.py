@@ -17,12 +17,12 @@ TABLES = ("mnist", "ablation", "cifar", "long", "families")
 
 def tables(read: Read) -> dict[str, Callable[[], str]]:
     """The tables of the results that are there, as Markdown, made when they are called."""
-    there = [name for name in TABLES if _is_there(read, name)]
+    there = [name for name in TABLES if is_there(read, name)]
     made = {f"training_{name}": partial(_text, partial(compared, read, name)) for name in there}
     return made | ({"training_curves": partial(_text, partial(curves, read))} if "cifar" in there else {})
 
 
-def _is_there(read: Read, name: str) -> bool:
+def is_there(read: Read, name: str) -> bool:
     try:
         read(f"training_{name}")
     except ValueError as error:
@@ -45,7 +45,7 @@ def compared(read: Read, name: str) -> Table:
     whole = [run for run in document["runs"] if "failed" not in run]
     radii = list(whole[0]["certified"]) if whole else []
     rows = []
-    for label, runs in _groups(whole).items():
+    for label, runs in groups(whole).items():
         last = [run["certified"][radii[-1]] for run in runs]
         spread = f"{100 * (max(last) - min(last)):.2f}" if len(runs) > 1 else ""
         certified = [f"{percent_down(_mean(run['certified'][r] for run in runs))} %" for r in radii]
@@ -69,7 +69,7 @@ def compared(read: Read, name: str) -> Table:
 def curves(read: Read) -> Table:
     """The loss after a quarter, half, three quarters and all of the time, each contender's own loss, first seed."""
     rows = []
-    for label, runs in _groups(r for r in read("training_cifar")["runs"] if "failed" not in r).items():
+    for label, runs in groups(r for r in read("training_cifar")["runs"] if "failed" not in r).items():
         records = runs[0]["records"]
         whole = records[-1]["seconds"]
         parts = []
@@ -80,7 +80,7 @@ def curves(read: Read) -> Table:
     return Table(("network", "epochs", "loss at a quarter", "at half", "at three quarters", "at the end"), rows)
 
 
-def _groups(runs: Iterable[Result]) -> dict[str, list[Result]]:
+def groups(runs: Iterable[Result]) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
     for run in runs:
         label = run["name"] if run["change"] == "nothing" else f"{run['name']}: {run['change']}"

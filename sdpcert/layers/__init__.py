@@ -30,6 +30,7 @@ from sdpcert.layers.pooling import (
 from sdpcert.layers.residual import ResidualConv2d, ResidualLinear
 from sdpcert.layers.sandwich import SandwichConv2d, SandwichLinear
 from sdpcert.layers.sandwich_network import SandwichNetwork
+from sdpcert.layers.shifts import PartialAbs, Shift2d
 from sdpcert.layers.sll import SLLConv2d, SLLLinear
 from sdpcert.layers.spectral import SpectralConv2d, SpectralLinear
 from sdpcert.torch_modules.certified import Certified, LipschitzLayer
@@ -70,6 +71,7 @@ __all__ = [
     "NormPooling",
     "NormalizedHead",
     "OrthogonalHead",
+    "PartialAbs",
     "ProjectionPooling",
     "ResidualConv2d",
     "ResidualLinear",
@@ -81,6 +83,7 @@ __all__ = [
     "SandwichNetwork",
     "ScaledConv2d",
     "ScaledLinear",
+    "Shift2d",
     "SpaceToDepth",
     "SpectralConv2d",
     "SpectralLinear",

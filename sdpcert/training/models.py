@@ -177,6 +177,8 @@ def _activation(name: str, channels: int) -> nn.Module:
         return layers.MaxMin()
     if name == "householder":
         return layers.Householder(channels)
+    if name == "partial-abs":
+        return layers.PartialAbs()
     return layers.Abs() if name == "abs" else layers.Elementwise("relu")
 
 

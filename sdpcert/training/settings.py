@@ -15,7 +15,7 @@ with needed_by("training", "train"):
 Positive = Annotated[int, Field(gt=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-Activation = Literal["maxmin", "householder", "abs", "relu"]
+Activation = Literal["maxmin", "householder", "abs", "partial-abs", "relu"]
 Head = Literal["normalized", "orthogonal", "mlp"]
 
 

@@ -24,6 +24,7 @@ from sdpcert.layers import (  # noqa: E402
     Householder,
     Householder2,
     MaxMin,
+    PartialAbs,
     SLLLinear,
     SpectralConv2d,
     check,
@@ -174,6 +175,10 @@ def test_householder_of_order_two_is_the_published_fan() -> None:
         Elementwise("sigmoid"),
         Householder(4),
         Householder2(4),
+        PartialAbs(),
+        PartialAbs(0.25),
+        PartialAbs(0.0),
+        PartialAbs(1.0),
     ],
 )
 def test_activations_are_nonexpansive_and_certified(activation: Any) -> None:
