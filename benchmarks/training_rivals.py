@@ -110,7 +110,7 @@ CONTENDERS: dict[str, dict[str, tuple[Callable[..., nn.Sequential], dict[str, An
         "torchlip-conv-tau-small": (torchlip, {"channels": (16, 32, 64), "hidden": (256,)}, "tau", 5e-3),
         "orthogonium-aoc-strides": (
             orthogonium,
-            {"channels": (64, 128, 256), "hidden": (), "strides": (2,)},
+            {"channels": (32, 64, 128), "hidden": (256,), "strides": (2,)},
             "xent",
             5e-3,
         ),

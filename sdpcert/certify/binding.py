@@ -23,6 +23,7 @@ from sdpcert.certify.cut import with_rows
 from sdpcert.certify.front import front_and_head, read_scaled
 from sdpcert.check import CheckResult, HasDocument, Rejected, Unreadable, check_document, document_of
 from sdpcert.check.reading import values
+from sdpcert.network.affine import Rearrange
 from sdpcert.network.earlier import earlier_rules
 from sdpcert.network.graph import Network
 from sdpcert.network.stacked import StackedForm
@@ -202,7 +203,10 @@ def _same_pieces(document: dict[str, Any], leaves: list[_Leaf], network: Network
         return False
     before = None
     for start, end in pairwise([0, *cuts, network.output]):
-        found = _same_piece(leaves, network.between(start, end))
+        piece = network.between(start, end)
+        if not leaves and end == network.output and only_moves(piece):
+            return True
+        found = _same_piece(leaves, piece)
         if found is None:
             return False
         ends, used = found
@@ -224,11 +228,21 @@ def _same_piece(leaves: list[_Leaf], piece: Network) -> tuple[_Ends, int] | None
         inputs, outputs = (int(np.prod(shape)) for shape in (piece.input_shape, piece.output_shape))
         found = _whole_form(leaves[0], piece, None)
         return None if found is None else (_Ends(np.arange(inputs), np.arange(outputs), inputs), 1)
-    for used in (1, 2):
-        ends = _same_front_and_head(leaves[:used], piece, None, False, True) if used <= len(leaves) else None
-        if ends is not None:
-            return ends, used
+    for used in range(1, min(2, len(leaves)) + 1):
+        for share in (True, False):
+            ends = _same_front_and_head(leaves[:used], piece, None, False, share)
+            if ends is not None:
+                return ends, used
     return None
+
+
+def only_moves(piece: Network) -> bool:
+    """Whether every output is one of the inputs, each once: what a network ends with and no bound depends on."""
+    if not all(isinstance(node.layer, Rearrange) for node in piece.nodes):
+        return False
+    size = int(np.prod(piece.input_shape))
+    numbers = piece(np.arange(size, dtype=float).reshape(1, *piece.input_shape)).ravel()
+    return bool(np.array_equal(np.sort(numbers), np.arange(size)))
 
 
 def _attains(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows: list[int] | None) -> bool:

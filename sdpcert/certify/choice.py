@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from sdpcert.certify.constructed_parts import ConstructedParts
 from sdpcert.certify.construction import ConstructionPlan
 from sdpcert.certify.dense import DensePlan
 from sdpcert.certify.divided import DividedPlan
@@ -40,6 +41,9 @@ def plan_of(network: Any, request: Request) -> Plan:
         if divided:
             return DividedPlan(network, request, divided)
         if goes_over_frequencies(network, request):
+            if request.method == "by-construction" and request.form == "auto" and request.solver == "native":
+                assert isinstance(network, ConstructedNetwork)
+                return ConstructedParts(network, request)
             return FrequencyPlan(network, request)
     if isinstance(network, ConstructedNetwork) and request.method == "by-construction":
         return ConstructionPlan(network)

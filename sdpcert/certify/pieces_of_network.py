@@ -13,7 +13,8 @@ from sdpcert.certificate.sequence import Joint, Sequence
 from sdpcert.certify.dense import DensePlan
 from sdpcert.certify.fitting import LARGEST_UNROLLED, Fitting
 from sdpcert.certify.frequencies import FrequencyPlan
-from sdpcert.certify.proved import prove_best
+from sdpcert.certify.plan import Plan
+from sdpcert.certify.proved import Proved, prove_best
 from sdpcert.certify.request import Request
 from sdpcert.network.graph import Network
 from sdpcert.solvers.solution import Budget
@@ -83,16 +84,7 @@ class Piece:
         plan = self._plan(replace(request, method=method, output_rows=None, time_limit=inf))
         if isinstance(plan, str):
             return plan
-        proved = prove_best(plan, plan.candidates(budget), budget, checked=False)
-        tree, notes = proved.tree, proved.told.notes
-        if tree is None:
-            return "; ".join(notes[-2:])
-        parts, joints = (tree.parts, tree.joints) if isinstance(tree, Sequence) else ((tree,), ())
-        inputs, outputs = (int(np.prod(s)) for s in (self.own.input_shape, self.own.output_shape))
-        over = isinstance(plan, FrequencyPlan)
-        reads, gives = (plan.reads, plan.gives) if over else (np.arange(inputs), np.arange(outputs))
-        interrupted = proved.told.status == "interrupted"
-        return BoundedPiece(self.start, self.end, parts, joints, reads, gives, notes, interrupted)
+        return bounded_by(plan, prove_best(plan, plan.candidates(budget), budget, checked=False), self.start, self.end)
 
     def _plan(self, request: Request) -> DensePlan | FrequencyPlan | str:
         fitting, limit = self.fitting, request.memory_limit
@@ -105,3 +97,21 @@ class Piece:
             plan.network = None  # it is divided as far as it can be
             return plan
         return f"a part needs {fitting.unrolling / 2**30:.1f} GiB to be unrolled ({fitting.obstacle})"
+
+
+def bounded_by(plan: Plan, proved: Proved, start: int, end: int) -> BoundedPiece | str:
+    """The piece from one value to another that a plan of it has proved, or why it has not.
+
+    Raises ValueError if the plan is about no network.
+    """
+    tree, notes, own = proved.tree, proved.told.notes, plan.searched
+    if not isinstance(own, Network):
+        raise ValueError("pieces are those of a network")
+    if tree is None:
+        return "; ".join(notes[-2:])
+    parts, joints = (tree.parts, tree.joints) if isinstance(tree, Sequence) else ((tree,), ())
+    inputs, outputs = (int(np.prod(s)) for s in (own.input_shape, own.output_shape))
+    over = isinstance(plan, FrequencyPlan)
+    reads, gives = (plan.reads, plan.gives) if over else (np.arange(inputs), np.arange(outputs))
+    interrupted = proved.told.status == "interrupted"
+    return BoundedPiece(start, end, parts, joints, reads, gives, notes, interrupted)
