@@ -27,8 +27,11 @@ def curves(read: Read, name: str) -> Figure:
     whole: list[dict[str, Any]] = [run for run in read(f"training_{name}")["runs"] if "failed" not in run]
     last = max(whole[0]["certified"], key=float)
     ordered = sorted(groups(whole).items(), key=lambda item: -item[1][0]["certified"][last])[:MOST]
+    packages = [runs[0]["package"] for _, runs in ordered]
     series, rows = [], []
     for label, runs in ordered:
+        package = runs[0]["package"]
+        label = label if packages.count(package) > 1 else package  # short where it can be
         points = [(r["seconds"], 100 * r["test_accuracy"]) for r in runs[0]["records"] if "test_accuracy" in r]
         series.append(Series(label, [x for x, _ in points], [y for _, y in points]))
         rows += [(label, f"{x:.0f}", f"{y:.1f}") for x, y in points]

@@ -18,8 +18,7 @@ TABLES = ("mnist", "ablation", "cifar", "long", "families")
 def tables(read: Read) -> dict[str, Callable[[], str]]:
     """The tables of the results that are there, as Markdown, made when they are called."""
     there = [name for name in TABLES if is_there(read, name)]
-    made = {f"training_{name}": partial(_text, partial(compared, read, name)) for name in there}
-    return made | ({"training_curves": partial(_text, partial(curves, read))} if "cifar" in there else {})
+    return {f"training_{name}": partial(_text, partial(compared, read, name)) for name in there}
 
 
 def is_there(read: Read, name: str) -> bool:
@@ -61,23 +60,11 @@ def compared(read: Read, name: str) -> Table:
     # Sorted by the last radius, the best first.
     rows.sort(key=lambda row: -float(row[len(head) + len(radii) - 1].rstrip(" %")))
     ends = (f"under attack {_radius(radii[-1])}", "spread") if radii else ("under attack", "spread")
+    if all(row[-1] == "" for row in rows):  # one seed has no spread
+        rows, ends = [row[:-1] for row in rows], ends[:-1]
     made = document["machine"]
     caption = f"{made['processor']}, {made['threads']} threads, torch {made['versions']['torch']}."
     return Table((*head, *shown, *ends), rows, caption)
-
-
-def curves(read: Read) -> Table:
-    """The loss after a quarter, half, three quarters and all of the time, each contender's own loss, first seed."""
-    rows = []
-    for label, runs in groups(r for r in read("training_cifar")["runs"] if "failed" not in r).items():
-        records = runs[0]["records"]
-        whole = records[-1]["seconds"]
-        parts = []
-        for share in (0.25, 0.5, 0.75, 1.0):
-            reached = [record for record in records if record["seconds"] <= share * whole]
-            parts.append(f"{reached[-1]['loss']:.4g}" if reached else "")
-        rows.append((label, f"{records[-1]['epoch']:.3g}", *parts))
-    return Table(("network", "epochs", "loss at a quarter", "at half", "at three quarters", "at the end"), rows)
 
 
 def groups(runs: Iterable[Result]) -> dict[str, list[Result]]:

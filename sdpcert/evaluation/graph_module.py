@@ -16,6 +16,7 @@ from torch import Tensor
 from sdpcert.network.activations import Activation
 from sdpcert.network.affine import AffineLayer
 from sdpcert.network.graph import Network
+from sdpcert.running.allocation import kept_memory
 
 Array = np.ndarray
 
@@ -49,7 +50,8 @@ class GraphModule:
     @torch.no_grad()
     def evaluate(self, images: Tensor, batch: int = 500) -> Array:
         """Outputs (samples, outputs) in float64 of any number of inputs."""
-        parts = [self(images[k : k + batch]).double().cpu().numpy() for k in range(0, len(images), batch)]
+        with kept_memory():
+            parts = [self(images[k : k + batch]).double().cpu().numpy() for k in range(0, len(images), batch)]
         size = int(np.prod(self.network.output_shape))
         return np.concatenate(parts).reshape(len(images), -1) if parts else np.zeros((0, size))
 

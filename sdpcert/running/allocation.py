@@ -11,9 +11,11 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Numbers of the parameters in <malloc.h>, and what glibc has unless told otherwise.
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-USUAL = {TRIM_THRESHOLD: 128 * 1024, MMAP_MAX: 65536}
+#: Numbers of the parameters in <malloc.h>.
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+#: What is set afterwards: the values that glibc would have found for itself after some large arrays. It does not look
+#: for them any more once one of them was set.
+AFTERWARDS = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20}
 
 
 @contextmanager
@@ -31,6 +33,6 @@ def kept_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        for parameter, value in USUAL.items():
+        for parameter, value in AFTERWARDS.items():
             library.mallopt(parameter, value)
         library.malloc_trim(0)

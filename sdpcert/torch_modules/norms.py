@@ -24,15 +24,26 @@ def norm_upper_bound(operator: Operator) -> Tensor:
     Matrices: the largest eigenvalue of the smaller Gram matrix, in float64. Convolutions: the symbol K(f) is a
     trigonometric polynomial of degree d = (size - 1) / 2 per axis once it is centred, so its largest norm over all
     frequencies is at most `1 / (cos(pi d_1 / N) cos(pi d_2 / N))` times the largest one on a grid of N x N (M. Riesz;
-    Ehlich, Zeller 1964): 0.25 percent at N = 64 and 3 x 3 kernels. Dilation only rearranges frequencies.
+    Ehlich, Zeller 1964): 0.25 percent at N = 64 and 3 x 3 kernels. Dilation only rearranges frequencies. With a stride
+    the kernel is one of stride one on the places of a cell as channels, but where an image is closed to a torus, whose
+    size the stride may not divide: there the stride is left out, which can only make the bound larger.
     """
     weight = operator.weight
     if operator.geometry is None:
         return _norms(weight[None].to(torch.float64))[0].to(weight.dtype) * (1 + ROUNDING * max(weight.shape))
     groups = operator.geometry.groups
     kernel = weight.reshape(groups, -1, *weight.shape[1:]).to(torch.float64)
+    if not operator.geometry.circular and operator.geometry.dilation == (1, 1):
+        kernel = _of_cells(kernel, operator.geometry.stride)
     bounds = torch.stack([_kernel_norm(k) for k in kernel])
     return bounds.amax().to(weight.dtype)
+
+
+def _of_cells(kernel: Tensor, stride: tuple[int, int]) -> Tensor:
+    """The kernel (groups, out, in, height, width) with the places of a cell of the stride's size as further inputs."""
+    down, right = stride
+    kernel = functional.pad(kernel, (0, -kernel.shape[4] % right, 0, -kernel.shape[3] % down))
+    return kernel.unflatten(4, (-1, right)).unflatten(3, (-1, down)).permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4)
 
 
 def _kernel_norm(kernel: Tensor) -> Tensor:

@@ -1,0 +1,39 @@
+"""Memory that is kept while arrays of the same sizes come and go."""
+
+from __future__ import annotations
+
+import platform
+import resource
+
+import numpy as np
+import pytest
+
+from sdpcert.running.allocation import kept_memory
+
+PAGES = 4 * 2**20 // resource.getpagesize()
+
+
+def faults(rounds: int) -> int:
+    """Pages that the kernel had to bring for some rounds of work on arrays of four megabytes."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        np.ones(2**19)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_pages_are_brought_once() -> None:
+    with kept_memory():
+        faults(2)
+        assert faults(20) < PAGES
+
+
+def test_an_error_inside_passes_through() -> None:
+    with pytest.raises(ZeroDivisionError), kept_memory():
+        _ = 1 / 0
+
+
+def test_other_systems_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    with kept_memory():
+        assert np.ones(3).sum() == 3

@@ -1,0 +1,54 @@
+"""Norms of convolutions with a stride: never below that of the matrix on any image, and near it on large ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+import sdpcert  # noqa: E402
+from sdpcert.layers import AOCConv2d  # noqa: E402
+from sdpcert.torch_modules.geometry import Geometry, Operator  # noqa: E402
+from sdpcert.torch_modules.norms import norm_upper_bound  # noqa: E402
+
+
+def norm_on(operator: Operator, side: int) -> float:
+    """The norm of the matrix on images of `side` x `side` pixels."""
+    inputs = operator.weight.shape[1] * operator.geometry.groups  # type: ignore[union-attr]
+    images = torch.eye(inputs * side * side, dtype=torch.float64).reshape(-1, inputs, side, side)
+    return float(np.linalg.norm(operator(images).flatten(1).numpy(), 2))
+
+
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 3), (2, 1), (5, 4)])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4), (5, 3)])
+def test_the_bound_holds_on_every_image(
+    kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], groups: int, circular: bool
+) -> None:
+    generator = torch.Generator().manual_seed(sum((*kernel, *stride, *dilation, groups)))
+    weight = torch.randn(4, 2 // groups, *kernel, generator=generator, dtype=torch.float64)
+    # Around a torus more padding than that would read some pixels more than once.
+    around = (dilation[0] * ((kernel[0] - 1) // 2), dilation[1] * ((kernel[1] - 1) // 2)) if circular else (1, 1)
+    operator = Operator(weight, Geometry(around, stride, dilation, groups, circular))
+    bound = float(norm_upper_bound(operator))
+    for side in (9, 10, 12):
+        found = norm_on(operator, side)
+        assert found <= bound
+    if not circular and dilation == (1, 1):
+        assert found >= 0.7 * bound  # larger images come nearer
+
+
+def test_an_orthogonal_convolution_with_stride_is_certified_as_a_stock_one() -> None:
+    torch.manual_seed(0)
+    layer = AOCConv2d(3, 8, 3, 2)
+    stock = nn.Conv2d(3, 8, layer.materialised().through.weight.shape[2], stride=2, padding=1)
+    with torch.no_grad():
+        stock.weight.copy_(layer.materialised().through.weight)  # type: ignore[union-attr]
+    network = sdpcert.from_torch(nn.Sequential(stock, nn.ReLU()), (3, 8, 8))
+    certificate = sdpcert.certify(network, "by-construction")
+    assert certificate.status == "proved" and certificate.upper < 1.01
