@@ -106,7 +106,7 @@ PLANS = {
         10.0,
         (0, 1, 2),
     ),
-    "long": Plan("cifar10", ("cifar-sandwich",), ("orthogonium-aoc", "torchlip-conv-tau"), 40.0),
+    "long": Plan("cifar10", ("cifar-aoc",), ("orthogonium-aoc-strides", "torchlip-conv-tau-small"), 40.0),
     "families": Plan("cifar10", tuple(f"families-{k}" for k in ("sll", "aol", "cpl", "sandwich", "soc")), (), 10.0),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,11 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 #: What is set afterwards: the values that glibc would have found for itself after some large arrays. It does not look
 #: for them any more once one of them was set.
 AFTERWARDS = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20}
+
+
+#: How many are in the block at once, one inside another or in several threads.
+_inside = 0
+_counting = threading.Lock()
 
 
 @contextmanager
@@ -28,11 +34,22 @@ def kept_memory() -> Iterator[None]:
     if library is None:
         yield
         return
-    library.mallopt(MMAP_MAX, 0)
-    library.mallopt(TRIM_THRESHOLD, -1)
+    _count(library, 1)
     try:
         yield
     finally:
-        for parameter, value in AFTERWARDS.items():
-            library.mallopt(parameter, value)
-        library.malloc_trim(0)
+        _count(library, -1)
+
+
+def _count(library: ctypes.CDLL, more: int) -> None:
+    """Set the parameters for the first one, and back after the last."""
+    global _inside
+    with _counting:
+        _inside += more
+        if _inside == 1 and more == 1:
+            library.mallopt(MMAP_MAX, 0)
+            library.mallopt(TRIM_THRESHOLD, -1)
+        elif _inside == 0:
+            for parameter, value in AFTERWARDS.items():
+                library.mallopt(parameter, value)
+            library.malloc_trim(0)

@@ -28,6 +28,14 @@ def test_pages_are_brought_once() -> None:
         assert faults(20) < PAGES
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_one_inside_another_ends_nothing() -> None:
+    with kept_memory():
+        with kept_memory():
+            faults(2)
+        assert faults(20) < PAGES
+
+
 def test_an_error_inside_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), kept_memory():
         _ = 1 / 0
