@@ -180,8 +180,8 @@ def rival(name: str, python: str, seed: int, work: Work, folder: Path) -> dict[s
     asked = ["--minutes", work.minutes, "--seed", seed, "--threads", work.threads]
     command = [python, HERE / "training_rivals.py", name, folder / "data.npz", folder, *asked]
     # Memory is kept from step to step for everyone: `sdpcert.running.allocation` does so for our own runs.
-    kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=os.environ | kept)
+    memory = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=os.environ | memory)
     (folder / "data.npz").unlink()
     if ended.returncode:
         raise RuntimeError((ended.stderr.strip().splitlines() or ["no message"])[-1])

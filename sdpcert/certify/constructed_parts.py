@@ -44,7 +44,6 @@ class ConstructedParts(Plan):
         pieces = self._pieces(budget)
         if pieces is not None:
             yield DividedCandidate(tuple(pieces), way="one convolution after another")
-            return
         self.whole = FrequencyPlan(self.network, self.request)
         yield from self.whole.candidates(budget)
 
@@ -71,15 +70,17 @@ class ConstructedParts(Plan):
         return found
 
     def is_settled(self, tried: list[Tried], budget: Budget) -> bool:
-        return bool(tried)
+        """What a checker rejects settles nothing."""
+        return any(t.upper < inf for t in tried)
 
     def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
-        if self.whole is not None:
+        if self.whole is not None and not (best is not None and isinstance(best.candidate, DividedCandidate)):
             return self.whole.told(tried, best, budget)
-        parts = tried[0].proven.tree.parts if isinstance(tried[0].proven.tree, Sequence) else ()
+        proven = tried[0].proven
+        parts = proven.tree.parts if isinstance(proven.tree, Sequence) else ()
         notes = [f"proved in {len(parts)} parts, one convolution after another"] if parts else []
         information = {"cuts": self.cuts} if self.cuts else {}
-        return Told(0.0, "closed form", 0, (), (*notes, *tried[0].proven.notes), information)
+        return Told(0.0, "closed form", 0, (), (*notes, *proven.notes), information)
 
 
 def parts_of(network: ConstructedNetwork) -> tuple[list[int], int]:

@@ -115,13 +115,22 @@ class _SortedPairs(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(output[1])
+        ctx.save_for_forward(output[1])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx: Any, given: Tensor, _: Tensor) -> Any:
-        (ordered,) = ctx.saved_tensors
-        low, high = given[:, 0::2], given[:, 1::2]
-        return _paired(torch.where(ordered, low, high), torch.where(ordered, high, low))
+        return _exchanged(given, ctx.saved_tensors[0])
+
+    @staticmethod
+    def jvp(ctx: Any, given: Tensor) -> Any:
+        return _exchanged(given, ctx.saved_tensors[0]), None
+
+
+def _exchanged(values: Tensor, ordered: Tensor) -> Tensor:
+    """The pairs as they are where they are in order, and the other way round elsewhere."""
+    first, second = values[:, 0::2], values[:, 1::2]
+    return _paired(torch.where(ordered, first, second), torch.where(ordered, second, first))
 
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ TORUS = 16
 
 
 def norm_upper_bound(operator: Operator) -> Tensor:
-    """An upper bound of the operator's spectral norm, for a convolution on images of every size with every padding.
+    """An upper bound of the operator's spectral norm, for a convolution on images of every size with every padding by
+    zeros, or around a torus by no more than reads every pixel once.
 
     Matrices: the largest eigenvalue of the smaller Gram matrix, in float64. Convolutions: the symbol K(f) is a
     trigonometric polynomial of degree d = (size - 1) / 2 per axis once it is centred, so its largest norm over all

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
 from sdpcert import layers  # noqa: E402
-from sdpcert.certify import choice, constructed_parts  # noqa: E402
+from sdpcert.certify import choice, constructed_parts, proved  # noqa: E402
 from sdpcert.certify.binding import check_with_network, only_moves  # noqa: E402
 from sdpcert.certify.constructed_parts import parts_of  # noqa: E402
 from sdpcert.network.affine import Rearrange  # noqa: E402
@@ -78,6 +78,18 @@ def test_the_whole_is_proved_where_a_part_has_no_proof(monkeypatch: pytest.Monke
     assert certificate.status == "proved" and certificate.upper <= 1
     assert "cuts" not in certificate.information
     assert check_with_network(certificate, network).ok
+
+
+def test_the_whole_is_proved_where_a_checker_rejects_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "goes_over_frequencies", lambda *given: True)
+    accepted = proved.accepted
+    monkeypatch.setattr(
+        proved, "accepted", lambda tree, *given: None if len(getattr(tree, "parts", ())) > 2 else accepted(tree, *given)
+    )
+    network = sdpcert.from_torch(made("aol", "dense"), (2, 8, 8))
+    certificate = sdpcert.certify(network, "by-construction")
+    assert certificate.status == "proved" and certificate.upper <= 1
+    assert "cuts" not in certificate.information
 
 
 def test_a_convolution_has_what_follows_it() -> None:
