@@ -87,6 +87,7 @@ def losses(classes: int) -> dict[str, Callable[[], nn.Module]]:
         "lse-hkr": lambda: torchlip.LseHKRMulticlassLoss(alpha=0.99, min_margin=2.0),
         "tau": lambda: torchlip.TauCrossEntropyLoss(tau=2.0),
         "xent": lambda: LossXent(classes, offset=1.5 * 2**0.5, temperature=0.25),
+        "xent-3": lambda: LossXent(classes, offset=3.0, temperature=0.25),
     }
 
 
@@ -101,8 +102,8 @@ CONTENDERS: dict[str, dict[str, tuple[Callable[..., nn.Sequential], dict[str, An
         "torchlip-dense-hkr": (torchlip, DENSE, "lse-hkr", 5e-3),
         "torchlip-dense-tau": (torchlip, DENSE, "tau", 5e-3),
         "torchlip-conv-hkr": (torchlip, {"channels": (32, 64), "hidden": (256,)}, "lse-hkr", 2e-3),
-        "orthogonium-dense": (orthogonium, DENSE, "xent", 5e-3),
-        "orthogonium-aoc": (orthogonium, {"channels": (32, 64), "hidden": (256,)}, "xent", 2e-3),
+        "orthogonium-dense": (orthogonium, DENSE, "xent-3", 5e-3),
+        "orthogonium-aoc": (orthogonium, {"channels": (32, 64), "hidden": (256,)}, "xent-3", 2e-3),
     },
     "cifar10": {
         "torchlip-conv-hkr": (torchlip, {"channels": (32, 64, 128), "hidden": (512,)}, "lse-hkr", 2e-3),

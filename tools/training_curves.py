@@ -29,7 +29,7 @@ def curves(read: Read, name: str) -> Figure:
     ordered = sorted(groups(whole).items(), key=lambda item: -item[1][0]["certified"][last])[:MOST]
     packages = [runs[0]["package"] for _, runs in ordered]
     series, rows = [], []
-    for label, runs in ordered:
+    for (label, *_), runs in ordered:
         package = runs[0]["package"]
         label = label if packages.count(package) > 1 else package  # short where it can be
         points = [(r["seconds"], 100 * r["test_accuracy"]) for r in runs[0]["records"] if "test_accuracy" in r]
@@ -38,7 +38,7 @@ def curves(read: Read, name: str) -> Figure:
     return Figure(
         name,
         "Accuracy while training",
-        f"Accuracy on test images against the seconds of training: {', '.join(label for label, _ in ordered)}.",
+        f"Accuracy on test images against the seconds of training: {', '.join(label for (label, *_), _ in ordered)}.",
         "Accuracy on test images, without an attack, after each look at them; the clock counts training steps alone.",
         Axis("training", "s", low=0.0),
         Axis("right", "%"),

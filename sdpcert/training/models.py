@@ -94,19 +94,26 @@ def _dense_chain(family: str, size: int, hidden: Sequence[int], activation: str)
 
 
 def _residual(settings: ResidualModel, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
-    if settings.channels < shape[0]:
-        raise ValueError(f"model.channels must be at least the {shape[0]} channels of the images")
+    channels, height, width = shape
+    _divides("patch", settings.patch, height, width)
+    channels, height, width = channels * settings.patch**2, height // settings.patch, width // settings.patch
+    _divides("pooling", settings.pooling, height, width)
+    if settings.channels < channels:
+        raise ValueError(f"model.channels must be at least the {channels} channels of the images' patches")
     convolution = layers.SLLConv2d if settings.family == "sll" else layers.CPLConv2d
     hidden = settings.inner * settings.channels
-    chain: list[nn.Module] = [layers.ZeroChannelPadding(settings.channels - shape[0])]
+    chain: list[nn.Module] = [layers.SpaceToDepth(settings.patch)] if settings.patch > 1 else []
+    chain.append(layers.ZeroChannelPadding(settings.channels - channels))
     chain += [convolution(settings.channels, hidden, settings.kernel) for _ in range(settings.convolutions)]
-    sides = [side // settings.pooling for side in shape[1:]]
-    if any(side % settings.pooling for side in shape[1:]):
-        raise ValueError(f"model.pooling of {settings.pooling} does not divide images of {shape[1]} x {shape[2]}")
     chain += [layers.AveragePooling2d(settings.pooling), nn.Flatten()]
-    size = settings.channels * sides[0] * sides[1]
+    size = settings.channels * (height // settings.pooling) * (width // settings.pooling)
     made, size = _dense_chain(settings.family, size, [settings.dense_hidden] * settings.dense, "relu")
     return [*chain, *made], size
+
+
+def _divides(name: str, parts: int, height: int, width: int) -> None:
+    if height % parts or width % parts:
+        raise ValueError(f"model.{name} of {parts} does not divide images of {height} x {width}")
 
 
 def _convolutional(settings: ConvolutionalModel, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:

@@ -56,11 +56,13 @@ class ResidualModel(Section):
     """Convolutional, then dense residual blocks (Araujo et al. 2023; Meunier et al. 2022).
 
     `convolutions` blocks with `channels` and `inner` times as many hidden channels, sums over `pooling` x `pooling`
-    pixels, `dense` blocks with `dense_hidden` neurons.
+    pixels, `dense` blocks with `dense_hidden` neurons. With `patch` above 1 the pixels of `patch` x `patch` are
+    channels from the first block on, which makes a step that many times cheaper.
     """
 
     architecture: Literal["residual"]
     family: Literal["sll", "cpl"] = "sll"
+    patch: Positive = 1
     convolutions: Positive = 20
     channels: Positive = 45
     inner: Positive = 5

@@ -94,6 +94,16 @@ MODELS: dict[str, dict[str, Any]] = {
         "pooling": 4,
         "dense": 0,
     },
+    "residual-patches": {
+        "architecture": "residual",
+        "family": "sll",
+        "patch": 2,
+        "convolutions": 1,
+        "channels": 9,
+        "inner": 1,
+        "pooling": 2,
+        "dense": 0,
+    },
     **{
         f"convolutional-{family}": {
             "architecture": "convolutional",
@@ -177,7 +187,10 @@ def test_keep_channels() -> None:
     ("model", "text"),
     [
         ({"architecture": "residual", "channels": 1}, "at least the 2 channels"),
-        ({"architecture": "residual", "pooling": 3}, "does not divide"),
+        ({"architecture": "residual", "pooling": 3}, "pooling of 3 does not divide images of 4 x 4"),
+        ({"architecture": "residual", "patch": 3}, "patch of 3 does not divide images of 4 x 4"),
+        ({"architecture": "residual", "patch": 2, "channels": 8, "pooling": 4}, "pooling of 4 .* 2 x 2"),
+        ({"architecture": "residual", "patch": 2, "channels": 4}, "at least the 8 channels"),
         ({"architecture": "convolutional", "channels": [4] * 4, "outputs": [4] * 4}, "cannot be halved"),
         ({"architecture": "convolutional", "channels": [5], "outputs": [5]}, "even number of channels"),
         ({"architecture": "convolutional", "kernel": 2}, "odd"),
