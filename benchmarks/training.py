@@ -12,18 +12,23 @@ The clock of a run counts training steps alone, with `--threads` threads for eve
 of the learning rate are the same. All networks are evaluated alike (`training_certified.py`): a proved constant, all
 classes, all test images, level R, and the share that an attack leaves of the first `--attacked` of them.
 
-After every run the results are written; a run that they already hold, with the same minutes and threads, is kept.
+After every run the results are written; a run that they already hold, with the same minutes, threads and configuration,
+is kept, unless epochs of it took much longer than the others: then something else was running.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -34,6 +39,7 @@ import typer
 
 import sdpcert
 from benchmarks.training_certified import attacked, certified, check_same_function, plain_network
+from benchmarks.training_rivals import CONTENDERS
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.saved import Evaluation
 from sdpcert.evaluation.trained import evaluate
@@ -71,6 +77,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 WATCHED = 2000
 #: What is kept of the log, for learning curves.
 RECORDED = ("epoch", "seconds", "loss", "test_accuracy")
+
+
+#: A run that lost this share of its time to something else does not count.
+DISTURBED = 0.02
 
 
 class Plan(NamedTuple):
@@ -126,8 +136,8 @@ class Work(NamedTuple):
     radii: list[float]
 
 
-def ours(name: str, change: str, seed: int, work: Work, folder: Path) -> dict[str, Any]:
-    """Train and evaluate one of our configurations with one change."""
+def configuration(name: str, change: str, work: Work) -> dict[str, Any]:
+    """One of our configurations with one change, and with what all runs of a table share."""
     table = tomllib.loads((HERE / "training" / f"{name}.toml").read_text())
     given = {"training": {"minutes": work.minutes, "threads": work.threads, "radii": work.radii}}
     given["training"]["evaluate_every"] = EVERY[work.data.description.name]
@@ -135,8 +145,29 @@ def ours(name: str, change: str, seed: int, work: Work, folder: Path) -> dict[st
     crop, flip = AUGMENTED[work.data.description.name]
     given["augment"] = {"crop": crop, "flip": flip}
     for section, values in [*given.items(), *CHANGES[change].items()]:
-        other = "name" in values and values["name"] != table.get(section, {}).get("name")
-        table[section] = values if other else table.get(section, {}) | values
+        before = table.get(section, {})
+        if "name" in values and values["name"] != before.get("name"):
+            before = {key: before[key] for key in ("certificate",) if key in before}  # which every loss may have
+        table[section] = before | values
+    return table
+
+
+def processor_seconds() -> float:
+    """What this process and those that it waited for have spent so far."""
+    return sum(os.times()[:4])
+
+
+def lost(records: list[dict[str, Any]]) -> float:
+    """The share of the time by which epochs were longer than one and a half median ones: 0 on a quiet machine."""
+    ends = [0.0, *(record["seconds"] for record in records)]
+    each = [end - start for start, end in itertools.pairwise(ends)]
+    usual = 1.5 * statistics.median(each)
+    return sum(max(0.0, one - usual) for one in each) / ends[-1]
+
+
+def ours(name: str, change: str, seed: int, work: Work, folder: Path) -> dict[str, Any]:
+    """Train and evaluate one of our configurations with one change."""
+    table = configuration(name, change, work)
     train(table | {"seed": seed}, folder, progress=sys.stderr.isatty())
     run = load_run(folder)
     proved = partial(evaluate, folder, work.radii, ("by-construction",), attack=False, count=work.count, progress=False)
@@ -207,6 +238,17 @@ def rival(name: str, python: str, seed: int, work: Work, folder: Path) -> dict[s
     }
 
 
+def fingerprint(name: str, change: str, package: str, work: Work) -> str:
+    """Of what a contender was asked to do, for however long and wherever the data are."""
+    if package == "sdpcert":
+        asked: Any = configuration(name, change, work) | {"data": work.data.description.table()}
+        asked["training"] = {k: v for k, v in asked["training"].items() if k not in ("minutes", "threads")}
+    else:
+        module, sizes, loss, learning_rate = CONTENDERS[work.data.description.name][name]
+        asked = (module.__name__, sizes, loss, learning_rate)
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
 def machine(threads: int) -> dict[str, Any]:
     """What the times depend on."""
     model = [line for line in _cpu() if line.startswith("model name")]
@@ -248,38 +290,48 @@ def main(
     data = load_data(plan.data, None if plan.data == "digits" else root, cache)
     work = Work(data, root, cache, minutes or plan.minutes, threads, count, attack, RADII[plan.data])
     target = output or HERE / "results" / f"training_{table}.json"
-    kept = _read(target)
+    wanted = [(name, change, "sdpcert") for name in plan.ours for change in plan.changes]
+    wanted += [(name, "nothing", name.partition("-")[0]) for name in plan.rivals]
+    prints = {one: fingerprint(*one, work) for one in wanted}
+    kept = _read(target, prints.values())
     results: dict[str, Any] = {"table": table, "machine": machine(threads), "runs": kept}
     chosen = None if only is None else {name.strip() for name in only.split(",")}
-    wanted = [(name, change, "sdpcert") for name in plan.ours for change in plan.changes]
-    wanted += [(name, "nothing", name.partition("-")[0]) for name in plan.rivals if rivals]
+    if rivals is None:
+        wanted = [one for one in wanted if one[2] == "sdpcert"]
     with tempfile.TemporaryDirectory() as scratch:
         for seed in plan.seeds if seeds is None else [int(k) for k in seeds.split(",")]:
             for name, change, package in wanted:
                 key = {"name": name, "change": change, "seed": seed, "minutes": work.minutes, "threads": threads}
+                key["configuration_sha256"] = prints[name, change, package]
                 if (chosen and not chosen & {name, change}) or any(key.items() <= run.items() for run in kept):
                     continue
-                place = f"{table}-{name}-{list(CHANGES).index(change)}-{seed}-{work.minutes:g}"
+                place = f"{table}-{name}-{list(CHANGES).index(change)}-{seed}-{work.minutes:g}-{threads}"
+                place += f"-{key['configuration_sha256'][:8]}"
                 folder = (runs or Path(scratch)) / place
+                before = {"load_before": os.getloadavg()[0], "processor_seconds": -processor_seconds()}
                 try:
                     if package == "sdpcert":
                         row = ours(name, change, seed, work, folder)
                     else:
                         row = rival(name, str(rivals), seed, work, folder)
+                    row["lost"] = lost(row["records"])
                 except (ValueError, RuntimeError) as error:
                     row = {"failed": f"{type(error).__name__}: {error}"}
-                results["runs"].append(key | {"package": package} | row)
+                before["processor_seconds"] += processor_seconds()
+                results["runs"].append(key | {"package": package} | before | row)
                 write_whole(target, (json.dumps(results, indent=1) + "\n").encode())
                 shown = row.get("certified") or row.get("failed")
                 print(name, change, seed, f"{row.get('images_a_second', 0):.0f} images/s", row.get("clean"), shown)
     print(target)
 
 
-def _read(target: Path) -> list[dict[str, Any]]:
-    """The runs that a file of results holds, but for those that failed."""
+def _read(target: Path, current: Container[str]) -> list[dict[str, Any]]:
+    """The runs of current configurations that a file of results holds, but for those that failed or were disturbed."""
     if not target.is_file():
         return []
-    return [run for run in json.loads(target.read_text())["runs"] if "failed" not in run]
+    runs = json.loads(target.read_text())["runs"]
+    whole = [run for run in runs if "failed" not in run and run.get("configuration_sha256") in current]
+    return [run for run in whole if run["lost"] < DISTURBED]
 
 
 if __name__ == "__main__":
