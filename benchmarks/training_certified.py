@@ -23,16 +23,14 @@ import sdpcert.layers as layers
 from sdpcert.evaluation.attack import AttackSettings, run_attack
 from sdpcert.evaluation.bounds import Subject, networks_of, prove
 from sdpcert.evaluation.graph_module import GraphModule
-from sdpcert.network.graph import Network
+from sdpcert.evaluation.real_logits import ROOM, centre_of, distances, judge
 from sdpcert.robustness.execution import error_bound
-from sdpcert.robustness.from_logits import ErrorBound, linear_radii, pair_constants, surely_wrong
+from sdpcert.robustness.from_logits import linear_radii, pair_constants
 from sdpcert.robustness.links import prove_links
 from sdpcert.training.datasets import Description, Split
 from sdpcert.training.modules import Normalisation
 
 Array = np.ndarray
-#: Adversarial points count with so many times the error of evaluation.
-ROOM = 4.0
 #: How hard the attack beside every certified accuracy looks.
 ATTACK = AttackSettings(steps=30, restarts=1)
 
@@ -87,8 +85,8 @@ def certified(
     assert isinstance(head, nn.Linear)
     constants = pair_constants(upper, head.weight.detach().double().numpy(), data.classes)
     logits = GraphModule(whole).evaluate(points)
-    error, away = _error(whole, data, points)
-    found = linear_radii(logits, labels, constants, error.at(away))
+    error = error_bound(whole, prove_links(whole), centre_of(data))
+    found = linear_radii(logits, labels, constants, error.at(distances(points, data)))
     return {
         "constant": upper,
         "attained": float.fromhex(entry["lower"]),
@@ -107,26 +105,8 @@ def attacked(
     _, whole = networks_of(module, data.input_shape)
     points = torch.from_numpy(test.images[:count]).float() / data.levels
     labels = test.labels[:count].astype(np.int32)
-    error, _ = _error(whole, data, points)
-    exact, centre = GraphModule(whole), _centre(data)
-
-    def surely(moved: Tensor, given: Array) -> Array:
-        away = np.linalg.norm((moved.double().numpy() - centre).reshape(len(moved), -1), axis=1) * (1 + 1e-9)
-        return surely_wrong(exact.evaluate(moved), given, ROOM * error.at(away))
-
-    right = exact.evaluate(points).argmax(1) == labels
+    surely = judge(whole, data, error_bound(whole, prove_links(whole), centre_of(data)), room=ROOM)
+    right = GraphModule(whole).evaluate(points).argmax(1) == labels
     left = run_attack(GraphModule(whole, "cpu", torch.float32), points, labels, radii, surely, ATTACK).distances
     shares = {f"{radius:.6g}": float((right & (left > radius)).mean()) for radius in radii}
     return {"attacked_images": count, "under_attack": shares}
-
-
-def _error(whole: Network, data: Description, points: Tensor) -> tuple[ErrorBound, Array]:
-    """What evaluation loses, and the distances (samples,) from the mean colour that it depends on."""
-    centre = _centre(data)
-    steps = (points.double().numpy() - centre).reshape(len(points), -1)
-    away = np.linalg.norm(steps, axis=1) * (1 + (steps.shape[1] + 8) * 2.0**-52)
-    return error_bound(whole, prove_links(whole), centre), away
-
-
-def _centre(data: Description) -> Array:
-    return np.broadcast_to(np.array(data.mean, dtype=float)[:, None, None], data.input_shape)

@@ -37,6 +37,7 @@ class ConstructedParts(Plan):
         self.neurons = network.neurons
         self.request = replace(request, time_limit=inf)
         self.cuts: list[int] = []
+        self.missing = ""
         self.whole: FrequencyPlan | None = None
 
     def candidates(self, budget: Budget) -> Iterator[Candidate]:
@@ -59,9 +60,10 @@ class ConstructedParts(Plan):
                 plan = ConstructionPlan(own) if start >= flat else FrequencyPlan(own, self.request)
                 proved = prove_best(plan, plan.candidates(budget), budget, checked=False)
                 piece = bounded_by(plan, proved, start, end)
-            except (ValueError, *FAILURES):
-                return None
+            except (ValueError, *FAILURES) as error:
+                piece = str(error)
             if isinstance(piece, str):
+                self.missing = piece
                 return None
             if isinstance(proved.tree, Sequence) and proved.tree.cuts:
                 numbers = [start, *self.network.path(start, end)]
@@ -75,7 +77,9 @@ class ConstructedParts(Plan):
 
     def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
         if self.whole is not None and not (best is not None and isinstance(best.candidate, DividedCandidate)):
-            return self.whole.told(tried, best, budget)
+            told = self.whole.told(tried, best, budget)
+            note = f"proved as a whole, as one convolution after another has no proof: {self.missing}"
+            return replace(told, notes=(note, *told.notes)) if self.missing else told
         proven = tried[0].proven
         parts = proven.tree.parts if isinstance(proven.tree, Sequence) else ()
         notes = [f"proved in {len(parts)} parts, one convolution after another"] if parts else []

@@ -13,9 +13,10 @@ from sdpcert.errors import EvaluationRejected, MalformedEvaluation
 from sdpcert.evaluation.adversarial import check_points
 from sdpcert.evaluation.bounds import difference, networks_of
 from sdpcert.evaluation.file import NAME, canonical, decode, images_sha256
+from sdpcert.evaluation.real_logits import judge
 from sdpcert.evaluation.rows import compute
 from sdpcert.evaluation.saved import Evaluation, load_evaluation
-from sdpcert.evaluation.trained import evaluated_images, fill_samples, judge, stated_of
+from sdpcert.evaluation.trained import evaluated_images, fill_samples, stated_of
 from sdpcert.robustness.from_logits import ErrorBound
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import load_run
@@ -68,7 +69,7 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
     except MalformedEvaluation as error:
         raise EvaluationRejected(f"{folder / NAME}: {error}") from None
     if evaluation.distances is not None:
-        surely = judge(again, whole, run.data, device)
+        surely = judge(whole, run.data, ErrorBound.of(again["errors"]["float64"]), device)
         check_points(folder, stated["attack"].get("points_sha256"), evaluation.distances, points, labels, surely)
     return evaluation
 
@@ -94,7 +95,7 @@ def _compare(stated: Any, again: dict[str, Any]) -> None:
     if np.any(np.abs(away - given) > 1e-9 * (1 + away)):
         raise MalformedEvaluation("states distances from the centre that are not those of the images")
     new, old = (decode(table["logits"], (count, classes)) for table in (samples, own))
-    apart = np.linalg.norm(new - old, axis=1) > 2.001 * _bound(again["errors"]["float64"]).at(away)
+    apart = np.linalg.norm(new - old, axis=1) > 2.001 * ErrorBound.of(again["errors"]["float64"]).at(away)
     if apart.any():
         raise MalformedEvaluation(f"states logits of sample {int(np.argmax(apart))} that the network does not give")
     for key in samples.get("head", {}):
@@ -131,7 +132,3 @@ def _compare_rows(evaluation: Evaluation, again: dict[str, Any]) -> None:
     for row, new in zip(evaluation.rows, found.rows, strict=True):
         if row.certified > new.certified or (row.attacked or 0) < (new.attacked or 0):
             raise MalformedEvaluation(f"states a row that does not follow from the network and the data: {row}")
-
-
-def _bound(table: dict[str, str]) -> ErrorBound:
-    return ErrorBound(float.fromhex(table["offset"]), float.fromhex(table["slope"]))

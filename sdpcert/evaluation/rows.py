@@ -153,7 +153,7 @@ class _Samples:
 
 
 def _error(table: Mapping[str, Any]) -> ErrorBound:
-    bound = ErrorBound(float.fromhex(table["offset"]), float.fromhex(table["slope"]))
+    bound = ErrorBound.of(table)
     if not (0 <= bound.offset < math.inf and 0 <= bound.slope < math.inf):
         raise MalformedEvaluation("states errors of evaluation that are negative or not finite")
     return bound

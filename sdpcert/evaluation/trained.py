@@ -10,7 +10,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sdpcert.evaluation.attack import Attacked, AttackSettings, nothing_found, r
 from sdpcert.evaluation.bounds import networks_of, pairs_of, prove, reason_against, subjects
 from sdpcert.evaluation.file import NAME, decode, document_bytes, encode, images_sha256
 from sdpcert.evaluation.graph_module import GraphModule
+from sdpcert.evaluation.real_logits import ROOM, centre_of, distances, judge
 from sdpcert.evaluation.rows import BOUNDS, LEVELS, compute, contradiction_of
 from sdpcert.evaluation.saved import Evaluation, read_evaluation
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead
@@ -32,7 +33,7 @@ from sdpcert.layers.mlp_head import MLPHead
 from sdpcert.network.construction import ConstructedNetwork
 from sdpcert.network.graph import Network
 from sdpcert.robustness.execution import FLOAT32, FLOAT64, check_float32, error_bound
-from sdpcert.robustness.from_logits import ErrorBound, surely_wrong
+from sdpcert.robustness.from_logits import ErrorBound
 from sdpcert.robustness.links import prove_links
 from sdpcert.running import choices
 from sdpcert.running.arguments import choice
@@ -40,7 +41,7 @@ from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
 from sdpcert.running.shares import shares_shown
 from sdpcert.torch_modules.geometry import Operator, array
-from sdpcert.training.datasets import Description, load_data
+from sdpcert.training.datasets import load_data
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import LoadedRun, is_finished, load_run
 from sdpcert.version import __version__
@@ -48,9 +49,6 @@ from sdpcert.version import __version__
 Array = np.ndarray
 #: The radii of the literature, for images of values 0 to 1; those of the run's log come in addition.
 RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
-#: Points count as adversarial with so many times the error of evaluation: logits that another machine evaluates differ
-#: by at most twice the error, so that it can prove them with the error as it is.
-ROOM = 4.0
 
 
 def evaluate(
@@ -113,7 +111,7 @@ def evaluate(
         finished = _fill_bounds(document, bounds, before, whole, folder, (tol, seed), report)
         found = None
         if attack_settings is not None and finished:
-            surely = judge(document, whole, run.data, device, ROOM)
+            surely = judge(whole, run.data, ErrorBound.of(document["errors"]["float64"]), device, ROOM)
             found = _attack(document, whole, points, labels, surely, attack_settings, device, report)
     if found is not None:
         document["samples"]["attacked"] = encode(found.distances)
@@ -214,15 +212,14 @@ def fill_samples(
     document: dict[str, Any], run: LoadedRun, before: Network, whole: Network, points: Tensor, device: str
 ) -> None:
     """Logits, errors, and what the head's radii need."""
-    centre = _centre(run.data)
+    centre = centre_of(run.data)
     links = prove_links(whole)
     single = error_bound(whole, links, centre, FLOAT32) if document["level"] == "F" else None
-    errors = {"float64": _hex(error_bound(whole, links, centre, FLOAT64)), "float32": single and _hex(single)}
-    steps = (points.double().numpy() - centre).reshape(len(points), -1)
-    away = np.linalg.norm(steps, axis=1) * (1 + (steps.shape[1] + 8) * 2.0**-52)
+    double = error_bound(whole, links, centre, FLOAT64)
+    errors = {"float64": double.table(), "float32": None if single is None else single.table()}
     samples = document["samples"]
     samples["logits"] = encode(GraphModule(whole, device).evaluate(points))
-    samples["from_centre"] = encode(away)
+    samples["from_centre"] = encode(distances(points, run.data))
     head = getattr(run.module, "head", None)
     document["head"] = {"kind": "none"}
     if isinstance(head, NormalizedHead | OrthogonalHead):
@@ -230,7 +227,7 @@ def fill_samples(
         assert isinstance(operator, Operator)
         document["head"] = {"kind": "rows", "rows": encode(array(operator.weight))}
     elif isinstance(head, MLPHead):
-        errors["features"] = _hex(error_bound(before, prove_links(before), centre, FLOAT64))
+        errors["features"] = error_bound(before, prove_links(before), centre, FLOAT64).table()
         features = GraphModule(before, device).evaluate(points)
         margins, steepest = _of_mlp(head, features, decode(samples["labels"], (len(points),), "<i4"))
         samples["head"] = {"margins": encode(margins), "steepest": encode(steepest)}
@@ -251,15 +248,6 @@ def _of_mlp(head: MLPHead, features: Array, labels: Array) -> tuple[Array, Array
         margins[k, others] = low
         steepest[k, others] = np.linalg.norm(gradients, axis=1) * (1 + (len(x) + 8) * 2.0**-51) + missed
     return margins, steepest
-
-
-def _centre(data: Description) -> Array:
-    """The mean colour, on every pixel: errors are bounded by the distance from it."""
-    return np.broadcast_to(np.array(data.mean, dtype=float)[:, None, None], data.input_shape)
-
-
-def _hex(bound: ErrorBound) -> dict[str, str]:
-    return {"offset": float(bound.offset).hex(), "slope": float(bound.slope).hex()}
 
 
 def _reasons_against(
@@ -309,23 +297,6 @@ def _fill_bounds(
     if not finished and not document["notes"]:
         document["notes"].append("interrupted: the bounds and the attack that were still to come were left out")
     return finished
-
-
-def judge(
-    document: Mapping[str, Any], whole: Network, data: Description, device: str, room: float = 1.0
-) -> Callable[[Tensor, Array], Array]:
-    """Whether the real function's class is surely another one than the label, for a batch of points.
-
-    The error of evaluation is counted `room` times.
-    """
-    exact, centre = GraphModule(whole, device), _centre(data)
-    error = ErrorBound(*(float.fromhex(document["errors"]["float64"][k]) for k in ("offset", "slope")))
-
-    def wrong(points: Tensor, labels: Array) -> Array:
-        away = np.linalg.norm((points.double().numpy() - centre).reshape(len(points), -1), axis=1)
-        return surely_wrong(exact.evaluate(points), labels, room * error.at(away * (1 + 1e-9)))
-
-    return wrong
 
 
 def _attack(

@@ -35,9 +35,10 @@ class AOCConv2d(LipschitzLayer):
     """An orthogonal convolution of any stride; inputs (batch, in_channels, height, width).
 
     `padding` cells of zeros, or with `circular` around the torus, on every side; unless given so many that images whose
-    sides the stride divides get `1 / stride` of their sides. Raises ValueError for sizes that are not positive, a
-    kernel smaller than the stride, groups that do not divide the channels, a dilation with a divisor that the stride
-    has too, and circular images whose sides the stride does not divide or that have more outputs than fit around.
+    sides the stride divides get `1 / stride` of their sides; with stride 1 and an even kernel one pixel more, around
+    the torus one less. Raises ValueError for sizes that are not positive, a kernel smaller than the stride, groups that
+    do not divide the channels, a dilation with a divisor that the stride has too, and circular images whose sides the
+    stride does not divide or that have more outputs than fit around.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ G is symmetric, so only blocks on and above the diagonal are formed, and the two
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -73,9 +74,16 @@ class Gram:
 
 
 def gram(operator: Operator, size: Tensor | None = None) -> Gram:
-    """The Gram matrix of the rows of a matrix or of the output channels of a kernel, divided by `size`."""
-    if operator.geometry is not None and operator.geometry.groups != 1:
-        raise ValueError(f"diagonal rules need convolutions with one group, not {operator.geometry.groups}")
+    """The Gram matrix of the rows of a matrix or of the output channels of a kernel, divided by `size`.
+
+    A stride is left out: it takes outputs away, which makes no norm larger, where the outputs of a kernel whose
+    channels were exchanged are another's inputs, and nothing may be taken from those.
+    """
+    geometry = operator.geometry
+    if geometry is not None and geometry.groups != 1:
+        raise ValueError(f"diagonal rules need convolutions with one group, not {geometry.groups}")
+    if geometry is not None and geometry.stride != (1, 1):
+        operator = Operator(operator.weight, replace(geometry, stride=(1, 1)))
     return Gram(operator, size)
 
 

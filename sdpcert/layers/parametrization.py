@@ -55,6 +55,8 @@ def lipschitz(module: nn.Module, name: str = "weight", family: str = "aol") -> n
             raise ValueError(f"padding mode {module.padding_mode!r} is not 1-Lipschitz: use 'zeros' or 'circular'")
         if isinstance(module.padding, str) or module.kernel_size[0] != module.kernel_size[1] or module.groups != 1:
             raise ValueError("only square kernels in one group with a padding in numbers can be parametrised")
+        if module.padding_mode == "circular":
+            _reads_once(module)
         layer = None
         if found.convolution is not None:
             layer = found.convolution(module.in_channels, module.out_channels, module.kernel_size[0])
@@ -73,3 +75,13 @@ def lipschitz(module: nn.Module, name: str = "weight", family: str = "aol") -> n
     with torch.no_grad():
         parametrize.register_parametrization(module, "weight", LipschitzWeight(layer))
     return module
+
+
+def _reads_once(module: nn.Conv2d) -> None:
+    """ValueError for circular padding that makes images larger: families bound kernels that read every pixel once."""
+    for padding, dilation, taps in zip(module.padding, module.dilation, module.kernel_size, strict=True):
+        if 2 * int(padding) > dilation * (taps - 1):
+            raise ValueError(
+                f"circular padding of {padding} repeats what a kernel of {taps} taps gives, so that no family is "
+                f"1-Lipschitz: use at most {dilation * (taps - 1) // 2}"
+            )

@@ -12,6 +12,7 @@ b) r`: the same quotient with another numerator and denominator.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,15 @@ class ErrorBound:
     def at(self, distances: Array) -> Array:
         """Upper bounds at inputs of these distances (samples,) from the centre."""
         return np.nextafter((self.offset + self.slope * distances) * (1 + 2.0**-50), np.inf)
+
+    def table(self) -> dict[str, str]:
+        """The numbers for a document, exactly."""
+        return {"offset": float(self.offset).hex(), "slope": float(self.slope).hex()}
+
+    @staticmethod
+    def of(table: Mapping[str, str]) -> ErrorBound:
+        """What `table` gave."""
+        return ErrorBound(float.fromhex(table["offset"]), float.fromhex(table["slope"]))
 
 
 def pair_constants(upper: float, rows: Array | None, classes: int) -> Array:

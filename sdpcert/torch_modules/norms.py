@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sdpcert.torch_modules.geometry import Operator
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 #: Room for the rounding of float64 eigenvalues, relative to the norm, by order of the matrix.
 ROUNDING = 2.0**-48
@@ -19,15 +19,15 @@ TORUS = 16
 
 
 def norm_upper_bound(operator: Operator) -> Tensor:
-    """An upper bound of the operator's spectral norm, for a convolution on images of every size with every padding by
-    zeros, or around a torus by no more than reads every pixel once.
+    """An upper bound of the operator's spectral norm, for a convolution on images of every size with every padding.
 
     Matrices: the largest eigenvalue of the smaller Gram matrix, in float64. Convolutions: the symbol K(f) is a
     trigonometric polynomial of degree d = (size - 1) / 2 per axis once it is centred, so its largest norm over all
     frequencies is at most `1 / (cos(pi d_1 / N) cos(pi d_2 / N))` times the largest one on a grid of N x N (M. Riesz;
     Ehlich, Zeller 1964): 0.25 percent at N = 64 and 3 x 3 kernels. Dilation only rearranges frequencies. With a stride
     the kernel is one of stride one on the places of a cell as channels, but where an image is closed to a torus, whose
-    size the stride may not divide: there the stride is left out, which can only make the bound larger.
+    size the stride may not divide: there the stride is left out, which can only make the bound larger. Around a torus
+    more padding than reads every pixel once repeats rows and columns of the result, as often as the image goes into it.
     """
     weight = operator.weight
     if operator.geometry is None:
@@ -37,7 +37,19 @@ def norm_upper_bound(operator: Operator) -> Tensor:
     if not operator.geometry.circular and operator.geometry.dilation == (1, 1):
         kernel = _of_cells(kernel, operator.geometry.stride)
     bounds = torch.stack([_kernel_norm(k) for k in kernel])
-    return bounds.amax().to(weight.dtype)
+    return bounds.amax().to(weight.dtype) * _repeated(operator.geometry, tuple(kernel.shape[3:]))
+
+
+def _repeated(geometry: Geometry, size: tuple[int, ...]) -> float:
+    """The root of how many times a pixel of the result can be there; 1 but for circular images that become larger."""
+    if not geometry.circular:
+        return 1.0
+    times = 1
+    for padding, dilation, taps in zip(geometry.padding, geometry.dilation, size, strict=True):
+        more = 2 * padding - dilation * (taps - 1)
+        # Torch has no circular padding that is larger than the image.
+        times *= 1 + math.ceil(more / padding) if more > 0 else 1
+    return math.sqrt(times) * (1 + ROUNDING)
 
 
 def _of_cells(kernel: Tensor, stride: tuple[int, int]) -> Tensor:

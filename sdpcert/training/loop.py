@@ -35,6 +35,7 @@ from sdpcert.training.datasets import Data
 from sdpcert.training.logs import Logs, ProgressBar
 from sdpcert.training.losses import make_loss, row_gaps
 from sdpcert.training.margins import accuracies, logits_and_radii
+from sdpcert.training.models import backbone_constant
 from sdpcert.training.optimisers import make_optimiser, optimiser_tensors, restore_optimiser
 from sdpcert.training.parallel import Processes
 from sdpcert.training.runs import CHECKPOINT, build, check_same, save_model
@@ -50,7 +51,8 @@ class Run:
         torch.manual_seed(config.seed)
         self.module = build(config, data.description).to(group.device)
         self.optimiser = make_optimiser(config.optimiser, self.module)
-        self.loss = make_loss(config.loss, lambda: row_gaps(getattr(self.module, "head", None)))
+        constant = backbone_constant(self.module)
+        self.loss = make_loss(config.loss, lambda: row_gaps(getattr(self.module, "head", None)), constant)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=config.training.precision == "float16")
         self.average = {k: p.detach().clone() for k, p in self._averaged()}
         self.generator = torch.Generator().manual_seed(_seed(config.seed, 1))
@@ -177,9 +179,11 @@ class Run:
             nn.utils.clip_grad_norm_(self.module.parameters(), config.optimiser.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        # What the weights were at the start counts for nothing as soon as there is something to average.
+        decay = min(config.training.averaging, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, parameter in self._averaged():
-                self.average[name].lerp_(parameter, 1 - config.training.averaging)
+                self.average[name].lerp_(parameter, 1 - decay)
             right = (logits.argmax(1) == labels).sum()
             self.sums += torch.stack(
                 [loss.detach().double() * len(labels), right.double(), right.new_tensor(len(labels))]

@@ -59,8 +59,9 @@ def logit_annealing(
     """
     shift = offset * functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
     each = functional.cross_entropy((logits - shift) / temperature, labels, reduction="none")
-    # 1 - p without cancellation.
-    return (temperature * (-torch.expm1(-each)) ** exponent * each).mean()
+    # 1 - p without cancellation, and away from zero, where powers below one have no gradient.
+    wrong = (-torch.expm1(-each)).clamp_min(torch.finfo(each.dtype).tiny)
+    return (temperature * wrong**exponent * each).mean()
 
 
 def emma(
@@ -70,7 +71,7 @@ def emma(
 
     Class j gets `min(radius, its own certified radius) * gap`, at least a hundredth of `radius * gap`, without a
     gradient of that: all classes are pushed away at once, and none further than it can follow. `gaps` (classes,
-    classes) are the distances of the rows of a last layer, None stands for sqrt(2). Divided and multiplied by the
+    classes) are the constants of differences of logits, None stands for sqrt(2). Divided and multiplied by the
     temperature.
     Source: Hu, Zou, Wang, Leino, Fredrikson, NeurIPS 2023 (EMMA).
     """
@@ -98,15 +99,15 @@ def gloro(
 
 
 def _between(logits: Tensor, classes: Tensor, gaps: Tensor | None) -> Tensor:
-    """The distances (samples, classes) of the row of each sample's class from all rows; sqrt(2) if they are unknown."""
+    """The constants (samples, classes) of the logit of each sample's class less every other; sqrt(2) if unknown."""
     return torch.full_like(logits, math.sqrt(2)) if gaps is None else gaps[classes]
 
 
 def certificate(logits: Tensor, labels: Tensor, gaps: Tensor | None = None) -> Tensor:
     """`relu` of the least `(f_y - f_j) / gap` over the other classes, a mean over samples: the certified radius.
 
-    `gaps` (classes, classes) are the distances of the rows of a last layer; None stands for sqrt(2). Training
-    maximises it (Singla, Singla, Feizi 2022); nothing is proved here.
+    `gaps` (classes, classes) are the constants of differences of logits; None stands for sqrt(2). Training maximises
+    it (Singla, Singla, Feizi 2022); nothing is proved here.
     """
     margins = logits.gather(1, labels[:, None]) - logits
     # A row's distance from itself may be zero: 0 / 0 would have no gradient, whatever replaces its value.
@@ -127,12 +128,19 @@ def row_gaps(head: nn.Module | None) -> Tensor | None:
     return squares.clamp_min(1e-8).sqrt()
 
 
-def make_loss(settings: LossSettings, gaps: Gaps = lambda: None) -> Loss:
-    """The loss of a configuration, with its certificate term; `gaps` gives what radii and `emma` divide by."""
+def make_loss(settings: LossSettings, gaps: Gaps = lambda: None, constant: float = 1.0) -> Loss:
+    """The loss of a configuration, with its certificate term.
+
+    Radii are those of the inputs: `gaps` gives the distances of the rows of a last layer, None for sqrt(2), and
+    `constant` is that of everything before them.
+    """
     chosen = _LOSSES[settings.name]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        logits, between = logits.float(), gaps()
+        logits, rows = logits.float(), gaps()
+        if rows is None:
+            rows = logits.new_full((logits.shape[1],) * 2, math.sqrt(2))
+        between = constant * rows
         value = chosen(logits, labels, settings, between)
         if settings.certificate > 0:
             value = value - settings.certificate * certificate(logits, labels, between)
@@ -142,7 +150,7 @@ def make_loss(settings: LossSettings, gaps: Gaps = lambda: None) -> Loss:
 
 
 #: How each kind of settings is applied, by name.
-_LOSSES: dict[str, Callable[[Tensor, Tensor, Any, Tensor | None], Tensor]] = {
+_LOSSES: dict[str, Callable[[Tensor, Tensor, Any, Tensor], Tensor]] = {
     "cross-entropy": lambda f, y, s, gaps: cross_entropy(f, y, s.offset, s.temperature),
     "multi-margin": lambda f, y, s, gaps: multi_margin(f, y, s.margin),
     "hkr": lambda f, y, s, gaps: hkr(f, y, s.alpha, s.margin),

@@ -118,6 +118,8 @@ def _divides(name: str, parts: int, height: int, width: int) -> None:
 
 def _convolutional(settings: ConvolutionalModel, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
     channels, height, width = shape
+    if settings.kernel % 2 == 0:
+        raise ValueError(f"model.kernel must be odd, so that images keep their size, not {settings.kernel}")
     chain: list[nn.Module] = []
     for inner, outer in zip(settings.channels, settings.outputs, strict=True):
         for _ in range(settings.layers - (settings.halving != "selection")):

@@ -49,7 +49,7 @@ def _look_ahead(optimiser: torch.optim.Optimizer, module: nn.Module, steps: int,
     def follow(optimiser: torch.optim.Optimizer, *_: Any) -> None:
         for parameter, start in begun.items():
             state = optimiser.state[parameter]
-            if not state:  # a parameter without a gradient has not moved
+            if parameter.grad is None and not state:  # has not moved
                 continue
             slow = state.setdefault(SLOW, start.to(parameter.device))
             since = state.setdefault(SINCE, torch.zeros((), dtype=torch.int64))

@@ -243,8 +243,10 @@ class AugmentSettings(Section):
 
 
 class TrainingSettings(Section):
-    """How long and how: exactly one of `epochs` and `minutes`; `averaging` is the decay of averaged weights (0: none).
+    """How long and how: exactly one of `epochs` and `minutes`.
 
+    `averaging` is the decay of averaged weights (0: none), in step k at most (1 + k) / (10 + k), so that a short run
+    does not end with what it began with.
     `radii` are the l2 radii on the input scale 0 to 1 at which the log has certified accuracy; `evaluate_every` is in
     epochs, 0 only at the end. `batch` is the global batch, whatever the number of processes. `threads` of the CPU, 0 as
     torch has them: small networks are fastest with one, above all on a busy machine.
@@ -294,8 +296,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _head(self) -> Config:
-        if self.loss.certificate > 0 and self.model.head == "mlp":
-            raise ValueError("loss.certificate needs a head with one constant per pair of classes, which 'mlp' has not")
+        needs = "loss.certificate" if self.loss.certificate > 0 else f"the loss {self.loss.name!r}"
+        if (self.loss.certificate > 0 or self.loss.name in ("emma", "gloro")) and self.model.head == "mlp":
+            raise ValueError(f"{needs} needs a head with one constant per pair of classes, which 'mlp' has not")
         return self
 
     def table(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,17 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import sdpcert  # noqa: E402
-from sdpcert.layers import AOCConv2d  # noqa: E402
+from sdpcert.layers import AOCConv2d, lipschitz  # noqa: E402
+from sdpcert.layers.linear import ScaledConv2d  # noqa: E402
+from sdpcert.layers.rules import (  # noqa: E402
+    AOL,
+    BlockGershgorin,
+    Frobenius,
+    MaximumRowSum,
+    Perron,
+    Rule,
+    Spectral,
+)
 from sdpcert.torch_modules.geometry import Geometry, Operator  # noqa: E402
 from sdpcert.torch_modules.norms import norm_upper_bound  # noqa: E402
 
@@ -41,6 +53,48 @@ def test_the_bound_holds_on_every_image(
         assert found <= bound
     if not circular and dilation == (1, 1):
         assert found >= 0.7 * bound  # larger images come nearer
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+@pytest.mark.parametrize("channels", [(4, 1), (8, 2), (2, 6)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("rule", [Spectral, AOL, Perron, MaximumRowSum, Frobenius, BlockGershgorin])
+def test_layers_with_a_stride_are_nonexpansive(
+    rule: Callable[[], Rule], stride: int, channels: tuple[int, int], side: str
+) -> None:
+    layer = ScaledConv2d(*channels, 3, rule(), bias=False, stride=stride, side=side)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn_like(layer.weight))
+        if channels == (4, 1):  # four pixels of four channels, none of them twice: of norm two with stride two
+            layer.weight.zero_()
+            for channel, place in enumerate([(1, 1), (1, 2), (2, 1), (2, 2)]):
+                layer.weight[0, channel][place] = 1.0
+    images = torch.randn(3, channels[0], 12, 12)
+    trained = layer.train()(images)
+    assert norm_on(layer.materialised().through, 12) <= 1.0  # type: ignore[arg-type]
+    torch.testing.assert_close(layer.eval()(images), trained, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("padding", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_circular_padding_that_repeats_pixels_counts(kernel: int, padding: int, stride: int) -> None:
+    weight = torch.rand(2, 2, kernel, kernel, dtype=torch.float64)
+    operator = Operator(weight, Geometry((padding, padding), (stride, stride), circular=True))
+    bound = float(norm_upper_bound(operator))
+    for side in range(padding, 9):
+        assert norm_on(operator, side) <= bound
+
+
+def test_circular_padding_that_repeats_pixels_is_certified_and_refused() -> None:
+    torch.manual_seed(0)
+    stock = nn.Conv2d(1, 1, 1, padding=1, padding_mode="circular", bias=False)
+    network = sdpcert.from_torch(nn.Sequential(stock, nn.ReLU()), (1, 2, 2))
+    certificate = sdpcert.certify(network, "by-construction")
+    assert certificate.status == "proved" and certificate.lower <= certificate.upper
+    with pytest.raises(ValueError, match=r"circular padding of 1 repeats .* at most 0"):
+        lipschitz(stock, family="aol")
 
 
 def test_an_orthogonal_convolution_with_stride_is_certified_as_a_stock_one() -> None:

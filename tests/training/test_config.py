@@ -69,6 +69,7 @@ def test_presets_are_valid_and_come_back(name: str) -> None:
             {"model": {**MODEL, "head": "mlp"}, "loss": {"name": "hkr", "certificate": 1.0}},
             ["the configuration: loss.certificate needs a head"],
         ),
+        ({"model": {**MODEL, "head": "mlp"}, "loss": {"name": "emma"}}, ["the loss 'emma' needs a head"]),
     ],
 )
 def test_mistakes_are_one_line(change: dict[str, Any], texts: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from sdpcert.layers import NormalizedHead
 from sdpcert.training import load_config
 from sdpcert.training.augment import augment, draw
 from sdpcert.training.losses import (
+    Loss,
     certificate,
     cross_entropy,
     emma,
@@ -90,6 +92,14 @@ def test_logit_annealing_leaves_samples_with_a_margin_alone() -> None:
     assert logits.grad[0].abs().max() < 1e-9 < logits.grad[1].abs().max()
 
 
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 5.0])
+def test_logit_annealing_has_gradients_where_nothing_is_wrong(exponent: float) -> None:
+    logits = torch.tensor([[100.0, 0.0], [0.5, 0.0]], requires_grad=True)
+    logit_annealing(logits, torch.zeros(2, dtype=torch.int64), exponent=exponent).backward()
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all()) and bool((logits.grad[1] != 0).all())
+
+
 GAPS = torch.tensor([[abs(i - j) * 0.3 + (i != j) for j in range(5)] for i in range(5)], dtype=torch.float64)
 
 
@@ -129,6 +139,21 @@ def test_configured_losses_have_gradients(name: str) -> None:
     assert logits.grad is not None
     assert bool(torch.isfinite(logits.grad).all())
     assert bool((logits.grad != 0).any(1).all())
+
+
+@pytest.mark.parametrize("name", ["emma", "gloro", "cross-entropy"])
+def test_radii_are_those_of_the_inputs(name: str) -> None:
+    """Before the last layer everything may be four times as long, and a radius is a quarter then."""
+    radius = {} if name == "cross-entropy" else {"radius": 0.25}
+    near = made({"name": name, "certificate": 0.25} | radius, 1.0)(LOGITS, LABELS).item()
+    far = made({"name": name, "certificate": 1.0} | {k: 4 * r for k, r in radius.items()}, 0.25)(LOGITS, LABELS).item()
+    apart = certificate(LOGITS, LABELS, GAPS).item()
+    assert far + 4 * apart == pytest.approx(near + 0.25 * apart, rel=1e-4)
+
+
+def made(loss: dict[str, Any], constant: float) -> Loss:
+    table = {"model": {"architecture": "dense"}, "training": {"epochs": 1}, "loss": loss}
+    return make_loss(load_config(table).loss, GAPS.float, constant)
 
 
 def test_hkr_is_the_published_loss_for_balanced_classes() -> None:

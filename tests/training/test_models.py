@@ -194,6 +194,7 @@ def test_keep_channels() -> None:
         ({"architecture": "convolutional", "channels": [4] * 4, "outputs": [4] * 4}, "cannot be halved"),
         ({"architecture": "convolutional", "channels": [5], "outputs": [5]}, "even number of channels"),
         ({"architecture": "convolutional", "kernel": 2}, "odd"),
+        ({"architecture": "convolutional", "family": "aoc", "kernel": 2}, "kernel must be odd"),
         ({"architecture": "dense", "hidden": [2], "family": "aol", "head": "orthogonal"}, "NormalizedHead"),
     ],
 )

@@ -15,6 +15,7 @@ from sdpcert.training.settings import AdamSettings, SGDSettings  # noqa: E402
 
 KINDS = [
     SGDSettings(name="sgd", learning_rate=0.1, momentum=0.5),
+    SGDSettings(name="sgd", learning_rate=0.1, momentum=0.0),
     AdamSettings(name="adam", learning_rate=0.1),
     AdamSettings(name="adamw", learning_rate=0.1),
     AdamSettings(name="nadam", learning_rate=0.1),

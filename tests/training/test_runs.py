@@ -158,6 +158,16 @@ def test_an_unfinished_run_loads_its_checkpoint(small: dict[str, Any], tmp_path:
     assert "backbone.1.rule.direction" in checkpoint.model
 
 
+def test_averages_of_a_short_run_are_of_what_it_reached(small: dict[str, Any], tmp_path: Path) -> None:
+    small["training"] |= {"epochs": 2, "averaging": 0.9999}
+    train(small, tmp_path / "averaged", progress=False)
+    small["training"]["averaging"] = 0.0
+    train(small, tmp_path / "plain", progress=False)
+    records = [read_records(tmp_path / name / "log.jsonl")[-1] for name in ("averaged", "plain")]
+    averaged, plain = (record["test_accuracy"] for record in records)
+    assert averaged > plain - 0.1 > 0.2
+
+
 def test_a_stop_request_ends_with_a_checkpoint(small: dict[str, Any], tmp_path: Path) -> None:
     small["training"] = {"epochs": 400, "batch": 240, "checkpoint_seconds": 1e6, "evaluate_every": 0}
     before = signal.getsignal(signal.SIGINT)  # background jobs of a shell ignore it
