@@ -190,7 +190,7 @@ def test_keep_channels() -> None:
         ({"architecture": "residual", "pooling": 3}, "pooling of 3 does not divide images of 4 x 4"),
         ({"architecture": "residual", "patch": 3}, "patch of 3 does not divide images of 4 x 4"),
         ({"architecture": "residual", "patch": 2, "channels": 8, "pooling": 4}, "pooling of 4 .* 2 x 2"),
-        ({"architecture": "residual", "patch": 2, "channels": 4}, "at least the 8 channels"),
+        ({"architecture": "residual", "patch": 2, "channels": 4, "pooling": 2}, "at least the 8 channels"),
         ({"architecture": "convolutional", "channels": [4] * 4, "outputs": [4] * 4}, "cannot be halved"),
         ({"architecture": "convolutional", "channels": [5], "outputs": [5]}, "even number of channels"),
         ({"architecture": "convolutional", "kernel": 2}, "odd"),

@@ -159,7 +159,7 @@ def test_an_unfinished_run_loads_its_checkpoint(small: dict[str, Any], tmp_path:
 
 
 def test_averages_of_a_short_run_are_of_what_it_reached(small: dict[str, Any], tmp_path: Path) -> None:
-    small["training"] |= {"epochs": 2, "averaging": 0.9999}
+    small["training"] |= {"epochs": 10, "averaging": 0.9999}
     train(small, tmp_path / "averaged", progress=False)
     small["training"]["averaging"] = 0.0
     train(small, tmp_path / "plain", progress=False)
