@@ -63,7 +63,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "multi-margin loss": {"loss": {"name": "multi-margin", "margin": 3.0}},
     "HKR loss": {"loss": {"name": "hkr", "alpha": 0.95, "margin": 3.0}},
     "logit annealing": {"loss": {"name": "logit-annealing"}},
-    "logit annealing, offset 4": {"loss": {"name": "logit-annealing", "offset": 4.0, "exponent": 2.0}},
+    "logit annealing with offset 4": {"loss": {"name": "logit-annealing", "offset": 4.0, "exponent": 2.0}},
     "EMMA": {"loss": {"name": "emma", "radius": 1.58, "temperature": 0.25}},
     "GloRo": {"loss": {"name": "gloro", "radius": 1.58}},
     "orthogonal head": {"model": {"head": "orthogonal"}},
