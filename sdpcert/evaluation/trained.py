@@ -229,25 +229,13 @@ def fill_samples(
     elif isinstance(head, MLPHead):
         errors["features"] = error_bound(before, prove_links(before), centre, FLOAT64).table()
         features = GraphModule(before, device).evaluate(points)
-        margins, steepest = _of_mlp(head, features, decode(samples["labels"], (len(points),), "<i4"))
+        margins, steepest = head.margins_and_slopes(features, decode(samples["labels"], (len(points),), "<i4"))
         samples["head"] = {"margins": encode(margins), "steepest": encode(steepest)}
         matrices = {"inward": encode(array(head.inward.weight)), "outward": encode(array(head.outward.weight))}
         document["head"] = {"kind": "mlp", "beta": head.beta.hex(), **matrices}
     elif head is not None:
         raise ValueError(f"there are no radii for a head of type {type(head).__name__}")
     document["errors"] = errors
-
-
-def _of_mlp(head: MLPHead, features: Array, labels: Array) -> tuple[Array, Array]:
-    """Lower bounds of the margins and upper bounds of the gradients' norms (samples, classes) at the features."""
-    numbers, classes = head._numbers(), head.outward.out_features
-    margins, steepest = np.zeros((len(features), classes)), np.zeros((len(features), classes))
-    for k, (x, y) in enumerate(zip(features, labels.tolist(), strict=True)):
-        others = np.flatnonzero(np.arange(classes) != y)
-        low, gradients, missed = numbers.evaluate(x, y, others)
-        margins[k, others] = low
-        steepest[k, others] = np.linalg.norm(gradients, axis=1) * (1 + (len(x) + 8) * 2.0**-51) + missed
-    return margins, steepest
 
 
 def _reasons_against(

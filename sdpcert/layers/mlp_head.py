@@ -33,6 +33,8 @@ from sdpcert.torch_modules.geometry import array
 Array = np.ndarray
 #: Where softplus is the identity to float64 (torch's own 20 is not: exp(-20) is 2e-9).
 THRESHOLD = 40
+#: Points of which margins and gradients are evaluated at once.
+AT_ONCE = 128
 #: Largest eta m in the dual: the inner problem keeps a strong convexity of 2 (1 - CONVEX).
 CONVEX = 0.999
 
@@ -119,14 +121,21 @@ class MLPHead(nn.Module):
         if points.ndim != 2 or points.shape[1] != self.inward.in_features:
             raise ValueError(f"features must be (batch, {self.inward.in_features}), not {points.shape}")
         with np.errstate(invalid="ignore", over="ignore"):
-            logits = np.stack([numbers.logits(x) for x in points]) if len(points) else np.zeros((0, len(numbers.b2)))
+            logits = numbers.logits(points)
         chosen = logits.argmax(1) if labels is None else array(labels).astype(int)
         check_radius_arguments(logits, chosen, lipschitz)
         radii = np.zeros(len(points))
-        for k, (x, y) in enumerate(zip(points, chosen, strict=True)):
-            if np.all(np.isfinite(logits[k])):
-                radii[k] = _least(numbers, x, int(y), pair_radius, every_pair)
+        finite = np.flatnonzero(np.isfinite(logits).all(1))
+        for k, low, steepest in zip(finite, *numbers.margins(points[finite], chosen[finite]), strict=True):
+            radii[k] = _least(numbers, points[k], int(chosen[k]), low, steepest, pair_radius, every_pair)
         return torch.from_numpy(np.maximum(np.nextafter(radii / lipschitz * (1 - 2.0**-50), -np.inf), 0.0))
+
+    def margins_and_slopes(self, features: Array, labels: Array) -> tuple[Array, Array]:
+        """Lower bounds of `f_y - f_j` and upper bounds of its gradient's norm at features (batch, in_features).
+
+        Both are (batch, classes), 0 for the labels (batch,) themselves.
+        """
+        return self._numbers().margins(features, labels)
 
     def __getstate__(self) -> dict[str, object]:
         # Copies and saved files carry no cache.
@@ -149,8 +158,10 @@ class _Numbers:
         self.frobenius = math.sqrt(float(np.square(self.w1).sum())) * SLACK + 1e-150
         self.squared_norm = proved_weighted_norm(self.w1, np.ones(len(self.w1)))
 
-    def logits(self, x: Array) -> Array:
-        return self.w2 @ (np.logaddexp(0.0, self.beta * (self.w1 @ x + self.b1)) / self.beta) + self.b2
+    def logits(self, points: Array) -> Array:
+        """(points, classes)."""
+        inner = np.logaddexp(0.0, self.beta * (points @ self.w1.T + self.b1)) / self.beta
+        return inner @ self.w2.T + self.b2
 
     def curvatures(self, y: int) -> Array:
         """The bound `beta / 4 |W1|^2 max w_-` for all classes."""
@@ -163,20 +174,41 @@ class _Numbers:
             self.known[y, j] = min(self.beta / 4 * bound * (1 + 2.0**-48), float(self.curvatures(y)[j]))
         return self.known[y, j]
 
-    def evaluate(self, x: Array, y: int, others: Array) -> tuple[Array, Array, Array]:
-        """Lower bounds of f_y - f_j at x for the classes `others`, gradients, and bounds of the errors' norms."""
+    def margins(self, points: Array, labels: Array) -> tuple[Array, Array]:
+        """Lower bounds of f_y - f_j and upper bounds of its gradient's norm, (points, classes), 0 for y itself."""
+        low, steepest = np.zeros((2, len(points), len(self.b2)))
+        each = np.arange(len(self.b2) - 1)
+        for start in range(0, len(points), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            others = each + (each >= labels[part, None])
+            values, gradients, missed = self.evaluate(points[part], labels[part], others)
+            slopes = np.linalg.norm(gradients, axis=2) * (1 + (points.shape[1] + 8) * 4 * U) + missed
+            np.put_along_axis(low[part], others, values, 1)
+            np.put_along_axis(steepest[part], others, slopes, 1)
+        return low, steepest
+
+    def evaluate(self, points: Array, labels: Array, others: Array) -> tuple[Array, Array, Array]:
+        """Lower bounds of f_y - f_j for classes `others` (points, m), gradients, and bounds of their errors' norms."""
         h, n = self.w1.shape
-        d, shift = self.w2[y] - self.w2[others], self.b2[y] - self.b2[others]
-        v = self.w1 @ x + self.b1
-        inner = rounding_bound(n + 4) * (self.magnitude @ np.abs(x) + np.abs(self.b1)) + 4 * U * np.abs(v) + n * 1e-300
+        d, shift = self.w2[labels][:, None] - self.w2[others], self.b2[labels][:, None] - self.b2[others]
+        v = points @ self.w1.T + self.b1
+        inner = rounding_bound(n + 4) * (np.abs(points) @ self.magnitude.T + np.abs(self.b1))
+        inner += 4 * U * np.abs(v) + n * 1e-300
         s, slope = np.logaddexp(0.0, self.beta * v) / self.beta, expit(self.beta * v)
         outer = inner + 16 * U * s + 1e-300 / self.beta  # softplus is 1-Lipschitz
-        error = rounding_bound(h + 4) * (np.abs(d) @ s + np.abs(shift)) + np.abs(d) @ outer + h * 1e-300
-        low = np.nextafter(d @ s + shift - SLACK * error, -np.inf)
+        size = np.abs(d)
+        error = rounding_bound(h + 4) * (_times(size, s) + np.abs(shift)) + _times(size, outer) + h * 1e-300
+        low = np.nextafter(_times(d, s) + shift - SLACK * error, -np.inf)
         # The slope is beta/4-Lipschitz, and | |W1|' z | <= |W1|_F |z|.
         slopes = np.minimum(self.beta / 4 * inner, 1.0) + 16 * U
-        missed = np.linalg.norm(np.abs(d) * (slopes + rounding_bound(h + 4) * slope), axis=1)
-        return low, (d * slope) @ self.w1, SLACK * self.frobenius * missed + n * 1e-150
+        missed = np.linalg.norm(size * (slopes + rounding_bound(h + 4) * slope)[:, None], axis=2)
+        gradients = ((d * slope[:, None]).reshape(-1, h) @ self.w1).reshape(*d.shape[:2], n)
+        return low, gradients, SLACK * self.frobenius * missed + n * 1e-150
+
+
+def _times(matrices: Array, vectors: Array) -> Array:
+    """Products (points, m) of matrices (points, m, h) with vectors (points, h)."""
+    return (matrices @ vectors[..., None])[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,31 +227,38 @@ class _Pair:
 
 
 def _least(
-    numbers: _Numbers, x: Array, y: int, pair_radius: Callable[[_Pair, float], float], every_pair: bool
+    numbers: _Numbers,
+    x: Array,
+    y: int,
+    low: Array,
+    steepest: Array,
+    pair_radius: Callable[[_Pair, float], float],
+    every_pair: bool,
 ) -> float:
     """The least radius over all other classes; those that a cheap bound puts beyond it are not looked at twice."""
-    others = np.flatnonzero(np.arange(len(numbers.b2)) != y)
-    low, gradients, missed = numbers.evaluate(x, y, others)
-    steepest = np.linalg.norm(gradients, axis=1) * (1 + (len(x) + 8) * 4 * U) + missed
-    cheap = np.array([_root(*t) for t in zip(low, steepest, numbers.curvatures(y)[others], strict=True)])
+    cheap = _roots(low, steepest, numbers.curvatures(y))
+    cheap[y] = np.inf
     if not every_pair or not np.all(cheap > 0):
-        return float(cheap.min(initial=np.inf))
+        return float(cheap.min())
     best = math.inf
     for k in np.argsort(cheap):
         if cheap[k] >= best:
             break
-        pair = _Pair(numbers, x, y, int(others[k]), float(low[k]), float(steepest[k]))
+        pair = _Pair(numbers, x, y, int(k), float(low[k]), float(steepest[k]))
         best = min(best, max(pair_radius(pair, best), float(cheap[k])))
     return best
 
 
-def _root(low: float, steepest: float, curvature: float) -> float:
-    """The positive root R of `low - steepest R - curvature / 2 R^2`, rounded down; 0 where `low` is not positive."""
-    if not low > 0:
-        return 0.0
+def _roots(low: Array, steepest: Array, curvatures: Array) -> Array:
+    """The positive roots R of `low - steepest R - curvature / 2 R^2`, rounded down; 0 where `low` is not positive."""
+    positive = low > 0
     # 2 low / (g + sqrt(g^2 + 2 m low)): no cancellation, and monotone in all three.
-    below = steepest + math.hypot(steepest, math.sqrt(2 * curvature * low))
-    return 2 * low / below * (1 - 2.0**-47)
+    below = steepest + np.hypot(steepest, np.sqrt(2 * curvatures * np.where(positive, low, 0.0)))
+    return np.where(positive, 2 * low, 0.0) / np.where(positive, below, 1.0) * (1 - 2.0**-47)
+
+
+def _root(low: float, steepest: float, curvature: float) -> float:
+    return float(_roots(np.array(low), np.array(steepest), np.array(curvature)))
 
 
 def _primal(pair: _Pair, enough: float) -> float:
@@ -241,7 +280,8 @@ def _dual(pair: _Pair, enough: float) -> float:
     best, below, above, at = primal**2, 0.0, math.inf, x
     for _ in range(40):
         at = _minimiser(numbers, x, pair.y, pair.j, eta, at)
-        low, gradient, missed = (part[0] for part in numbers.evaluate(at, pair.y, np.array([pair.j])))
+        found = numbers.evaluate(at[None], np.array([pair.y]), np.array([[pair.j]]))
+        low, gradient, missed = (part[0, 0] for part in found)
         best = max(best, _lower(x, at, eta, m, float(low), gradient, float(missed)))
         below, above = (eta, above) if low > 0 else (below, eta)
         if below == largest or above - below < 1e-3 * above or best >= enough**2:
