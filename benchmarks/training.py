@@ -23,6 +23,7 @@ import itertools
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,12 +40,12 @@ import typer
 
 import sdpcert
 from benchmarks.training_certified import attacked, certified, check_same_function, plain_network
-from benchmarks.training_rivals import CONTENDERS
+from benchmarks.training_rivals import CONTENDERS, LOSSES
 from sdpcert.evaluation.again import recertify
 from sdpcert.evaluation.saved import Evaluation
 from sdpcert.evaluation.trained import evaluate
 from sdpcert.running.outputs import write_whole
-from sdpcert.training import load_data, load_run, train
+from sdpcert.training import load_config, load_data, load_run, train
 from sdpcert.training.datasets import Data
 
 HERE = Path(__file__).parent
@@ -172,9 +173,13 @@ def ours(name: str, change: str, seed: int, work: Work, folder: Path) -> dict[st
     run = load_run(folder)
     proved = partial(evaluate, folder, work.radii, ("by-construction",), attack=False, count=work.count, progress=False)
     # A dense network's float32 error is bounded in seconds, that of convolutions in many minutes.
-    in_float = {} if table["model"]["architecture"] != "dense" else {"certified_float32": _by_radius(proved(level="F"))}
+    again = partial(recertify, folder, None if work.data.description.name == "digits" else work.root)
+    in_float = {}
+    if table["model"]["architecture"] == "dense":
+        in_float["certified_float32"] = _by_radius(proved(level="F"))
+        again()
     found = proved()
-    recertify(folder, None if work.data.description.name == "digits" else work.root)
+    again()
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     last = records[-1]
     return {
@@ -239,13 +244,13 @@ def rival(name: str, python: str, seed: int, work: Work, folder: Path) -> dict[s
 
 
 def fingerprint(name: str, change: str, package: str, work: Work) -> str:
-    """Of what a contender was asked to do, for however long and wherever the data are."""
+    """Of what a contender was asked to do, for however long and wherever the data are; all settings are resolved."""
     if package == "sdpcert":
-        asked: Any = configuration(name, change, work) | {"data": work.data.description.table()}
+        asked: Any = load_config(configuration(name, change, work)).essentials()
         asked["training"] = {k: v for k, v in asked["training"].items() if k not in ("minutes", "threads")}
     else:
         module, sizes, loss, learning_rate = CONTENDERS[work.data.description.name][name]
-        asked = (module.__name__, sizes, loss, learning_rate)
+        asked = (module.__name__, sizes, loss, LOSSES[loss], learning_rate)
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -295,6 +300,7 @@ def main(
     prints = {one: fingerprint(*one, work) for one in wanted}
     kept = _read(target, prints.values())
     results: dict[str, Any] = {"table": table, "machine": machine(threads), "runs": kept}
+    images = len(data.test.images[:count])
     chosen = None if only is None else {name.strip() for name in only.split(",")}
     if rivals is None:
         wanted = [one for one in wanted if one[2] == "sdpcert"]
@@ -303,7 +309,9 @@ def main(
             for name, change, package in wanted:
                 key = {"name": name, "change": change, "seed": seed, "minutes": work.minutes, "threads": threads}
                 key["configuration_sha256"] = prints[name, change, package]
-                if (chosen and not chosen & {name, change}) or any(key.items() <= run.items() for run in kept):
+                stands = key | {"images": images, "attacked_images": attack}
+                done = any(stands.items() <= run.items() and run["lost"] < DISTURBED for run in kept)
+                if done or (chosen and not chosen & {name, change}):
                     continue
                 place = f"{table}-{name}-{list(CHANGES).index(change)}-{seed}-{work.minutes:g}-{threads}"
                 place += f"-{key['configuration_sha256'][:8]}"
@@ -318,7 +326,10 @@ def main(
                 except (ValueError, RuntimeError) as error:
                     row = {"failed": f"{type(error).__name__}: {error}"}
                 before["processor_seconds"] += processor_seconds()
-                results["runs"].append(key | {"package": package} | before | row)
+                if row.get("lost", 0.0) >= DISTURBED:
+                    shutil.rmtree(folder)  # the next call begins anew
+                others = [run for run in results["runs"] if not key.items() <= run.items()]
+                results["runs"] = [*others, key | {"package": package} | before | row]
                 write_whole(target, (json.dumps(results, indent=1) + "\n").encode())
                 shown = row.get("certified") or row.get("failed")
                 print(name, change, seed, f"{row.get('images_a_second', 0):.0f} images/s", row.get("clean"), shown)
@@ -326,12 +337,11 @@ def main(
 
 
 def _read(target: Path, current: Container[str]) -> list[dict[str, Any]]:
-    """The runs of current configurations that a file of results holds, but for those that failed or were disturbed."""
+    """The runs of current configurations that a file of results holds, but for those that failed."""
     if not target.is_file():
         return []
     runs = json.loads(target.read_text())["runs"]
-    whole = [run for run in runs if "failed" not in run and run.get("configuration_sha256") in current]
-    return [run for run in whole if run["lost"] < DISTURBED]
+    return [run for run in runs if "failed" not in run and run.get("configuration_sha256") in current]
 
 
 if __name__ == "__main__":

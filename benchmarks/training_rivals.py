@@ -77,17 +77,24 @@ def orthogonium(shape: tuple[int, ...], sizes: dict[str, Any]) -> nn.Sequential:
     return nn.Sequential(*layers, UnitNormLinear(size, sizes["classes"]))
 
 
-def losses(classes: int) -> dict[str, Callable[[], nn.Module]]:
-    """The packages' own, with the numbers of their tutorials and papers; "xent-3" has the offset of ours on MNIST."""
-    from deel import torchlip  # type: ignore[import-not-found]
-    from orthogonium.losses import LossXent  # type: ignore[import-not-found]
+#: The packages' losses with the numbers of their tutorials and papers; "xent-3" has the offset of ours on MNIST.
+LOSSES: dict[str, tuple[str, dict[str, float]]] = {
+    "lse-hkr": ("LseHKRMulticlassLoss", {"alpha": 0.99, "min_margin": 2.0}),
+    "tau": ("TauCrossEntropyLoss", {"tau": 2.0}),
+    "xent": ("LossXent", {"offset": 1.5 * 2**0.5, "temperature": 0.25}),
+    "xent-3": ("LossXent", {"offset": 3.0, "temperature": 0.25}),
+}
 
-    return {
-        "lse-hkr": lambda: torchlip.LseHKRMulticlassLoss(alpha=0.99, min_margin=2.0),
-        "tau": lambda: torchlip.TauCrossEntropyLoss(tau=2.0),
-        "xent": lambda: LossXent(classes, offset=1.5 * 2**0.5, temperature=0.25),
-        "xent-3": lambda: LossXent(classes, offset=3.0, temperature=0.25),
-    }
+
+def loss_of(name: str, classes: int) -> nn.Module:
+    """One of `LOSSES`."""
+    from deel import torchlip  # type: ignore[import-not-found]
+    from orthogonium import losses  # type: ignore[import-not-found]
+
+    kind, numbers = LOSSES[name]
+    made = losses.LossXent(classes, **numbers) if kind == "LossXent" else getattr(torchlip, kind)(**numbers)
+    assert isinstance(made, nn.Module)
+    return made
 
 
 DENSE = {"hidden": (256, 256, 256)}
@@ -209,8 +216,8 @@ def main() -> None:
     mean = torch.from_numpy(data["mean"]).float()[:, None, None]
     module = maker(tuple(images.shape[1:]), sizes | {"classes": classes})
     optimiser = torch.optim.Adam(module.parameters(), lr=peak)
-    loss, generator = losses(classes)[loss_name](), torch.Generator().manual_seed(asked.seed + 1)
-    one_hot = loss_name in ("hkr", "lse-hkr")
+    loss, generator = loss_of(loss_name, classes), torch.Generator().manual_seed(asked.seed + 1)
+    one_hot = loss_name == "lse-hkr"
     records: list[dict[str, float]] = []
     spent, steps, limit = 0.0, 0, 60 * asked.minutes
     module.train()

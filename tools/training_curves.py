@@ -7,7 +7,6 @@ seconds of training, the first seed of every network. The other packages' networ
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -15,7 +14,7 @@ from sdpcert.report.drawing import write_figures
 from sdpcert.report.figure import Axis, Data, Figure, Series
 from tools.documents import ROOT
 from tools.make_tables import Read, reader
-from tools.training_tables import groups, is_there
+from tools.training_tables import counted, groups, is_there
 
 TABLES = ("cifar", "long")
 #: As many as a figure has styles for.
@@ -24,21 +23,25 @@ MOST = 4
 
 def curves(read: Read, name: str) -> Figure:
     """The figure of a table of results."""
-    whole: list[dict[str, Any]] = [run for run in read(f"training_{name}")["runs"] if "failed" not in run]
+    whole = counted(read(f"training_{name}")["runs"])
     last = max(whole[0]["certified"], key=float)
     ordered = sorted(groups(whole).items(), key=lambda item: -item[1][0]["certified"][last])[:MOST]
     packages = [runs[0]["package"] for _, runs in ordered]
+    names = [label for (label, *_), _ in ordered]
     series, rows = [], []
-    for (label, *_), runs in ordered:
+    for (label, minutes, threads), runs in ordered:
         package = runs[0]["package"]
-        label = label if packages.count(package) > 1 else package  # short where it can be
+        if names.count(label) > 1:
+            label = f"{label}, {minutes:g} min, {threads} threads"
+        elif packages.count(package) == 1:  # short where it can be
+            label = package
         points = [(r["seconds"], 100 * r["test_accuracy"]) for r in runs[0]["records"] if "test_accuracy" in r]
         series.append(Series(label, [x for x, _ in points], [y for _, y in points]))
         rows += [(label, f"{x:.0f}", f"{y:.1f}") for x, y in points]
     return Figure(
         name,
         "Accuracy while training",
-        f"Accuracy on test images against the seconds of training: {', '.join(label for (label, *_), _ in ordered)}.",
+        f"Accuracy on test images against the seconds of training: {', '.join(one.label for one in series)}.",
         "Accuracy on test images, without an attack, after each look at them; the clock counts training steps alone.",
         Axis("training", "s", low=0.0),
         Axis("right", "%"),

@@ -12,6 +12,8 @@ from tools.documents import Table
 
 Read = Callable[[str], Any]
 Result = dict[str, Any]
+#: A run that lost this share of its time to something else does not count (benchmarks.training).
+DISTURBED = 0.02
 TABLES = ("mnist", "ablation", "cifar", "long", "families")
 #: Right and certified at 36/255, 72/255, 108/255, in percent, after 24 hours on one A100: the best size of each family
 #: in "1-Lipschitz Layers Compared" (Prach, Brau, Buttazzo, Lampert 2024), the source of no number for sandwich layers.
@@ -50,7 +52,7 @@ def compared(read: Read, name: str) -> Table:
     Certified accuracies are rounded down, those under attack and constants up.
     """
     document = read(f"training_{name}")
-    whole = [run for run in document["runs"] if "failed" not in run]
+    whole = counted(document["runs"])
     radii = list(whole[0]["certified"]) if whole else []
     rows = []
     for (label, minutes, threads), runs in groups(whole).items():
@@ -85,6 +87,11 @@ def _in_float(runs: list[Result], radius: str) -> str:
     if any("certified_float32" not in run for run in runs):
         return ""
     return f"{percent_down(_mean(run['certified_float32'][radius] for run in runs))} %"
+
+
+def counted(runs: Iterable[Result]) -> list[Result]:
+    """The runs that did not fail, and lost nearly no time to something else."""
+    return [run for run in runs if "failed" not in run and run["lost"] < DISTURBED]
 
 
 def groups(runs: Iterable[Result]) -> dict[tuple[str, float, int], list[Result]]:

@@ -61,7 +61,8 @@ class ConstructedParts(Plan):
                 proved = prove_best(plan, plan.candidates(budget), budget, checked=False)
                 piece = bounded_by(plan, proved, start, end)
             except (ValueError, *FAILURES) as error:
-                piece = str(error)
+                self.missing = str(error) or type(error).__name__
+                return None
             if isinstance(piece, str):
                 self.missing = piece
                 return None
@@ -78,7 +79,7 @@ class ConstructedParts(Plan):
     def told(self, tried: list[Tried], best: Tried | None, budget: Budget) -> Told:
         if self.whole is not None and not (best is not None and isinstance(best.candidate, DividedCandidate)):
             told = self.whole.told(tried, best, budget)
-            note = f"proved as a whole, as one convolution after another has no proof: {self.missing}"
+            note = f"one convolution after another has no proof, so it was tried as a whole: {self.missing}"
             return replace(told, notes=(note, *told.notes)) if self.missing else told
         proven = tried[0].proven
         parts = proven.tree.parts if isinstance(proven.tree, Sequence) else ()

@@ -18,6 +18,7 @@ from sdpcert.evaluation.rows import compute
 from sdpcert.evaluation.saved import Evaluation, load_evaluation
 from sdpcert.evaluation.trained import evaluated_images, fill_samples, stated_of
 from sdpcert.robustness.from_logits import ErrorBound
+from sdpcert.training.config import load_config
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import load_run
 
@@ -77,7 +78,8 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
 def _compare(stated: Any, again: dict[str, Any]) -> None:
     """Raise `MalformedEvaluation` if what rows are computed from is not what the weights and the data give."""
     for key in ("model", "data", "head"):
-        if canonical(stated[key]) != canonical(again[key]):
+        given = _with_defaults(stated[key]) if key == "model" else stated[key]
+        if canonical(given) != canonical(again[key]):
             raise MalformedEvaluation(f"states another {key} than that of this folder")
     _compare_errors(stated["errors"], again["errors"])
     own, samples = stated["samples"], again["samples"]
@@ -102,6 +104,15 @@ def _compare(stated: Any, again: dict[str, Any]) -> None:
         new, old = (decode(table["head"][key], (count, classes)) for table in (samples, own))
         if np.any(np.abs(new - old) > CLOSE["head"] * (1 + np.abs(new))):
             raise MalformedEvaluation(f"states {key} of the head that the network does not give")
+
+
+def _with_defaults(model: Any) -> dict[str, Any]:
+    """What an evaluation states of its model, with the settings that did not exist when it was made."""
+    try:
+        settings = load_config({"model": model["settings"], "training": {"epochs": 1}}).table()["model"]
+    except (ValueError, KeyError, TypeError):
+        raise MalformedEvaluation("states settings that no model has") from None
+    return {**model, "settings": settings}
 
 
 def _compare_errors(stated: Any, again: dict[str, Any]) -> None:

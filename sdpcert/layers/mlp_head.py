@@ -33,8 +33,8 @@ from sdpcert.torch_modules.geometry import array
 Array = np.ndarray
 #: Where softplus is the identity to float64 (torch's own 20 is not: exp(-20) is 2e-9).
 THRESHOLD = 40
-#: Points of which margins and gradients are evaluated at once.
-AT_ONCE = 128
+#: How many numbers the gradients may have that are evaluated at once.
+ENTRIES = 2**22
 #: Largest eta m in the dual: the inner problem keeps a strong convexity of 2 (1 - CONVEX).
 CONVEX = 0.999
 
@@ -178,8 +178,9 @@ class _Numbers:
         """Lower bounds of f_y - f_j and upper bounds of its gradient's norm, (points, classes), 0 for y itself."""
         low, steepest = np.zeros((2, len(points), len(self.b2)))
         each = np.arange(len(self.b2) - 1)
-        for start in range(0, len(points), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        count = max(1, ENTRIES // (len(self.b2) * max(self.w1.shape)))
+        for start in range(0, len(points), count):
+            part = slice(start, start + count)
             others = each + (each >= labels[part, None])
             values, gradients, missed = self.evaluate(points[part], labels[part], others)
             slopes = np.linalg.norm(gradients, axis=2) * (1 + (points.shape[1] + 8) * 4 * U) + missed

@@ -77,7 +77,7 @@ def test_the_whole_is_proved_where_a_part_has_no_proof(monkeypatch: pytest.Monke
     certificate = sdpcert.certify(network, "by-construction")
     assert certificate.status == "proved" and certificate.upper <= 1
     assert "cuts" not in certificate.information
-    assert any(note.endswith("no proof: no proof") for note in certificate.notes)
+    assert any(note.endswith("as a whole: no proof") for note in certificate.notes)
     assert check_with_network(certificate, network).ok
 
 

@@ -167,6 +167,26 @@ def test_every_field_is_compared_or_is_a_stated_statement(
     assert not wrong and tried > (15 if head == "mlp" else 200)
 
 
+def test_a_setting_that_is_newer_than_the_evaluation_has_its_default(
+    evaluated: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(evaluated["normalized"], folder)
+    document = json.loads((folder / "evaluation.json").read_text())
+    settings = document["model"]["settings"]
+    assert settings.pop("activation") == "maxmin"  # its default
+    forge(folder, document)
+    recertify(folder)
+    settings["activation"] = "abs"
+    forge(folder, document)
+    with pytest.raises(ValueError, match="another model"):
+        recertify(folder)
+    settings["activation"] = "none at all"
+    forge(folder, document)
+    with pytest.raises(ValueError, match="settings that no model has"):
+        recertify(folder)
+
+
 def test_forged_labels_are_rejected_with_code_1(
     evaluated: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,7 +143,7 @@ def test_configured_losses_have_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["emma", "gloro", "cross-entropy"])
 def test_radii_are_those_of_the_inputs(name: str) -> None:
-    """Before the last layer everything may be four times as long, and a radius is a quarter then."""
+    """What makes everything before the last layer a quarter as long makes radii four times as large."""
     radius = {} if name == "cross-entropy" else {"radius": 0.25}
     near = made({"name": name, "certificate": 0.25} | radius, 1.0)(LOGITS, LABELS).item()
     far = made({"name": name, "certificate": 1.0} | {k: 4 * r for k, r in radius.items()}, 0.25)(LOGITS, LABELS).item()
