@@ -58,7 +58,7 @@ EVERY = {"mnist": 20, "cifar10": 2, "digits": 0}
 #: Changes of one thing in the first configuration of the ablation.
 CHANGES: dict[str, dict[str, Any]] = {
     "nothing": {},
-    "loss without the certificate's term": {"loss": {"certificate": 0.0}},
+    "loss with the certificate's term": {"loss": {"certificate": 0.1}},
     "loss with offset 2.1": {"loss": {"offset": 2.1213}},
     "loss with offset 4": {"loss": {"offset": 4.0}},
     "multi-margin loss": {"loss": {"name": "multi-margin", "margin": 3.0}},
@@ -68,7 +68,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "EMMA": {"loss": {"name": "emma", "radius": 1.58, "temperature": 0.25}},
     "GloRo": {"loss": {"name": "gloro", "radius": 1.58}},
     "orthogonal head": {"model": {"head": "orthogonal"}},
-    "NAdam": {"optimiser": {"name": "nadam", "learning_rate": 0.01}},
+    "NAdam": {"optimiser": {"name": "nadam", "learning_rate": 0.005}},
     "lookahead": {"optimiser": {"lookahead": 5}},
     "averaged weights": {"training": {"averaging": 0.998}},
 }
@@ -104,7 +104,7 @@ PLANS = {
         ("torchlip-dense-hkr", "torchlip-dense-tau", "torchlip-conv-hkr", "orthogonium-dense", "orthogonium-aoc"),
         10.0,
     ),
-    "ablation": Plan("mnist", ("mnist-sandwich",), (), 4.0, changes=tuple(CHANGES)),
+    "ablation": Plan("mnist", ("mnist-cholesky",), (), 4.0, changes=tuple(CHANGES)),
     "cifar": Plan(
         "cifar10",
         ("cifar-sandwich", "cifar-aoc", "cifar-aol"),
