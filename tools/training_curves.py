@@ -41,7 +41,7 @@ def curves(read: Read, name: str) -> Figure:
     return Figure(
         name,
         "Accuracy while training",
-        f"Accuracy on test images against the seconds of training: {', '.join(one.label for one in series)}.",
+        f"Accuracy on test images against the seconds of training: {', '.join(one.name for one in series)}.",
         "Accuracy on test images, without an attack, after each look at them; the clock counts training steps alone.",
         Axis("training", "s", low=0.0),
         Axis("right", "%"),
