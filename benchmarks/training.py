@@ -316,6 +316,7 @@ def main(
                 place = f"{table}-{name}-{list(CHANGES).index(change)}-{seed}-{work.minutes:g}-{threads}"
                 place += f"-{key['configuration_sha256'][:8]}"
                 folder = (runs or Path(scratch)) / place
+                row: dict[str, Any]
                 before = {"load_before": os.getloadavg()[0], "processor_seconds": -processor_seconds()}
                 try:
                     if package == "sdpcert":
