@@ -47,6 +47,7 @@ from sdpcert.evaluation.trained import evaluate
 from sdpcert.running.outputs import write_whole
 from sdpcert.training import load_config, load_data, load_run, train
 from sdpcert.training.datasets import Data
+from tools.training_tables import DISTURBED
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "shared" / "data"
@@ -78,10 +79,6 @@ CHANGES: dict[str, dict[str, Any]] = {
 WATCHED = 2000
 #: What is kept of the log, for learning curves.
 RECORDED = ("epoch", "seconds", "loss", "test_accuracy")
-
-
-#: A run that lost this share of its time to something else does not count.
-DISTURBED = 0.02
 
 
 class Plan(NamedTuple):

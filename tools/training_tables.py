@@ -12,7 +12,7 @@ from tools.documents import Table
 
 Read = Callable[[str], Any]
 Result = dict[str, Any]
-#: A run that lost this share of its time to something else does not count (benchmarks.training).
+#: A run that lost this share of its time to something else does not count, and is measured again.
 DISTURBED = 0.02
 TABLES = ("mnist", "ablation", "cifar", "long", "families")
 #: Right and certified at 36/255, 72/255, 108/255, in percent, after 24 hours on one A100: the best size of each family
