@@ -41,6 +41,7 @@ from sdpcert.running.choices import ON_INTERRUPT, OnInterrupt
 from sdpcert.running.outputs import write_whole
 from sdpcert.running.shares import shares_shown
 from sdpcert.torch_modules.geometry import Operator, array
+from sdpcert.torch_modules.reader import from_torch
 from sdpcert.training.datasets import load_data
 from sdpcert.training.parallel import checked_device
 from sdpcert.training.runs import LoadedRun, is_finished, load_run
@@ -218,9 +219,10 @@ def fill_samples(
     double = error_bound(whole, links, centre, FLOAT64)
     errors = {"float64": double.table(), "float32": None if single is None else single.table()}
     samples = document["samples"]
-    samples["logits"] = encode(GraphModule(whole, device).evaluate(points))
     samples["from_centre"] = encode(distances(points, run.data))
     head = getattr(run.module, "head", None)
+    if not isinstance(head, MLPHead):
+        samples["logits"] = encode(GraphModule(whole, device).evaluate(points))
     document["head"] = {"kind": "none"}
     if isinstance(head, NormalizedHead | OrthogonalHead):
         operator = head.materialised().through
@@ -229,6 +231,9 @@ def fill_samples(
     elif isinstance(head, MLPHead):
         errors["features"] = error_bound(before, prove_links(before), centre, FLOAT64).table()
         features = GraphModule(before, device).evaluate(points)
+        # The network's operations, but those before the head once.
+        last = GraphModule(from_torch(head, before.output_shape), device)
+        samples["logits"] = encode(last.evaluate(torch.from_numpy(features).reshape(-1, *before.output_shape)))
         margins, steepest = head.margins_and_slopes(features, decode(samples["labels"], (len(points),), "<i4"))
         samples["head"] = {"margins": encode(margins), "steepest": encode(steepest)}
         matrices = {"inward": encode(array(head.inward.weight)), "outward": encode(array(head.outward.weight))}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import sdpcert
+from sdpcert.layers import mlp_head
 from sdpcert.layers.elementwise import MaxMin
 from sdpcert.layers.heads import NormalizedHead, OrthogonalHead, certified_radii
 from sdpcert.layers.mlp_head import MLPHead
@@ -286,6 +287,21 @@ def test_curvature_bounds_are_above_true_eigenvalues() -> None:
             negative = (w2[j] - w2[y]).clamp(min=0)
             exact = float(torch.linalg.eigvalsh(w1.T @ (negative[:, None] * w1))[-1]) * head.beta / 4
             assert exact <= tight <= exact * (1 + 1e-11)
+
+
+@pytest.mark.parametrize("entries", [1, 250, 600])
+def test_many_points_are_evaluated_in_parts(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = make()
+    points, labels = torch.randn(23, 6, dtype=torch.float64).numpy(), np.arange(23) % 5
+    whole = head.margins_and_slopes(points, labels)
+    monkeypatch.setattr(mlp_head, "ENTRIES", entries)
+    parts = head.margins_and_slopes(points, labels)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.shape == (23, 5) and np.all(one[np.arange(23), labels] == 0)
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+    logits = head(torch.from_numpy(points)).detach().numpy()
+    margins = logits[np.arange(23), labels][:, None] - logits
+    assert np.all(parts[0] <= margins) and np.all(parts[0] >= margins - 1e-10)
 
 
 def test_the_nearest_of_a_hundred_classes_may_be_ranked_last() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.arithmetic.norms import matrix_norm_up, with_room
-from sdpcert.network.affine.circulant import by_rows
+from sdpcert.network.affine.kernel_rows import by_kernel_rows
 from sdpcert.network.affine.layer import AffineLayer, Array, Shape
 from sdpcert.network.affine.weighted import Weighted
 from sdpcert.network.filters import Pixels, Stencil
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Taps of a circular kernel from which on torch modules apply it by Fourier transforms.
 TAPS_BY_FREQUENCIES = 81
-#: How many numbers the patches of images may have that are written out at once.
-PATCHES = 2**24
 #: An offset in rows and columns, and the matrix that a kernel has there.
 Tap = tuple[tuple[int, int], Array]
 
@@ -144,37 +142,17 @@ class Conv2d(Weighted):
         top, left, bottom, right = self.padding
         around, mode = (left, right, top, bottom), "circular" if self.circular else "constant"
 
+        def padded(x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.pad(x, around, mode=mode) if any(around) else x
+
         def convolve(x: torch.Tensor) -> torch.Tensor:
-            x = torch.nn.functional.pad(x, around, mode=mode) if any(around) else x
             # cuDNN may choose Winograd or Fourier transforms, whose rounding no bound is known for.
             with torch.backends.cudnn.flags(enabled=dtype != torch.float64):
-                return torch.nn.functional.conv2d(x, kernel, bias, self.stride, 0, self.dilation, self.groups)
+                return torch.nn.functional.conv2d(padded(x), kernel, bias, self.stride, 0, self.dilation, self.groups)
 
-        def in_parts(x: torch.Tensor) -> torch.Tensor:
-            # Torch writes out the patches of a whole batch in float64: gigabytes for kernels as large as an image.
-            patches = x.shape[1:].numel() * self.kernel[0, 0].size
-            return torch.cat([convolve(part) for part in x.split(max(1, PATCHES // max(patches, 1)))])
-
-        if device.type != "cpu" or dtype != torch.float64:
-            return convolve
-        if not self._is_large_circulant:
-            return in_parts
-        large = by_rows(kernel, top, left, PATCHES)
-
-        def on_torus(x: torch.Tensor) -> torch.Tensor:
-            if x.shape[2] < kernel.shape[2] or x.shape[3] < kernel.shape[3]:
-                return in_parts(x)
-            return large(x) if bias is None else large(x) + bias[:, None, None]
-
-        return on_torus
-
-    @property
-    def _is_large_circulant(self) -> bool:
-        """Whether images keep their size, and patches of them would be many times the image."""
-        height, width = self.kernel.shape[2:]
-        same = (self.padding[0] + self.padding[2], self.padding[1] + self.padding[3]) == (height - 1, width - 1)
-        plain = self.stride == self.dilation == (1, 1) and self.groups == 1
-        return self.circular and same and plain and height * width >= TAPS_BY_FREQUENCIES
+        if device.type == "cpu" and dtype == torch.float64:
+            return by_kernel_rows(kernel, bias, self.stride, self.dilation, self.groups, padded)
+        return convolve
 
     def stencil(self, shape: Shape, output: Shape) -> Stencil:
         top, left, _, _ = self.padding
