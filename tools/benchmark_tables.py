@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from sdpcert.report.rounding import percent_down, percent_up, rounded_down, rounded_up, seconds
-from tools import json_tables, model_tables, training_tables
+from tools import convolution_tables, json_tables, model_tables, training_tables
 from tools.documents import ROOT, Table
 
 Read = Callable[[str], Any]
@@ -445,7 +445,8 @@ def tables(read: Read) -> dict[str, Callable[[], str]]:
         made[f"shipped_{kind}"] = lambda read, kind=kind: stored(read("shipped")[kind])
     texts: dict[str, Callable[[], str]] = {name: partial(_text, function, read) for name, function in made.items()}
     texts |= {"shipped_figures": partial(shipped_figures, read), "papers": papers}
-    return texts | json_tables.tables() | model_tables.tables(read) | training_tables.tables(read)
+    texts |= json_tables.tables() | convolution_tables.tables(read)
+    return texts | model_tables.tables(read) | training_tables.tables(read)
 
 
 def _text(function: Callable[[Read], Table], read: Read) -> str:
