@@ -21,6 +21,7 @@ from sdpcert.attained.local import improve as improve
 from sdpcert.attained.local import pair_at as pair_at
 from sdpcert.attained.maps import SearchedMap
 from sdpcert.attained.pairs import Pair, leading_direction, pairs
+from sdpcert.attained.quotient import attains as attains
 from sdpcert.attained.quotient import chosen_rows
 from sdpcert.attained.quotient import evaluate_ratio as evaluate_ratio
 from sdpcert.attained.search import Search
@@ -101,4 +102,4 @@ def _candidates(searched: SearchedMap, domain: Domain, seed: int, work: Work, ef
     return sorted(made, key=lambda pair: -pair.quotient)
 
 
-__all__ = ["Attained", "attained_lower_bound", "evaluate_ratio", "evaluating", "improve", "pair_at"]
+__all__ = ["Attained", "attained_lower_bound", "attains", "evaluate_ratio", "evaluating", "improve", "pair_at"]

@@ -49,11 +49,13 @@ def _batch(center: Array, error: Array, norm: Array) -> _Batch:
     return _Batch(center, np.minimum(error, _spread(norm, center)), norm)
 
 
-def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] | None = None) -> Array:
+def sure_difference(
+    network: Network, x: Array, x_prime: Array, rows: list[int] | None = None, room: float = 1.0
+) -> Array:
     """Vectors whose norms are at most |f(x) - f(x')|, for a batch of pairs of flat inputs.
 
     The vector of a pair is zero where a number on the way is not finite. Whatever weights lie within the layers'
-    `coefficient_error` are meant; `rows` chooses outputs (row major).
+    `coefficient_error` are meant; `rows` chooses outputs (row major). Every rounding counts `room` times.
     """
     count = len(x)
     step = x - x_prime
@@ -69,9 +71,9 @@ def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] 
             continue
         given = [batches[k] for k in node.inputs]
         if isinstance(node.layer, AffineLayer):
-            batches[number] = _affine(node.layer, given)
+            batches[number] = _affine(node.layer, given, room)
         else:
-            batches[number] = _activate(node.layer, given[0])
+            batches[number] = _activate(node.layer, given[0], room)
         finite &= batches[number].finite
         for k in set(node.inputs):
             if last[k] == number:
@@ -90,26 +92,27 @@ def sure_difference(network: Network, x: Array, x_prime: Array, rows: list[int] 
     return np.where(finite[:, None], np.where(better, shrunk, entrywise), 0.0)
 
 
-def _affine(layer: AffineLayer, given: list[_Batch]) -> _Batch:
+def _affine(layer: AffineLayer, given: list[_Batch], room: float) -> _Batch:
+    roundoff, underflow = room * UNIT_ROUNDOFF, room * UNDERFLOW
     center = layer.linear(*(g.center for g in given))
     # Squares of norms may underflow.
-    norms = layer.gain([g.norm for g in given], [g.center.shape[1:] for g in given]) * SLACK + UNDERFLOW
+    norms = layer.gain([g.norm for g in given], [g.center.shape[1:] for g in given]) * SLACK + underflow
     roundings = layer.roundings
     if not roundings:
         return _batch(center, layer.linear(*(g.error for g in given)), norms)
-    gamma = roundings * UNIT_ROUNDOFF / (1 - roundings * UNIT_ROUNDOFF)
+    gamma = roundings * roundoff / (1 - roundings * roundoff)
     sizes = [np.abs(g.center) * (gamma + layer.coefficient_error) for g in given]
     spread = [g.error * (1 + layer.coefficient_error) for g in given]
     bounds = layer.magnitude(*(np.concatenate(pair) for pair in zip(sizes, spread, strict=True)))
-    bounds = bounds * (SLACK + 4 * gamma) + roundings * UNDERFLOW
+    bounds = bounds * (SLACK + 4 * gamma) + roundings * underflow
     local, inherited = bounds[: len(center)], bounds[len(center) :]
     half = len(center) // 2
     center[:half] = center[:half] + layer.offset()
-    local[:half] += 2 * UNIT_ROUNDOFF * np.abs(center[:half])
+    local[:half] += 2 * roundoff * np.abs(center[:half])
     return _batch(center, (inherited + local) * SLACK, (norms + _norms(local)) * SLACK)
 
 
-def _activate(activation: Activation, given: _Batch) -> _Batch:
+def _activate(activation: Activation, given: _Batch, room: float) -> _Batch:
     """The activation of both runs, with p the value and d the step.
 
     phi(p + d) - phi(p) moves by at most beta - alpha times the error of p, and by no more than beta - alpha times d
@@ -119,33 +122,34 @@ def _activate(activation: Activation, given: _Batch) -> _Batch:
     (value, step), (value_error, step_error) = (np.split(a, 2) for a in (given.center, given.error))
     alpha, beta = np.asarray(activation.alpha, dtype=float), np.asarray(activation.beta, dtype=float)
     steepest, width = np.maximum(np.abs(alpha), np.abs(beta)), beta - alpha
+    roundoff, underflow = room * UNIT_ROUNDOFF, room * UNDERFLOW
     evaluation = activation.evaluation_error(UNIT_ROUNDOFF)
     assert evaluation is not None  # there is one in float64
 
     def evaluation_error(argument: Array, result: Array) -> Array:
         of_result, of_argument = evaluation
-        return of_result * np.abs(result) + of_argument * steepest * np.abs(argument) + UNDERFLOW
+        return room * (of_result * np.abs(result) + of_argument * steepest * np.abs(argument)) + underflow
 
     other = value + step
     after, after_other = activation(value), activation(other)
     moving = step if activation.coupled == 1 else activation.gathered(np.abs(step))
     value_error, step_error = activation.gathered(value_error), activation.gathered(step_error)
-    rounded = activation.gathered(2 * UNIT_ROUNDOFF * np.abs(other))
+    rounded = activation.gathered(2 * roundoff * np.abs(other))
     local = evaluation_error(value, after)
     after_step = after_other - after
     local_step = (
         steepest * rounded
-        + width * np.minimum(value_error, np.abs(moving))
+        + width * np.minimum(value_error, room * np.abs(moving))
         + evaluation_error(other, after_other)
         + local
-        + 2 * UNIT_ROUNDOFF * np.abs(after_step)
+        + 2 * roundoff * np.abs(after_step)
     )
     other_error = (value_error + step_error + rounded) * SLACK
     low = np.nextafter(np.minimum(value - value_error, other - other_error), -np.inf)
     high = np.nextafter(np.maximum(value + value_error, other + other_error), np.inf)
     sure, slope = activation.linear_on(low, high)
     after_step = np.where(sure, slope * step, after_step)
-    rounding = 2 * UNIT_ROUNDOFF * np.abs(after_step) * (np.abs(slope) != 1) + UNDERFLOW
+    rounding = 2 * roundoff * np.abs(after_step) * (np.abs(slope) != 1) + underflow
     local_step = np.where(sure, rounding, local_step)
     slopes = np.where(sure, np.abs(slope), np.broadcast_to(steepest, value.shape))
     errors = np.concatenate([slopes * value_error + local, slopes * step_error + local_step]) * SLACK

@@ -113,7 +113,7 @@ class Setting:
             inside = self._inside(np.stack([pairs[chosen].x, pairs[chosen].x_prime]))
             if inside is None:
                 continue
-            ratio = evaluate_ratio(self.claim, inside[0], inside[1], self.rows)
+            ratio = evaluate_ratio(self.claim, inside[0], inside[1], self.rows, repeatable=True)
             if self.domain.bounded:
                 lost = max(lost, (hoped[chosen] - ratio) * apart[chosen] * (1.0 if ratio else 2.0))
             if ratio > best.lower:

@@ -18,8 +18,11 @@ from sdpcert.network.stacked import Group, StackedForm
 Array = np.ndarray
 
 
-def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
-    """Floats that are at most the entries of |f(x) - f(x')|; zero where the error bound is not finite."""
+def sure_difference(form: StackedForm, x: Array, x_prime: Array, room: float = 1.0) -> Array:
+    """Floats that are at most the entries of |f(x) - f(x')|; zero where the error bound is not finite.
+
+    The error bound counts `room` times.
+    """
     zero = np.zeros((2, form.inputs))
     sources = [(np.stack([x, x_prime]), zero, zero)]
     for number, group in enumerate(form.groups, start=1):
@@ -27,7 +30,7 @@ def sure_difference(form: StackedForm, x: Array, x_prime: Array) -> Array:
     high, low, error = _affine(form, form.output_row, sources, np.zeros(form.outputs))
     difference = (high[0] - high[1]) + (low[0] - low[1])
     unsure = error.sum(axis=0) + 4 * 2.0**-53 * (np.abs(high[0] - high[1]) + np.abs(low).sum(axis=0))
-    sure = np.maximum(np.abs(difference) - bounds(unsure) * (1 + 1e-9), 0.0)
+    sure = np.maximum(np.abs(difference) - bounds(unsure) * (room * (1 + 1e-9)), 0.0)
     return np.where(np.isfinite(sure), sure, 0.0)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpcert.attained import evaluate_ratio
+from sdpcert.attained import attains
 from sdpcert.certificate.document import assumption
 from sdpcert.certificate.region_network import hash_of_network
 from sdpcert.certify.cut import with_rows
@@ -255,8 +255,8 @@ def _attains(document: dict[str, Any], leaves: list[_Leaf], network: Network, ro
     whole = len(leaves) == 1 and not leaves[0].is_on_torus
     form = _whole_form(leaves[0], network, rows) if whole else None
     if form is not None:
-        return evaluate_ratio(form, x, x_prime) >= lower
-    return evaluate_ratio(network, x, x_prime, rows) >= lower
+        return attains(form, x, x_prime, lower)
+    return attains(network, x, x_prime, lower, rows)
 
 
 def _decode(text: Any, name: str, count: int, code: str = "d") -> Array:
