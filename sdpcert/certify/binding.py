@@ -48,8 +48,11 @@ def check_with_network(
     except (Unreadable, Rejected) as error:
         return CheckResult(False, None, str(error))
     result = check_document(document)
-    if not result.ok:
-        return result
+    return bound_to(network, document, result, whole) if result.ok else result
+
+
+def bound_to(network: Network, document: dict[str, Any], result: CheckResult, whole: bool = False) -> CheckResult:
+    """The rest of `check_with_network`, for a document with a `result` that proves it."""
     try:
         rows, pair = _output_rows(document), _output_pair(document)
         if whole and not (rows is None and pair is None):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdpcert.certify.binding import check_with_network
+from sdpcert.certify.binding import bound_to
+from sdpcert.check import CheckResult, document_of
 from sdpcert.errors import EvaluationRejected, MalformedEvaluation
 from sdpcert.evaluation.adversarial import check_points
 from sdpcert.evaluation.bounds import difference, networks_of
@@ -58,7 +59,8 @@ def recertify(run_folder: str | Path, root: str | Path | None = None, device: st
         for certificate in bound.certificates:
             network = before if bound.name == "by-construction" else whole
             network = network if certificate.pair is None else difference(whole, *certificate.pair)
-            result = check_with_network(folder / certificate.file, network, whole=True)
+            proved = CheckResult(True, certificate.upper, "proved")  # by `load_evaluation`
+            result = bound_to(network, document_of(folder / certificate.file), proved, whole=True)
             if not result.ok:
                 raise EvaluationRejected(f"{folder / certificate.file}: {result.reason}")
     again = stated_of(run, folder, evaluation.level, list(evaluation.radii), images, labels, 0, None)

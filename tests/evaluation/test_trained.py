@@ -228,6 +228,23 @@ def test_another_machine(runs: Callable[[str], Path], tmp_path: Path) -> None:
         recertify(tmp_path / "mlp")
 
 
+def test_certificates_are_proved_once(runs: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof is what takes long of a large network."""
+    from sdpcert.certify import binding
+    from sdpcert.check import verdict
+
+    folder, check, seen = runs("normalized"), verdict.check_document, []
+
+    def counted(document: Any) -> Any:
+        seen.append(document["upper"])
+        return check(document)
+
+    found = evaluate(folder, [0.1], ["by-construction"], attack=False, progress=False)
+    for module in (verdict, binding):
+        monkeypatch.setattr(module, "check_document", counted)
+    assert recertify(folder).rows == found.rows and len(seen) == 1
+
+
 def test_certificates_of_another_network_are_refused(runs: Callable[[str], Path], tmp_path: Path) -> None:
     from sdpcert.evaluation.file import document_bytes
 
