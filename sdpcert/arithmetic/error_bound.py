@@ -50,3 +50,13 @@ def power_of_two_up(value: float) -> float:
     mantissa, exponent = np.frexp(value)
     with np.errstate(over="ignore"):
         return float(np.ldexp(1.0, int(exponent) - (1 if mantissa == 0.5 else 0)))
+
+
+def few_bits_up(values: Array | float, bits: int = 12) -> Array:
+    """The least numbers of so many significant bits that are not below the bounds; zero and infinity stay.
+
+    The last digits of a bound that was added up by a library of matrix products depend on that library.
+    """
+    mantissa, exponent = np.frexp(bounds(values))
+    with np.errstate(over="ignore"):
+        return np.ldexp(np.ceil(np.ldexp(mantissa, bits)), exponent - bits)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
+from sdpcert.network.earlier import sums_of_the_library
 from sdpcert.network.graph import Network
 from sdpcert.network.piecewise_linear import Relu
 from sdpcert.network.stacked import Block, Group, StackedForm
+from sdpcert.network.stacking import stack
 
 Array = np.ndarray
 
@@ -29,7 +32,18 @@ def with_differences(network: Network) -> StackedForm:
     classes = int(np.prod(network.output_shape))
     if classes < 2:
         raise ValueError(f"a network with {classes} output has no classes to tell apart")
-    form = network.carried
+    return _with_differences(network.carried, classes)
+
+
+def as_files_state(network: Network) -> Iterator[StackedForm]:
+    """What `with_differences` makes of a network, and what it made for earlier files."""
+    yield with_differences(network)
+    with sums_of_the_library():
+        form = stack(network, carried=True).without_unread()
+    yield _with_differences(form, int(np.prod(network.output_shape)))
+
+
+def _with_differences(form: StackedForm, classes: int) -> StackedForm:
     logits, pairs = len(form.groups), pairs_of_classes(classes)
     rows = np.zeros((len(pairs), classes))
     for k, (y, j) in enumerate(pairs):

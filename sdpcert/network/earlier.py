@@ -1,4 +1,4 @@
-"""Rules by which networks were built for certificates of versions 1 and 2, so that these still bind to their files.
+"""Rules by which networks were built for earlier certificates, so that these still bind to their files.
 
 A certificate holds the hash of the form that was proved. Where a network is built better today, the earlier rule is
 kept here and applied again when an old certificate is compared with its network: `sdpcert.certify.binding`.
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _APPLY = ContextVar("earlier_rules", default=False)
+_SUMS = ContextVar("sums_of_the_library", default=False)
 
 
 @contextmanager
@@ -29,3 +30,22 @@ def by_earlier_rules() -> bool:
     clamped one, instead of an activation.
     """
     return _APPLY.get()
+
+
+@contextmanager
+def sums_of_the_library() -> Iterator[None]:
+    """Keep constants and radii with the digits that the library of matrix products left in them, inside the block.
+
+    Files of version 3 were made like that at first. Another library, or another processor, adds up in another order;
+    the hashes of such files depend on it.
+    """
+    token = _SUMS.set(True)
+    try:
+        yield
+    finally:
+        _SUMS.reset(token)
+
+
+def by_sums_of_the_library() -> bool:
+    """Whether what layers make of constants is rounded in each product, instead of once."""
+    return _SUMS.get() or by_earlier_rules()

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sdpcert.arithmetic.error_bound import bounds
+from sdpcert.arithmetic.error_bound import bounds, few_bits_up
 from sdpcert.arithmetic.exact import two_sum
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import AffineLayer, Scale, Sum
 from sdpcert.network.doubled import merge_doubled
-from sdpcert.network.earlier import by_earlier_rules
+from sdpcert.network.earlier import by_earlier_rules, by_sums_of_the_library
 from sdpcert.network.known import SLACK, UNIT_ROUNDOFF, Known, zeros
 from sdpcert.network.nodes import LayerGraph
 from sdpcert.network.piecewise_linear import LeakyRelu
@@ -284,6 +284,32 @@ def _apply(layer: AffineLayer, arguments: list[_Value], merge: Merge) -> _Value:
 
 
 def _merged(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _Expression:
+    constant, unsure = (_rounded_constant if by_sums_of_the_library() else _constant)(layer, arguments)
+    parts: dict[int, Known] = {}
+    for source in sorted(set().union(*(a.parts for a in arguments))):
+        count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
+        parts[source] = merge(layer, [a.part(source, count) for a in arguments])
+    return _Expression(parts, constant, unsure)
+
+
+def _constant(layer: AffineLayer, arguments: list[_Expression]) -> tuple[Array, Array]:
+    """What the layer makes of constants, as the nearest float64, and bounds of what is missing.
+
+    Neither depends on the order in which a library adds up, and so no hash of a network does.
+    """
+    if not any(np.any(a.constant) or np.any(a.unsure) for a in arguments):
+        constant = layer.linear(*(a.constant[None] for a in arguments))[0] + layer.offset()
+        return constant, np.zeros(constant.shape)
+    given = [Known(a.constant[None], None, a.unsure[None] if np.any(a.unsure) else 0.0) for a in arguments]
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        made = merge_doubled(layer, given)
+        made = made.plus(Known(np.broadcast_to(layer.offset(), made.high.shape)))
+        missing = made.errors if made.low is None else made.errors + np.abs(made.low)
+        return made.high[0], few_bits_up(missing[0])
+
+
+def _rounded_constant(layer: AffineLayer, arguments: list[_Expression]) -> tuple[Array, Array]:
+    """The same as it was found until it did not depend on a library any more, see `sums_of_the_library`."""
     constants, unsure = [a.constant[None] for a in arguments], [a.unsure[None] for a in arguments]
     linear, offset = layer.linear(*constants), layer.offset()
     constant = linear + offset
@@ -291,11 +317,7 @@ def _merged(layer: AffineLayer, arguments: list[_Expression], merge: Merge) -> _
     lost = rounded + layer.rounding(constants, linear)
     if any(np.any(error) for error in unsure):
         lost = lost + layer.spread(unsure)
-    parts: dict[int, Known] = {}
-    for source in sorted(set().union(*(a.parts for a in arguments))):
-        count = next(len(a.parts[source].high) for a in arguments if source in a.parts)
-        parts[source] = merge(layer, [a.part(source, count) for a in arguments])
-    return _Expression(parts, constant[0], bounds(np.broadcast_to(lost, constant.shape)[0] * SLACK))
+    return constant[0], bounds(np.broadcast_to(lost, constant.shape)[0] * SLACK)
 
 
 @contextmanager
