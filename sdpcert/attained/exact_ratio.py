@@ -56,10 +56,11 @@ class _Dyadic:
 
 
 def is_possible(form: StackedForm) -> bool:
-    """Whether every activation is piecewise linear, and the work is little."""
+    """Whether every activation is piecewise linear, every number finite, and the work is little."""
     products = sum(block.weights.size for block in form.blocks.values())
     kinds = all(isinstance(group.activation, PiecewiseLinear) for group in form.groups)
-    return kinds and products <= MOST_PRODUCTS
+    biases = all(np.all(np.isfinite(group.bias)) for group in form.groups)
+    return kinds and products <= MOST_PRODUCTS and biases and all(block.finite for block in form.blocks.values())
 
 
 def operations(form: StackedForm) -> float:

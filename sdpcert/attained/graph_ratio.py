@@ -137,9 +137,10 @@ def _activate(activation: Activation, given: _Batch, room: float) -> _Batch:
     rounded = activation.gathered(2 * roundoff * np.abs(other))
     local = evaluation_error(value, after)
     after_step = after_other - after
+    # With room for another evaluation: its step may be longer than ours by what either is off.
     local_step = (
         steepest * rounded
-        + width * np.minimum(value_error, room * np.abs(moving))
+        + width * np.minimum(value_error, room * np.abs(moving) + (step_error if room > 1 else 0.0))
         + evaluation_error(other, after_other)
         + local
         + 2 * roundoff * np.abs(after_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -82,3 +83,13 @@ def test_room_costs_little_and_bad_pairs_attain_nothing() -> None:
     assert attains(network, found.x, found.x_prime, found.lower)
     assert found.lower >= evaluate_ratio(network, found.x, found.x_prime) * (1 - 1e-9)
     assert attains(network, found.x, found.x, 0.0) and not attains(network, found.x, found.x, 1e-300)
+
+
+def test_numbers_that_are_not_finite_attain_nothing() -> None:
+    network = twins("relu", 0, 1)[0].stacked
+    (group,) = network.groups
+    x, x_prime = inputs(0, 1.0)
+    assert attains(network, x, x_prime, evaluate_ratio(network, x, x_prime, repeatable=True))
+    for bad in (np.inf, -np.inf, np.nan):
+        broken = replace(network, groups=(replace(group, bias=np.where(np.arange(40) == 3, bad, group.bias)),))
+        assert not attains(broken, x, x_prime, 1e-3)
