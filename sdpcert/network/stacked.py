@@ -20,9 +20,6 @@ from sdpcert.network.known import Known
 from sdpcert.running.short_repr import ShortRepr
 
 Array = np.ndarray
-#: How many times its error the last digit of an uncertain low part is: what libraries differ by is less than the error,
-#: and must not move any of millions of entries to the next multiple.
-SPARE = 2.0**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +51,7 @@ class Block(ShortRepr):
         radius, low = error_bound.up(error_bound.largest(known.error)), None
         if known.low is not None:
             low = np.ascontiguousarray(known.low.reshape(count, -1).T)
-            spare = 2 if by_sums_of_the_library() else SPARE
-            unit = error_bound.power_of_two_up(spare * radius)
+            unit = error_bound.power_of_two_up(2 * radius)
             if radius > 0 and error_bound.largest(np.abs(low)) > unit:
                 radius, low = unit, _multiples(low, unit)
             elif radius > 0:

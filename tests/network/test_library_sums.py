@@ -85,8 +85,6 @@ def test_products_are_the_same_in_every_order(seed: int) -> None:
     assert ours.stacked.sha256 == theirs.stacked.sha256
     assert hash_of_network(with_differences(ours)) == hash_of_network(with_differences(theirs))
     assert next(iter(ours.stacked.blocks.values())).radius > 0
-    with sums_of_the_library():
-        assert stack(ours).sha256 != stack(theirs).sha256
 
 
 @pytest.mark.parametrize("seed", SEEDS)
