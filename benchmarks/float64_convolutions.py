@@ -64,11 +64,12 @@ def seconds(work: Callable[[], Any]) -> float:
 def measured(case: Case, images: int, repeats: int, peak: float) -> dict[str, Any]:
     """The row of a layer; ValueError where the two do not agree."""
     generator = np.random.default_rng(0)
-    size, after = case.kernel, (case.kernel - 1) // 2
-    before = size - 1 - after if case.stride == 1 else (size - case.stride) // 2
-    around = (before, before, size - 1 - before, size - 1 - before) if case.stride == 1 else (before,) * 4
+    size = case.kernel
+    before = size // 2 if case.stride == 1 else (size - case.stride) // 2
+    after = size - 1 - before if case.stride == 1 else before
+    around = (before, before, after, after)
     kernel = generator.standard_normal((case.outputs, case.inputs, size, size))
-    layer = Conv2d(kernel, None, (case.stride,) * 2, around, circular=case.circular)
+    layer = Conv2d(kernel, None, (case.stride, case.stride), around, circular=case.circular)
     batch = torch.from_numpy(generator.standard_normal((images, case.inputs, case.side, case.side)))
     ours = layer.on_tensors(torch.device("cpu"), torch.float64)
     weight, mode = torch.from_numpy(kernel), "circular" if case.circular else "constant"

@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
+
 from sdpcert.network.affine import Conv2d, kernel_rows  # noqa: E402
 
 SIDES, STRIDES = [(9, 8), (12, 10)], [(1, 1), (2, 1), (1, 3), (2, 2), (5, 4)]
@@ -73,7 +75,7 @@ def test_few_numbers_are_written_out_at_once(monkeypatch: pytest.MonkeyPatch) ->
     sizes: list[int] = []
     stack = torch.stack
 
-    def counted(tensors: list[torch.Tensor], dim: int) -> torch.Tensor:
+    def counted(tensors: list[Tensor], dim: int) -> Tensor:
         sizes.append(sum(len(t.flatten()) for t in tensors))
         return stack(tensors, dim)
 
