@@ -8,8 +8,8 @@ and the range that it has to have, and whatever still goes wrong is a certificat
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -142,7 +142,7 @@ def _same(document: dict[str, Any], leaves: list[_Leaf], network: Network, rows:
     if document["information"].get("cuts") is not None:
         return _same_pieces(document, leaves, with_rows(network, rows))
     if leaves[0].is_on_torus:
-        ways = (*_WAYS, (earlier_rules, False))
+        ways = ((False, True), (False, False), (True, False))
         return any(_same_front_and_head(leaves, network, rows, *way) is not None for way in ways)
     return len(leaves) == 1 and _whole_form(leaves[0], network, rows) is not None
 
@@ -180,19 +180,13 @@ class _Ends:
     size: int
 
 
-_Rules = Callable[[], AbstractContextManager[None]]
-#: Rules by which networks on tori were embedded, and whether neurons were shared.
-_RULES: tuple[_Rules, ...] = (nullcontext, sums_of_the_library)
-_WAYS = tuple((rules, share) for rules in _RULES for share in (True, False))
-
-
 def _same_front_and_head(
-    leaves: list[_Leaf], network: Network, rows: list[int] | None, rules: _Rules, share: bool
+    leaves: list[_Leaf], network: Network, rows: list[int] | None, earlier: bool, share: bool
 ) -> _Ends | None:
     """The ends of front and head if these, embedded in the leaf's torus and read in its scales, are the leaves."""
     front, *after = leaves
     torus = front.network["torus"]
-    with rules():
+    with earlier_rules() if earlier else nullcontext():
         try:
             embedding, form, head = front_and_head(network, rows, (torus[0], torus[1]), share)
         except ValueError:  # this way of embedding may have no front, or a larger torus
@@ -242,8 +236,8 @@ def _same_piece(leaves: list[_Leaf], piece: Network) -> tuple[_Ends, int] | None
         found = _whole_form(leaves[0], piece, None)
         return None if found is None else (_Ends(np.arange(inputs), np.arange(outputs), inputs), 1)
     for used in range(1, min(2, len(leaves)) + 1):
-        for rules, share in _WAYS:
-            ends = _same_front_and_head(leaves[:used], piece, None, rules, share)
+        for share in (True, False):
+            ends = _same_front_and_head(leaves[:used], piece, None, False, share)
             if ends is not None:
                 return ends, used
     return None

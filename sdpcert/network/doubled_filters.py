@@ -13,7 +13,6 @@ import numpy as np
 from sdpcert.arithmetic import error_bound
 from sdpcert.network.affine import Dense, Sum
 from sdpcert.network.doubled import merge_doubled
-from sdpcert.network.earlier import by_sums_of_the_library
 from sdpcert.network.filters import Combination, Filters, picks
 from sdpcert.network.known import Known
 
@@ -40,8 +39,7 @@ class DoubledCombination:
     @property
     def error(self) -> float:
         """A bound of how far each entry of `filters` is from the true one."""
-        bound = error_bound.up(error_bound.largest(*(_distance(k) for k in self.parts.values())))
-        return bound if by_sums_of_the_library() else float(error_bound.few_bits_up(bound))
+        return error_bound.up(error_bound.largest(*(_distance(k) for k in self.parts.values())))
 
     @property
     def is_identity(self) -> bool:

@@ -34,10 +34,10 @@ def by_earlier_rules() -> bool:
 
 @contextmanager
 def sums_of_the_library() -> Iterator[None]:
-    """Keep constants and radii with the digits that the library of matrix products left in them, inside the block.
+    """Keep constants with the digits that the library of matrix products left in them, inside the block.
 
     Files of version 3 were made like that at first. Another library, or another processor, adds up in another order;
-    the hashes of such files depend on it.
+    the hashes of biases in such files depend on it.
     """
     token = _SUMS.set(True)
     try:

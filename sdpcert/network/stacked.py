@@ -15,7 +15,6 @@ from sdpcert.arithmetic.exact import two_sum
 from sdpcert.network.activation import Activation
 from sdpcert.network.affine import Scale
 from sdpcert.network.doubled import merge_doubled
-from sdpcert.network.earlier import by_sums_of_the_library
 from sdpcert.network.known import Known
 from sdpcert.running.short_repr import ShortRepr
 
@@ -42,9 +41,9 @@ class Block(ShortRepr):
     def of(known: Known) -> Block:
         """The block of coefficients (source, *shape).
 
-        A radius has few digits, and an uncertain low part is rounded to multiples of a power of two: digits beyond that
-        cost room and time, and the last ones depend on the library of matrix products, on which no hash may depend. A
-        low part that is no larger is added to the error instead.
+        An uncertain low part is rounded to multiples of its radius, a power of two: digits beyond that mean nothing,
+        depend on the library of matrix products, and cost room and time. One that is no larger is added to the error
+        instead.
         """
         count = len(known.high)
         weights = np.ascontiguousarray(known.high.reshape(count, -1).T)
@@ -56,8 +55,6 @@ class Block(ShortRepr):
                 radius, low = unit, _multiples(low, unit)
             elif radius > 0:
                 radius, low = error_bound.up(error_bound.largest(known.error + np.abs(known.low))), None
-        if not by_sums_of_the_library():
-            radius = float(error_bound.few_bits_up(radius))
         zero = None
         if radius > 0:
             uncertain = np.broadcast_to(known.error, known.high.shape).reshape(count, -1).T
