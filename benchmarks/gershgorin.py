@@ -23,8 +23,8 @@ import typer
 from torch import Tensor, nn
 
 import sdpcert
+from sdpcert.layers.divisors import largest_entry, one_for_zero
 from sdpcert.layers.gram import Gram, gram
-from sdpcert.layers.linear import inverse_root, largest_entry
 from sdpcert.layers.rules import (
     AOL,
     SLL,
@@ -110,7 +110,7 @@ def measure(name: str, weight: Tensor, steps: int) -> list[dict[str, Any]]:
         torch.manual_seed(0)
         started = time.perf_counter()
         t = diagonal(make(turned.outputs).double(), gram(turned), target, steps)
-        largest, mean = left(weight, inverse_root(t))
+        largest, mean = left(weight, one_for_zero(t).rsqrt())
         rows.append({"weight": name, "shape": list(weight.shape), "rule": rule, "norm": largest, "mean": mean})
         rows[-1]["seconds"] = time.perf_counter() - started
     return rows

@@ -36,7 +36,8 @@ RESULTS = Path(__file__).parent / "results"
 PRESET = "cifar10-quick-sll"
 RADII = (36 / 255, 72 / 255, 108 / 255, 1.0)
 DENSE = ("sll", "cpl", "aol", "spectral", "cayley", "bjorck", "bro", "cholesky", "sandwich")
-CONVOLUTIONAL = ("sll", "cpl", "aol", "spectral", "cayley", "bcop", "aoc", "bro", "soc", "linear-residual", "sandwich")
+CONVOLUTIONAL = ("sll", "cpl", "aol", "spectral", "bjorck", "cayley", "bcop", "aoc", "bro", "soc")
+CONVOLUTIONAL += ("linear-residual", "sandwich")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BATCH = 256
 

@@ -12,10 +12,10 @@ arithmetic on the data and no constraint; no layer can be faster, so the ratio t
 weights that they start with. Memory is what a step adds to the process (its high-water mark, a process of its own for
 every measurement) or to the allocator of the accelerator.
 
-Not all opponents do the same work: torchlip's convolution, beside "spectral-conv" and "bcop-conv", normalises or
-orthogonalises the flat kernel and divides by a constant, which is no isometry; orthogonium's SOC cuts its series after
-four terms, so that singular values are within one percent of 1 only: "soc" has our twelve terms, "soc4" four as well.
-"aoc2" has kernels of 4x4 and stride 2.
+Not all opponents do the same work: torchlip's convolution, beside "spectral-conv", divides by the norm of the reshaped
+kernel and a constant, and not by the norm of the convolution; orthogonium's SOC cuts its series after four terms, so
+that singular values are within one percent of 1 only: "soc" has our twelve terms, "soc4" four as well. "bjorck-conv"
+orthogonalises the reshaped kernel, as torchlip does with Bjorck's iteration. "aoc2" has kernels of 4x4 and stride 2.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def _ours(n: int) -> dict[str, Callable[[], nn.Module]]:
         "sll-conv": lambda: layers.SLLConv2d(n, n),
         "cpl-conv": lambda: layers.CPLConv2d(n, n),
         "spectral-conv": lambda: layers.SpectralConv2d(n, n),
+        "bjorck-conv": lambda: layers.BjorckConv2d(n, n),
         "bcop-conv": lambda: layers.BCOPConv2d(n, n, 3, circular=True),
         "cayley-conv": lambda: layers.CayleyConv2d(n, n, 3, SIDE),
         "soc-conv": lambda: layers.SOCConv2d(n, 3, circular=True),
@@ -121,7 +122,7 @@ def _torchlip(n: int) -> dict[str, Callable[[], nn.Module]]:
         "spectral-dense": lambda: torchlip.SpectralLinear(n, n, eps_bjorck=off),
         "bjorck-dense": lambda: torchlip.SpectralLinear(n, n),
         "spectral-conv": lambda: torchlip.SpectralConv2d(n, n, (3, 3), padding=1, eps_bjorck=off),
-        "bcop-conv": lambda: torchlip.SpectralConv2d(n, n, (3, 3), padding=1),
+        "bjorck-conv": lambda: torchlip.SpectralConv2d(n, n, (3, 3), padding=1),
     }
 
 
@@ -166,8 +167,8 @@ def _orthogonium(n: int) -> dict[str, Callable[[], nn.Module]]:
 
 
 DENSE = ("aol", "sll", "cpl", "spectral", "residual", "bjorck", "cayley", "cholesky", "bro", "sandwich")
-CONVOLUTIONS = ("aol", "sll", "cpl", "spectral", "residual", "bcop", "aoc", "aoc2", "soc", "soc4", "cayley", "bro")
-CONVOLUTIONS += ("sandwich",)
+CONVOLUTIONS = ("aol", "sll", "cpl", "spectral", "residual", "bjorck", "bcop", "aoc", "aoc2", "soc", "soc4", "cayley")
+CONVOLUTIONS += ("bro", "sandwich")
 CASES = [(f"{f}-dense", n) for f in DENSE for n in (256, 1024)] + [
     (f"{f}-conv", n) for f in CONVOLUTIONS for n in (32, 64)
 ]

@@ -98,7 +98,15 @@ PLANS = {
     "mnist": Plan(
         "mnist",
         tuple(f"mnist-{name}" for name in MNIST),
-        ("torchlip-dense-hkr", "torchlip-dense-tau", "torchlip-conv-hkr", "orthogonium-dense", "orthogonium-aoc"),
+        (
+            "torchlip-dense-hkr",
+            "torchlip-dense-tau",
+            "torchlip-conv-hkr",
+            "torchlip-conv-hkr-small",
+            "orthogonium-dense",
+            "orthogonium-aoc",
+            "orthogonium-aoc-small",
+        ),
         10.0,
     ),
     "ablation": Plan("mnist", ("mnist-cholesky",), (), 4.0, changes=tuple(CHANGES)),

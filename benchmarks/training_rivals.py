@@ -108,7 +108,9 @@ CONTENDERS: dict[str, dict[str, tuple[Callable[..., nn.Sequential], dict[str, An
         "torchlip-dense-hkr": (torchlip, DENSE, "lse-hkr", 5e-3),
         "torchlip-dense-tau": (torchlip, DENSE, "tau", 5e-3),
         "torchlip-conv-hkr": (torchlip, {"channels": (32, 64), "hidden": (256,)}, "lse-hkr", 2e-3),
+        "torchlip-conv-hkr-small": (torchlip, {"channels": (16, 32), "hidden": (256,)}, "lse-hkr", 5e-3),
         "orthogonium-dense": (orthogonium, DENSE, "xent-3", 5e-3),
+        "orthogonium-aoc-small": (orthogonium, {"channels": (16, 32), "hidden": (256,)}, "xent-3", 5e-3),
         "orthogonium-aoc": (orthogonium, {"channels": (32, 64), "hidden": (256,)}, "xent-3", 2e-3),
     },
     "cifar10": {

@@ -14,6 +14,7 @@ ORDER = [
     "aol_bias",
     "cayley",
     "bjorck",
+    "neighbourhoods",
     "soc_truncation",
     "sandwich_layer",
     "sandwich_network",

@@ -2,7 +2,8 @@
 
 from sdpcert.layers.aoc import AOCConv2d, AOCConvTranspose2d
 from sdpcert.layers.aol import AOLConv2d, AOLLinear
-from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear
+from sdpcert.layers.bcop import BCOPConv2d
+from sdpcert.layers.bjorck import BjorckConv2d, BjorckLinear
 from sdpcert.layers.block_reflector import BROConv2d, BROLinear
 from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear
 from sdpcert.layers.cholesky import CholeskyLinear
@@ -46,6 +47,7 @@ __all__ = [
     "BCOPConv2d",
     "BROConv2d",
     "BROLinear",
+    "BjorckConv2d",
     "BjorckLinear",
     "CPLConv2d",
     "CPLLinear",

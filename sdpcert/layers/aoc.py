@@ -1,6 +1,6 @@
 """Orthogonal convolutions with stride, groups, dilation, and transposed (AOC), as explicit kernels.
 
-Two isometries of images on the infinite plane, one after the other: a convolution of projectors (BCOP, `bjorck.py`),
+Two isometries of images on the infinite plane, one after the other: a convolution of projectors (BCOP, `bcop.py`),
 and one whose windows do not overlap, `stride` x `stride` taps every `stride` pixels: a matrix with orthonormal rows or
 columns, applied to every window (RKO). Their composition is one kernel of `kernel_size` taps: an isometry if there are
 as many outputs as inputs times the square of the stride, or more; else the adjoint of one. With zero padding images are
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sdpcert.layers.bjorck import isometric_kernel
+from sdpcert.layers.bcop import isometric_kernel
 from sdpcert.layers.cayley import orthonormal_columns
 from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes

@@ -1,26 +1,27 @@
-"""Orthogonal weights by Bjorck's iteration, and orthogonal convolutions of projectors (BCOP).
+"""Orthogonal weights by Bjorck's iteration, of dense layers and of convolutions as matrices on neighbourhoods.
 
 Bjorck's iteration of order one, `W <- W (3 I - W'W) / 2`, takes every singular value s to `(3 s - s^3) / 2`: those in
-(0, 1] grow to 1 and never beyond (Anil, Lucas, Grosse 2019). A projector P makes the kernel of two taps `(P, I - P)`,
-an isometry of signals, as its symbol `P + (I - P) z` is unitary for |z| = 1; products of such kernels along both axes
-with an orthogonal matrix are again isometries, given as explicit kernels (Xiao et al. 2018; Li et al. 2019).
+(0, 1] grow to 1 and never beyond (Anil, Lucas, Grosse 2019). A convolution multiplies every neighbourhood of an image
+by one matrix F, its kernel with the taps side by side, and the neighbourhoods hold a pixel r times at most: the norm is
+at most `r^(1/2) |F|` (derivation `neighbourhoods`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from sdpcert.layers.cayley import contracted, orthonormal_columns
+from sdpcert.layers.cayley import contracted
+from sdpcert.layers.divisors import largest_entry
 from sdpcert.layers.family import Family
-from sdpcert.layers.linear import check_sizes, largest_entry
-from sdpcert.layers.torus import rounding_allowance
+from sdpcert.layers.linear import check_sizes
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Geometry, Operator
 
 #: Steps from which an eigendecomposition takes less time on a cpu, forward and backward.
@@ -48,8 +49,7 @@ class BjorckLinear(LipschitzLayer):
     ) -> None:
         super().__init__()
         check_sizes(in_features=in_features, out_features=out_features)
-        if iterations < 0:
-            raise ValueError(f"iterations must not be negative, not {iterations}")
+        check_iterations(iterations)
         self.iterations = iterations
         self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(out_features, device=device, dtype=dtype)) if bias else None
@@ -61,14 +61,14 @@ class BjorckLinear(LipschitzLayer):
         return Block(Operator(contracted(weight) if certified else weight), None, values.get("bias"))
 
 
-class BCOPConv2d(LipschitzLayer):
-    """An orthogonal convolution; inputs (batch, in_channels, height, width) of any size.
+class BjorckConv2d(LipschitzLayer):
+    """A convolution with a reshaped kernel F of orthonormal rows (or columns), divided by the root of its readings.
 
-    The kernel is odd and centred and an isometry of images on the infinite plane (with fewer outputs than inputs: the
-    transpose of one), so its norm is at most one with zero and, with `circular`, periodic padding; `stride` keeps some
-    of the outputs. Parameters are free: `weight` (channels, channels), of which Cayley's transform makes an orthogonal
-    matrix, and `projectors` (2 (kernel_size - 1), channels, channels // 2), of whose columns it makes an orthonormal
-    basis, with the larger number of channels. Raises ValueError for sizes that are not positive or an even kernel.
+    Inputs (batch, in_channels, height, width) of any size. Kernels are odd and centred, padded with zeros or, with
+    `circular`, around the torus. Neighbourhoods hold a pixel r = `kernel_size`^2 times at most, with zeros and a
+    `stride` `ceil(kernel_size / stride)`^2 times; `F r^(-1/2)` is 1-Lipschitz (Li et al. 2019, "reshaped kernel
+    orthogonalization"; Serrurier et al. 2021). No orthogonal convolution: most singular values are below 1. Raises
+    ValueError for sizes that are not positive, even kernels and a negative number of iterations.
     """
 
     def __init__(
@@ -79,52 +79,45 @@ class BCOPConv2d(LipschitzLayer):
         bias: bool = True,
         circular: bool = False,
         stride: int = 1,
+        iterations: int = 20,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_sizes(in_channels=in_channels, out_channels=out_channels, stride=stride)
+        check_iterations(iterations)
         self.geometry = Geometry.same(kernel_size, circular, stride)
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        channels = max(in_channels, out_channels)
-        self.weight = nn.Parameter(torch.randn(channels, channels, device=device, dtype=dtype) / channels**0.5)
+        self.iterations = iterations
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(out_channels, device=device, dtype=dtype)) if bias else None
-        shape = (2 * (kernel_size - 1), channels, channels // 2)
-        free = torch.randn(shape, device=device, dtype=dtype) / channels**0.5
-        # One channel or one tap leaves nothing to choose; every parameter has an effect.
-        self.projectors = nn.Parameter(free) if free.numel() else None
+        nn.init.orthogonal_(self.weight)
 
     def block(self, values: Mapping[str, Tensor], certified: bool) -> Block:
-        """The explicit kernel."""
-        turn = orthonormal_columns(values["weight"], certified)
-        if self.projectors is None:
-            bases = turn.new_zeros(2 * (self.kernel_size - 1), len(turn), 0)
-        else:
-            # A basis of norm at most one gives 0 <= P <= I, and P + (I - P) z is then a mean of contractions, whatever
-            # the rounding.
-            bases = orthonormal_columns(values["projectors"], certified)
-        kernel = isometric_kernel(turn, bases)
-        kernel = kernel.permute(2, 3, 0, 1)[: self.out_channels, : self.in_channels].contiguous()
-        if certified:
-            kernel = kernel / (1 + rounding_allowance(kernel, self.weight.dtype))
-        return Block(Operator(kernel, self.geometry), None, values.get("bias"))
+        """The orthonormalised kernel."""
+        kernel = values["weight"]
+        flat = bjorck(kernel.flatten(1), self.iterations, exact=certified)
+        flat = (contracted(flat) if certified else flat) / readings(kernel, self.geometry) ** 0.5
+        return Block(Operator(flat.reshape(kernel.shape), self.geometry), None, values.get("bias"))
 
 
-def isometric_kernel(turn: Tensor, bases: Tensor) -> Tensor:
-    """The kernel (size, size, out, in) of an orthogonal matrix and a pair of taps for each of 2 (size - 1) bases.
+def readings(kernel: Tensor, geometry: Geometry) -> int:
+    """How often neighbourhoods hold a pixel together, at most.
 
-    A basis (channels, columns) has orthonormal columns and makes the projector of its span.
+    Along an axis, taps that read the same pixel are `stride / gcd(stride, dilation)` apart. Around a torus, whose side
+    that may not divide, it can be all of them.
     """
-    kernel = turn[None, None]
-    for step, basis in enumerate(bases):
-        first = basis @ (basis.mT @ kernel)
-        second = kernel - first
-        # Down and across by turns. P comes first in one pair of steps and last in the next, which keeps the kernel
-        # centred.
-        first, second = (first, second) if step % 4 in (0, 1) else (second, first)
-        others = (0,) * (6 - 2 * (step % 2))
-        kernel = functional.pad(first, (*others, 0, 1)) + functional.pad(second, (*others, 1, 0))
-    return kernel
+    total = 1
+    for taps, stride, dilation in zip(kernel.shape[2:], geometry.stride, geometry.dilation, strict=True):
+        apart = 1 if geometry.circular else stride // math.gcd(stride, dilation)
+        total *= -(-taps // apart)
+    return total
+
+
+def check_iterations(iterations: int) -> None:
+    """Raise ValueError for a negative number of iterations."""
+    if iterations < 0:
+        raise ValueError(f"iterations must not be negative, not {iterations}")
 
 
 def bjorck(weight: Tensor, iterations: int, exact: bool = True) -> Tensor:
@@ -154,7 +147,7 @@ def iterated(weight: Tensor, iterations: int) -> Tensor:
     return weight
 
 
-class _ByEigenvalues(torch.autograd.Function):
+class _ByEigenvalues(Function):
     """The steps as what they are together, one function of the singular values: `W h(W'W)` for `h(s^2) = f(s) / s`.
 
     An eigendecomposition and nine products, forward and backward, instead of six products a step. The gradient needs
@@ -167,11 +160,10 @@ class _ByEigenvalues(torch.autograd.Function):
         wide = weight.to(torch.float64)
         eigenvalues, vectors = torch.linalg.eigh(wide.mT @ wide)
         eigenvalues = eigenvalues.clamp_min(0)
-        factors, slopes = torch.ones_like(eigenvalues), torch.zeros_like(eigenvalues)
-        for _ in range(iterations):  # h <- h (3 - a h^2) / 2, and its derivative
-            square = eigenvalues * factors.square()
-            slopes = 1.5 * (slopes * (1 - square)) - 0.5 * factors**3
-            factors = factors * (1.5 - 0.5 * square)
+        if type(eigenvalues) is Tensor:  # numpy takes a fraction of torch's time for operations on few numbers
+            factors, slopes = map(torch.from_numpy, _factors(eigenvalues.numpy(), iterations))
+        else:
+            factors, slopes = _factors(eigenvalues, iterations)
         vectors = vectors.to(weight.dtype)
         multiplier = (vectors * factors.to(weight.dtype)) @ vectors.mT
         return weight @ multiplier, multiplier, eigenvalues, factors, slopes, vectors
@@ -181,9 +173,12 @@ class _ByEigenvalues(torch.autograd.Function):
         ctx.save_for_backward(inputs[0], *output[1:])
         ctx.iterations = inputs[1]
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
+    def backward(ctx: Any, given: Tensor | None, *_: Tensor | None) -> Any:
+        if given is None:  # no output has a gradient
+            return None, None
         weight, multiplier, eigenvalues, factors, slopes, vectors = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone differentiates once more
             again = iterated(weight, ctx.iterations)
@@ -196,11 +191,21 @@ class _ByEigenvalues(torch.autograd.Function):
         return given @ multiplier + weight @ (inner + inner.mT), None
 
 
-BJORCK = Family("bjorck", "Anil, Lucas, Grosse 2019", "V x with V made orthogonal by Björck's iteration", BjorckLinear)
-BCOP = Family(
-    "bcop",
-    "Li et al. 2019, with bases by Cayley's transform",
-    "orthogonal convolution, a product of 1 x 2 and 2 x 1 ones",
-    None,
-    BCOPConv2d,
+def _factors(eigenvalues: Any, iterations: int) -> tuple[Any, Any]:
+    """h and its derivative, of arrays and of tensors."""
+    factors, slopes = eigenvalues**0, eigenvalues * 0
+    for _ in range(iterations):  # h <- h (3 - a h^2) / 2
+        squares = factors * factors
+        unit = eigenvalues * squares
+        slopes = 1.5 * (slopes * (1 - unit)) - 0.5 * (factors * squares)
+        factors = factors * (1.5 - 0.5 * unit)
+    return factors, slopes
+
+
+FAMILY = Family(
+    "bjorck",
+    "Anil, Lucas, Grosse 2019; Li et al. 2019 for reshaped kernels",
+    "V x with V made orthogonal by Björck's iteration; kernels as matrices on neighbourhoods",
+    BjorckLinear,
+    BjorckConv2d,
 )

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.cayley import contracted
+from sdpcert.layers.divisors import largest_entry
 from sdpcert.layers.family import Family
-from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.torus import TorusConv2d
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer

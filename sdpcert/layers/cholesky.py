@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.cayley import contracted
+from sdpcert.layers.divisors import largest_entry
 from sdpcert.layers.family import Family
-from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.linear import check_sizes
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Operator
 
 #: The guard, relative to the trace of V V' (four units of roundoff in float32, so that the factor exists), and what
@@ -77,7 +79,7 @@ def _factored(free: Tensor) -> tuple[Tensor, Tensor]:
     return wide, torch.linalg.cholesky(gram + guard * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
 
 
-class _Rows(torch.autograd.Function):
+class _Rows(Function):
     """`Q = L^-1 V`, further outputs L^-1 and the size s that V was divided by.
 
     For `E = L^-1 dV` the change of L is `L H(E Q' + Q E')`, H the lower triangle with half of the diagonal, and so the
@@ -95,9 +97,12 @@ class _Rows(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs, *output)
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
+    def backward(ctx: Any, given: Tensor | None, *_: Tensor | None) -> Any:
+        if given is None:  # no output has a gradient
+            return None
         free, rows, inverted, size = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone differentiates once more
             return torch.autograd.grad(orthonormal_rows(free), free, given.to(free.dtype), create_graph=True)[0]

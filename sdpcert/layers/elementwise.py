@@ -17,6 +17,7 @@ from sdpcert.network import piecewise
 from sdpcert.network.activations import activation_by_name
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.certified import Certified
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import array
 from sdpcert.torch_modules.multipliers import STRICT, nonexpansive_multiplier
 
@@ -98,7 +99,7 @@ class MaxMin(Nonexpansive):
         return [downstream * (1 + STRICT)]
 
 
-class _SortedPairs(torch.autograd.Function):
+class _SortedPairs(Function):
     """The sorted pairs, further output which of them were in order; the gradient goes where the values came from.
 
     Torch's gradient of `minimum` and `maximum` shares it between equal values, for which it compares and masks all of
@@ -117,9 +118,12 @@ class _SortedPairs(torch.autograd.Function):
         ctx.save_for_backward(output[1])
         ctx.save_for_forward(output[1])
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, _: Tensor) -> Any:
+    def backward(ctx: Any, given: Tensor | None, _: Tensor) -> Any:
+        if given is None:  # no output has a gradient
+            return None
         return _exchanged(given, ctx.saved_tensors[0])
 
     @staticmethod

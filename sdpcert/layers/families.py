@@ -8,6 +8,7 @@ from pathlib import Path
 from sdpcert.layers import (
     aoc,
     aol,
+    bcop,
     bjorck,
     block_reflector,
     cayley,
@@ -39,8 +40,8 @@ FAMILIES: tuple[Family, ...] = (
     cayley.FAMILY,
     exponential.ROTATION,
     exponential.SOC,
-    bjorck.BJORCK,
-    bjorck.BCOP,
+    bjorck.FAMILY,
+    bcop.FAMILY,
     aoc.FAMILY,
     block_reflector.FAMILY,
     cholesky.FAMILY,

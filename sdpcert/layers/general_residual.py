@@ -19,9 +19,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sdpcert.layers.divisors import largest_entry
 from sdpcert.layers.family import Family
 from sdpcert.layers.gram import gram
-from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.rules import AOL, Rule, own_values
 from sdpcert.layers.sandwich import contracted_cayley

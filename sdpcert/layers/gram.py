@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Operator
 
 #: Rows from which a matrix on a cpu is taken apart into this many blocks of rows.
@@ -118,8 +119,9 @@ def _offset_by_offset(kernel: Tensor) -> Tensor:
     return total
 
 
-class _MatrixSums(torch.autograd.Function):
-    """`u = |V V'| q` of (V, q); further outputs are the blocks of V V' on and above the diagonal.
+class _MatrixSums(Function):
+    """`u = |V V'| q` of (V, q); further outputs are the signs and the magnitudes of V V' on and above the diagonal, in
+    blocks.
 
     du_i = sum_j S_ij q_j dG_ij with the signs S, so a gradient g of u is one of `(S * (g q' + q g')) V` for V
     and of `|G| g` for q.
@@ -130,24 +132,30 @@ class _MatrixSums(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, q: Tensor) -> Any:
         blocks = [weight[start:stop] @ weight[start:].mT for start, stop in _spans(weight)]
-        return _product(blocks, q), *blocks
+        magnitudes = [block.abs() for block in blocks]
+        # In place, here and below: fresh memory is what costs.
+        return _product(magnitudes, q), *(block.sign_() for block in blocks), *magnitudes
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs, *output[1:])
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
-        weight, q, *blocks = ctx.saved_tensors
+    def backward(ctx: Any, given: Tensor | None, *_: Tensor | None) -> Any:
+        if given is None:  # no output has a gradient
+            return None, None
+        weight, q, *found = ctx.saved_tensors
+        signs, magnitudes = found[: len(found) // 2], found[len(found) // 2 :]
         for_weight = for_q = None
         if ctx.needs_input_grad[0]:
             pieces: list[Tensor] = []
             added: list[Tensor | None] = []
-            for (start, stop), block in zip(_spans(weight), blocks, strict=True):
-                # In place: fresh memory is what costs here.
-                factor = torch.outer(given[start:stop], q[start:]).add_(torch.outer(q[start:stop], given[start:]))
-                factor.mul_(block.sign())
+            for (start, stop), sign in zip(_spans(weight), signs, strict=True):
+                factor = (
+                    torch.outer(given[start:stop], q[start:]).addcmul_(q[start:stop, None], given[start:]).mul_(sign)
+                )
                 pieces.append(factor @ weight[start:])
                 later = factor[:, stop - start :]
                 added.append(later.mT @ weight[start:stop] if later.shape[1] else None)
@@ -156,7 +164,7 @@ class _MatrixSums(torch.autograd.Function):
             if torch.is_grad_enabled():  # someone differentiates once more: the blocks are constants here
                 for_q = _MatrixSums.apply(weight, given)[0]  # type: ignore[index]
             else:
-                for_q = _product(blocks, given)
+                for_q = _product(magnitudes, given)
         return for_weight, for_q
 
 
@@ -168,15 +176,15 @@ def _spans(weight: Tensor) -> list[tuple[int, int]]:
     return [(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _product(blocks: list[Tensor], vector: Tensor) -> Tensor:
-    """`|G| vector` from the blocks of G on and above the diagonal."""
+def _product(magnitudes: list[Tensor], vector: Tensor) -> Tensor:
+    """`|G| vector` from the blocks of |G| on and above the diagonal."""
     start = 0
     pieces: list[Tensor] = []
     added: list[Tensor | None] = []
-    for block in blocks:
-        size, magnitude = len(block), block.abs()
+    for magnitude in magnitudes:
+        size = len(magnitude)
         pieces.append(magnitude @ vector[start:])
-        added.append(magnitude[:, size:].mT @ vector[start : start + size] if size < block.shape[1] else None)
+        added.append(magnitude[:, size:].mT @ vector[start : start + size] if size < magnitude.shape[1] else None)
         start += size
     return _joined(pieces, added)
 
@@ -193,7 +201,7 @@ def _joined(pieces: list[Tensor], added: list[Tensor | None]) -> Tensor:
     return total[0] if len(total) == 1 else torch.cat(total)
 
 
-class _KernelSums(torch.autograd.Function):
+class _KernelSums(Function):
     """`u = N q` of (kernel, q), N the magnitude of a kernel's correlations C; C (offsets, out, out) is an output too.
 
     All taps are multiplied with all taps, `P[(p, i), (r, j)] = sum_c K[i, c, p] K[j, c, r]`, and summed over pairs with
@@ -215,9 +223,12 @@ class _KernelSums(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs, output[1])
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, _: Tensor | None) -> Any:
+    def backward(ctx: Any, given: Tensor | None, _: Tensor | None) -> Any:
+        if given is None:  # no output has a gradient
+            return None, None
         kernel, q, correlations = ctx.saved_tensors
         for_kernel = for_q = None
         if ctx.needs_input_grad[0]:

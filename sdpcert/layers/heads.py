@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from sdpcert.arithmetic.norms import difference_norms_up
 from sdpcert.layers.cayley import CayleyLinear
-from sdpcert.layers.linear import check_sizes, inverse_root
+from sdpcert.layers.divisors import one_for_zero
+from sdpcert.layers.linear import check_sizes
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
 from sdpcert.torch_modules.geometry import Operator, array
@@ -59,7 +60,7 @@ class NormalizedHead(LipschitzLayer):
         weight = values["weight"]
         largest = weight.detach().abs().amax(1, keepdim=True)
         unit = weight / torch.where(largest > 0, largest, torch.ones_like(largest))
-        rows = Operator(unit * inverse_root(unit.square().sum(1, keepdim=True)))
+        rows = Operator(unit * one_for_zero(unit.square().sum(1, keepdim=True)).rsqrt())
         block = Block(rows, None, values.get("bias"))
         return replace(block, constant=float(norm_upper_bound(rows))) if certified else block
 

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdpcert.layers.divisors import largest_entry, one_for_zero
 from sdpcert.layers.gram import gram
 from sdpcert.layers.rules import Rule, own_values
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
@@ -92,14 +94,14 @@ def scaled_weight(
     size = largest_entry(weight)
     turned = weight.transpose(0, 1) if side == "inputs" else weight
     diagonal = rule.diagonal(gram(Operator(turned, operator.geometry), size), dict(values), certified)
-    scale = inverse_root(diagonal) / size
+    scale = one_for_zero(diagonal).rsqrt() / size
     if diagonal.stride() == (0,):  # one number for all channels
         return _Multiplied.apply(weight, scale[0])  # type: ignore[no-any-return]
     shape = (1, -1) if side == "inputs" else (-1, 1)
     return weight * scale.reshape(*shape, *(1,) * (weight.dim() - 2))
 
 
-class _Multiplied(torch.autograd.Function):
+class _Multiplied(Function):
     """A tensor times a number, whose gradient is a product of two vectors: no tensor of the size of the first one."""
 
     generate_vmap_rule = True
@@ -116,19 +118,6 @@ class _Multiplied(torch.autograd.Function):
     def backward(ctx: Any, given: Tensor) -> Any:
         tensor, number = ctx.saved_tensors
         return given * number, torch.dot(given.flatten(), tensor.flatten())
-
-
-def largest_entry(weight: Tensor) -> Tensor:
-    """The largest magnitude of an entry, 1 for zero weights; a constant for differentiation."""
-    smallest, greatest = torch.aminmax(weight.detach())
-    largest = torch.maximum(-smallest, greatest)
-    return torch.where(largest > 0, largest, torch.ones_like(largest))
-
-
-def inverse_root(diagonal: Tensor) -> Tensor:
-    """`T^(-1/2)`, 0 where T is 0, with finite gradients."""
-    positive = diagonal > 0
-    return torch.where(positive, torch.where(positive, diagonal, torch.ones_like(diagonal)).rsqrt(), diagonal * 0)
 
 
 def check_sizes(**sizes: int) -> None:

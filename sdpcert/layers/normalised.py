@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from sdpcert.layers.divisors import one_for_zero
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Geometry, Operator
-from sdpcert.torch_modules.norms import adjoint_on_torus, apply_on_torus
+from sdpcert.torch_modules.power_iteration import adjoint_on_torus, apply_on_torus, slope_on_torus
 
 
 def normalised(operator: Operator, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,43 +25,45 @@ def normalised(operator: Operator, direction: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.no_grad():
         left = _unit(apply_on_torus(operator, direction))[0]
-    weight, following, norm = _Normalised.apply(operator.weight, left, operator.geometry)
+    weight, following, norm, _ = _Normalised.apply(operator.weight, left, operator.geometry)
+    # Neither zeros nor numbers that are not finite are followed.
     return weight, torch.where(norm > 0, following, direction)
 
 
 def _unit(vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The vector divided by its norm, the norm, and what it was divided by: one for zero. Squares need float64."""
+    """The vector divided by its norm, the norm, and the divisor, one for a norm of zero. Squares need float64."""
     norm = torch.linalg.vector_norm(vector, dtype=torch.float64)
-    divisor = torch.where(norm > 0, norm, 1.0)
+    divisor = one_for_zero(norm)
     return vector / divisor, norm, divisor
 
 
-class _Normalised(torch.autograd.Function):
-    """`V / |V'u|` of (V, u), the direction of `V'u` and its norm; only the first is differentiable, and only in V."""
+class _Normalised(Function):
+    """`V / |V'u|` of (V, u), the direction of `V'u`, its norm and the divisor; only the first is differentiable, and
+    only in V.
+    """
 
     @staticmethod
     def forward(weight: Tensor, left: Tensor, geometry: Geometry | None) -> Any:
         direction, norm, divisor = _unit(adjoint_on_torus(Operator(weight, geometry), left))
-        return weight / divisor, direction, norm
+        return weight / divisor, direction, norm, divisor
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         weight, left, ctx.geometry = inputs
-        ctx.save_for_backward(weight, left, *output)
+        result, direction, _, divisor = output
+        ctx.save_for_backward(weight, left, result, direction, divisor)
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # of zeros for what has no gradient
 
     @staticmethod
-    def backward(ctx: Any, given: Tensor, *_: Tensor | None) -> Any:
-        weight, left, result, direction, norm = ctx.saved_tensors
-        divisor = torch.where(norm > 0, norm, 1.0)
+    def backward(ctx: Any, given: Tensor | None, *_: Tensor | None) -> Any:
+        if given is None:  # no output has a gradient
+            return None, None, None
+        weight, left, result, direction, divisor = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone differentiates once more: u alone is constant then
-            direction, norm, divisor = _unit(adjoint_on_torus(Operator(weight, ctx.geometry), left))
+            direction, _, divisor = _unit(adjoint_on_torus(Operator(weight, ctx.geometry), left))
             result = weight / divisor
-        share = torch.dot(given.flatten(), result.flatten())
+        share = torch.dot(given.flatten(), result.flatten()) / divisor
         if ctx.geometry is None:
-            return torch.addr(given, left * share, direction, alpha=-1) / divisor, None, None
-        height, width = weight.shape[2:]
-        around = functional.pad(direction[None], (0, width - 1, 0, height - 1), mode="circular")
-        patches = functional.unfold(around, (height, width))[0]
-        slope = (left.flatten(1) * share) @ patches.mT
-        return (given - slope.reshape(weight.shape)) / divisor, None, None
+            return (given / divisor).addr_(left * share, direction, alpha=-1), None, None
+        return given / divisor - slope_on_torus(Operator(weight, ctx.geometry), direction, left * share), None, None

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdpcert.layers.divisors import largest_entry, one_for_zero
 from sdpcert.layers.gram import gram
-from sdpcert.layers.linear import check_sizes, largest_entry
+from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.rules import Rule, own_values
 from sdpcert.network.activations import BY_NAME
 from sdpcert.torch_modules.block import Block, Hidden
@@ -55,14 +56,11 @@ class ResidualLinear(LipschitzLayer):
         size = largest_entry(weight)
         rows = gram(Operator(weight, self.geometry), size)
         diagonal = self.rule.diagonal(rows, dict(own_values(values, "rule")), certified)
-        positive = diagonal > 0
-        inverse = torch.where(positive, 1 / torch.where(positive, diagonal, torch.ones_like(diagonal)), diagonal * 0)
-        shape = (-1, 1, 1, 1)[: weight.dim()]
-        outward = rows.operator.map(lambda w: w * (-2 * inverse.reshape(shape) / size)).adjoint()
-        multipliers = 2 * inverse / size / size
-        return Block(
-            1.0, Hidden(outward, Operator(weight, self.geometry), values["bias"], self.activation, multipliers)
-        )
+        # Of the weight divided by its size: its T is 0 only in rows of zeros, where every positive number will do.
+        factors = one_for_zero(diagonal).reciprocal() * (-2 / size)
+        outward = rows.operator.map(lambda w: w * factors.reshape((-1, 1, 1, 1)[: w.dim()])).adjoint()
+        inward = Operator(weight, self.geometry)
+        return Block(1.0, Hidden(outward, inward, values["bias"], self.activation, factors / -size))
 
 
 class ResidualConv2d(ResidualLinear):

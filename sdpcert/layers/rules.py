@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from sdpcert.layers.gram import Gram
 from sdpcert.layers.normalised import normalised
 from sdpcert.torch_modules.geometry import Operator
-from sdpcert.torch_modules.norms import direction_for, direction_shape, norm_estimate, norm_upper_bound, power_step
+from sdpcert.torch_modules.norms import norm_upper_bound
+from sdpcert.torch_modules.power_iteration import direction_for, direction_shape, norm_estimate, power_step
 
 
 class Rule(nn.Module, ABC):

@@ -23,8 +23,10 @@ from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.torus import centred, pair_of_sizes
+from sdpcert.network.activations import activation_by_name
 from sdpcert.torch_modules.block import Block, Hidden
-from sdpcert.torch_modules.certified import LipschitzLayer
+from sdpcert.torch_modules.certified import LipschitzLayer, training_factor
+from sdpcert.torch_modules.frequencies import adjoints, through_frequencies
 from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
 from sdpcert.torch_modules.norms import ROUNDING, norm_upper_bound
 
@@ -73,11 +75,15 @@ class SandwichLinear(LipschitzLayer):
         top, bottom = contracted_cayley(values["square"], values["tall"], certified)
         return self._scaled_block(values, Operator(top), Operator(bottom.mT))
 
-    def _scaled_block(self, values: Mapping[str, Tensor], outward: Operator, inward: Operator) -> Block:
-        """The block from A' and B."""
+    def _scales(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | float, Tensor | float]:
+        """Psi, the root of 2 gamma, and gamma."""
         psi = bounded_scale(values["log_scale"])
         gamma = gamma_of(self.gamma, values.get("log_gamma"), psi.dtype)
-        root = (2 * gamma) ** 0.5
+        return psi, (2 * gamma) ** 0.5, gamma
+
+    def _scaled_block(self, values: Mapping[str, Tensor], outward: Operator, inward: Operator) -> Block:
+        """The block from A' and B."""
+        psi, root, gamma = self._scales(values)
         channels = (1,) * (outward.weight.dim() - 2)
         hidden = Hidden(
             outward.map(lambda w: root * w * psi.reshape(1, -1, *channels)),
@@ -127,13 +133,28 @@ class SandwichConv2d(SandwichLinear):
         return self._scaled_block(values, full_kernel(top, size), full_kernel(bottom.mH, size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply to a batch; raises ValueError for images of another size than `image_size`."""
+        """Apply to a batch, in training at the frequencies; raises ValueError for images of another size than
+        `image_size`.
+        """
         if tuple(inputs.shape[-2:]) != self.image_size:
             raise ValueError(
                 f"this layer was made for images of {self.image_size[0]} x {self.image_size[1]} pixels, not "
                 f"{' x '.join(map(str, inputs.shape[-2:]))}: its convolutions depend on the size"
             )
-        return super().forward(inputs)
+        if not self.training or self.square.dtype not in (torch.float32, torch.float64):
+            return super().forward(inputs)
+        with torch.autocast(device_type=inputs.device.type, enabled=False):
+            return self._at_frequencies(inputs.to(self.square.dtype))
+
+    def _at_frequencies(self, inputs: Tensor) -> Tensor:
+        """What the block gives, by the symbols of its kernels, which are as large as the image."""
+        values, size = dict(self.named_parameters()), self.image_size
+        top, bottom = cayley(symbols(self.square, size), symbols(self.tall, size), quick=True)
+        psi, root, _ = self._scales(values)
+        inner = through_frequencies(inputs, adjoints(bottom)) * (root / psi)[:, None, None]
+        inner = inner if self.bias is None else inner + self.bias[:, None, None]
+        outer = activation_by_name(self.activation).on_torch(inner) * psi[:, None, None]
+        return through_frequencies(outer, top) * (root * training_factor(self.square.dtype))
 
 
 def contracted_cayley(square: Tensor, tall: Tensor, certified: bool) -> tuple[Tensor, Tensor]:

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdpcert.torch_modules.functions import Function
+
 
 def adjoints(matrices: Tensor) -> Tensor:
     """The conjugate transposes, written out."""
     return matrices.mH.contiguous().resolve_conj()
 
 
-class _Product(torch.autograd.Function):
+class _Product(Function):
     generate_vmap_rule = True
 
     @staticmethod
@@ -37,7 +39,7 @@ class _Product(torch.autograd.Function):
         return for_left, for_right
 
 
-class _Inverse(torch.autograd.Function):
+class _Inverse(Function):
     generate_vmap_rule = True
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Spectral norms of matrices and convolutions: upper bounds for what is certified, estimates for training."""
+"""Spectral norms of matrices and convolutions, bounded from above; `power_iteration` has estimates for training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from sdpcert.torch_modules.geometry import Geometry, Operator
 ROUNDING = 2.0**-48
 #: Frequencies per axis at which a kernel's symbol is computed, for few and for many channels.
 POINTS, COARSE_POINTS, MANY_CHANNELS = 64, 32, 160
-#: Side of the torus on which power iteration estimates the norm of a convolution in training.
-TORUS = 16
 
 
 def norm_upper_bound(operator: Operator) -> Tensor:
@@ -110,63 +108,3 @@ def _gram_bound(matrices: Tensor, squarings: int = 3) -> Tensor:
     size = torch.linalg.matrix_norm(power).real
     size = torch.where(size > 0, size, torch.full_like(size, torch.finfo(size.dtype).tiny))
     return torch.exp((logarithm + size.log()) / 2 ** (squarings + 1)) * (1 + 1e-12)
-
-
-def direction_shape(operator: Operator) -> tuple[int, ...]:
-    """A vector's, or for a kernel that of a signal on a small torus."""
-    return (operator.inputs,) if operator.geometry is None else (operator.inputs, TORUS, TORUS)
-
-
-def direction_for(operator: Operator, generator: torch.Generator | None = None) -> Tensor:
-    """A start for `power_step`: a vector, or for a kernel a signal on a small torus, of norm one."""
-    vector = torch.randn(direction_shape(operator), generator=generator, dtype=torch.float64).to(operator.weight)
-    return vector / vector.norm()
-
-
-@torch.no_grad()
-def power_step(operator: Operator, direction: Tensor, steps: int = 1, size: Tensor | float = 1.0) -> Tensor:
-    """The direction after steps of power iteration on V'V, V the operator divided by `size`."""
-    for _ in range(steps):
-        image = apply_on_torus(operator, direction / size)
-        back = adjoint_on_torus(operator, image / size)
-        norm = back.norm()
-        direction = torch.where(norm > 0, back / torch.where(norm > 0, norm, torch.ones_like(norm)), direction)
-    return direction
-
-
-def norm_estimate(operator: Operator, direction: Tensor, size: Tensor | float = 1.0) -> Tensor:
-    """`|V direction|` for a direction of norm one: a lower estimate of the norm, differentiable in V.
-
-    V is the operator divided by `size`.
-    """
-    return apply_on_torus(operator, direction / size).norm()
-
-
-def apply_on_torus(operator: Operator, direction: Tensor) -> Tensor:
-    """The operator on a vector, or with stride one on a signal on a torus."""
-    if operator.geometry is None:
-        return operator.weight @ direction
-    h, w = operator.weight.shape[2:]
-    padded = functional.pad(direction[None], (0, w - 1, 0, h - 1), mode="circular")
-    if operator.geometry.groups == 1:  # one product of matrices: faster than a convolution of a single small image
-        columns = functional.unfold(padded, (h, w))[0]
-        return (operator.weight.flatten(1) @ columns).reshape(-1, *direction.shape[1:])
-    return functional.conv2d(padded, operator.weight, groups=operator.geometry.groups)[0]
-
-
-def adjoint_on_torus(operator: Operator, image: Tensor) -> Tensor:
-    """The adjoint of `apply_on_torus`."""
-    if operator.geometry is None:
-        return operator.weight.mT @ image
-    h, w = operator.weight.shape[2:]
-    if operator.geometry.groups == 1:
-        rows, columns = image.shape[1:]
-        spread = (operator.weight.flatten(1).mT @ image.flatten(1))[None]
-        whole = functional.fold(spread, (rows + h - 1, columns + w - 1), (h, w))[0]
-        whole[:, : h - 1] += whole[:, rows:]
-        whole[:, :, : w - 1] += whole[:, :, columns:]
-        return whole[:, :rows, :columns]
-    padded = functional.pad(image[None], (w - 1, 0, h - 1, 0), mode="circular")
-    groups = operator.geometry.groups
-    kernel = operator.weight.reshape(groups, -1, *operator.weight.shape[1:]).transpose(1, 2).flip(3, 4)
-    return functional.conv2d(padded, kernel.reshape(-1, *kernel.shape[2:]), groups=groups)[0]

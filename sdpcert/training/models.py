@@ -100,7 +100,7 @@ def _residual(settings: ResidualModel, shape: tuple[int, ...]) -> tuple[list[nn.
     _divides("pooling", settings.pooling, height, width)
     if settings.channels < channels:
         raise ValueError(f"model.channels must be at least the {channels} channels of the images' patches")
-    convolution = layers.SLLConv2d if settings.family == "sll" else layers.CPLConv2d
+    convolution = _RESIDUAL[settings.family]
     hidden = settings.inner * settings.channels
     chain: list[nn.Module] = [layers.SpaceToDepth(settings.patch)] if settings.patch > 1 else []
     chain.append(layers.ZeroChannelPadding(settings.channels - channels))
@@ -150,30 +150,18 @@ def _convolution(settings: ConvolutionalModel, inputs: int, outputs: int, size: 
     most = max(inputs, outputs)
     if family in SQUARE and most > inputs:
         chain.append(layers.ZeroChannelPadding(most - inputs))
-    if family == "sll":
-        chain.append(layers.SLLConv2d(most, most, kernel, circular=circular))
-    elif family == "cpl":
-        chain.append(layers.CPLConv2d(most, most, kernel, circular=circular))
+    if family in _OF_KERNELS:
+        chain.append(_OF_KERNELS[family](inputs, outputs, kernel, circular=circular))
+    elif family in _OF_IMAGES:
+        chain.append(_OF_IMAGES[family](inputs, outputs, kernel, size))
+    elif family in _RESIDUAL:
+        chain.append(_RESIDUAL[family](most, most, kernel, circular=circular))
     elif family == "soc":
         torus = size if circular else None
         fast, terms = settings.fast_gradient, settings.terms
         chain.append(layers.SOCConv2d(most, kernel, torus, circular=circular, terms=terms, fast_gradient=fast))
-    elif family == "sandwich":
-        chain.append(layers.SandwichConv2d(inputs, outputs, kernel, size))
-    elif family == "cayley":
-        chain.append(layers.CayleyConv2d(inputs, outputs, kernel, size))
-    elif family == "bro":
-        chain.append(layers.BROConv2d(inputs, outputs, kernel, size))
-    elif family == "aoc":
-        chain.append(layers.AOCConv2d(inputs, outputs, kernel, circular=circular))
-    elif family == "linear-residual":
-        chain.append(layers.LinearResidualConv2d(most, kernel, circular=circular))
-    elif family == "bcop":
-        chain.append(layers.BCOPConv2d(inputs, outputs, kernel, circular=circular))
-    elif family == "spectral":
-        chain.append(layers.SpectralConv2d(inputs, outputs, kernel, circular=circular))
     else:
-        chain.append(layers.AOLConv2d(inputs, outputs, kernel, circular=circular))
+        chain.append(layers.LinearResidualConv2d(most, kernel, circular=circular))
     if family in SQUARE and most > outputs:
         chain.append(KeepChannels(outputs))
     return chain if family in NONLINEAR else [*chain, _activation(settings.activation, outputs)]
@@ -199,5 +187,20 @@ _LINEAR: dict[str, Callable[[int, int], LipschitzLayer]] = {
     "bro": layers.BROLinear,
     "cholesky": layers.CholeskyLinear,
 }
+#: Convolutions of images of every size.
+_OF_KERNELS: dict[str, Callable[..., LipschitzLayer]] = {
+    "aol": layers.AOLConv2d,
+    "spectral": layers.SpectralConv2d,
+    "bjorck": layers.BjorckConv2d,
+    "bcop": layers.BCOPConv2d,
+    "aoc": layers.AOCConv2d,
+}
+#: Convolutions that are made for images of one size.
+_OF_IMAGES: dict[str, Callable[..., LipschitzLayer]] = {
+    "cayley": layers.CayleyConv2d,
+    "bro": layers.BROConv2d,
+    "sandwich": layers.SandwichConv2d,
+}
+_RESIDUAL: dict[str, Callable[..., LipschitzLayer]] = {"sll": layers.SLLConv2d, "cpl": layers.CPLConv2d}
 #: The family of dense layers after convolutions of a family that has none.
 _DENSE_INSTEAD = {"soc": "cayley", "bcop": "cayley", "aoc": "cayley", "linear-residual": "cholesky"}

@@ -85,7 +85,7 @@ class ConvolutionalModel(Section):
 
     architecture: Literal["convolutional"]
     family: Literal[
-        "sll", "cpl", "aol", "spectral", "cayley", "bcop", "aoc", "bro", "soc", "linear-residual", "sandwich"
+        "sll", "cpl", "aol", "spectral", "bjorck", "cayley", "bcop", "aoc", "bro", "soc", "linear-residual", "sandwich"
     ] = "aol"
     channels: tuple[Positive, ...] = Field(default=(32, 64), min_length=1, max_length=20)
     outputs: tuple[Positive, ...] = Field(default=(32, 64), min_length=1, max_length=20)

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 import sdpcert
-from sdpcert.layers.bjorck import BCOPConv2d, BjorckLinear, bjorck
+from sdpcert.layers import lipschitz
+from sdpcert.layers.bcop import BCOPConv2d
+from sdpcert.layers.bjorck import BjorckConv2d, BjorckLinear, bjorck
 from sdpcert.layers.cayley import CayleyConv2d, CayleyLinear, cayley, contracted
 from sdpcert.layers.exponential import ExponentialLinear, FastSeries, SOCConv2d, reshaped_bound
 from sdpcert.layers.torus import rounding_allowance
@@ -33,6 +35,10 @@ LAYERS: dict[str, tuple[Callable[[], LipschitzLayer], tuple[int, ...]]] = {
     "exponential": (lambda: ExponentialLinear(5, bias=False), (5,)),
     "bjorck square": (lambda: BjorckLinear(5, 5, bias=False), (5,)),
     "bjorck wide": (lambda: BjorckLinear(5, 3, bias=False), (5,)),
+    "bjorck zeros": (lambda: BjorckConv2d(2, 5, 3, bias=False), (2, 3, 4)),
+    "bjorck circular": (lambda: BjorckConv2d(2, 3, 3, bias=False, circular=True), (2, 4, 3)),
+    "bjorck strided": (lambda: BjorckConv2d(3, 2, 5, bias=False, stride=2), (3, 5, 7)),
+    "bjorck strided torus": (lambda: BjorckConv2d(1, 2, 3, bias=False, circular=True, stride=3), (1, 4, 4)),
     "bcop zeros": (lambda: BCOPConv2d(3, 3, 3, bias=False), (3, 3, 4)),
     "bcop circular": (lambda: BCOPConv2d(2, 4, 3, bias=False, circular=True), (2, 4, 3)),
     "bcop strided": (lambda: BCOPConv2d(3, 2, 3, bias=False, stride=2), (3, 5, 4)),
@@ -222,6 +228,35 @@ def test_bjorck_raises_singular_values_and_never_beyond_one(iterations: int) -> 
     assert torch.linalg.matrix_norm(weight_of(layer), 2) <= 1
 
 
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_reshaped_kernels_are_divided_by_what_is_read_most_often(kernel_size: int, stride: int, circular: bool) -> None:
+    torch.manual_seed(0)
+    largest = 0.0
+    for side in range(kernel_size // 2 + 1, 14):
+        for entries in ("ones", "random"):
+            layer = BjorckConv2d(1, 1, kernel_size, False, circular, stride, dtype=torch.float64).eval()
+            if entries == "ones":
+                layer.weight.data.fill_(1.0)
+            largest = max(largest, float(torch.linalg.matrix_norm(dense(layer, (1, side, side)), 2)))
+            assert largest <= 1
+    if (circular and stride == 1) or (kernel_size <= stride and not circular):
+        assert largest >= 1 - 1e-5  # the least divisor that is safe
+
+
+@pytest.mark.parametrize("stride", [(1, 3), (3, 1), (2, 2), (4, 2)])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("entries", ["rows", "columns", "ones"])
+def test_reshaped_kernels_of_stock_convolutions(stride: tuple[int, int], dilation: int, entries: str) -> None:
+    module = nn.Conv2d(1, 1, 3, stride, dilation, dilation, bias=False, dtype=torch.float64)
+    free = torch.ones(3, 3) if entries == "ones" else torch.zeros(3, 3)
+    free[1, :] = 1.0
+    module.weight.data.copy_(free.mT if entries == "columns" else free)
+    made = lipschitz(module, family="bjorck").eval()
+    assert torch.linalg.matrix_norm(dense(made, (1, 15, 16)), 2) <= 1
+
+
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 3), (3, 3), (4, 2), (2, 5)])
 def test_bcop_is_an_isometry_at_every_frequency(inputs: int, outputs: int) -> None:
     torch.manual_seed(inputs)
@@ -343,6 +378,9 @@ def test_soc_refuses_images_that_it_was_not_made_for() -> None:
         lambda: CayleyConv2d(2, 2, 3, (4, 0)),
         lambda: ExponentialLinear(0),
         lambda: BjorckLinear(3, 3, iterations=-1),
+        lambda: BjorckConv2d(2, 2, 4),
+        lambda: BjorckConv2d(2, 2, 3, stride=0),
+        lambda: BjorckConv2d(2, 2, 3, iterations=-1),
         lambda: BCOPConv2d(2, 2, 4),
         lambda: BCOPConv2d(2, 0, 3),
         lambda: SOCConv2d(2, 2),

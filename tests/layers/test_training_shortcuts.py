@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ pytest.importorskip("torch")
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import sdpcert.layers as layers
 from sdpcert.layers.bjorck import BY_EIGENVALUES, bjorck, iterated
@@ -19,8 +22,16 @@ from sdpcert.layers.exponential import quick_size, reshaped_bound, reshaped_esti
 from sdpcert.layers.normalised import normalised
 from sdpcert.layers.skew_series import plain_series, series_of_signals
 from sdpcert.torch_modules.frequencies import inverse, product
+from sdpcert.torch_modules.functions import Function
 from sdpcert.torch_modules.geometry import Geometry, Operator
-from sdpcert.torch_modules.norms import adjoint_on_torus, apply_on_torus, direction_for
+from sdpcert.torch_modules.power_iteration import (
+    TORUS,
+    adjoint_on_torus,
+    apply_on_torus,
+    direction_for,
+    direction_shape,
+    slope_on_torus,
+)
 
 
 def gradients_agree(
@@ -85,11 +96,39 @@ def test_a_weight_divided_by_the_estimate_of_its_norm(geometry: Geometry | None)
         lambda w: w / adjoint_on_torus(Operator(w, geometry), left).norm(),
         weight,
     )
+    _, kept = normalised(Operator(torch.full_like(weight, torch.nan), geometry), direction)
+    assert torch.equal(kept, direction)
     zero, kept = normalised(Operator(torch.zeros_like(weight), geometry), direction)
     assert torch.equal(zero, torch.zeros_like(weight)) and torch.equal(kept, direction)
     for scale in (1e-25, 1e25):
         small, _ = normalised(Operator((weight * scale).float(), geometry), direction.float())
         torch.testing.assert_close(small, normalised(Operator(weight, geometry), direction)[0].float())
+
+
+@pytest.mark.parametrize(("groups", "size"), [(1, (3, 3)), (1, (2, 5)), (3, (3, 1)), (1, (18, 17))])
+def test_products_on_the_torus_of_power_iteration(groups: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(6, 2, *size, dtype=torch.float64, requires_grad=True)
+    operator = Operator(weight, Geometry(groups=groups))
+    direction = direction_for(operator)
+    assert direction.shape == direction_shape(operator) == (TORUS, TORUS, 2 * groups)
+    image = apply_on_torus(operator, direction)
+    symbols = torch.fft.fft2(_on_torus(weight)).conj().unflatten(0, (groups, -1))
+    spectrum = torch.fft.fft2(direction.permute(2, 0, 1)).unflatten(0, (groups, 1, 2))
+    wanted = torch.fft.ifft2((symbols * spectrum).sum(2).flatten(0, 1)).real
+    torch.testing.assert_close(image, wanted.permute(1, 2, 0))
+    left = torch.randn_like(image)
+    back = adjoint_on_torus(operator, left)
+    torch.testing.assert_close((back * direction).sum(), (left * image).sum())
+    (slope,) = torch.autograd.grad((left * image).sum(), weight)
+    torch.testing.assert_close(slope_on_torus(operator, direction, left), slope)
+
+
+def _on_torus(kernel: Tensor) -> Tensor:
+    """The kernel with the taps added that differ by whole turns."""
+    around = [-k % TORUS for k in kernel.shape[2:]]
+    padded = torch.nn.functional.pad(kernel, (0, around[1], 0, around[0]))
+    return padded.unflatten(3, (-1, TORUS)).sum(3).unflatten(2, (-1, TORUS)).sum(2)
 
 
 @pytest.mark.parametrize("batch", [1, 40])
@@ -134,8 +173,11 @@ def test_the_estimate_of_the_reshaped_bound() -> None:
     ("make", "shape", "tolerance"),
     [
         (lambda: layers.BjorckLinear(40, 30), (40,), 1e-4),
+        (lambda: layers.BjorckConv2d(4, 30, 3), (4, 7, 8), 1e-4),
         (lambda: layers.CayleyConv2d(4, 6, 3, (7, 8)), (4, 7, 8), 1e-5),
         (lambda: layers.BROConv2d(4, 6, 3, (7, 8)), (4, 7, 8), 1e-5),
+        (lambda: layers.SandwichConv2d(4, 6, 3, (7, 8), gamma=2.0, learn_gamma=True), (4, 7, 8), 1e-5),
+        (lambda: layers.SandwichConv2d(6, 4, 5, (3, 4), activation="tanh"), (6, 3, 4), 1e-5),
         (lambda: layers.SOCConv2d(4, 3), (4, 7, 8), 1e-5),
         (lambda: layers.SOCConv2d(4, 3, circular=True, terms=4), (4, 7, 8), 1e-5),
         (lambda: layers.CholeskyLinear(40, 30), (40,), 1e-5),
@@ -169,3 +211,57 @@ def test_skew_convolutions_in_half_precision_are_trained_term_by_term(circular: 
 
 def test_sizes_that_fourier_transforms_like() -> None:
     assert [quick_size(n) for n in (1, 7, 11, 32, 43, 97)] == [1, 8, 12, 32, 45, 100]
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.AOLLinear(4, 5), (4,)),
+        (lambda: layers.SLLLinear(4, 5), (4,)),
+        (lambda: layers.SLLConv2d(2, 3, 3), (2, 5, 4)),
+        (lambda: nn.Sequential(layers.AOLConv2d(2, 4, 3), layers.MaxMin()), (2, 5, 4)),
+    ],
+)
+def test_networks_side_by_side_have_their_own_gradients(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    modules = [make().double().train() for _ in range(3)]
+    values, _ = torch.func.stack_module_state(modules)
+    images = torch.randn(2, *shape, dtype=torch.float64)
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(modules[0], parameters, images).square().sum()
+
+    together = torch.func.vmap(torch.func.grad(loss))({name: value.detach() for name, value in values.items()})
+    for place, module in enumerate(modules):
+        module(images).square().sum().backward()
+        for name, parameter in module.named_parameters():
+            torch.testing.assert_close(together[name][place], parameter.grad)
+
+
+def test_shapes_without_numbers() -> None:
+    with FakeTensorMode():
+        for layer, shape in ((layers.BjorckLinear(40, 30), (40,)), (layers.SpectralConv2d(3, 4), (3, 8, 8))):
+            assert layer.train()(torch.empty(2, *shape)).shape[0] == 2
+    outputs = layers.SpectralConv2d(3, 4).train()(torch.ones(2, 3, 8, 8))
+    assert type(outputs) is Tensor and torch.isfinite(outputs).all()
+
+
+def test_signatures_are_read_once() -> None:
+    class Doubled(Function):
+        @staticmethod
+        def forward(number: Tensor, factor: float = 2.0) -> Tensor:
+            return number * factor
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx: Any, given: Tensor) -> Any:
+            return given * ctx.factor, None
+
+    assert inspect.signature(Doubled.forward) is inspect.signature(Doubled.forward)
+    number = torch.tensor(3.0, requires_grad=True)
+    made = Doubled.apply(number)
+    made.backward()
+    assert made.item() == 6.0 and number.grad is not None and number.grad.item() == 2.0

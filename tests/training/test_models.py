@@ -115,7 +115,7 @@ MODELS: dict[str, dict[str, Any]] = {
             "head": "orthogonal",
             "terms": 3,
         }
-        for family in ("sll", "cpl", "aol", "spectral", "cayley", "bcop", "soc", "sandwich")
+        for family in ("sll", "cpl", "aol", "spectral", "bjorck", "cayley", "bcop", "soc", "sandwich")
     },
     "convolutional-selection": {
         "architecture": "convolutional",
