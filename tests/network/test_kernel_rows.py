@@ -49,6 +49,26 @@ def test_large_circular_kernels_are_applied_as_they_are_defined(
     agree(layer, generator.standard_normal((4, 2, *sides)))
 
 
+@pytest.mark.parametrize(
+    ("size", "padding"),
+    [((9, 9), (4, 4, 4, 4)), ((16, 16), (8, 8, 7, 7)), ((10, 9), (0, 3, 9, 5)), ((13, 7), (3, 6, 9, 0))],
+)
+def test_large_circular_kernels_in_float32(size: tuple[int, int], padding: tuple[int, int, int, int]) -> None:
+    generator = np.random.default_rng(0)
+    kernel, bias = generator.standard_normal((3, 2, *size)), generator.standard_normal(3)
+    layer = Conv2d(kernel, bias, (1, 1), padding, circular=True)
+    images = generator.standard_normal((4, 2, 11, 12))
+    given = torch.from_numpy(images).float().requires_grad_()
+    found = layer.on_tensors(torch.device("cpu"), torch.float32)(given)
+    wanted = layer.linear(images) + layer.offset()
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=0, atol=1e-4)
+    direction = generator.standard_normal(wanted.shape)
+    found.backward(torch.from_numpy(direction).float())
+    assert given.grad is not None
+    np.testing.assert_allclose(given.grad.numpy(), layer.adjoint(direction, images.shape[1:])[0], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])

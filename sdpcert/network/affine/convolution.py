@@ -10,6 +10,7 @@ import numpy as np
 
 from sdpcert.arithmetic import error_bound
 from sdpcert.arithmetic.norms import matrix_norm_up, with_room
+from sdpcert.network.affine.fourier import by_fourier
 from sdpcert.network.affine.kernel_rows import by_kernel_rows
 from sdpcert.network.affine.layer import AffineLayer, Array, Shape
 from sdpcert.network.affine.weighted import Weighted
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from sdpcert.network.affine.numbering import Numbering, Sums
 
-#: Taps of a circular kernel from which on torch modules apply it by Fourier transforms.
+#: Taps of a circular kernel from which on it is applied by Fourier transforms where no float64 is certified.
 TAPS_BY_FREQUENCIES = 81
 #: An offset in rows and columns, and the matrix that a kernel has there.
 Tap = tuple[tuple[int, int], Array]
@@ -152,7 +153,17 @@ class Conv2d(Weighted):
 
         if device.type == "cpu" and dtype == torch.float64:
             return by_kernel_rows(kernel, bias, self.stride, self.dilation, self.groups, padded)
+        if dtype == torch.float32 and self._is_large_and_circular:
+            return by_fourier(kernel, bias, top, left)
         return convolve
+
+    @property
+    def _is_large_and_circular(self) -> bool:
+        """Whether Fourier transforms, of images that keep their size, take less time."""
+        if not self.circular or self.kernel[0, 0].size < TAPS_BY_FREQUENCIES or self.groups != 1:
+            return False
+        keeps = (self.padding[0] + self.padding[2] + 1, self.padding[1] + self.padding[3] + 1)
+        return self.stride == self.dilation == (1, 1) and self.kernel.shape[2:] == keeps
 
     def stencil(self, shape: Shape, output: Shape) -> Stencil:
         top, left, _, _ = self.padding

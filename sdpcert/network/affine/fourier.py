@@ -1,0 +1,48 @@
+"""Large circular convolutions by Fourier transforms, for the gradients that attacks follow.
+
+Roundings of a transform reach all pixels, and no bound for them is stated here: logits that are certified are evaluated
+by `kernel_rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def by_fourier(
+    kernel: torch.Tensor, bias: torch.Tensor | None, top: int, left: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The circular cross-correlation of images (batch, in, height, width) with a kernel (out, in, h, w).
+
+    Tap (i, j) reads the pixel i - `top` rows further down and j - `left` columns further right; outputs have the size
+    of the images.
+    """
+    import torch
+
+    symbols: dict[tuple[int, int], torch.Tensor] = {}
+
+    def symbols_for(size: tuple[int, int]) -> torch.Tensor:
+        """Matrices (frequencies, out, in), kept for images of this size."""
+        if size not in symbols:
+            around = kernel
+            for axis, (first, side) in enumerate(zip((top, left), size, strict=True), start=2):
+                places = (torch.arange(around.shape[axis], device=kernel.device) - first) % side
+                shape = [*around.shape[:axis], side, *around.shape[axis + 1 :]]
+                around = around.new_zeros(shape).index_add(axis, places, around)
+            matrices = torch.fft.rfft2(around).conj().permute(2, 3, 0, 1)
+            symbols[size] = matrices.flatten(0, 1).resolve_conj().contiguous()
+        return symbols[size]
+
+    def apply(images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[2:]
+        spectrum = torch.fft.rfft2(images)  # (batch, in, height, width // 2 + 1)
+        signals = spectrum.permute(2, 3, 1, 0).flatten(0, 1)
+        result = torch.bmm(symbols_for((height, width)), signals).unflatten(0, spectrum.shape[2:])
+        outputs = torch.fft.irfft2(result.permute(3, 2, 0, 1), s=(height, width))
+        return outputs if bias is None else outputs + bias[:, None, None]
+
+    return apply
