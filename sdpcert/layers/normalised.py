@@ -61,7 +61,7 @@ class _Normalised(Function):
             return None, None, None
         weight, left, result, direction, divisor = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone differentiates once more: u alone is constant then
-            direction, _, divisor = _unit(adjoint_on_torus(Operator(weight, ctx.geometry), left))
+            direction, divisor = _unit(adjoint_on_torus(Operator(weight, ctx.geometry), left))[::2]
             result = weight / divisor
         share = torch.dot(given.flatten(), result.flatten()) / divisor
         if ctx.geometry is None:
