@@ -164,10 +164,13 @@ def processor_seconds() -> float:
 
 
 def lost(records: list[dict[str, Any]]) -> float:
-    """The share of the time by which epochs were longer than one and a half median ones: 0 on a quiet machine."""
+    """The share of the time by which epochs were longer than one and a half median ones: 0 on a quiet machine.
+
+    The last epoch ends with the time, and is no measure of the others.
+    """
     ends = [0.0, *(record["seconds"] for record in records)]
     each = [end - start for start, end in itertools.pairwise(ends)]
-    usual = 1.5 * statistics.median(each)
+    usual = 1.5 * statistics.median(each[:-1] or each)
     return sum(max(0.0, one - usual) for one in each) / ends[-1]
 
 

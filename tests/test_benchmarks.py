@@ -1,4 +1,4 @@
-"""The benchmarks for a GPU run small on a CPU and write what the documents read."""
+"""Benchmarks run small, and tell when something else took their time; those for a GPU run on a CPU too."""
 
 import json
 import subprocess
@@ -57,3 +57,21 @@ def test_radii_are_measured_in_pieces(tmp_path):
         assert row["right"] and row["checked"]
         assert max(row["relaxation"], row["undivided"]) <= row["proved"]
         assert max(row["constants"], row["proved"]) < row["attacked"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "share"),
+    [
+        ([10.0], 0.0),
+        ([140.0, 180.0], 0.0),  # the second epoch was cut short
+        ([10.0, 20.0, 30.0, 31.0], 0.0),
+        ([10.0, 30.0, 40.0, 50.0], 0.1),
+        ([10.0, 20.0, 30.0, 60.0], 0.25),
+    ],
+)
+def test_time_lost_to_something_else(ends, share):
+    pytest.importorskip("torch")
+    pytest.importorskip("typer")
+    from benchmarks.training import lost
+
+    assert lost([{"seconds": end} for end in ends]) == pytest.approx(share)
