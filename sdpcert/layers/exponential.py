@@ -21,10 +21,11 @@ from sdpcert.layers.family import Family
 from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.skew_series import series_of_signals
 from sdpcert.layers.torus import centred, pair_of_sizes, rounding_allowance
+from sdpcert.network.affine.fourier import wrapped
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer, margin_of, training_factor
-from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.geometry import Geometry, Operator
 
 
 class ExponentialLinear(LipschitzLayer):

@@ -24,10 +24,11 @@ from sdpcert.layers.linear import check_sizes
 from sdpcert.layers.residual import check_activation
 from sdpcert.layers.torus import centred, pair_of_sizes
 from sdpcert.network.activations import activation_by_name
+from sdpcert.network.affine.fourier import wrapped
 from sdpcert.torch_modules.block import Block, Hidden
 from sdpcert.torch_modules.certified import LipschitzLayer, training_factor
 from sdpcert.torch_modules.frequencies import adjoints, through_frequencies
-from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.geometry import Geometry, Operator
 from sdpcert.torch_modules.norms import ROUNDING, norm_upper_bound
 
 #: Logarithms of Psi and of a learned gamma stay within this: products of two still fit into float32.

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from sdpcert.layers.linear import check_sizes
+from sdpcert.network.affine.fourier import wrapped
 from sdpcert.network.graph import Graph
 from sdpcert.torch_modules.block import Block
 from sdpcert.torch_modules.certified import LipschitzLayer, training_factor
 from sdpcert.torch_modules.frequencies import through_frequencies
-from sdpcert.torch_modules.geometry import Geometry, Operator, wrapped
+from sdpcert.torch_modules.geometry import Geometry, Operator
 from sdpcert.torch_modules.norms import ROUNDING
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sdpcert.network.affine import AffineLayer, Conv2d, ConvTranspose, Dense
 from sdpcert.network.affine.convolution import TAPS_BY_FREQUENCIES
+from sdpcert.network.affine.fourier import wrapped
 from sdpcert.torch_modules.frequencies import through_frequencies
 
 
@@ -191,16 +192,6 @@ class TransposedOperator(Operator):
         return ConvTranspose(
             array(self.weight), shift, shape.stride, padding, self.beyond, shape.dilation, shape.groups
         )
-
-
-def wrapped(kernel: Tensor, sides: tuple[int, int]) -> Tensor:
-    """The kernel on a torus with offset zero first; taps that differ by turns around it are added."""
-    for axis, side in enumerate(sides, start=2):
-        size = kernel.shape[axis]
-        offsets = (torch.arange(size, device=kernel.device) - size // 2) % side
-        shape = [*kernel.shape[:axis], side, *kernel.shape[axis + 1 :]]
-        kernel = kernel.new_zeros(shape).index_add(axis, offsets, kernel)
-    return kernel
 
 
 def check_plain(kernel: Tensor, geometry: Geometry) -> None:

@@ -28,12 +28,7 @@ def by_fourier(
     def symbols_for(size: tuple[int, int]) -> torch.Tensor:
         """Matrices (frequencies, out, in), kept for images of this size."""
         if size not in symbols:
-            around = kernel
-            for axis, (first, side) in enumerate(zip((top, left), size, strict=True), start=2):
-                places = (torch.arange(around.shape[axis], device=kernel.device) - first) % side
-                shape = [*around.shape[:axis], side, *around.shape[axis + 1 :]]
-                around = around.new_zeros(shape).index_add(axis, places, around)
-            matrices = torch.fft.rfft2(around).conj().permute(2, 3, 0, 1)
+            matrices = torch.fft.rfft2(wrapped(kernel, size, (top, left))).conj().permute(2, 3, 0, 1)
             symbols[size] = matrices.flatten(0, 1).resolve_conj().contiguous()
         return symbols[size]
 
@@ -46,3 +41,18 @@ def by_fourier(
         return outputs if bias is None else outputs + bias[:, None, None]
 
     return apply
+
+
+def wrapped(kernel: torch.Tensor, sides: tuple[int, int], zero: tuple[int, int] | None = None) -> torch.Tensor:
+    """The kernel on a torus with offset zero first; taps that differ by turns around it are added.
+
+    `zero` is the tap of offset zero, the middle one unless it is given.
+    """
+    import torch
+
+    zero = (kernel.shape[2] // 2, kernel.shape[3] // 2) if zero is None else zero
+    for axis, (first, side) in enumerate(zip(zero, sides, strict=True), start=2):
+        offsets = (torch.arange(kernel.shape[axis], device=kernel.device) - first) % side
+        shape = [*kernel.shape[:axis], side, *kernel.shape[axis + 1 :]]
+        kernel = kernel.new_zeros(shape).index_add(axis, offsets, kernel)
+    return kernel
